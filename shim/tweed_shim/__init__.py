@@ -1,0 +1,27 @@
+"""tweed-shim: run Tweed backend images with runc, without a daemon, as root or rootless.
+
+    from tweed_shim import Shim
+
+    shim = Shim()
+    redis = shim.backend("registry.example/redis-backend:1", cloud="prod")
+    redis.configure({"host": "10.0.0.5"})
+    with redis.setup() as environment:
+        ...
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tweed_shim.shim import Shim as Shim
+
+__version__ = "0.1.0"
+__all__ = ["Shim", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the API when it is first asked for: the command line's warm path does without it."""
+    if name == "Shim":
+        from tweed_shim.shim import Shim
+
+        return Shim
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,67 @@
+"""What can go wrong, one class for each kind of cause.
+
+Every message is one sentence for a person: it names the thing, says what is wrong with it and what to do
+next. It never holds a secret. The command line prints it behind `tweed-shim: ` and leaves with `exit_code`.
+"""
+
+
+class ShimError(Exception):
+    """The shim refused or failed; the base of every error that this package raises on purpose."""
+
+    exit_code = 125
+
+
+class UsageError(ShimError):
+    """The command line cannot be parsed."""
+
+    exit_code = 2
+
+
+class BadReference(ShimError):
+    """An image reference is malformed; the message names the offending part."""
+
+
+class RegistryError(ShimError):
+    """A registry could not be reached, refused, or answered with what is not to be believed."""
+
+
+class ImageError(ShimError):
+    """An image (manifest, configuration, layer) is not one that can be run."""
+
+
+class ContractError(ShimError):
+    """An image broke the contract it claims to speak."""
+
+
+class ConfigError(ShimError):
+    """What the operator supplied (configuration, file, option) breaks its schema or cannot be read."""
+
+
+class StateError(ShimError):
+    """The operation does not fit what is recorded: an unconfigured cloud, an interaction already set up."""
+
+
+class HostError(ShimError):
+    """The host lacks something that is needed: a program, a kernel feature, a permission, disk space."""
+
+
+class OperationFailed(ShimError):
+    """The image ended with a code that is not 0, or by a signal.
+
+    `exit_code` is the image's own code, or 128+N where signal N ended it. `run` names the run for `logs`.
+    """
+
+    def __init__(self, message: str, *, exit_code: int, run: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.run = run
+
+
+class TimedOut(ShimError):
+    """The image was ended because its time was up. `run` names the run for `logs`."""
+
+    exit_code = 124
+
+    def __init__(self, message: str, *, run: str) -> None:
+        super().__init__(message)
+        self.run = run

@@ -1,0 +1,123 @@
+"""Changes to files that are whole or have not happened, and locks that die with their holder.
+
+A change is written beside its place, synced, renamed over it, and the directory is synced: a reader never sees
+half of it, and a crash leaves what was there before.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+PRIVATE_DIR = 0o700
+PRIVATE_FILE = 0o600
+
+
+def make_private(path: str) -> str:
+    """Make a directory and its missing parents, each mode 0700; returns the path."""
+    os.makedirs(path, PRIVATE_DIR, exist_ok=True)
+    return path
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable (fsync)."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def unique_name(prefix: str) -> str:
+    """A name that nobody else has chosen: `prefix` and 64 random bits."""
+    return f"{prefix}{os.urandom(8).hex()}"
+
+
+def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
+    """Replace a file's content in one step, mode 0600.
+
+    durable: also survive a power cut; leave it out for what can be made again, such as a cache.
+    """
+    beside = unique_name(f"{path}.new-")
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(fd)
+        os.rename(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+    if durable:
+        sync_directory(os.path.dirname(path))
+
+
+def point_link(path: str, target: str) -> None:
+    """Make `path` a symbolic link to `target`, replacing in one durable step the link that was there."""
+    beside = unique_name(f"{path}.new-")
+    os.symlink(target, beside)
+    try:
+        os.rename(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+    sync_directory(os.path.dirname(path))
+
+
+def _try_flock(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _same_file(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | None = None) -> Iterator[int]:
+    """Hold the lock file `path`, which is made where it is missing; yields its descriptor.
+
+    The kernel lets go of it when the holder ends, however it ends. `waiting` is called once if somebody else
+    holds it. The file may be removed by a holder: whoever waited for it then takes its successor.
+    """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    while True:
+        make_private(os.path.dirname(path))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            if not _try_flock(fd, kind):
+                if waiting is not None:
+                    waiting()
+                    waiting = None
+                fcntl.flock(fd, kind)
+            if _same_file(fd, path):
+                yield fd
+                return
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def held_directory(path: str, *, shared: bool = True, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a directory itself: shared by those who use it, alone by who removes it.
+
+    Yields False, without the lock, where `wait` is not set and somebody else holds it.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        if wait:
+            fcntl.flock(fd, kind)
+            yield True
+        else:
+            yield _try_flock(fd, kind)
+    finally:
+        os.close(fd)

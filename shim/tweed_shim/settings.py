@@ -1,0 +1,31 @@
+"""Where the store is and which tools are used: what every command shares."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Settings(NamedTuple):
+    """What one invocation of the shim works with.
+
+    root: the store's directory, absolute. runtime: the OCI runtime's program, a name looked up on PATH or a path.
+    """
+
+    root: str
+    runtime: str = "runc"
+
+
+def default_root(environ: Mapping[str, str], uid: int) -> str:
+    """The store's directory where `--root` names none.
+
+    `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root, else below `$XDG_DATA_HOME` (XDG Base Directory
+    Specification: `~/.local/share` where it is unset or not absolute).
+    """
+    if chosen := environ.get("TWEED_SHIM_ROOT"):
+        return os.path.abspath(chosen)
+    if uid == 0:
+        return "/var/lib/tweed-shim"
+    data_home = environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(data_home):
+        data_home = os.path.join(os.path.expanduser("~"), ".local", "share")
+    return os.path.join(data_home, "tweed-shim")
