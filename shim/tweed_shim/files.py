@@ -15,7 +15,13 @@ PRIVATE_FILE = 0o600
 
 def make_private(path: str) -> str:
     """Make a directory and its missing parents, each mode 0700; returns the path."""
-    os.makedirs(path, PRIVATE_DIR, exist_ok=True)
+    try:
+        os.mkdir(path, PRIVATE_DIR)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        make_private(os.path.dirname(path))
+        make_private(path)
     return path
 
 

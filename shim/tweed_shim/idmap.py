@@ -1,0 +1,173 @@
+"""Which user and group ids a run has, and how a user namespace gets them (user_namespaces(7)).
+
+Root works without a user namespace. Anybody else gets one: with a subordinate range (subuid(5), newuidmap(1))
+the ids 0 to N are mapped, 0 being the caller; without, only 0 is, and every file belongs to the caller.
+
+Run as a script it is the inner half of `run_mapped`: it makes the user namespace, waits to be mapped, and
+becomes the command. It imports the standard library only, so that `python -I -S` can start it.
+"""
+
+import os
+import sys
+from typing import NamedTuple
+
+CLONE_NEWUSER = 0x10000000
+HELPERS = ("newuidmap", "newgidmap")
+
+
+class IdRange(NamedTuple):
+    """`count` ids: `inside`, `inside` + 1, ... of the namespace are `outside`, `outside` + 1, ... of the host."""
+
+    inside: int
+    outside: int
+    count: int
+
+
+class IdMap(NamedTuple):
+    """The ids of a user namespace; `uids` and `gids` are empty where none is made.
+
+    kind: `host` (root, no namespace), `range` (subordinate ids) or `single` (the caller's id alone).
+    """
+
+    kind: str
+    uids: tuple[IdRange, ...] = ()
+    gids: tuple[IdRange, ...] = ()
+
+
+def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
+    """The (start, count) ranges that subuid(5) or subgid(5) grants to a user, by name or by number."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return []
+    fields = (line.strip().split(":") for line in lines)
+    return [
+        (int(field[1]), int(field[2]))
+        for field in fields
+        if len(field) == 3 and field[0] in (owner, str(owner_id)) and field[1].isdigit() and field[2].isdigit()
+    ]
+
+
+def _ranges(own_id: int, subordinate: list[tuple[int, int]]) -> tuple[IdRange, ...]:
+    ranges = [IdRange(0, own_id, 1)]
+    inside = 1
+    for start, count in subordinate:
+        ranges.append(IdRange(inside, start, count))
+        inside += count
+    return tuple(ranges)
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program, looked up on PATH and then where system tools live, or None."""
+    if os.path.dirname(name):
+        return name if os.access(name, os.X_OK) else None
+    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for place in [*places, "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"]:
+        path = os.path.join(place or ".", name)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    return None
+
+
+def detect() -> IdMap:
+    """The ids that the caller can have: all of the host's, a subordinate range, or only its own."""
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        return IdMap("host")
+    import pwd
+
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    subuids = _subordinate("/etc/subuid", name, uid)
+    subgids = _subordinate("/etc/subgid", name, uid)
+    if subuids and subgids and all(map(find_program, HELPERS)):
+        return IdMap("range", _ranges(uid, subuids), _ranges(gid, subgids))
+    return IdMap("single", _ranges(uid, []), _ranges(gid, []))
+
+
+def _write_single(pid: int, idmap: IdMap) -> None:
+    # An unprivileged process may map its own gid only after giving up setgroups(2): user_namespaces(7).
+    for name, text in (
+        ("setgroups", "deny"),
+        ("gid_map", " ".join(map(str, idmap.gids[0]))),
+        ("uid_map", " ".join(map(str, idmap.uids[0]))),
+    ):
+        fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+
+
+def write_maps(pid: int, idmap: IdMap) -> None:
+    """Give the process `pid`, which has just made its user namespace, the ids of `idmap`.
+
+    Raises OSError, naming the helper, where the host does not grant them.
+    """
+    if idmap.kind == "host":
+        return
+    if idmap.kind == "single":
+        _write_single(pid, idmap)
+        return
+    children = []
+    for name, ranges in zip(HELPERS, (idmap.uids, idmap.gids), strict=True):
+        program = find_program(name)
+        if program is None:
+            raise FileNotFoundError(2, "no such program", name)
+        arguments = [program, str(pid), *(str(number) for each in ranges for number in each)]
+        children.append((name, os.posix_spawn(program, arguments, os.environ)))
+    codes = [(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for name, child in children]
+    for name, code in codes:
+        if code != 0:
+            raise PermissionError(1, "refused the ids that /etc/subuid and /etc/subgid grant", name)
+
+
+def run_mapped(idmap: IdMap, arguments: list[str], *, cwd: str | None = None) -> tuple[int, bytes]:
+    """Run a command as root of a user namespace with these ids; without a namespace where there are none.
+
+    Returns its exit code (-N where signal N ended it) and what it wrote to stderr and stdout together.
+    """
+    import subprocess
+
+    if idmap.kind == "host":
+        done = subprocess.run(
+            arguments, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+        return done.returncode, done.stdout
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", os.path.abspath(__file__), *arguments],
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdin is not None  # noqa: S101 - tells the type checker what PIPE means
+        assert process.stdout is not None  # noqa: S101 - likewise
+        ready = process.stdout.read(1)
+        if ready == b".":
+            write_maps(process.pid, idmap)
+            process.stdin.write(b".")
+        process.stdin.close()
+        output = process.stdout.read()
+    return process.returncode, output if ready == b"." else ready + output
+
+
+def _enter_and_become(arguments: list[str]) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWUSER) != 0:
+        sys.exit(f"cannot make a user namespace: {os.strerror(ctypes.get_errno())}")
+    os.write(1, b".")
+    if os.read(0, 1) != b".":
+        sys.exit("the user namespace was given no ids")
+    os.setgid(0)
+    os.setuid(0)
+    os.execvp(arguments[0], arguments)  # noqa: S606 - becoming the command is the purpose; no shell is wanted
+
+
+if __name__ == "__main__":
+    _enter_and_become(sys.argv[1:])
