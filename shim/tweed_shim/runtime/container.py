@@ -1,0 +1,241 @@
+"""Run a Request in a sandbox and give its Outcome."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from tweed_shim import files, idmap
+from tweed_shim.errors import HostError, ImageError, ShimError
+from tweed_shim.runtime import sandbox, spec
+from tweed_shim.runtime.carrier import Carrier, Running, StartError
+from tweed_shim.runtime.host import Host, require_program
+from tweed_shim.runtime.request import RESULT_LIMIT, Outcome, Request
+from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
+
+SCRATCH_SIZE = 1 << 30
+
+
+class Setting(NamedTuple):
+    """Where and how a request is run.
+
+    name: unique on this host. root: the store. log: the path of the run's log. shown_stdout and shown_stderr: the
+    descriptors that diagnostics are shown on, None for nowhere. signals: a descriptor from which the numbers of
+    signals to pass on are read, a byte each. scratch: a directory on disk for what the image writes to its root,
+    None for a tmpfs of at most `SCRATCH_SIZE` bytes. meanwhile: called once the container is on its way.
+    warn: takes sentences for the user.
+    """
+
+    name: str
+    root: str
+    runtime: str
+    host: Host
+    log: str
+    shown_stdout: int | None = None
+    shown_stderr: int | None = None
+    signals: int | None = None
+    scratch: str | None = None
+    meanwhile: Callable[[], None] = lambda: None
+    warn: Callable[[str], None] = lambda _: None
+
+
+class _Pipes(NamedTuple):
+    """The ends of a run's pipes: the container's, which the keeper inherits, and ours."""
+
+    container: tuple[int, int, int]
+    stdin: int | None
+    stdout: int
+    stderr: int | None
+
+
+class _Descriptors(list[int]):
+    """Open descriptors; those that nobody has closed by name are closed at the end of the block."""
+
+    def pipe(self) -> tuple[int, int]:
+        ends = os.pipe()
+        self.extend(ends)
+        return ends
+
+    def close(self, fd: int) -> None:
+        self.remove(fd)
+        os.close(fd)
+
+    def __enter__(self) -> "_Descriptors":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self:
+            os.close(fd)
+
+
+def _open_pipes(request: Request, fds: _Descriptors) -> _Pipes:
+    if request.stdin is None:
+        stdin_read, stdin_write = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), None
+        fds.append(stdin_read)
+    else:
+        stdin_read, stdin_write = fds.pipe()
+    stdout_read, stdout_write = fds.pipe()
+    if request.stderr == "stdout":
+        return _Pipes((stdin_read, stdout_write, stdout_write), stdin_write, stdout_read, None)
+    stderr_read, stderr_write = fds.pipe()
+    return _Pipes((stdin_read, stdout_write, stderr_write), stdin_write, stdout_read, stderr_read)
+
+
+def _one_thread() -> bool:
+    return len(os.listdir("/proc/self/task")) == 1
+
+
+@contextmanager
+def _sandboxed(plan: sandbox.Plan, pipes: _Pipes, fds: _Descriptors, ids: idmap.IdMap) -> Iterator[Running]:
+    """Start a sandbox; it is gone at the end, whatever happens."""
+    reports, reports_write = fds.pipe()
+    commands_read, commands = fds.pipe()
+    if _one_thread():
+        keeper = sandbox.start(plan, pipes.container, reports_write, commands_read)
+    else:
+        keeper = sandbox.spawn(plan, pipes.container, reports_write, (commands_read, commands))
+    running = Running(keeper, reports, commands, ids)
+    try:
+        for fd in {*pipes.container, reports_write, commands_read}:
+            fds.close(fd)
+        yield running
+    finally:
+        if running.status is None:
+            os.kill(keeper, signal.SIGKILL)
+        os.waitpid(keeper, 0)
+
+
+def _sources(
+    request: Request, setting: Setting, pipes: _Pipes, log: Log, result: Result
+) -> dict[int, list[Sink]]:
+    """Which pipe of the container goes where."""
+
+    def sinks(kind: str, shown: int | None) -> list[Sink]:
+        if kind == "result":
+            return [result]
+        return [log] if shown is None else [log, Shown(shown)]
+
+    sources = {pipes.stdout: sinks(request.stdout, setting.shown_stdout)}
+    if pipes.stderr is not None:
+        sources[pipes.stderr] = sinks(request.stderr, setting.shown_stderr)
+    return sources
+
+
+def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
+    begun = time.monotonic()
+    plan = _plan(request, setting, overlay)
+    log, result = Log(setting.log), Result(RESULT_LIMIT)
+    with _Descriptors() as fds:
+        pipes = _open_pipes(request, fds)
+        with _sandboxed(plan, pipes, fds, setting.host.ids) as running:
+            setting.meanwhile()
+            feed = None
+            if pipes.stdin is not None and request.stdin is not None:
+                feed = Feed(pipes.stdin, request.stdin)
+                fds.remove(pipes.stdin)
+            carrier = Carrier(running, _sources(request, setting, pipes, log, result), feed, setting.signals)
+            try:
+                carrier.carry(request.timeout)
+            finally:
+                log.close()
+            ended = time.monotonic()
+    if running.status is None and not carrier.asked and not result.overflow:
+        raise HostError("the run's sandbox was ended from outside, perhaps for want of memory; run it again")
+    code = None if running.status is None else os.waitstatus_to_exitcode(running.status)
+    killed = signal.SIGKILL if code is None else -code if code < 0 else None
+    started = running.started or ended
+    return Outcome(
+        exit_code=None if killed or carrier.asked else code,
+        signal=carrier.asked or killed,
+        result=result.value(),
+        overflow=result.overflow,
+        timed_out=carrier.timed_out,
+        oom=running.oom,
+        seconds={"start": started - begun, "run": ended - started},
+    )
+
+
+def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
+    place = files.make_private(os.path.join(setting.root, "scratch"))
+    host = setting.host
+    config = spec.generate(request, host, scratch=place, name=setting.name, writable_root=bool(overlay))
+    writable = [mount.source for mount in request.mounts if mount.writable]
+    return sandbox.Plan(
+        id=setting.name,
+        userns=host.ids.kind != "host",
+        scratch=place,
+        scratch_size=SCRATCH_SIZE,
+        lower=request.rootfs,
+        overlay=overlay,
+        config=json.dumps(config),
+        home=[request.uid, request.gid],
+        owned=[(path, request.uid, request.gid) for path in writable],
+        kept=writable,
+        runtime=require_program(setting.runtime),
+        cgroup=f"{host.cgroup_parent}/{setting.name}" if host.cgroup_version else "",
+    )
+
+
+@contextmanager
+def _on_disk(directory: str, ids: idmap.IdMap) -> Iterator[str]:
+    """A directory for the upper layer of one run. Its files may belong to ids that only the sandbox had."""
+    path = os.path.join(files.make_private(directory), files.unique_name("run-"))
+    os.mkdir(path, files.PRIVATE_DIR)
+    try:
+        with files.held_directory(path):
+            yield path
+    finally:
+        idmap.run_mapped(ids, ["rm", "-rf", "--", path])
+
+
+def _start_failure(failure: StartError, request: Request) -> ShimError:
+    program = request.args[0]
+    mends = {
+        "ids": "compare /etc/subuid and /etc/subgid with the user's name, or remove its lines to run with one id",
+        "namespace": "this host may forbid user namespaces; see the sysctls user.max_user_namespaces, "
+        "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns",
+        "scratch": "free some memory, or name a directory on disk with --scratch",
+        "keep": "free some disk space and run it again",
+    }
+    if failure.stage == "start":
+        return ImageError(f"the runtime could not start '{program}' of the image: {failure}")
+    mend = mends.get(failure.stage, "run it again with -v, and report it if it stays")
+    return HostError(f"the run's sandbox could not be made ({failure.stage}: {failure}); {mend}")
+
+
+def run(request: Request, setting: Setting) -> Outcome:
+    """Run a request and wait for its end.
+
+    Where the host cannot have the writable layer on a tmpfs it is put on disk, and where there is no overlay at
+    all the root is read-only; `setting.warn` is told of the latter.
+
+    Raises HostError where the host cannot run it, ImageError where the image's program cannot be started.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(setting.log)
+    try:
+        if setting.scratch is not None:
+            with _on_disk(os.path.abspath(setting.scratch), setting.host.ids) as directory:
+                return _run_once(request, setting, directory)
+        return _run_with_any_overlay(request, setting)
+    except StartError as failure:
+        raise _start_failure(failure, request) from failure
+
+
+def _run_with_any_overlay(request: Request, setting: Setting) -> Outcome:
+    try:
+        return _run_once(request, setting, "tmpfs")
+    except StartError as failure:
+        if failure.stage != "overlay":
+            raise
+    try:
+        with _on_disk(os.path.join(setting.root, "tmp"), setting.host.ids) as directory:
+            return _run_once(request, setting, directory)
+    except StartError as failure:
+        if failure.stage != "overlay":
+            raise
+    setting.warn("this host has no overlay file system for the store; the image's root is read-only but for /tmp and /run")
+    return _run_once(request, setting, "")

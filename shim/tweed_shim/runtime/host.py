@@ -1,0 +1,57 @@
+"""What this host lets a run have: ids, control groups, resource limits. Cheap enough to ask before every run."""
+
+import os
+import resource
+from typing import NamedTuple
+
+from tweed_shim import idmap
+from tweed_shim.errors import HostError
+
+CGROUP_ROOT = "/sys/fs/cgroup"
+PACKAGES = {"runc": "runc", "crun": "crun", "umoci": "umoci", "pasta": "passt", "newuidmap": "uidmap"}
+
+
+class Host(NamedTuple):
+    """The abilities of a host.
+
+    ids: the ids that a run can have. cgroup_version: 1, 2, or 0 where no control group can be made.
+    controllers: the resources that can be limited. cgroup_parent: below which path of the hierarchies a run's
+    group is made. files: the hard limit of open files.
+    """
+
+    ids: idmap.IdMap
+    cgroup_version: int
+    controllers: frozenset[str]
+    cgroup_parent: str
+    files: int
+
+
+def _root_cgroups() -> tuple[int, frozenset[str]]:
+    if not os.access(CGROUP_ROOT, os.W_OK):
+        return 0, frozenset()
+    try:
+        with open(f"{CGROUP_ROOT}/cgroup.controllers", encoding="ascii") as file:
+            return 2, frozenset(file.read().split())
+    except FileNotFoundError:
+        names = frozenset(entry.name for entry in os.scandir(CGROUP_ROOT) if entry.is_dir(follow_symlinks=False))
+        return (1, names) if "pids" in names or "memory" in names else (0, frozenset())
+
+
+def inspect() -> Host:
+    """Look at the host as the caller sees it."""
+    ids = idmap.detect()
+    version, controllers = _root_cgroups() if ids.kind == "host" else (0, frozenset[str]())
+    return Host(ids, version, controllers, "tweed-shim", resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+
+
+def require_program(name: str) -> str:
+    """The path of a program that a run needs.
+
+    Raises HostError, naming the package to install, where it is missing.
+    """
+    path = idmap.find_program(name)
+    if path is None:
+        package = PACKAGES.get(os.path.basename(name))
+        mend = f"install it with: apt install {package}" if package else "name an OCI runtime that is there with --runtime"
+        raise HostError(f"the program '{name}' is not installed; {mend}")
+    return path

@@ -1,0 +1,78 @@
+"""The two values of a run: the Request that travels down, and the Outcome that comes back.
+
+They are named tuples rather than dataclasses because a warm `exec` imports this module: `dataclasses` alone costs
+as much as half of a Python start.
+"""
+
+from typing import NamedTuple
+
+RESULT_LIMIT = 4 << 20
+DEFAULT_PIDS = 1024
+
+
+class Mount(NamedTuple):
+    """A host file or directory that the container sees at `destination`, writable or not."""
+
+    source: str
+    destination: str
+    writable: bool = False
+
+
+class Limits(NamedTuple):
+    """What the user allows a run. memory: bytes; cpus: cores; pids: processes and threads.
+
+    None is no wish: memory and cores are then unlimited, and processes `DEFAULT_PIDS` where the host can count.
+    """
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+class Request(NamedTuple):
+    """One run of one program of an unpacked image.
+
+    rootfs: the unpacked image. env: `NAME=value` texts. home: where a fresh writable directory is mounted.
+    stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
+    `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout).
+    network: `none`, `host` or `pasta`. timeout: seconds, None for none.
+    """
+
+    rootfs: str
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    cwd: str
+    home: str
+    mounts: tuple[Mount, ...] = ()
+    stdin: bytes | None = None
+    stdout: str = "log"
+    stderr: str = "log"
+    network: str = "host"
+    limits: Limits = Limits()
+    timeout: float | None = None
+    read_only: bool = False
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
+
+    exit_code: 0 to 255, or None where signal `signal` ended it. result: what was captured. overflow: a result
+    stream was longer than allowed. timed_out: its time was up. oom: it was ended for want of memory.
+    seconds: the durations of its parts, by name.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    result: bytes
+    overflow: bool
+    timed_out: bool
+    oom: bool
+    seconds: dict[str, float]
+
+    @property
+    def code(self) -> int:
+        """The exit code as a shell gives it: 128 and the signal's number where a signal ended the run."""
+        return 128 + (self.signal or 0) if self.exit_code is None else self.exit_code

@@ -1,0 +1,406 @@
+"""The private namespaces that a run lives in, and their first process.
+
+The shim starts a *keeper*, which makes the mount, process and, where asked for, user namespace. The keeper's
+child is process 1 of them: it mounts the scratch and the root filesystem, has the OCI runtime start the
+container, and waits for it. When the shim, the keeper or process 1 ends, in whatever way, the kernel ends
+everything inside of the namespaces and throws the mounts away: nobody needs to clean up.
+
+This file stands alone on the standard library, because it is entered in two ways: by `start`, a plain fork,
+from a process with one thread; and as a script (`python -I -S sandbox.py`) by `spawn` from a process with more,
+where forking Python code could deadlock. Both speak the same lines of JSON: reports on descriptor 3, commands on
+descriptor 4.
+
+    reports    {"userns": true}                 map my ids, then send "mapped"
+               {"started": PID}                 the container runs
+               {"failed": STAGE, "error": TEXT, "errno": N|null}
+               {"exited": WAIT_STATUS, "oom": BOOL, "by": N|null}     by: the signal that was asked for
+    commands   the plan (spawn only), "mapped", {"signal": N}
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import select
+import signal
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn, TypedDict
+
+REPORTS, COMMANDS = 3, 4
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+PR_SET_PDEATHSIG = 1
+# What Python or the shim changed, and no program that is started may find changed.
+INHERITED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP)
+OVERLAY_SPECIAL = str.maketrans({"\\": "\\\\", ",": "\\,", ":": "\\:"})
+# What a bind mount may not lose in a user namespace: mount_namespaces(7), "locked".
+LOCKED_FLAGS = {os.ST_RDONLY: MS_RDONLY, os.ST_NOSUID: MS_NOSUID, os.ST_NODEV: MS_NODEV, os.ST_NOEXEC: MS_NOEXEC}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Plan(TypedDict):
+    """A run, described for process 1. Paths are absolute, sizes are bytes."""
+
+    id: str
+    userns: bool
+    scratch: str  # an empty directory that the private tmpfs is mounted on
+    scratch_size: int
+    lower: str  # the unpacked image
+    overlay: str  # where its upper layer is: "tmpfs", a directory on disk, or "" for a read-only root
+    config: str  # the text of config.json; its root path is "rootfs" and the bundle is the scratch
+    home: list[int]  # uid and gid of the fresh home directory
+    owned: list[tuple[str, int, int]]  # directories to give to a uid and gid before the start
+    kept: list[str]  # directories whose content must be on disk before a success is reported
+    runtime: str
+    cgroup: str  # below each cgroup hierarchy, or "" where none can be made
+
+
+class _StageError(Exception):
+    def __init__(self, stage: str, message: str, number: int | None = None) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.number = number
+
+
+@contextmanager
+def _stage(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _StageError(name, str(error), error.errno) from error
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    _check(
+        _libc.mount(
+            os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), os.fsencode(data)
+        ),
+        target,
+    )
+
+
+def _die_with_parent() -> None:
+    _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "PR_SET_PDEATHSIG")
+
+
+def _report(**message: object) -> None:
+    os.write(REPORTS, json.dumps(message).encode() + b"\n")
+
+
+class _Commands:
+    """Lines from the shim; its end of the pipe closes when it ends."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def read(self) -> list[str]:
+        """The lines that have arrived; waits for some. Ends this process when the shim is gone."""
+        data = os.read(COMMANDS, 65536)
+        if not data:
+            os._exit(0)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode() for line in lines]
+
+    def line(self) -> str:
+        """Wait for one line, where no other can have followed it yet."""
+        while not (lines := self.read()):
+            pass
+        return lines[0]
+
+
+def _bind_read_only(source: str, target: str) -> None:
+    _mount(source, target, "", MS_BIND | MS_REC)
+    held = os.statvfs(target).f_flag
+    flags = sum(flag for bit, flag in LOCKED_FLAGS.items() if held & bit)
+    _mount("", target, "", MS_REMOUNT | MS_BIND | MS_RDONLY | flags)
+
+
+def _mount_overlay(plan: Plan, root: str) -> None:
+    place = plan["scratch"] if plan["overlay"] == "tmpfs" else plan["overlay"]
+    upper, work = os.path.join(place, "upper"), os.path.join(place, "work")
+    like = os.stat(plan["lower"])
+    # The upper directory's owner and mode are those of "/" in the container.
+    os.mkdir(upper, stat.S_IMODE(like.st_mode))
+    os.chown(upper, like.st_uid, like.st_gid)
+    os.mkdir(work, 0o700)
+    parts = {"lowerdir": plan["lower"], "upperdir": upper, "workdir": work}
+    options = [f"{name}={path.translate(OVERLAY_SPECIAL)}" for name, path in parts.items()]
+    _mount("overlay", root, "overlay", 0, ",".join([*options, *(["userxattr"] if plan["userns"] else [])]))
+
+
+def _assemble_read_only_root(lower: str, root: str) -> None:
+    """A root directory of our own whose entries are the image's, read-only: mount points can be made in it."""
+    _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
+    for entry in os.scandir(lower):
+        target = os.path.join(root, entry.name)
+        if entry.is_symlink():
+            os.symlink(os.readlink(entry.path), target)
+        elif entry.is_dir():
+            os.mkdir(target, 0o755)
+            if entry.name not in ("tmp", "run", "proc", "sys", "dev", "tweed"):
+                _bind_read_only(entry.path, target)
+        elif entry.is_file():
+            os.close(os.open(target, os.O_CREAT | os.O_CLOEXEC, 0o644))
+            _bind_read_only(entry.path, target)
+
+
+def _prepare(plan: Plan) -> None:
+    scratch = plan["scratch"]
+    with _stage("namespace"):
+        _mount("none", "/", "", MS_REC | MS_PRIVATE)
+        _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    with _stage("scratch"):
+        size = f"size={plan['scratch_size']},mode=0700"
+        _mount("tmpfs", scratch, "tmpfs", MS_NOSUID | MS_NODEV, size)
+        for name in ("rootfs", "home", "state"):
+            os.mkdir(os.path.join(scratch, name), 0o700)
+        os.chown(os.path.join(scratch, "home"), *plan["home"])
+        with open(os.path.join(scratch, "config.json"), "w", encoding="utf-8") as file:
+            file.write(plan["config"])
+    with _stage("directory"):
+        for path, uid, gid in plan["owned"]:
+            os.chown(path, uid, gid)
+    root = os.path.join(scratch, "rootfs")
+    with _stage("overlay"):
+        if plan["overlay"]:
+            _mount_overlay(plan, root)
+        else:
+            _assemble_read_only_root(plan["lower"], root)
+
+
+def _runtime_error(scratch: str) -> str:
+    """What the runtime wrote last in its log, without the words that each of its messages begins with."""
+    message = ""
+    try:
+        with open(os.path.join(scratch, "runtime.log"), encoding="utf-8", errors="replace") as file:
+            for line in file:
+                entry = json.loads(line)
+                if entry.get("level") in ("error", "fatal") and "cgroup" not in entry.get("msg", ""):
+                    message = entry["msg"]
+    except (OSError, ValueError, AttributeError, KeyError):
+        pass
+    return message or "it gave no reason"
+
+
+def _start_container(plan: Plan) -> int:
+    """Have the runtime start the container, which keeps descriptors 0, 1 and 2; returns its process id."""
+    scratch = plan["scratch"]
+    pid_file = os.path.join(scratch, "pid")
+    log = os.path.join(scratch, "runtime.log")
+    options = ["--root", os.path.join(scratch, "state"), "--log", log, "--log-format", "json"]
+    run = ["run", "--detach", "--pid-file", pid_file, "--bundle", scratch, plan["id"]]
+    with _stage("runtime"):
+        runtime = os.posix_spawn(
+            plan["runtime"],
+            [plan["runtime"], *options, *run],
+            {"PATH": os.environ.get("PATH", os.defpath)},
+            setsigmask=[],
+            setsigdef=INHERITED_SIGNALS,
+        )
+        quiet = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(quiet, fd)
+        os.close(quiet)
+        _, status = os.waitpid(runtime, 0)
+    if status != 0:
+        raise _StageError("start", _runtime_error(scratch))
+    with open(pid_file, encoding="ascii") as file:
+        return int(file.read())
+
+
+def _takes_default(pid: int, number: int) -> bool:
+    """Whether a process neither catches nor ignores a signal.
+
+    The kernel spares the first process of a namespace the signals it does not catch; what would have ended any
+    other process is then made to end it.
+    """
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            masks = [line.split() for line in file if line.startswith(("SigIgn:", "SigCgt:"))]
+    except OSError:
+        return False
+    return not any(int(mask[1], 16) >> (number - 1) & 1 for mask in masks)
+
+
+def _wait(pid: int, commands: _Commands) -> tuple[int, int | None]:
+    """Wait for the container, passing signals on; its wait status, and the signal that it was sent last."""
+    asked: int | None = None
+    end = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(end, select.POLLIN)
+    poll.register(COMMANDS, select.POLLIN)
+    while True:
+        ready = {fd for fd, _ in poll.poll()}
+        if end in ready:
+            return os.waitpid(pid, 0)[1], asked
+        for line in commands.read():
+            asked = int(json.loads(line)["signal"])
+            os.kill(pid, signal.SIGKILL if _takes_default(pid, asked) else asked)
+
+
+def _cgroups(path: str) -> list[str]:
+    if not path:
+        return []
+    base = "/sys/fs/cgroup"
+    hierarchies = [base, *(entry.path for entry in os.scandir(base) if entry.is_dir(follow_symlinks=False))]
+    found = (os.path.join(hierarchy, path) for hierarchy in hierarchies)
+    return [each for each in found if os.path.isdir(each)]
+
+
+def _leave_cgroups(path: str) -> bool:
+    """Remove the run's cgroups; whether the kernel had to end a process of it for want of memory."""
+    oom = False
+    for directory in _cgroups(path):
+        for name in ("memory.events", "memory.oom_control"):
+            try:
+                with open(os.path.join(directory, name), encoding="ascii") as file:
+                    oom = oom or any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in file)
+            except OSError:
+                continue
+        try:
+            os.rmdir(directory)
+        except OSError:
+            continue  # the next run's sweep takes it
+    return oom
+
+
+def _sync_tree(directory: str) -> None:
+    for path, _, names in os.walk(directory):
+        for name in names:
+            file = os.path.join(path, name)
+            if stat.S_ISREG(os.lstat(file).st_mode):
+                _sync(file, os.O_RDONLY | os.O_NOFOLLOW)
+        _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: str, flags: int) -> None:
+    fd = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _first_process(plan: Plan, commands: _Commands) -> NoReturn:
+    try:
+        with _stage("namespace"):
+            _die_with_parent()
+            os.umask(0)
+        _prepare(plan)
+        os.umask(0o022)
+        pid = _start_container(plan)
+        _report(started=pid)
+        status, asked = _wait(pid, commands)
+        oom = _leave_cgroups(plan["cgroup"])
+        if status == 0:
+            with _stage("keep"):
+                for directory in plan["kept"]:
+                    _sync_tree(directory)
+        _report(exited=status, oom=oom, by=asked)
+    except _StageError as failure:
+        _leave_cgroups(plan["cgroup"])
+        _report(failed=failure.stage, error=str(failure), errno=failure.number)
+    except BaseException as error:  # noqa: BLE001 - nobody above could hear of it
+        _report(failed="sandbox", error=repr(error), errno=None)
+    os._exit(0)
+
+
+def _keep(plan: Plan) -> NoReturn:
+    """Be the keeper: make the namespaces, start their first process, and last as long as it does."""
+    commands = _Commands()
+    try:
+        os.setsid()
+        with _stage("namespace"):
+            _die_with_parent()
+            flags = CLONE_NEWNS | CLONE_NEWPID | (CLONE_NEWUSER if plan["userns"] else 0)
+            _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+            if plan["userns"]:
+                _report(userns=True)
+                commands.line()
+                _die_with_parent()  # a change of credentials forgets it: prctl(2)
+        first = os.fork()
+        if first == 0:
+            _first_process(plan, commands)
+        for fd in range(5):
+            os.close(fd)
+        os.waitpid(first, 0)
+    except _StageError as failure:
+        _report(failed=failure.stage, error=str(failure), errno=failure.number)
+    os._exit(0)
+
+
+def _above_wanted(fd: int) -> int:
+    """A copy of a descriptor that stands in the way of none of 0 to 4, and does not outlive an exec."""
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, COMMANDS + 1)
+
+
+def start(plan: Plan, stdio: tuple[int, int, int], reports: int, commands: int) -> int:
+    """Fork the keeper of a run; returns its process id. The caller must have one thread only."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in INHERITED_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        for number, fd in enumerate([_above_wanted(fd) for fd in (*stdio, reports, commands)]):
+            os.dup2(fd, number)
+        # A lock that this process kept open would outlive its holder.
+        os.closerange(COMMANDS + 1, os.sysconf("SC_OPEN_MAX"))
+        _keep(plan)
+    finally:
+        os._exit(1)
+
+
+def spawn(plan: Plan, stdio: tuple[int, int, int], reports: int, commands: tuple[int, int]) -> int:
+    """Start the keeper of a run as a program of its own; returns its process id.
+
+    commands: the read end, which the keeper gets, and the write end, through which it is told the plan.
+    """
+    copies = [_above_wanted(fd) for fd in (*stdio, reports, commands[0])]
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", os.path.abspath(__file__)],
+            {"PATH": os.environ.get("PATH", os.defpath)},
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies)],
+            setsigmask=[],
+            setsigdef=INHERITED_SIGNALS,
+        )
+    finally:
+        for fd in copies:
+            os.close(fd)
+    message = json.dumps(plan).encode() + b"\n"
+    while message:
+        message = message[os.write(commands[1], message) :]
+    return pid
+
+
+def _told_plan() -> Plan:
+    message = bytearray()
+    while not message.endswith(b"\n"):
+        byte = os.read(COMMANDS, 1)
+        if not byte:
+            sys.exit(1)
+        message += byte
+    plan: Plan = json.loads(message)
+    return plan
+
+
+if __name__ == "__main__":
+    os.closerange(COMMANDS + 1, os.sysconf("SC_OPEN_MAX"))
+    _keep(_told_plan())

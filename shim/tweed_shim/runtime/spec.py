@@ -1,0 +1,170 @@
+"""The runtime configuration: a pure function from a Request and the host's abilities to `config.json`.
+
+The format is the OCI Runtime Specification 1.0, `config.md` and `config-linux.md`.
+"""
+
+from typing import Any
+
+from tweed_shim.errors import HostError
+from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
+
+# What podman grants by default: enough for package managers and servers, nothing that reaches the host.
+CAPABILITIES = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+]
+MASKED_PATHS = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/dev/block",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+]
+READ_ONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+OPEN_FILES = 1 << 20
+CPU_PERIOD = 100_000  # microseconds
+TEMPORARY = ("/tmp", "/run", "/var/tmp")  # noqa: S108 - directories of the container, not of the host
+
+
+def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+
+
+def _kernel_mounts(request: Request, host: Host) -> list[dict[str, Any]]:
+    # Group 5 (tty) exists in a namespace only if a range of ids is mapped.
+    group = () if host.ids.kind == "single" else ("gid=5",)
+    own_network = request.network != "host"
+    # Only the owner of a network namespace may mount its /sys.
+    sys = (
+        _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro")
+        if own_network or host.ids.kind == "host"
+        else _mount("/sys", "bind", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro")
+    )
+    return [
+        _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", *group),
+        _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),  # noqa: S108
+        _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
+        sys,
+    ]
+
+
+def _bind(mount: Mount) -> dict[str, Any]:
+    access = "rw" if mount.writable else "ro"
+    return _mount(mount.destination, "bind", mount.source, "rbind", "rprivate", "nosuid", "nodev", access)
+
+
+def _capabilities(request: Request) -> dict[str, list[str]]:
+    # A user other than root starts without any, as after a plain change of user; the bounding set still limits
+    # what a program with file capabilities could gain.
+    held = CAPABILITIES if request.uid == 0 else []
+    return {
+        "bounding": CAPABILITIES,
+        "effective": held,
+        "permitted": held,
+        "inheritable": [],
+        "ambient": [],
+    }
+
+
+def _rlimits(host: Host, limits: Limits) -> list[dict[str, Any]]:
+    files = min(OPEN_FILES, host.files)
+    wanted = {"RLIMIT_NOFILE": files, "RLIMIT_CORE": 0}
+    if "pids" not in host.controllers and host.ids.kind != "host":
+        # The kernel counts the processes of a user in each user namespace.
+        wanted["RLIMIT_NPROC"] = limits.pids or DEFAULT_PIDS
+    return [{"type": name, "hard": value, "soft": value} for name, value in wanted.items()]
+
+
+def _resources(limits: Limits, host: Host) -> dict[str, Any]:
+    """The control group's limits (config-linux.md, "Control groups").
+
+    Raises HostError where the host cannot enforce one that was asked for.
+    """
+    asked = {"memory": limits.memory, "cpu": limits.cpus, "pids": limits.pids}
+    options = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids"}
+    for controller, value in asked.items():
+        if value is not None and controller not in host.controllers:
+            raise HostError(
+                f"{options[controller]} cannot be enforced: this user has no '{controller}' control group here; "
+                "leave the option out, run as root, or have the controller delegated to the user"
+            )
+    resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
+    if "pids" in host.controllers:
+        resources["pids"] = {"limit": limits.pids or DEFAULT_PIDS}
+    if limits.memory is not None:
+        resources["memory"] = {"limit": limits.memory, "swap": limits.memory}
+    if limits.cpus is not None:
+        resources["cpu"] = {"period": CPU_PERIOD, "quota": round(limits.cpus * CPU_PERIOD)}
+    return resources
+
+
+def _namespaces(request: Request) -> list[dict[str, str]]:
+    kinds = ["pid", "ipc", "uts", "mount", "cgroup", *(["network"] if request.network == "none" else [])]
+    return [{"type": kind} for kind in kinds]
+
+
+def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) -> list[dict[str, Any]]:
+    home = Mount(f"{scratch}/home", request.home, writable=True)
+    temporary = [
+        _mount(path, "tmpfs", "tmpfs", "nosuid", "nodev", "mode=1777", "size=256m")
+        for path in TEMPORARY
+        if not writable_root or request.read_only
+    ]
+    return [*_kernel_mounts(request, host), *temporary, *(_bind(mount) for mount in (home, *request.mounts))]
+
+
+def generate(request: Request, host: Host, *, scratch: str, name: str, writable_root: bool = True) -> dict[str, Any]:
+    """The content of `config.json` for a run called `name` whose bundle is the directory `scratch`.
+
+    writable_root: whether the root filesystem has a writable layer of its own.
+    Raises HostError where a limit that was asked for cannot be enforced on this host.
+    """
+    rlimits = _rlimits(host, request.limits)
+    user = {"uid": request.uid, "gid": request.gid, "additionalGids": list(request.groups), "umask": 0o022}
+    linux: dict[str, Any] = {
+        "namespaces": _namespaces(request),
+        "maskedPaths": MASKED_PATHS,
+        "readonlyPaths": READ_ONLY_PATHS,
+        "resources": _resources(request.limits, host),
+        "rootfsPropagation": "private",
+    }
+    if host.cgroup_version:
+        linux["cgroupsPath"] = f"/{host.cgroup_parent}/{name}"
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": user,
+            "args": list(request.args),
+            "env": list(request.env),
+            "cwd": request.cwd,
+            "capabilities": _capabilities(request),
+            "rlimits": rlimits,
+            "noNewPrivileges": True,
+        },
+        "root": {"path": "rootfs", "readonly": request.read_only or not writable_root},
+        "hostname": "tweed",
+        "mounts": _mounts(request, host, scratch, writable_root=writable_root),
+        "linux": linux,
+    }

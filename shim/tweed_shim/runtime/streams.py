@@ -1,0 +1,165 @@
+"""Where the bytes of a run go: a bounded result, a bounded log, and the shim's own streams."""
+
+import os
+from typing import Protocol
+
+from tweed_shim.files import PRIVATE_FILE
+
+LOG_HEAD = LOG_TAIL = 32 << 20
+SHOWN_PENDING = 64 << 10
+# A pipe that poll(2) calls writable takes this much without blocking: pipe(7), PIPE_BUF.
+WRITE_WITHOUT_BLOCKING = 4096
+COPY = 1 << 20
+
+
+class Sink(Protocol):
+    """What takes the bytes of a stream."""
+
+    def write(self, data: bytes) -> None:
+        """Take more bytes."""
+
+
+class Result:
+    """What is captured whole, up to `limit` bytes; what comes after is dropped and `overflow` set."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._data = bytearray()
+        self.overflow = False
+
+    def write(self, data: bytes) -> None:
+        """Take more bytes."""
+        room = self._limit - len(self._data)
+        self.overflow = self.overflow or len(data) > room
+        self._data += data[:room]
+
+    def value(self) -> bytes:
+        """All that was taken."""
+        return bytes(self._data)
+
+
+class Log:
+    """A file that keeps the first `head` and the last `tail` bytes written to it, and says what was cut.
+
+    The file is made with the first byte. `close` brings it into its final form; until then the end of a long
+    log is beside it, in a ring.
+    """
+
+    def __init__(self, path: str, *, head: int = LOG_HEAD, tail: int = LOG_TAIL) -> None:
+        self._path = path
+        self._head = head
+        self._tail = tail
+        self._written = 0
+        self._file = -1
+        self._ring = -1
+
+    def write(self, data: bytes) -> None:
+        """Take more bytes."""
+        if self._file < 0:
+            self._file = self._open(self._path)
+        room = max(0, self._head - self._written)
+        _write_all(self._file, data[:room])
+        self._written += min(room, len(data))
+        if rest := data[room:]:
+            self._write_ring(rest)
+
+    def _open(self, path: str) -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
+
+    def _write_ring(self, data: bytes) -> None:
+        if self._ring < 0:
+            self._ring = self._open(f"{self._path}.tail")
+        skipped = max(0, len(data) - self._tail)
+        self._written += skipped
+        data = data[skipped:]
+        while data:
+            at = (self._written - self._head) % self._tail
+            count = os.pwrite(self._ring, data[: self._tail - at], at)
+            self._written += count
+            data = data[count:]
+
+    def close(self) -> None:
+        """Append the end of a long log to its beginning, with a line between them that says what is missing."""
+        if self._ring >= 0:
+            beyond = self._written - self._head
+            if beyond > self._tail:
+                _write_all(self._file, b"\n[... %d bytes are missing here ...]\n" % (beyond - self._tail))
+                at = beyond % self._tail
+                self._copy_ring(at, self._tail)
+                self._copy_ring(0, at)
+            else:
+                self._copy_ring(0, beyond)
+            os.close(self._ring)
+            os.unlink(f"{self._path}.tail")
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = self._ring = -1
+
+    def _copy_ring(self, start: int, end: int) -> None:
+        while start < end:
+            chunk = os.pread(self._ring, min(COPY, end - start), start)
+            _write_all(self._file, chunk)
+            start += len(chunk)
+
+
+class Shown:
+    """One of the shim's own streams; what it cannot take at once waits, so that a slow reader blocks nobody else."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._pending = bytearray()
+        self._open = True
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to write once the stream can take it."""
+        return bool(self._pending)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more should be read for it until it has taken some."""
+        return len(self._pending) >= SHOWN_PENDING
+
+    def write(self, data: bytes) -> None:
+        """Take more bytes; dropped where nobody reads the stream any more."""
+        if self._open:
+            self._pending += data
+
+    def flush_some(self) -> None:
+        """Write a part, when poll(2) has said that the stream can take it."""
+        try:
+            count = os.write(self.fd, self._pending[:WRITE_WITHOUT_BLOCKING])
+        except BlockingIOError:
+            return
+        except OSError:
+            self._open = False
+            count = len(self._pending)
+        del self._pending[:count]
+
+
+class Feed:
+    """What a program reads on its stdin: written as it takes it, closed at the end."""
+
+    def __init__(self, fd: int, data: bytes) -> None:
+        os.set_blocking(fd, False)
+        self.fd = fd
+        self._rest = memoryview(data)
+
+    def feed_some(self) -> bool:
+        """Write a part, when poll(2) has said that the pipe can take it; False when there is no more to do."""
+        try:
+            self._rest = self._rest[os.write(self.fd, self._rest) :]
+        except BlockingIOError:
+            return True
+        except BrokenPipeError:
+            return False  # the program closed its stdin early, as it may
+        return len(self._rest) > 0
+
+    def close(self) -> None:
+        """Let the program see the end of its stdin."""
+        os.close(self.fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
