@@ -155,6 +155,29 @@ def run_mapped(idmap: IdMap, arguments: list[str], *, cwd: str | None = None) ->
     return process.returncode, output if ready == b"." else ready + output
 
 
+def _remove(path: str) -> None:
+    for entry in os.scandir(path):
+        if entry.is_dir(follow_symlinks=False):
+            _remove(entry.path)
+        else:
+            os.unlink(entry.path)
+    os.rmdir(path)
+
+
+def remove_tree(idmap: IdMap, path: str) -> None:
+    """Remove a directory and all below it, whichever of the mapped ids the files belong to.
+
+    Raises PermissionError, naming the directory, where even that is refused.
+    """
+    try:
+        _remove(path)
+    except (OSError, RecursionError):
+        # Of another id, without permissions, or nested deeper than a path can be long.
+        code, _ = run_mapped(idmap, ["sh", "-c", 'chmod -R u+rwx -- "$1"; rm -rf -- "$1"', "sh", path])
+        if code != 0:
+            raise PermissionError(1, "cannot be removed", path) from None
+
+
 def _enter_and_become(arguments: list[str]) -> None:
     import ctypes
 

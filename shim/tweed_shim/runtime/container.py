@@ -19,14 +19,26 @@ from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
 SCRATCH_SIZE = 1 << 30
 
 
-class Setting(NamedTuple):
-    """Where and how a request is run.
+class Console(NamedTuple):
+    """The user's side of a run.
 
-    name: unique on this host. root: the store. log: the path of the run's log. shown_stdout and shown_stderr: the
-    descriptors that diagnostics are shown on, None for nowhere. signals: a descriptor from which the numbers of
-    signals to pass on are read, a byte each. scratch: a directory on disk for what the image writes to its root,
-    None for a tmpfs of at most `SCRATCH_SIZE` bytes. meanwhile: called once the container is on its way.
-    warn: takes sentences for the user.
+    stdout and stderr: the descriptors that an image's diagnostics are shown on, None for nowhere. signals: a
+    descriptor from which the numbers of signals to pass on are read, a byte each. warn: takes sentences for the
+    user.
+    """
+
+    stdout: int | None = None
+    stderr: int | None = None
+    signals: int | None = None
+    warn: Callable[[str], None] = lambda _: None
+
+
+class Setting(NamedTuple):
+    """Where a request is run.
+
+    name: unique on this host. root: the store. log: the path of the run's log. scratch: a directory on disk for
+    what the image writes to its root, None for a tmpfs of at most `SCRATCH_SIZE` bytes. meanwhile: called once
+    the container is on its way.
     """
 
     name: str
@@ -34,12 +46,9 @@ class Setting(NamedTuple):
     runtime: str
     host: Host
     log: str
-    shown_stdout: int | None = None
-    shown_stderr: int | None = None
-    signals: int | None = None
+    console: Console = Console()
     scratch: str | None = None
     meanwhile: Callable[[], None] = lambda: None
-    warn: Callable[[str], None] = lambda _: None
 
 
 class _Pipes(NamedTuple):
@@ -118,9 +127,9 @@ def _sources(
             return [result]
         return [log] if shown is None else [log, Shown(shown)]
 
-    sources = {pipes.stdout: sinks(request.stdout, setting.shown_stdout)}
+    sources = {pipes.stdout: sinks(request.stdout, setting.console.stdout)}
     if pipes.stderr is not None:
-        sources[pipes.stderr] = sinks(request.stderr, setting.shown_stderr)
+        sources[pipes.stderr] = sinks(request.stderr, setting.console.stderr)
     return sources
 
 
@@ -136,7 +145,7 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
             if pipes.stdin is not None and request.stdin is not None:
                 feed = Feed(pipes.stdin, request.stdin)
                 fds.remove(pipes.stdin)
-            carrier = Carrier(running, _sources(request, setting, pipes, log, result), feed, setting.signals)
+            carrier = Carrier(running, _sources(request, setting, pipes, log, result), feed, setting.console.signals)
             try:
                 carrier.carry(request.timeout)
             finally:
@@ -210,7 +219,7 @@ def run(request: Request, setting: Setting) -> Outcome:
     """Run a request and wait for its end.
 
     Where the host cannot have the writable layer on a tmpfs it is put on disk, and where there is no overlay at
-    all the root is read-only; `setting.warn` is told of the latter.
+    all the root is read-only; the console is told of the latter.
 
     Raises HostError where the host cannot run it, ImageError where the image's program cannot be started.
     """
@@ -237,5 +246,7 @@ def _run_with_any_overlay(request: Request, setting: Setting) -> Outcome:
     except StartError as failure:
         if failure.stage != "overlay":
             raise
-    setting.warn("this host has no overlay file system for the store; the image's root is read-only but for /tmp and /run")
+    setting.console.warn(
+        "this host has no overlay file system for the store; the image's root is read-only but for /tmp and /run"
+    )
     return _run_once(request, setting, "")

@@ -1,0 +1,91 @@
+"""The process that an image asks for: its arguments, variables, user and working directory, made whole."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from tweed_shim.errors import ImageError
+from tweed_shim.idmap import IdMap, IdRange
+from tweed_shim.runtime import inside, users
+from tweed_shim.runtime.request import Mount
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Process(NamedTuple):
+    """The first process of a container, as the runtime configuration wants it."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    cwd: str
+
+
+def _environment(image: Iterable[str], variables: Mapping[str, str]) -> dict[str, str]:
+    pairs = (entry.partition("=") for entry in image)
+    return {"PATH": DEFAULT_PATH, **{name: value for name, _, value in pairs if name}, **variables}
+
+
+def _is_mapped(number: int, ranges: tuple[IdRange, ...]) -> bool:
+    return any(each.inside <= number < each.inside + each.count for each in ranges)
+
+
+def _user(rootfs: str, user: str, ids: IdMap, what: str) -> users.User:
+    found = users.resolve(rootfs, user)
+    if ids.kind == "single":
+        # The runtime needs user 0 in the container, and there is one id only: it is 0 inside, the caller outside.
+        return users.User(0, 0, (), found.home)
+    if ids.kind == "range":
+        outside = [each for each in (found.uid,) if not _is_mapped(each, ids.uids)]
+        outside += [each for each in (found.gid, *found.groups) if not _is_mapped(each, ids.gids)]
+        if outside:
+            raise ImageError(
+                f"{what} runs as id {outside[0]}, which is beyond the ids that /etc/subuid and /etc/subgid grant; "
+                "have a longer range granted, or run it as root"
+            )
+    return found
+
+
+def resolve(
+    rootfs: str,
+    *,
+    what: str,
+    entrypoint: tuple[str, ...],
+    arguments: tuple[str, ...],
+    env: tuple[str, ...],
+    user: str,
+    cwd: str,
+    variables: Mapping[str, str],
+    ids: IdMap,
+) -> Process:
+    """The process of an image with these settings, called with `arguments` and `variables`.
+
+    what: the image's name, for messages. Raises ImageError where the image has no entrypoint, or one that cannot
+    be executed, or a user that it does not know.
+    """
+    if not entrypoint:
+        raise ImageError(
+            f"{what} has no entrypoint, so it cannot be called with an operation; build it with an Entrypoint"
+        )
+    environment = _environment(env, variables)
+    where = os.path.join("/", cwd)
+    inside.find_executable(rootfs, entrypoint[0], where, environment["PATH"])
+    found = _user(rootfs, user, ids, what)
+    return Process(
+        args=(*entrypoint, *arguments),
+        env=tuple(f"{name}={value}" for name, value in environment.items()),
+        uid=found.uid,
+        gid=found.gid,
+        groups=found.groups,
+        cwd=where,
+    )
+
+
+def network_mounts(network: str) -> tuple[Mount, ...]:
+    """The host's files that names are resolved with, for a container that shares the host's network."""
+    if network != "host":
+        return ()
+    paths = ("/etc/resolv.conf", "/etc/hosts")
+    return tuple(Mount(os.path.realpath(path), path) for path in paths if os.path.isfile(path))

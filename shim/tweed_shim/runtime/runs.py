@@ -1,0 +1,91 @@
+"""What is kept of each run: its log and a record, the newest `KEPT` of them.
+
+Runs are numbered; making number N removes number N - `KEPT`, so that no run ever reads a directory that grows.
+"""
+
+import json
+import os
+import time
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from tweed_shim import files
+from tweed_shim.errors import StateError
+
+KEPT = 1000
+RECORD = "run.json"
+LOG = "log"
+
+
+class Run(NamedTuple):
+    """A run's place in the store. number: its name for `logs`; directory: where its log and record are."""
+
+    number: int
+    directory: str
+
+    @property
+    def log(self) -> str:
+        """The path of its log; the file is there if the image wrote anything."""
+        return os.path.join(self.directory, LOG)
+
+    def note(self, **record: object) -> None:
+        """Write down what is known of the run."""
+        data = json.dumps({"run": self.number, **record}).encode()
+        files.write_whole(os.path.join(self.directory, RECORD), data, durable=False)
+
+
+def _numbers(place: str) -> list[int]:
+    return sorted(int(name) for name in os.listdir(place) if name.isdigit())
+
+
+def _remove(place: str, number: int) -> None:
+    directory = os.path.join(place, str(number))
+    with suppress(FileNotFoundError):
+        for name in os.listdir(directory):
+            os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)
+
+
+def begin(root: str) -> Run:
+    """Make the place of a new run."""
+    place = files.make_private(os.path.join(root, "runs"))
+    with files.locked(os.path.join(place, "lock")) as counter:
+        text = os.pread(counter, 32, 0).strip()
+        number = int(text) + 1 if text.isdigit() else 1
+        directory = os.path.join(place, str(number))
+        try:
+            os.mkdir(directory, files.PRIVATE_DIR)
+        except FileExistsError:  # the counter was lost
+            number = 1 + max(_numbers(place))
+            directory = os.path.join(place, str(number))
+            os.mkdir(directory, files.PRIVATE_DIR)
+        os.pwrite(counter, b"%-31d\n" % number, 0)
+    _remove(place, number - KEPT)
+    return Run(number, directory)
+
+
+def timestamp() -> str:
+    """Now, as RFC 3339 in UTC with seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def records(root: str, *, newest: int) -> list[dict[str, Any]]:
+    """The records of the newest runs, the newest first."""
+    place = os.path.join(root, "runs")
+    try:
+        numbers = _numbers(place)[-newest:]
+    except FileNotFoundError:
+        return []
+    found = []
+    for number in reversed(numbers):
+        with suppress(OSError, ValueError), open(os.path.join(place, str(number), RECORD), "rb") as file:
+            found.append(json.load(file))
+    return found
+
+
+def find(root: str, number: str) -> Run:
+    """A run by its number; raises StateError where it is not kept (any more)."""
+    run = Run(int(number) if number.isdigit() else 0, os.path.join(root, "runs", number))
+    if run.number == 0 or not os.path.isdir(run.directory):
+        raise StateError(f"there is no run '{number}'; 'tweed-shim logs' lists those that are kept")
+    return run

@@ -1,0 +1,78 @@
+"""The Python API: a store of images and clouds, and the backends that work on them."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from tweed_shim import idmap
+from tweed_shim.image import pull, store
+from tweed_shim.runtime.container import Console
+from tweed_shim.settings import Settings, default_root
+from tweed_shim.tweed import clouds
+from tweed_shim.tweed.backend import Backend, Options
+
+
+class Shim:
+    """A store, and the runtime that its images are run with.
+
+    root: the store's directory; by default `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root and
+    `$XDG_DATA_HOME/tweed-shim` for others. runtime: the OCI runtime's program. console: where diagnostics are
+    shown; by default nowhere, they are in the logs.
+
+    Safe to use from several threads and processes at once.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, *, runtime: str = "runc", console: Console | None = None
+    ) -> None:
+        place = default_root(os.environ, os.geteuid()) if root is None else os.path.abspath(root)
+        self.settings = Settings(place, runtime)
+        self._console = console or Console()
+
+    def backend(self, image: str, *, cloud: str = "default", options: Options | None = None) -> Backend:
+        """A backend image, to be used with one cloud's configuration.
+
+        Nothing is pulled or run yet. Raises ConfigError where `cloud` cannot name a cloud.
+        """
+        return Backend(self.settings, image, cloud, options or Options(), self._console)
+
+    def pull(
+        self,
+        image: str,
+        *,
+        policy: str = "always",
+        platform: str | None = None,
+        insecure: bool = False,
+        ca_file: str | None = None,
+    ) -> store.Image:
+        """Have an image in the store, unpacked.
+
+        Raises BadReference, RegistryError, ImageError, StateError (not there, and policy `never`) or HostError.
+        """
+        return pull.obtain(
+            self.settings.root,
+            image,
+            pull=policy,
+            platform=platform,
+            insecure=insecure,
+            ca_file=ca_file,
+            report=self._console.warn,
+            idmap=idmap.detect(),
+        )
+
+    def images(self) -> list[store.Stored]:
+        """The images of the store."""
+        return store.images(self.settings.root)
+
+    def remove(self, images: Sequence[str]) -> None:
+        """Remove images from the store. Raises StateError where one is not there or in use; none is removed then."""
+        store.remove(self.settings.root, images)
+
+    def clouds(self) -> list[clouds.CloudState]:
+        """The clouds of the store, with their interactions."""
+        return clouds.states(self.settings.root)
+
+    def remove_cloud(self, name: str) -> None:
+        """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""
+        cloud = clouds.Cloud(self.settings.root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn)
+        clouds.remove(cloud)

@@ -1,0 +1,323 @@
+"""A Tweed backend: an image that is asked to perform the operations of the contract for one cloud."""
+
+import importlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple, NoReturn
+
+from tweed_shim import files
+from tweed_shim.errors import ContractError, StateError
+from tweed_shim.image import pull
+from tweed_shim.image import reference as references
+from tweed_shim.image.store import Image
+from tweed_shim.runtime import host, process, runs, spec
+from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.launch import Launch, launch
+from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Request
+from tweed_shim.settings import Settings
+from tweed_shim.tweed import clouds
+from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation
+
+METADATA_CACHE = "metadata.json"
+
+
+class Options(NamedTuple):
+    """How a backend's image is had, and how its operations run; the defaults are the contract's.
+
+    pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure: plain HTTP is allowed.
+    network: `none` or `host`; `metadata` always has none. timeout: seconds. env_stream: where setup writes its
+    environment. read_only: the image's root cannot be written. scratch: a directory for what is written to it.
+    """
+
+    pull: str = "missing"
+    platform: str | None = None
+    insecure: bool = False
+    ca_file: str | None = None
+    network: str = "host"
+    timeout: float | None = None
+    limits: Limits = Limits()
+    env_stream: str = "stdout"
+    read_only: bool = False
+    scratch: str | None = None
+
+
+class Setup(Mapping[str, str]):
+    """The environment of an interaction that is set up: a mapping of names to values.
+
+    As a context manager it tears the interaction down at the end of the block.
+    """
+
+    def __init__(self, backend: "Backend", interaction: str, environment: dict[str, str]) -> None:
+        self.interaction = interaction
+        self._backend = backend
+        self._environment = environment
+
+    def __getitem__(self, name: str) -> str:
+        """The value of one variable."""
+        return self._environment[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in the order in which the image wrote them."""
+        return iter(self._environment)
+
+    def __len__(self) -> int:
+        """How many variables there are."""
+        return len(self._environment)
+
+    def __enter__(self) -> "Setup":
+        """Use the environment for the length of a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Tear the interaction down. Raises what `Backend.teardown` raises."""
+        self._backend.teardown(self.interaction)
+
+
+class _Call(NamedTuple):
+    """One operation that is about to run: its row of the table, what it is given, and where it may write."""
+
+    operation: Operation
+    image: Image
+    interaction: str
+    in_config: str | None = None
+    out_config: str | None = None
+    stdin: bytes | None = None
+
+
+class Backend:
+    """A backend image and a cloud of a store; see `tweed_shim.Shim.backend`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reference: str,
+        cloud: str,
+        options: Options = Options(),  # noqa: B008 - immutable
+        console: Console = Console(),  # noqa: B008 - immutable
+    ) -> None:
+        self._settings = settings
+        self._reference = reference
+        self._options = options
+        self._console = console
+        self._host = host.inspect()
+        self._cloud = clouds.Cloud(
+            settings.root, clouds.check_name("a cloud", cloud), self._host.ids, waiting=console.warn
+        )
+
+    def metadata(self) -> dict[str, Any]:
+        """What the image says about itself, validated. Asked once for each image, then remembered.
+
+        Raises ContractError where it is not what the contract wants, OperationFailed where the image fails.
+        """
+        with self._image() as image:
+            return self._metadata(image)
+
+    def configure(self, configuration: Mapping[str, Any]) -> None:
+        """Give the image the operator's configuration; what it keeps of it becomes the cloud's configuration.
+
+        The previous one stays in force unless the image succeeds. Raises ConfigError where the configuration breaks
+        the schema that the image's metadata has for it, OperationFailed where the image refuses it.
+        """
+        from tweed_shim.tweed import configuration as configurations
+
+        operation = OPERATIONS["configure"]
+        with self._image() as image:
+            configurations.validate(configuration, self._metadata(image).get("inputs", {}))
+            place = self._cloud.place(operation.writes, "")
+            with clouds.used(self._cloud), clouds.changing(self._cloud, place), clouds.draft(self._cloud, place) as new:
+                stdin = configurations.encode(configuration)
+                self._run(_Call(operation, image, "", out_config=new.data, stdin=stdin))
+                new.commit(self._record(image))
+
+    def check(self) -> None:
+        """Have the image try the cloud's configuration.
+
+        Raises StateError where there is none, OperationFailed where it is not viable.
+        """
+        with self._image() as image, self._configured(image) as config:
+            self._run(_Call(OPERATIONS["check"], image, "", in_config=config.data))
+
+    def setup(self, interaction: str = "default", *, replace: bool = False) -> Setup:
+        """Set an interaction up and return its environment.
+
+        replace: forget the output of an earlier setup of the same interaction that has not been torn down.
+        Raises StateError where the cloud is not configured or the interaction is already set up, ContractError where
+        the environment is not what the contract wants, OperationFailed where the image fails: nothing is recorded
+        then, and teardown is not called.
+        """
+        operation = OPERATIONS["setup"]
+        place = self._cloud.place(operation.writes, clouds.check_name("an interaction", interaction))
+        with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
+            if clouds.current(place) is not None and not replace:
+                raise StateError(
+                    f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up; "
+                    "tear it down first, or set it up again with --replace"
+                )
+            with clouds.draft(self._cloud, place) as new:
+                call = _Call(operation, image, interaction, in_config=config.data, out_config=new.data)
+                environment = self._environment(image, self._run(call))
+                new.commit({**self._record(image), "environment": environment})
+        return Setup(self, interaction, environment)
+
+    def teardown(self, interaction: str = "default") -> None:
+        """Tear an interaction down and forget it.
+
+        Raises StateError where it is not set up, OperationFailed where the image fails: all is kept for a retry.
+        """
+        operation = OPERATIONS["teardown"]
+        place = self._cloud.place(operation.reads, clouds.check_name("an interaction", interaction))
+        with self._image() as image, clouds.used(self._cloud), self._set_up(place, interaction) as output:
+            self._warn_of_other_image(output.record, image, f"interaction '{interaction}' was set up by")
+            self._run(_Call(operation, image, interaction, in_config=output.data))
+            clouds.forget(self._cloud, place)
+
+    def spec(self, operation: str, interaction: str = "default") -> dict[str, Any]:
+        """The `config.json` that an operation would run with. Runs nothing, changes nothing but to pull the image."""
+        row = OPERATIONS[operation]
+        with self._image() as image:
+            reads = self._cloud.place(row.reads, interaction) if row.reads else None
+            writes = self._cloud.place(row.writes, interaction) if row.writes else None
+            call = _Call(
+                row,
+                image,
+                interaction,
+                in_config=reads and os.path.join(reads, clouds.CURRENT, "data"),
+                out_config=writes and os.path.join(writes, "draft", "data"),
+            )
+            scratch = os.path.join(self._settings.root, "scratch")
+            return spec.generate(self._request(call), self._host, scratch=scratch, name="spec")
+
+    @contextmanager
+    def _image(self) -> Iterator[Image]:
+        """The image, unpacked, which is kept from removal for as long as the block lasts."""
+        options = self._options
+        image = pull.obtain(
+            self._settings.root,
+            self._reference,
+            pull=options.pull,
+            platform=options.platform,
+            insecure=options.insecure,
+            ca_file=options.ca_file,
+            report=self._console.warn,
+            idmap=self._host.ids,
+        )
+        with files.held_directory(image.directory):
+            yield image
+
+    @contextmanager
+    def _configured(self, image: Image) -> Iterator[clouds.Generation]:
+        place = self._cloud.place("cloud", "")
+        if not os.path.isdir(place):
+            self._refuse_unconfigured()
+        with clouds.used(self._cloud), clouds.held_current(place) as generation:
+            if generation is None:
+                self._refuse_unconfigured()
+            self._warn_of_other_image(generation.record, image, f"cloud '{self._cloud.name}' was configured for")
+            yield generation
+
+    @contextmanager
+    def _set_up(self, place: str, interaction: str) -> Iterator[clouds.Generation]:
+        with clouds.changing(self._cloud, place) if os.path.isdir(place) else nullcontext():
+            output = clouds.current(place)
+            if output is None:
+                raise StateError(
+                    f"interaction '{interaction}' of cloud '{self._cloud.name}' is not set up; "
+                    "'tweed-shim clouds' lists those that are"
+                )
+            yield output
+
+    def _refuse_unconfigured(self) -> NoReturn:
+        raise StateError(
+            f"cloud '{self._cloud.name}' is not configured; configure it first: "
+            f"tweed-shim exec {self._reference} configure --cloud {self._cloud.name} --config FILE"
+        )
+
+    def _warn_of_other_image(self, record: Mapping[str, Any], image: Image, what: str) -> None:
+        other = record["image"]
+        if references.repository(other) != references.repository(image.reference):
+            self._console.warn(f"{what} another image, {other}")
+
+    def _record(self, image: Image) -> dict[str, Any]:
+        return {"image": image.reference, "digest": image.digest, "time": runs.timestamp()}
+
+    def _metadata(self, image: Image) -> dict[str, Any]:
+        path = os.path.join(image.directory, METADATA_CACHE)
+        try:
+            with open(path, "rb") as file:
+                cached: dict[str, Any] = json.load(file)
+                return cached
+        except FileNotFoundError:
+            pass
+        output = self._run(_Call(OPERATIONS["metadata"], image, ""))
+        from tweed_shim.tweed import metadata
+
+        found = metadata.parse(output, image=image.reference)
+        files.write_whole(path, json.dumps(found).encode(), durable=False)
+        return found
+
+    def _environment(self, image: Image, output: bytes) -> dict[str, str]:
+        from tweed_shim.tweed import environment
+
+        return environment.parse(output, image=image.reference)
+
+    def _run(self, call: _Call) -> bytes:
+        """Run an operation; returns its result stream. Raises ContractError where that is too long."""
+        what = f"{call.image.reference} {call.operation.name}"
+        record = {
+            "operation": call.operation.name,
+            "image": call.image.reference,
+            "digest": call.image.digest,
+            "cloud": self._cloud.name,
+            "interaction": call.interaction,
+        }
+        of = Launch(self._settings, self._host, self._console, what, record, self._options.scratch)
+        _, outcome = launch(self._request(call), of, meanwhile=lambda: _import_for(call.operation))
+        if outcome.overflow:
+            raise ContractError(f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {call.operation.result}")
+        return outcome.result
+
+    def _request(self, call: _Call) -> Request:
+        operation, options, config = call.operation, self._options, call.image.config
+        network = "none" if operation.network == "none" else options.network
+        directories = (
+            ("IN_CONFIG", IN_CONFIG, call.in_config, False),
+            ("OUT_CONFIG", OUT_CONFIG, call.out_config, True),
+        )
+        given = [(name, Mount(source, where, writable)) for name, where, source, writable in directories if source]
+        started = process.resolve(
+            call.image.rootfs,
+            what=call.image.reference,
+            entrypoint=config.entrypoint,
+            arguments=(operation.name,),
+            env=config.env,
+            user=config.user,
+            cwd=config.working_dir,
+            variables={"HOME": HOME, **{name: mount.destination for name, mount in given}},
+            ids=self._host.ids,
+        )
+        on_stderr = operation.result == "environment" and options.env_stream == "stderr"
+        stdout, stderr = ("log", "result") if on_stderr else ("result" if operation.result else "log", "log")
+        return Request(
+            rootfs=call.image.rootfs,
+            **started._asdict(),
+            home=HOME,
+            mounts=(*process.network_mounts(network), *(mount for _, mount in given)),
+            stdin=call.stdin,
+            stdout=stdout,
+            stderr="stdout" if operation.merged else stderr,
+            network=network,
+            limits=options.limits,
+            timeout=operation.timeout if options.timeout is None else options.timeout,
+            read_only=options.read_only,
+        )
+
+
+def _import_for(operation: Operation) -> None:
+    """Import what reads the operation's result while the container is busy with writing it."""
+    if operation.result:
+        importlib.import_module("yaml")
+        importlib.import_module(f"tweed_shim.tweed.{operation.result}")
+    if operation.result == "metadata":
+        importlib.import_module("jsonschema")

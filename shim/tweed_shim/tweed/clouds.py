@@ -1,0 +1,229 @@
+"""What is kept of a cloud: its configuration, and the interactions that are set up. Plain files, one rename a change.
+
+    clouds/NAME/lock                      shared by every operation, alone by removal
+    clouds/NAME/config/N/                 a generation: data/ is what the image sees, record.json is about it
+    clouds/NAME/config/current -> N       the generation in force
+    clouds/NAME/interactions/ID/...       the same, for what the setup of an interaction wrote
+
+A generation is made beside the others, synced, and comes into force by the rename of one link. A crash before
+that leaves the old one in force, and a directory that the next change sweeps.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, NamedTuple
+
+from tweed_shim import files, idmap
+from tweed_shim.errors import ConfigError, StateError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+CURRENT = "current"
+LOCK = "lock"
+
+
+class Generation(NamedTuple):
+    """A generation in force. directory: its path; data: what an image wrote; record: what was noted about it."""
+
+    directory: str
+    record: dict[str, Any]
+
+    @property
+    def data(self) -> str:
+        """The directory that an image wrote."""
+        return os.path.join(self.directory, "data")
+
+
+class Cloud(NamedTuple):
+    """A cloud of a store. waiting: called with a sentence when somebody else holds what is asked for."""
+
+    root: str
+    name: str
+    ids: idmap.IdMap
+    waiting: Callable[[str], None] = lambda _: None
+
+    @property
+    def directory(self) -> str:
+        """Where the cloud's state is."""
+        return os.path.join(self.root, "clouds", self.name)
+
+    def place(self, kind: str, interaction: str) -> str:
+        """Where the generations of the cloud's configuration, or of an interaction's output, are."""
+        if kind == "cloud":
+            return os.path.join(self.directory, "config")
+        return os.path.join(self.directory, "interactions", interaction)
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return a name of a cloud or an interaction; raises ConfigError where it cannot be one."""
+    if NAME.fullmatch(name) is None:
+        raise ConfigError(
+            f"{name!r} cannot name {kind}: use letters, digits, '.', '_' and '-', at most 128, "
+            "beginning with a letter or a digit"
+        )
+    return name
+
+
+def current(place: str) -> Generation | None:
+    """The generation in force at a place, or None."""
+    try:
+        number = os.readlink(os.path.join(place, CURRENT))
+        directory = os.path.join(place, number)
+        with open(os.path.join(directory, "record.json"), "rb") as file:
+            return Generation(directory, json.load(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+@contextmanager
+def held_current(place: str) -> Iterator[Generation | None]:
+    """The generation in force, which is kept from removal for as long as the block lasts."""
+    while True:
+        generation = current(place)
+        if generation is None:
+            yield None
+            return
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(files.held_directory(generation.directory))
+            except FileNotFoundError:
+                continue  # replaced, and removed, since its link was read
+            if os.path.exists(generation.directory):
+                yield generation
+                return
+
+
+@contextmanager
+def used(cloud: Cloud) -> Iterator[None]:
+    """Keep a cloud from being removed for as long as the block lasts."""
+    note = f"waiting for the removal of cloud '{cloud.name}' to end"
+    with files.locked(os.path.join(cloud.directory, LOCK), shared=True, waiting=lambda: cloud.waiting(note)):
+        yield
+
+
+@contextmanager
+def changing(cloud: Cloud, place: str) -> Iterator[None]:
+    """Be the only one who changes a place for as long as the block lasts; sweeps what a crash left there."""
+    note = f"waiting for another operation on cloud '{cloud.name}' to end"
+    with files.locked(os.path.join(place, LOCK), waiting=lambda: cloud.waiting(note)):
+        _sweep(cloud, place)
+        yield
+
+
+class Draft:
+    """A generation in the making; it is gone at the end unless it has been committed."""
+
+    def __init__(self, cloud: Cloud, place: str) -> None:
+        self._cloud = cloud
+        self._place = place
+        self._directory = os.path.join(place, files.unique_name("draft-"))
+        self.data = files.make_private(os.path.join(self._directory, "data"))
+
+    def commit(self, record: dict[str, Any]) -> None:
+        """Put the generation, with what is to be noted about it, in force. Its data is on disk already."""
+        files.write_whole(os.path.join(self._directory, "record.json"), json.dumps(record).encode())
+        number = str(1 + max((int(name) for name in os.listdir(self._place) if name.isdigit()), default=0))
+        files.sync_directory(self._directory)
+        os.rename(self._directory, os.path.join(self._place, number))
+        files.sync_directory(self._place)
+        files.point_link(os.path.join(self._place, CURRENT), number)
+        _sweep(self._cloud, self._place)
+
+    def discard(self) -> None:
+        """Remove what has not been committed."""
+        if os.path.exists(self._directory):
+            idmap.remove_tree(self._cloud.ids, self._directory)
+
+
+@contextmanager
+def draft(cloud: Cloud, place: str) -> Iterator[Draft]:
+    """Make a new generation at a place, which the caller is changing."""
+    new = Draft(cloud, place)
+    try:
+        yield new
+    finally:
+        new.discard()
+
+
+def forget(cloud: Cloud, place: str) -> None:
+    """Let no generation be in force at a place that the caller is changing, and remove what is there."""
+    os.unlink(os.path.join(place, CURRENT))
+    files.sync_directory(place)
+    _sweep(cloud, place)
+    with suppress(OSError):
+        # Whoever waits for this lock notices that it is gone, and makes a new one.
+        os.unlink(os.path.join(place, LOCK))
+        os.rmdir(place)
+
+
+def _sweep(cloud: Cloud, place: str) -> None:
+    """Remove all at a place but the generation in force and those that somebody still uses."""
+    keep = {CURRENT, LOCK}
+    with suppress(FileNotFoundError):
+        keep.add(os.readlink(os.path.join(place, CURRENT)))
+    for entry in list(os.scandir(place)):
+        if entry.name in keep:
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.path)
+            continue
+        with files.held_directory(entry.path, shared=False, wait=False) as unused:
+            if unused:
+                idmap.remove_tree(cloud.ids, entry.path)
+
+
+class CloudState(NamedTuple):
+    """What is known of a cloud: the image that it was configured for, when, and the interactions set up."""
+
+    name: str
+    image: str
+    configured: str
+    interactions: tuple[str, ...]
+
+
+def _set_up(directory: str) -> tuple[str, ...]:
+    try:
+        names = os.listdir(os.path.join(directory, "interactions"))
+    except FileNotFoundError:
+        return ()
+    return tuple(
+        name for name in sorted(names) if os.path.lexists(os.path.join(directory, "interactions", name, CURRENT))
+    )
+
+
+def states(root: str) -> list[CloudState]:
+    """Every cloud of a store, by name."""
+    try:
+        names = sorted(os.listdir(os.path.join(root, "clouds")))
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in names:
+        directory = os.path.join(root, "clouds", name)
+        generation = current(os.path.join(directory, "config"))
+        interactions = _set_up(directory)
+        if generation is not None or interactions:
+            record = {} if generation is None else generation.record
+            found.append(CloudState(name, record.get("image", ""), record.get("time", ""), interactions))
+    return found
+
+
+def remove(cloud: Cloud) -> None:
+    """Remove a cloud's configuration.
+
+    Raises StateError where there is none of that name, or interactions are still set up in it.
+    """
+    note = f"waiting for the operations on cloud '{cloud.name}' to end"
+    if not os.path.isdir(cloud.directory):
+        raise StateError(f"there is no cloud '{cloud.name}'; 'tweed-shim clouds' lists those there are")
+    with files.locked(os.path.join(cloud.directory, LOCK), waiting=lambda: cloud.waiting(note)):
+        if left := _set_up(cloud.directory):
+            raise StateError(
+                f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first"
+            )
+        gone = os.path.join(files.make_private(os.path.join(cloud.root, "tmp")), files.unique_name("cloud-"))
+        os.rename(cloud.directory, gone)
+        files.sync_directory(os.path.dirname(cloud.directory))
+        idmap.remove_tree(cloud.ids, gone)

@@ -1,0 +1,42 @@
+"""The five operations of the Tweed backend contract, v1, as a table.
+
+Source: the Backend OCI Image Contract, one section an operation. What a row does not say, the operation does not
+have: nothing else distinguishes the operations anywhere in this package.
+"""
+
+from typing import NamedTuple
+
+HOME = "/tweed/home"
+IN_CONFIG = "/tweed/in"
+OUT_CONFIG = "/tweed/out"
+
+
+class Operation(NamedTuple):
+    """One operation.
+
+    reads and writes: what `$IN_CONFIG` and `$OUT_CONFIG` are, `cloud` (the cloud's configuration), `interaction`
+    (the output of the interaction's setup) or "" (the variable is not set). stdin: whether the operator's
+    configuration is read there. result: what stdout is, `metadata`, `environment` or "" (diagnostics).
+    merged: stderr goes where stdout goes (`2>&1`). network: the network it needs. timeout: seconds, by default.
+    """
+
+    name: str
+    reads: str
+    writes: str
+    stdin: bool
+    result: str
+    merged: bool
+    network: str
+    timeout: float
+
+
+OPERATIONS = {
+    operation.name: operation
+    for operation in (
+        Operation("metadata", "", "", False, "metadata", False, "none", 60.0),
+        Operation("configure", "", "cloud", True, "", True, "host", 3600.0),
+        Operation("check", "cloud", "", False, "", True, "host", 3600.0),
+        Operation("setup", "cloud", "interaction", False, "environment", False, "host", 3600.0),
+        Operation("teardown", "interaction", "", False, "", True, "host", 3600.0),
+    )
+}
