@@ -129,7 +129,7 @@ BEGIN {
     }
 }
 
-{ rest = rest $0 "\n" }
+{ rest = rest (NR > 1 ? "\n" : "") $0 }
 
 END {
     if (failed) exit 1

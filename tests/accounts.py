@@ -1,0 +1,115 @@
+"""The three kinds of caller that every operation has to work for, as real users of this machine."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pytest
+
+SUBORDINATE_IDS = 65536
+KINDS = ("root", "range", "single")
+
+
+class Account(NamedTuple):
+    """A user; `kind` is `root`, `range` (has subordinate ids) or `single` (has none).
+
+    ids: every uid on the host that a process or a file of this user's can have.
+    """
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+    kind: str
+    ids: range
+
+    def owns(self, uid: int) -> bool:
+        return uid == self.uid or uid in self.ids
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def _free_range() -> range:
+    taken = [
+        range(int(start), int(start) + int(count))
+        for path in ("/etc/subuid", "/etc/subgid")
+        for _, start, count in (line.split(":") for line in _read(path).split())
+    ]
+    while True:
+        start = random.randrange(16, 16384) * SUBORDINATE_IDS
+        if not any(start < other.stop and other.start < start + SUBORDINATE_IDS for other in taken):
+            return range(start, start + SUBORDINATE_IDS)
+
+
+def process_owners() -> dict[int, int]:
+    """The real uid of every living process, by pid."""
+    owners = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            status = dict(line.split(":", 1) for line in _read(f"/proc/{name}/status").splitlines())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if status["State"].split()[0] != "Z":
+            owners[int(name)] = int(status["Uid"].split()[0])
+    return owners
+
+
+@contextmanager
+def _user(home: str, kind: str) -> Iterator[Account]:
+    name = f"tweed-{kind}-{os.urandom(3).hex()}"
+    # A system account, because useradd gives others a subordinate range unasked.
+    subprocess.run(
+        ["useradd", "--system", "--user-group", "--create-home", "--home-dir", home, name], check=True
+    )
+    try:
+        ids = range(0)
+        if kind == "range":
+            ids = _free_range()
+            span = f"{ids.start}-{ids.stop - 1}"
+            subprocess.run(["usermod", "--add-subuids", span, "--add-subgids", span, name], check=True)
+        owner = os.stat(home)
+        account = Account(name, owner.st_uid, owner.st_gid, home, kind, ids)
+        yield account
+        for pid, uid in process_owners().items():
+            if account.owns(uid):
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        # Not `userdel --remove`: it leaves a home that holds files of subordinate ids.
+        subprocess.run(["userdel", "--force", name], check=True, stderr=subprocess.DEVNULL)
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def public_directory() -> Iterator[str]:
+    """A directory on a real disk that every user may read, for what tests of different users share."""
+    path = tempfile.mkdtemp(prefix="tweed-shim-tests-", dir="/var/tmp")
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def accounts(public_directory: str) -> Iterator[dict[str, Account]]:
+    """One account of each kind, by its kind; the users are made for this session and removed after it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make the users that this test runs as")
+    homes = {kind: os.path.join(public_directory, f"home-{kind}") for kind in KINDS}
+    os.mkdir(homes["root"], 0o700)
+    with _user(homes["range"], "range") as ranged, _user(homes["single"], "single") as single:
+        root = Account("root", 0, 0, homes["root"], "root", range(0))
+        yield {"root": root, "range": ranged, "single": single}
+
+
+@pytest.fixture(params=KINDS)
+def account(request: pytest.FixtureRequest, accounts: dict[str, Account]) -> Account:
+    """Each of the three accounts in turn."""
+    return accounts[request.param]

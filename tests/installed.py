@@ -1,0 +1,219 @@
+"""Runs the installed program, as a package manager would install it, as any of the accounts."""
+
+import glob
+import importlib.metadata
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pytest
+from packaging.requirements import Requirement
+
+from accounts import Account, process_owners
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+END_SECONDS = 5
+
+
+class Result(NamedTuple):
+    """How the program ended (-N: by signal N) and what it wrote."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+class Shim(NamedTuple):
+    """The installed program with a store of its own, run as one account in a clean environment."""
+
+    account: Account
+    root: str
+    program: str
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": SYSTEM_PATH,
+            "HOME": self.account.home,
+            "LANG": "C.UTF-8",
+            "USER": self.account.name,
+        }
+
+    def start(
+        self, *args: str, env: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
+        """Start the program, its stdout and stderr being pipes; the caller waits for it."""
+        return subprocess.Popen(
+            [self.program, "--root", self.root, *args],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment() | dict(env or {}),
+            cwd=os.path.dirname(self.root),
+            user=self.account.uid,
+            group=self.account.gid,
+            extra_groups=[],
+            start_new_session=True,
+        )
+
+    def run(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60,
+    ) -> Result:
+        """Run the program to its end; raises subprocess.TimeoutExpired where that takes `timeout` seconds."""
+        source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+        with self.start(*args, env=env, stdin=source) as process:
+            try:
+                out, err = process.communicate(stdin, timeout)
+            except BaseException:
+                process.kill()
+                raise
+        return Result(process.returncode, out, err)
+
+
+def _copy_distribution(name: str, site: str) -> None:
+    distribution = importlib.metadata.distribution(name)
+    for file in distribution.files or []:
+        target = os.path.join(site, file)
+        # What lies outside are the scripts of a dependency, which nobody calls here.
+        if ".." not in file.parts and os.path.exists(file.locate()):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy2(file.locate(), target)
+
+
+def _with_dependencies(requirements: list[str]) -> set[str]:
+    found: set[str] = set()
+    while requirements:
+        requirement = Requirement(requirements.pop())
+        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if wanted and requirement.name not in found:
+            found.add(requirement.name)
+            requirements += importlib.metadata.requires(requirement.name) or []
+    return found
+
+
+def _install(directory: str, sources: str) -> str:
+    """Install the package into a new virtual environment; returns the program's path.
+
+    The checkout, and the environment that pytest runs in, may lie where no other user can look. So the
+    package is built and installed anew from the sources as they are, and its dependencies are copied.
+    """
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment.pop("PYTHONPATH", None)
+
+    def run(*arguments: str) -> None:
+        subprocess.run(arguments, check=True, env=environment, stdin=subprocess.DEVNULL)
+
+    pip = (sys.executable, "-m", "pip", "--quiet")
+
+    os.mkdir(sources)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(os.path.join(PROJECT, name), sources)
+    shutil.copytree(
+        os.path.join(PROJECT, "shim"),
+        os.path.join(sources, "shim"),
+        ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"),
+    )
+    run("/usr/bin/python3", "-m", "venv", "--without-pip", directory)
+    python = os.path.join(directory, "bin", "python")
+    wheels = os.path.join(sources, "wheels")
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", wheels, sources)
+    [wheel] = glob.glob(os.path.join(wheels, "*.whl"))
+    run(*pip, "--python", python, "install", "--no-deps", "--no-index", wheel)
+    [site] = glob.glob(os.path.join(directory, "lib", "python3*", "site-packages"))
+    [installed] = importlib.metadata.distributions(name="tweed-shim", path=[site])
+    for name in _with_dependencies(installed.requires or []):
+        _copy_distribution(name, site)
+    run(python, "-m", "compileall", "-q", site)
+    run("chmod", "-R", "a+rX", directory)
+    return os.path.join(directory, "bin", "tweed-shim")
+
+
+@pytest.fixture(scope="session")
+def program(public_directory: str) -> str:
+    """The path of the installed `tweed-shim`, which every user may run."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return _install(os.path.join(public_directory, "venv"), os.path.join(scratch, "sources"))
+
+
+def _mentions(path: str, text: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return text in file.read()
+    except OSError:
+        # The process has ended, or is about to.
+        return False
+
+
+def _processes(root: str, account: Account) -> list[int]:
+    """Those that work with a store, by their command line or their mounts, and all that the account has."""
+    text = os.fsencode(root)
+    return [
+        pid
+        for pid, uid in process_owners().items()
+        if pid != os.getpid()
+        and (
+            (uid != 0 and account.owns(uid))
+            or _mentions(f"/proc/{pid}/cmdline", text)
+            or _mentions(f"/proc/{pid}/mountinfo", text)
+        )
+    ]
+
+
+def _ends(pid: int) -> bool:
+    """Wait until a process, which something is ending just now, has ended; False where it goes on."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([fd], [], [], END_SECONDS)[0])
+    finally:
+        os.close(fd)
+
+
+def _cgroups() -> set[str]:
+    """The control groups of runs in which nothing runs; those of other stores' runs are not our business."""
+    found = glob.glob("/sys/fs/cgroup/tweed-shim*") + glob.glob("/sys/fs/cgroup/*/tweed-shim*")
+    return {path for path in found if not _mentions(os.path.join(path, "cgroup.procs"), b"\n")}
+
+
+def _describe(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return f"{pid}: {file.read()!r}"
+    except OSError:
+        return f"{pid}"
+
+
+@contextmanager
+def fresh_shim(account: Account, program: str) -> Iterator[Shim]:
+    """The program with an empty store; afterwards nothing of it may be left, and the store is removed."""
+    before = _cgroups()
+    directory = tempfile.mkdtemp(prefix="tweed-shim-test-", dir="/var/tmp")
+    os.chown(directory, account.uid, account.gid)
+    try:
+        yield Shim(account, os.path.join(directory, "store"), program)
+        processes = [_describe(pid) for pid in _processes(directory, account) if not _ends(pid)]
+        assert not processes, "processes are left"
+        assert not _mentions("/proc/self/mountinfo", os.fsencode(directory)), "a mount is left"
+        assert not _cgroups() - before, "control groups are left"
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def shim(account: Account, program: str) -> Iterator[Shim]:
+    """The installed program with an empty store, run as each of the accounts in turn."""
+    with fresh_shim(account, program) as fresh:
+        yield fresh

@@ -1,0 +1,28 @@
+"""The images of bundles/, built as scripts/build-bundle builds them."""
+
+import os
+import subprocess
+
+import pytest
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD_BUNDLE = os.path.join(PROJECT, "scripts", "build-bundle")
+
+
+def _build(name: str, directory: str) -> str:
+    layout = os.path.join(directory, name)
+    subprocess.run([BUILD_BUNDLE, name, layout], check=True)
+    subprocess.run(["chmod", "-R", "a+rX", layout], check=True)
+    return layout
+
+
+@pytest.fixture(scope="session")
+def demo_image(public_directory: str) -> str:
+    """The OCI image layout of the backend that needs no server; every user may read it."""
+    return _build("demo-backend", public_directory)
+
+
+@pytest.fixture(scope="session")
+def redis_image(public_directory: str) -> str:
+    """The OCI image layout of the Redis backend; every user may read it."""
+    return _build("redis-backend", public_directory)

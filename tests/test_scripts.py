@@ -1,0 +1,142 @@
+"""The scripts: what they make, and what they say where they cannot."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from accounts import Account
+from installed import SYSTEM_PATH
+from sample_images import PROJECT
+
+
+@pytest.fixture(scope="module")
+def checkout(public_directory: str) -> Iterator[str]:
+    """A copy of what the scripts work with, which every user may read."""
+    path = os.path.join(public_directory, "checkout")
+    os.mkdir(path)
+    for name in ("scripts", "bundles"):
+        shutil.copytree(os.path.join(PROJECT, name), os.path.join(path, name))
+    subprocess.run(["chmod", "-R", "a+rX", path], check=True)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def place(public_directory: str, account: Account) -> Iterator[str]:
+    """An empty directory of the account's own."""
+    path = os.path.join(public_directory, f"place-{account.kind}")
+    os.mkdir(path)
+    os.chown(path, account.uid, account.gid)
+    yield path
+    shutil.rmtree(path)
+
+
+def run_as(
+    account: Account, *command: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        user=account.uid,
+        group=account.gid,
+        extra_groups=[],
+        cwd="/",
+        env={"PATH": SYSTEM_PATH, "HOME": account.home, **(env or {})},
+        check=False,
+    )
+
+
+def index(layout: str) -> dict[str, str]:
+    """The digest of each tag."""
+    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
+        manifests = json.load(file)["manifests"]
+    return {each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"] for each in manifests}
+
+
+@pytest.mark.parametrize("name", ["demo-backend", "redis-backend"])
+def test_a_bundle_is_the_same_whoever_builds_it(
+    checkout: str, place: str, account: Account, name: str, demo_image: str, redis_image: str
+) -> None:
+    layout = os.path.join(place, "layout")
+    done = run_as(account, f"{checkout}/scripts/build-bundle", name, layout)
+    assert done.returncode == 0, done
+    reference = {"demo-backend": demo_image, "redis-backend": redis_image}[name]
+    assert index(layout) == index(reference)
+    assert set(index(layout)) == {"latest", "1.0.0"}
+    assert os.listdir(place) == ["layout"]
+
+
+def test_a_build_replaces_its_predecessor_and_nothing_else(
+    checkout: str, place: str, account: Account
+) -> None:
+    build = f"{checkout}/scripts/build-bundle"
+    layout = os.path.join(place, "layout")
+    first = run_as(account, build, "demo-backend", layout, env={"SOURCE_DATE_EPOCH": "1"})
+    assert first.returncode == 0, first
+    old = index(layout)
+    other = run_as(account, build, "redis-backend", layout)
+    assert (other.returncode, index(layout)) == (1, old)
+    assert "is no earlier build of redis-backend" in other.stderr
+    again = run_as(account, build, "demo-backend", layout)
+    assert again.returncode == 0, again
+    assert index(layout) != old
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "usage: scripts/build-bundle NAME DEST"),
+        (["nosuch", "here"], 1, "there is no bundle nosuch; there are: demo-backend redis-backend."),
+        (["../bundles/demo-backend", "here"], 1, "there is no bundle ../bundles/demo-backend;"),
+        (["demo-backend", "/etc"], 1, "/etc is there and is no earlier build of demo-backend;"),
+        (["demo-backend", "/nosuch/here"], 1, "/nosuch is not a directory that can be written to."),
+    ],
+)
+def test_build_bundle_says_what_is_wrong(
+    checkout: str, accounts: dict[str, Account], arguments: list[str], code: int, words: str
+) -> None:
+    done = run_as(accounts["single"], f"{checkout}/scripts/build-bundle", *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+
+
+def run_without(programs: list[str], account: Account, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a mount namespace of its own where none of these programs can be executed."""
+    paths = [path for path in (shutil.which(name, path=SYSTEM_PATH) for name in programs) if path]
+    hide = "".join(f"mount --bind /dev/null {path}\n" for path in paths)
+    become = f'exec setpriv --reuid {account.uid} --regid {account.gid} --clear-groups -- "$@"'
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-euc", hide + become, "sh", *command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={"PATH": SYSTEM_PATH, "HOME": account.home},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "missing"),
+    [
+        (["quickstart"], "runc uidmap"),
+        (["provision"], "runc uidmap"),
+        (["provision", "--tests"], "runc uidmap redis-server"),
+        (["test"], "runc uidmap redis-server"),
+    ],
+)
+def test_without_root_and_sudo_the_missing_packages_are_named(
+    checkout: str, accounts: dict[str, Account], script: list[str], missing: str
+) -> None:
+    hidden = ["sudo", "runc", "newuidmap", "redis-server"]
+    done = run_without(hidden, accounts["single"], f"{checkout}/scripts/{script[0]}", *script[1:])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(f"apt-get install {missing}\n")
+    assert done.stderr.count("\n") == 1
+    assert not os.path.exists(f"{checkout}/.venv")
