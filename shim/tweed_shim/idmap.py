@@ -45,7 +45,10 @@ def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
     return [
         (int(field[1]), int(field[2]))
         for field in fields
-        if len(field) == 3 and field[0] in (owner, str(owner_id)) and field[1].isdigit() and field[2].isdigit()
+        if len(field) == 3
+        and field[0] in (owner, str(owner_id))
+        and field[1].isdigit()
+        and field[2].isdigit()
     ]
 
 
@@ -134,7 +137,12 @@ def run_mapped(idmap: IdMap, arguments: list[str], *, cwd: str | None = None) ->
 
     if idmap.kind == "host":
         done = subprocess.run(
-            arguments, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+            arguments,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
         return done.returncode, done.stdout
     with subprocess.Popen(

@@ -1,8 +1,7 @@
 """The Python API: a store of images and clouds, and the backends that work on them."""
 
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tweed_shim import idmap
 from tweed_shim.image import pull, store
@@ -23,7 +22,11 @@ class Shim:
     """
 
     def __init__(
-        self, root: str | os.PathLike[str] | None = None, *, runtime: str = "runc", console: Console | None = None
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        runtime: str = "runc",
+        console: Console | None = None,
     ) -> None:
         place = default_root(os.environ, os.geteuid()) if root is None else os.path.abspath(root)
         self.settings = Settings(place, runtime)
@@ -74,5 +77,7 @@ class Shim:
 
     def remove_cloud(self, name: str) -> None:
         """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""
-        cloud = clouds.Cloud(self.settings.root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn)
+        cloud = clouds.Cloud(
+            self.settings.root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn
+        )
         clouds.remove(cloud)

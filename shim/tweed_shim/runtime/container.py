@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
 from tweed_shim import files, idmap
@@ -22,14 +22,14 @@ SCRATCH_SIZE = 1 << 30
 class Console(NamedTuple):
     """The user's side of a run.
 
-    stdout and stderr: the descriptors that an image's diagnostics are shown on, None for nowhere. signals: a
-    descriptor from which the numbers of signals to pass on are read, a byte each. warn: takes sentences for the
-    user.
+    stdout and stderr: the descriptors that an image's diagnostics are shown on, None for nowhere. catching: a
+    context in which the container runs; what it yields is a descriptor from which the numbers of signals to pass
+    on are read, a byte each, or None. warn: takes sentences for the user.
     """
 
     stdout: int | None = None
     stderr: int | None = None
-    signals: int | None = None
+    catching: Callable[[], AbstractContextManager[int | None]] = nullcontext
     warn: Callable[[str], None] = lambda _: None
 
 
@@ -137,7 +137,7 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
     begun = time.monotonic()
     plan = _plan(request, setting, overlay)
     log, result = Log(setting.log), Result(RESULT_LIMIT)
-    with _Descriptors() as fds:
+    with setting.console.catching() as signals, _Descriptors() as fds:
         pipes = _open_pipes(request, fds)
         with _sandboxed(plan, pipes, fds, setting.host.ids) as running:
             setting.meanwhile()
@@ -145,7 +145,7 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
             if pipes.stdin is not None and request.stdin is not None:
                 feed = Feed(pipes.stdin, request.stdin)
                 fds.remove(pipes.stdin)
-            carrier = Carrier(running, _sources(request, setting, pipes, log, result), feed, setting.console.signals)
+            carrier = Carrier(running, _sources(request, setting, pipes, log, result), feed, signals)
             try:
                 carrier.carry(request.timeout)
             finally:

@@ -33,7 +33,9 @@ def _root_cgroups() -> tuple[int, frozenset[str]]:
         with open(f"{CGROUP_ROOT}/cgroup.controllers", encoding="ascii") as file:
             return 2, frozenset(file.read().split())
     except FileNotFoundError:
-        names = frozenset(entry.name for entry in os.scandir(CGROUP_ROOT) if entry.is_dir(follow_symlinks=False))
+        names = frozenset(
+            entry.name for entry in os.scandir(CGROUP_ROOT) if entry.is_dir(follow_symlinks=False)
+        )
         return (1, names) if "pids" in names or "memory" in names else (0, frozenset())
 
 
@@ -52,6 +54,10 @@ def require_program(name: str) -> str:
     path = idmap.find_program(name)
     if path is None:
         package = PACKAGES.get(os.path.basename(name))
-        mend = f"install it with: apt install {package}" if package else "name an OCI runtime that is there with --runtime"
+        mend = (
+            f"install it with: apt install {package}"
+            if package
+            else "name an OCI runtime that is there with --runtime"
+        )
         raise HostError(f"the program '{name}' is not installed; {mend}")
     return path

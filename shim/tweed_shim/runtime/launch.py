@@ -34,7 +34,9 @@ def _name(root: str, run: runs.Run) -> str:
 def _judge(outcome: Outcome, what: str, run: runs.Run, timeout: float | None) -> None:
     logs = f"'tweed-shim logs {run.number}' shows what it said"
     if outcome.timed_out:
-        raise TimedOut(f"{what} took longer than {timeout:g} seconds and was ended; {logs}", run=str(run.number))
+        raise TimedOut(
+            f"{what} took longer than {timeout:g} seconds and was ended; {logs}", run=str(run.number)
+        )
     if outcome.overflow or outcome.code == 0:
         return
     if outcome.oom:
@@ -46,7 +48,9 @@ def _judge(outcome: Outcome, what: str, run: runs.Run, timeout: float | None) ->
     raise OperationFailed(f"{what} {ended}; {logs}", exit_code=outcome.code, run=str(run.number))
 
 
-def launch(request: Request, of: Launch, meanwhile: Callable[[], None] = lambda: None) -> tuple[runs.Run, Outcome]:
+def launch(
+    request: Request, of: Launch, meanwhile: Callable[[], None] = lambda: None
+) -> tuple[runs.Run, Outcome]:
     """Run a request, keep its log and record, and return them where it ended with code 0.
 
     Raises OperationFailed where it ended otherwise, TimedOut where its time was up, HostError and ImageError where

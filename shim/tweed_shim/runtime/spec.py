@@ -62,7 +62,17 @@ def _kernel_mounts(request: Request, host: Host) -> list[dict[str, Any]]:
     return [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
-        _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", *group),
+        _mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            "nosuid",
+            "noexec",
+            "newinstance",
+            "ptmxmode=0666",
+            "mode=0620",
+            *group,
+        ),
         _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),  # noqa: S108
         _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
         sys,
@@ -134,7 +144,9 @@ def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) 
     return [*_kernel_mounts(request, host), *temporary, *(_bind(mount) for mount in (home, *request.mounts))]
 
 
-def generate(request: Request, host: Host, *, scratch: str, name: str, writable_root: bool = True) -> dict[str, Any]:
+def generate(
+    request: Request, host: Host, *, scratch: str, name: str, writable_root: bool = True
+) -> dict[str, Any]:
     """The content of `config.json` for a run called `name` whose bundle is the directory `scratch`.
 
     writable_root: whether the root filesystem has a writable layer of its own.

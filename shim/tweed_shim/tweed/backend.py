@@ -1,10 +1,10 @@
 """A Tweed backend: an image that is asked to perform the operations of the contract for one cloud."""
 
-import importlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 from tweed_shim import files
@@ -126,7 +126,11 @@ class Backend:
         with self._image() as image:
             configurations.validate(configuration, self._metadata(image).get("inputs", {}))
             place = self._cloud.place(operation.writes, "")
-            with clouds.used(self._cloud), clouds.changing(self._cloud, place), clouds.draft(self._cloud, place) as new:
+            with (
+                clouds.used(self._cloud),
+                clouds.changing(self._cloud, place),
+                clouds.draft(self._cloud, place) as new,
+            ):
                 stdin = configurations.encode(configuration)
                 self._run(_Call(operation, image, "", out_config=new.data, stdin=stdin))
                 new.commit(self._record(image))
@@ -214,7 +218,9 @@ class Backend:
         with clouds.used(self._cloud), clouds.held_current(place) as generation:
             if generation is None:
                 self._refuse_unconfigured()
-            self._warn_of_other_image(generation.record, image, f"cloud '{self._cloud.name}' was configured for")
+            self._warn_of_other_image(
+                generation.record, image, f"cloud '{self._cloud.name}' was configured for"
+            )
             yield generation
 
     @contextmanager
@@ -275,7 +281,9 @@ class Backend:
         of = Launch(self._settings, self._host, self._console, what, record, self._options.scratch)
         _, outcome = launch(self._request(call), of, meanwhile=lambda: _import_for(call.operation))
         if outcome.overflow:
-            raise ContractError(f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {call.operation.result}")
+            raise ContractError(
+                f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {call.operation.result}"
+            )
         return outcome.result
 
     def _request(self, call: _Call) -> Request:
@@ -285,7 +293,9 @@ class Backend:
             ("IN_CONFIG", IN_CONFIG, call.in_config, False),
             ("OUT_CONFIG", OUT_CONFIG, call.out_config, True),
         )
-        given = [(name, Mount(source, where, writable)) for name, where, source, writable in directories if source]
+        given = [
+            (name, Mount(source, where, writable)) for name, where, source, writable in directories if source
+        ]
         started = process.resolve(
             call.image.rootfs,
             what=call.image.reference,
@@ -316,8 +326,9 @@ class Backend:
 
 def _import_for(operation: Operation) -> None:
     """Import what reads the operation's result while the container is busy with writing it."""
-    if operation.result:
-        importlib.import_module("yaml")
-        importlib.import_module(f"tweed_shim.tweed.{operation.result}")
-    if operation.result == "metadata":
-        importlib.import_module("jsonschema")
+    modules = {
+        "environment": ("yaml", "tweed_shim.tweed.environment"),
+        "metadata": ("yaml", "jsonschema", "tweed_shim.tweed.metadata"),
+    }
+    for name in modules.get(operation.result, ()):
+        import_module(name)

@@ -189,7 +189,9 @@ def _set_up(directory: str) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     return tuple(
-        name for name in sorted(names) if os.path.lexists(os.path.join(directory, "interactions", name, CURRENT))
+        name
+        for name in sorted(names)
+        if os.path.lexists(os.path.join(directory, "interactions", name, CURRENT))
     )
 
 

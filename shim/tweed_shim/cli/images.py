@@ -1,0 +1,86 @@
+"""`pull`, `images` and `rm`: the images of the store."""
+
+import sys
+import time
+
+from tweed_shim.cli import tables
+from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.runtime.container import Console
+from tweed_shim.shim import Shim
+
+COLUMNS = {
+    "reference": "IMAGE",
+    "platform": "PLATFORM",
+    "digest": "DIGEST",
+    "size": "SIZE",
+    "pulled": "PULLED",
+}
+SHORT_DIGEST = len("sha256:") + 12
+
+
+def _shim(context: Context) -> Shim:
+    return Shim(
+        context.settings.root, runtime=context.settings.runtime, console=Console(warn=context.voice.warn)
+    )
+
+
+def configure_pull(parser: Parser) -> None:
+    """The options of `pull`."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="what to pull, as 'exec' takes it")
+    parser.add_argument(
+        "--pull",
+        choices=("always", "missing", "never"),
+        default="always",
+        help="always: a tag is looked up again (the default)",
+    )
+    parser.add_argument("--platform", metavar="OS/ARCH[/VARIANT]", help="of a multi-platform image")
+    parser.add_argument(
+        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
+    )
+    parser.add_argument(
+        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
+    )
+
+
+def pull_command(arguments: Arguments, context: Context) -> int:
+    """Pull images and print their manifest digests."""
+    shim = _shim(context)
+    for image in arguments.images:
+        found = shim.pull(
+            image,
+            policy=arguments.pull,
+            platform=arguments.platform,
+            insecure=arguments.insecure,
+            ca_file=arguments.ca_file,
+        )
+        sys.stdout.write(f"{found.digest}\n")
+    return 0
+
+
+def configure_images(parser: Parser) -> None:
+    """The options of `images`."""
+    tables.configure(parser)
+
+
+def images_command(arguments: Arguments, context: Context) -> int:
+    """List the images of the store."""
+    rows = [image._asdict() for image in _shim(context).images()]
+    if not arguments.json:
+        for row in rows:
+            row["digest"] = row["digest"][:SHORT_DIGEST]
+            row["size"] = f"{row['size'] / 1e6:.1f} MB"
+    for row in rows:
+        row["pulled"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(row["pulled"]))
+    tables.show(rows, COLUMNS, as_json=arguments.json)
+    return 0
+
+
+def configure_rm(parser: Parser) -> None:
+    """The options of `rm`."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="what to remove, as 'images' lists it")
+
+
+def rm_command(arguments: Arguments, context: Context) -> int:
+    """Remove images from the store."""
+    _shim(context).remove(arguments.images)
+    return 0

@@ -1,0 +1,61 @@
+"""`login` and `logout`."""
+
+import os
+import sys
+
+from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.errors import UsageError
+
+
+def configure_login(parser: Parser) -> None:
+    """The options of `login`."""
+    parser.add_argument("registry", metavar="REGISTRY", help="HOST[:PORT]")
+    parser.add_argument(
+        "-u", "--username", metavar="NAME", help="asked for on a terminal where it is left out"
+    )
+    parser.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
+    parser.add_argument(
+        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
+    )
+    parser.add_argument(
+        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
+    )
+
+
+def _ask(arguments: Arguments) -> tuple[str, str]:
+    if arguments.password_stdin:
+        if not arguments.username:
+            raise UsageError("--password-stdin needs the name with --username")
+        return arguments.username, sys.stdin.read().rstrip("\r\n")
+    if not os.isatty(0):
+        raise UsageError("there is no terminal to ask for the password; use --username NAME --password-stdin")
+    import getpass
+
+    username = arguments.username or input("Username: ")
+    return username, getpass.getpass("Password: ")
+
+
+def login_command(arguments: Arguments, context: Context) -> int:
+    """Have the registry accept a name and a password, then keep them."""
+    from tweed_shim.image import login
+
+    username, password = _ask(arguments)
+    where = login.login(
+        arguments.registry, username, password, insecure=arguments.insecure, ca_file=arguments.ca_file
+    )
+    context.voice.warn(f"logged in to {arguments.registry}; the login is kept by {where}")
+    return 0
+
+
+def configure_logout(parser: Parser) -> None:
+    """The options of `logout`."""
+    parser.add_argument("registry", metavar="REGISTRY", help="HOST[:PORT]")
+
+
+def logout_command(arguments: Arguments, context: Context) -> int:
+    """Forget a login."""
+    from tweed_shim.image import login
+
+    had = login.logout(arguments.registry)
+    context.voice.warn(f"{'forgot the' if had else 'there was no'} login to {arguments.registry}")
+    return 0

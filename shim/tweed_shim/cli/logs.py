@@ -1,0 +1,43 @@
+"""`logs`: what the runs were, and what their images said."""
+
+import os
+import sys
+
+from tweed_shim.cli import tables
+from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.runtime import runs
+
+COLUMNS = {
+    "run": "RUN",
+    "started": "STARTED",
+    "image": "IMAGE",
+    "operation": "OPERATION",
+    "cloud": "CLOUD",
+    "interaction": "INTERACTION",
+    "state": "STATE",
+    "exit_code": "EXIT",
+}
+SHOWN = 50
+COPY = 1 << 20
+
+
+def configure_logs(parser: Parser) -> None:
+    """The options of `logs`."""
+    tables.configure(parser)
+    parser.add_argument("run", nargs="?", metavar="RUN", help="show the log of this run")
+
+
+def logs_command(arguments: Arguments, context: Context) -> int:
+    """List the newest runs, or copy the log of one to stdout."""
+    root = context.settings.root
+    if arguments.run is None:
+        tables.show(runs.records(root, newest=SHOWN), COLUMNS, as_json=arguments.json)
+        return 0
+    run = runs.find(root, arguments.run)
+    if not os.path.exists(run.log):
+        context.voice.warn(f"the image of run {arguments.run} said nothing")
+        return 0
+    with open(run.log, "rb") as log:
+        while data := log.read(COPY):
+            sys.stdout.buffer.write(data)
+    return 0

@@ -1,0 +1,137 @@
+"""The entry: global options, then the module of the command that was called, and no other."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple, NoReturn
+
+from tweed_shim import __version__
+from tweed_shim.cli import signals
+from tweed_shim.cli.voice import Voice
+from tweed_shim.errors import ShimError
+from tweed_shim.settings import Settings, default_root
+
+Arguments = argparse.Namespace
+
+
+class Command(NamedTuple):
+    """A command: the module of its group, which holds `configure_NAME(parser)` and
+    `NAME_command(arguments, context)`."""
+
+    module: str
+    summary: str
+
+
+class Context(NamedTuple):
+    """What every command gets: the store and the tools, and the shim's voice."""
+
+    settings: Settings
+    voice: Voice
+
+
+COMMANDS = {
+    "pull": Command("images", "have an image in the store, unpacked and ready to run"),
+    "exec": Command("operations", "run an operation of a backend image"),
+    "spec": Command("operations", "print the config.json that an operation would run with; runs nothing"),
+    "images": Command("images", "list the images of the store"),
+    "rm": Command("images", "remove images from the store"),
+    "clouds": Command("clouds", "list the clouds and their interactions; 'clouds rm NAME' removes one"),
+    "logs": Command("logs", "list the runs, or show what the image of one of them said"),
+    "login": Command("logins", "log in to a registry"),
+    "logout": Command("logins", "forget the login to a registry"),
+    "version": Command("version", "print the versions of the shim and of the tools it uses"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence, and that takes no abbreviated options."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what cannot be parsed, and where to read how it is written; exit code 2."""
+        sys.stderr.write(f"tweed-shim: {message}; see '{self.prog} --help'\n")
+        sys.exit(2)
+
+
+def _add_global_options(parser: Parser, *, default: object) -> None:
+    """default: argparse.SUPPRESS after the command, so that what was said before it stays."""
+
+    def say(value: object) -> object:
+        return argparse.SUPPRESS if default is argparse.SUPPRESS else value
+
+    group = parser.add_argument_group("global options")
+    group.add_argument("--root", metavar="DIR", default=say(None), help="the store ($TWEED_SHIM_ROOT)")
+    group.add_argument(
+        "--runtime", metavar="PATH", default=say("runc"), help="the OCI runtime (default: runc)"
+    )
+    group.add_argument(
+        "-v", "--verbose", dest="level", action="store_const", const=1, default=say(0), help="say more"
+    )
+    group.add_argument(
+        "-q", "--quiet", dest="level", action="store_const", const=-1, default=say(0), help="errors only"
+    )
+    group.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default=say("text"),
+        help="how the shim's own words are written",
+    )
+
+
+def _top_parser() -> Parser:
+    width = max(map(len, COMMANDS))
+    listing = "\n".join(f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items())
+    parser = Parser(
+        prog="tweed-shim",
+        usage="tweed-shim [OPTION...] COMMAND ...",
+        description="Run Tweed backend images with runc: no daemon, as root or rootless.",
+        epilog=f"commands:\n{listing}\n\n'tweed-shim COMMAND --help' explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"tweed-shim {__version__}")
+    _add_global_options(parser, default=None)
+    parser.add_argument("command", metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _parse(argv: list[str]) -> tuple[Arguments, Callable[[Arguments, Context], int]]:
+    top = _top_parser()
+    known = top.parse_args(argv)
+    command = COMMANDS.get(known.command)
+    if command is None:
+        top.error(f"there is no command '{known.command}'")
+    module = import_module(f"tweed_shim.cli.{command.module}")
+    parser = Parser(prog=f"tweed-shim {known.command}", description=f"{command.summary}.")
+    getattr(module, f"configure_{known.command}")(parser)
+    _add_global_options(parser, default=argparse.SUPPRESS)
+    arguments = parser.parse_args(known.rest, known)
+    call: Callable[[Arguments, Context], int] = getattr(module, f"{known.command}_command")
+    return arguments, call
+
+
+def _settings(arguments: Arguments) -> Settings:
+    root = arguments.root or default_root(os.environ, os.geteuid())
+    return Settings(os.path.abspath(root), arguments.runtime)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line and return its exit code (see the README's table)."""
+    voice = Voice()
+    try:
+        signals.interrupting()
+        arguments, call = _parse(sys.argv[1:] if argv is None else argv)
+        voice = Voice(arguments.level, arguments.log_format == "json")
+        return call(arguments, Context(_settings(arguments), voice))
+    except ShimError as error:
+        voice.error(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has stopped reading; the flush at exit must not complain about that.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 128 + 13
+    except signals.Interrupted as interrupted:
+        return 128 + interrupted.number

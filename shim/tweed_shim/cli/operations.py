@@ -1,0 +1,210 @@
+"""`exec` and `spec`: the operations of a backend image."""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from tweed_shim.cli import signals
+from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.errors import ConfigError, UsageError
+from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.request import Limits
+from tweed_shim.tweed.backend import Backend, Options
+from tweed_shim.tweed.contract import OPERATIONS
+
+SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+FORMATS = {"metadata": ("yaml", "json"), "setup": ("yaml", "json", "dotenv", "shell")}
+
+
+def _size(text: str) -> int:
+    """A number of bytes, with the units that docker and podman take: 512m is 512 MiB."""
+    number, unit = text.rstrip("bkmgBKMG"), text[len(text.rstrip("bkmgBKMG")) :].lower()
+    if not number.isdigit() or unit not in SIZES or int(number) == 0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size; write a whole number of b, k, m or g, such as 512m"
+        )
+    return int(number) * SIZES[unit]
+
+
+def _positive(kind: type[int] | type[float]) -> Any:
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = 0
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+        return value
+
+    return convert
+
+
+def _configure_common(parser: Parser) -> None:
+    parser.add_argument(
+        "image",
+        metavar="IMAGE",
+        help="[docker://]REGISTRY/REPO[:TAG][@DIGEST], oci:DIR[:TAG], "
+        "oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]",
+    )
+    parser.add_argument("operation", metavar="OPERATION", help=", ".join(OPERATIONS))
+    parser.add_argument("--cloud", metavar="NAME", default="default", help="the cloud (default: default)")
+    parser.add_argument(
+        "--interaction", metavar="ID", help="setup and teardown: the interaction (default: default)"
+    )
+    image = parser.add_argument_group("the image")
+    image.add_argument(
+        "--pull",
+        choices=("always", "missing", "never"),
+        default="missing",
+        help="when to ask the registry (default: missing)",
+    )
+    image.add_argument(
+        "--platform", metavar="OS/ARCH[/VARIANT]", help="of a multi-platform image (default: this host's)"
+    )
+    image.add_argument(
+        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
+    )
+    image.add_argument(
+        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
+    )
+    run = parser.add_argument_group("the run")
+    run.add_argument(
+        "--network", choices=("none", "host"), default="host", help="metadata always has none (default: host)"
+    )
+    run.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_positive(float),
+        help="end it then (default: 60 for metadata, else 3600)",
+    )
+    run.add_argument("--memory", metavar="SIZE", type=_size, help="at most so much memory, such as 512m")
+    run.add_argument("--cpus", metavar="N", type=_positive(float), help="at most so many cores, such as 1.5")
+    run.add_argument(
+        "--pids", metavar="N", type=_positive(int), help="at most so many processes (default: 1024)"
+    )
+    run.add_argument("--read-only", action="store_true", help="the image's root cannot be written")
+    run.add_argument(
+        "--scratch",
+        metavar="DIR",
+        help="keep what the image writes to its root there while it runs, not in memory",
+    )
+    run.add_argument(
+        "--env-stream",
+        choices=("stdout", "stderr"),
+        default="stdout",
+        help="setup: the stream on which the image writes its environment (default: stdout)",
+    )
+
+
+def configure_exec(parser: Parser) -> None:
+    """The options of `exec`."""
+    _configure_common(parser)
+    parser.add_argument(
+        "--config", metavar="FILE", help="configure: the configuration, JSON or YAML; - is stdin"
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="setup: again, where the interaction is still set up"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS["setup"],
+        help="metadata, setup: how the result is printed (default: yaml)",
+    )
+
+
+def configure_spec(parser: Parser) -> None:
+    """The options of `spec`."""
+    _configure_common(parser)
+
+
+def _backend(arguments: Arguments, context: Context) -> Backend:
+    if arguments.operation not in OPERATIONS:
+        raise ConfigError(
+            f"there is no operation {arguments.operation!r} in the contract; there are: {', '.join(OPERATIONS)}"
+        )
+    if arguments.interaction is not None and arguments.operation not in ("setup", "teardown"):
+        raise UsageError(
+            f"--interaction does not go with {arguments.operation}; it goes with setup and teardown"
+        )
+    options = Options(
+        pull=arguments.pull,
+        platform=arguments.platform,
+        insecure=arguments.insecure,
+        ca_file=arguments.ca_file,
+        network=arguments.network,
+        timeout=arguments.timeout,
+        limits=Limits(arguments.memory, arguments.cpus, arguments.pids),
+        env_stream=arguments.env_stream,
+        read_only=arguments.read_only,
+        scratch=arguments.scratch,
+    )
+    console = Console(stdout=1, stderr=2, catching=signals.passed_on, warn=context.voice.warn)
+    return Backend(context.settings, arguments.image, arguments.cloud, options, console)
+
+
+def _check_options(arguments: Arguments) -> None:
+    operation = arguments.operation
+    if arguments.config is not None and operation != "configure":
+        raise UsageError(f"--config does not go with {operation}; it goes with configure")
+    if arguments.replace and operation != "setup":
+        raise UsageError(f"--replace does not go with {operation}; it goes with setup")
+    formats = FORMATS.get(operation, ())
+    if arguments.format is not None and arguments.format not in formats:
+        which = (
+            f"{operation} can print {', '.join(formats)}"
+            if formats
+            else "only metadata and setup print a result"
+        )
+        raise UsageError(f"--format {arguments.format} does not go with {operation}: {which}")
+
+
+def exec_command(arguments: Arguments, context: Context) -> int:
+    """Run an operation and print its result."""
+    backend = _backend(arguments, context)
+    _check_options(arguments)
+    interaction = arguments.interaction or "default"
+    if arguments.operation == "metadata":
+        from tweed_shim.tweed import metadata
+
+        _print(metadata.render(backend.metadata(), arguments.format or "yaml"))
+    elif arguments.operation == "configure":
+        backend.configure(_read_configuration(arguments.config))
+    elif arguments.operation == "check":
+        backend.check()
+    elif arguments.operation == "setup":
+        found = backend.setup(interaction, replace=arguments.replace)
+        from tweed_shim.tweed import environment
+
+        _print(environment.render(dict(found), arguments.format or "yaml"))
+    else:
+        backend.teardown(interaction)
+    return 0
+
+
+def spec_command(arguments: Arguments, context: Context) -> int:
+    """Print the config.json that an operation would run with."""
+    import json
+
+    backend = _backend(arguments, context)
+    _print(json.dumps(backend.spec(arguments.operation, arguments.interaction or "default"), indent=2) + "\n")
+    return 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _read_configuration(path: str | None) -> dict[str, Any]:
+    from tweed_shim.tweed import configuration
+
+    if path is None and os.isatty(0):
+        raise ConfigError("configure needs a configuration: name a file with --config, or give it on stdin")
+    if path is None or path == "-":
+        return configuration.read(sys.stdin.buffer.read(), name="the configuration on stdin")
+    try:
+        with open(path, "rb") as file:
+            return configuration.read(file.read(), name=path)
+    except OSError as error:
+        raise ConfigError(f"the configuration '{path}' cannot be read: {error.strerror}") from error

@@ -1,0 +1,51 @@
+"""What the signals that end a command do: end the shim, or, while a container runs, be passed on to it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """A signal asked the shim to end; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise Interrupted(number)
+
+
+def _pass_on(number: int, _: FrameType | None) -> None:
+    """The wakeup descriptor has been told already."""
+
+
+def interrupting() -> None:
+    """Let the signals that end a command raise Interrupted, so that what has been begun is undone."""
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) is to be respected
+            signal.signal(number, _interrupt)
+
+
+@contextmanager
+def passed_on() -> Iterator[int]:
+    """Collect the signals instead: yields a descriptor from which their numbers are read, a byte each."""
+    read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    before = {number: signal.getsignal(number) for number in ENDING}
+    wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, _pass_on)
+        yield read
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        os.close(read)
+        os.close(write)

@@ -1,0 +1,34 @@
+"""Lists: a table for people, or JSON."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from tweed_shim.cli.main import Parser
+
+
+def configure(parser: Parser) -> None:
+    """The option that every list has."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def show(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], *, as_json: bool) -> None:
+    """Print rows. columns: the key of each column and its heading; JSON holds every key."""
+    if as_json:
+        sys.stdout.write(json.dumps(list(rows), indent=2) + "\n")
+        return
+    cells = [list(columns.values()), *([_cell(row.get(key)) for key in columns] for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -1,0 +1,37 @@
+"""The shim's own words: sentences on stderr, for people or as JSON lines."""
+
+import json
+import os
+import time
+from typing import NamedTuple
+
+
+class Voice(NamedTuple):
+    """How the shim speaks. level: -1 errors only, 0 what matters, 1 what it does; as_json: one object a line."""
+
+    level: int = 0
+    as_json: bool = False
+
+    def error(self, text: str) -> None:
+        """Say why the shim refused or failed."""
+        self._say("error", text)
+
+    def warn(self, text: str) -> None:
+        """Say what the user should know."""
+        if self.level >= 0:
+            self._say("warning", text)
+
+    def info(self, text: str) -> None:
+        """Say what the shim does."""
+        if self.level >= 1:
+            self._say("info", text)
+
+    def _say(self, level: str, text: str) -> None:
+        line = f"tweed-shim: {text}"
+        if self.as_json:
+            moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            line = json.dumps({"time": moment, "level": level, "message": text})
+        try:
+            os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+        except OSError:
+            return  # nobody listens; the exit code still tells
