@@ -13,7 +13,7 @@ are known, and never quote a value: it may be a secret.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from tweed_shim.errors import ConfigError, ShimError
@@ -114,6 +114,12 @@ def path_name(path: Path) -> str:
         else:
             name += f"[{json.dumps(part if len(part) <= 60 else part[:60] + '...')}]"
     return name or "the document"
+
+
+def listed(problems: Sequence[str]) -> str:
+    """Many problems as part of one sentence; beyond twenty only their number."""
+    more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
+    return "; ".join([*problems[:20], *more])
 
 
 def load(

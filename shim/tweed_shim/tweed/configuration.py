@@ -1,0 +1,59 @@
+"""The operator's configuration of one cloud: read, held against the image's `inputs`, and put into JSON.
+
+A value may be a secret, so no message holds one.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tweed_shim import documents
+from tweed_shim.errors import ConfigError
+from tweed_shim.tweed import schema
+
+
+def read(data: bytes, *, name: str) -> dict[str, Any]:
+    """Read JSON or YAML; a `name` that ends in `.json` has to be JSON.
+
+    Raises ConfigError, with line and column, for what cannot be read or is no map of names to values.
+    """
+    document = documents.load(data, name=name, json_only=name.lower().endswith(".json"))
+    if not isinstance(document.value, dict):
+        what = "is empty" if document.value is None else "is no map"
+        raise ConfigError(
+            f"{name} {what}: a configuration maps names to values, and is {{}} where there are none"
+        )
+    return document.value
+
+
+def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None) -> None:
+    """Hold a configuration against the `inputs` of the image's metadata; where it has none, anything will do.
+
+    Where `inputs` is a map of properties, a name that it does not have is a fault; a whole JSON Schema
+    decides for itself. Defaults are not filled in: the image gets what the operator wrote. Raises ConfigError
+    with every fault and its path, and ContractError where the schema cannot be applied.
+    """
+    if not inputs:
+        return
+    faults = schema.faults(schema.whole(inputs), configuration)
+    if faults:
+        problems = [f"{documents.path_name(path) if path else 'it'} {problem}" for path, problem in faults]
+        raise ConfigError(
+            f"the configuration does not fit what the image asks for: {documents.listed(problems)}; "
+            "correct it and configure again"
+        )
+
+
+def encode(configuration: Mapping[str, Any]) -> bytes:
+    """The JSON that the image gets on its stdin: UTF-8, names in the operator's order, a newline at the end.
+
+    Raises ConfigError for a value that JSON has no form for, which only the Python API can hand in.
+    """
+    try:
+        text = json.dumps(configuration, ensure_ascii=False, allow_nan=False)
+        return text.encode() + b"\n"
+    except (TypeError, ValueError, RecursionError):
+        raise ConfigError(
+            "the configuration holds a value that JSON has no form for: "
+            "use dict, list, str, int, finite float, bool and None"
+        ) from None

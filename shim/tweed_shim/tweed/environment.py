@@ -1,0 +1,133 @@
+"""The environment that an image's `setup` prints for whoever is to use the backend: read, and written again.
+
+A value is the text that was written, whatever YAML would make of it: `PORT: 0123` is 0123, `TLS: yes` is yes,
+`EMPTY: null` is null, and `EMPTY:` is empty. Values are secrets: no message holds one.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+
+from tweed_shim import documents
+from tweed_shim.errors import ContractError, UsageError
+
+# A name as POSIX knows it (Base Definitions, 3.216), short enough to be written as a simple key of YAML,
+# which has at most 1024 characters.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,999}")
+# Names that a YAML 1.1 reader would not take for text.
+_YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
+_YAML_ESCAPED = re.compile(
+    "[^ !#-\\[\\]-~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+_YAML_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_DOTENV_BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
+_DOTENV_VERBATIM = re.compile(r"[^'\\\r\n]*")
+_DOTENV_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"}
+
+
+def parse(data: bytes, *, image: str) -> dict[str, str]:
+    """Read the YAML that `setup` of `image` printed: one flat map of names to scalars, in its order.
+
+    Nothing at all is an environment without variables. Aliases are read; the tag `!!str` changes nothing,
+    another is refused. Raises ContractError, naming each name and line, for a list or a map as a value, a
+    name that is no variable's (letters, digits and underscores, no digit first) or is there twice, and NUL in
+    a value.
+    """
+    document = documents.load(
+        data, name=f"the environment that setup of {image} printed", error=ContractError, as_text=True
+    )
+    environment = document.value
+    if environment in (None, ""):
+        return {}
+    if not isinstance(environment, dict):
+        raise ContractError(
+            f"setup of {image} printed no environment: it has to print one YAML map of names to values, "
+            "and all else on the other stream"
+        )
+    problems = [
+        f"{document.place([name])} {problem}"
+        for name, value in environment.items()
+        if (problem := _problem(name, value)) is not None
+    ]
+    if problems:
+        raise ContractError(
+            f"the environment that setup of {image} printed breaks the contract: {documents.listed(problems)}"
+        )
+    return environment
+
+
+def _problem(name: str, value: object) -> str | None:
+    if not _NAME.fullmatch(name):
+        return "is not the name of a variable"
+    if isinstance(value, dict | list):
+        return f"is a {'map' if isinstance(value, dict) else 'list'}, where only text can be"
+    if "\0" in str(value):
+        return "holds NUL, which no variable can"
+    return None
+
+
+def render(environment: Mapping[str, str], kind: str) -> str:
+    """An environment as text, one line a variable but for JSON; `kind` is one of FORMATS.
+
+    - yaml: every value in double quotes, so that all readers take it for text.
+    - json: one object.
+    - dotenv: bare where the value allows it, which is all that `docker run --env-file` reads; else verbatim
+      in single quotes; else, where it holds a single quote, a backslash or a line break, in double quotes with
+      a backslash before quotes and backslashes, and `\\n` and `\\r`. A reader that expands `$` inside of
+      double quotes, as Compose does, or `${NAME}` everywhere, as python-dotenv does, does so here too.
+    - shell: `export` lines for `eval "$(...)"` or `.`; they set whatever the image named, PATH included.
+
+    Raises UsageError for another kind.
+    """
+    if kind not in _RENDERERS:
+        raise UsageError(f"an environment has no format '{kind}': choose one of {', '.join(FORMATS)}")
+    return _RENDERERS[kind](environment)
+
+
+def _to_yaml(environment: Mapping[str, str]) -> str:
+    if not environment:
+        return "{}\n"
+    return "".join(f"{_yaml_name(name)}: {_yaml_text(value)}\n" for name, value in environment.items())
+
+
+def _yaml_name(name: str) -> str:
+    return f'"{name}"' if name.lower() in _YAML_WORDS else name
+
+
+def _yaml_text(value: str) -> str:
+    return '"' + _YAML_ESCAPED.sub(_yaml_escape, value) + '"'
+
+
+def _yaml_escape(match: re.Match[str]) -> str:
+    character = match[0]
+    return _YAML_ESCAPES.get(character) or f"\\U{ord(character):08X}"
+
+
+def _to_json(environment: Mapping[str, str]) -> str:
+    return json.dumps(environment, ensure_ascii=False, indent=2) + "\n"
+
+
+def _to_dotenv(environment: Mapping[str, str]) -> str:
+    return "".join(f"{name}={_dotenv_text(value)}\n" for name, value in environment.items())
+
+
+def _dotenv_text(value: str) -> str:
+    if _DOTENV_BARE.fullmatch(value):
+        return value
+    if _DOTENV_VERBATIM.fullmatch(value):
+        return f"'{value}'"
+    return '"' + "".join(_DOTENV_ESCAPES.get(character, character) for character in value) + '"'
+
+
+def _to_shell(environment: Mapping[str, str]) -> str:
+    quoted = ((name, value.replace("'", "'\\''")) for name, value in environment.items())
+    return "".join(f"export {name}='{value}'\n" for name, value in quoted)
+
+
+_RENDERERS: dict[str, Callable[[Mapping[str, str]], str]] = {
+    "yaml": _to_yaml,
+    "json": _to_json,
+    "dotenv": _to_dotenv,
+    "shell": _to_shell,
+}
+FORMATS = tuple(_RENDERERS)

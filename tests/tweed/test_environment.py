@@ -1,0 +1,222 @@
+"""The environment that setup prints: what is read, what is refused, and that every format says the same."""
+
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tweed_shim.errors import ContractError, UsageError
+from tweed_shim.tweed import environment
+
+SHELLS = [["dash"], ["busybox", "sh"]]
+
+names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,12}", fullmatch=True) | st.sampled_from(
+    ["y", "NO", "On", "null", "TRUE", "_"]
+)
+values = (
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+    | st.text("'\"\\$`\n\r\t #=!{}nx", max_size=12)
+    | st.sampled_from(
+        ["yes", "0123", "0o17", "1e3", "~", "", "null", "2020-01-01", "\x85", "\u2028", "\ufeff", "\x1b"]
+    )
+)
+environments = st.dictionaries(names, values, max_size=6)
+
+
+def read(text: str | bytes) -> dict[str, str]:
+    return environment.parse(text.encode() if isinstance(text, str) else text, image="redis:1")
+
+
+def fault(text: str | bytes) -> str:
+    with pytest.raises(ContractError) as caught:
+        read(text)
+    message = str(caught.value)
+    assert "redis:1" in message
+    assert "\n" not in message
+    return message
+
+
+def test_every_value_is_the_text_that_was_written() -> None:
+    text = """
+    # a comment
+    PORT: 0123
+    TLS: yes
+    RATIO: 1.10
+    NOTHING:
+    TILDE: ~
+    NULL_: null
+    DATE: 2020-01-01
+    SINGLE: 'it''s'
+    DOUBLE: "a\\tb\\u00e9\\n"
+    TAGGED: !!str 007
+    ANCHORED: &a x y
+    SAME: *a
+    BLOCK: |
+      one
+       two
+    FOLDED: >-
+      one
+      two
+    URL: redis://u:p@host:6379/0#x
+    """
+    assert read(text) == {
+        "PORT": "0123",
+        "TLS": "yes",
+        "RATIO": "1.10",
+        "NOTHING": "",
+        "TILDE": "~",
+        "NULL_": "null",
+        "DATE": "2020-01-01",
+        "SINGLE": "it's",
+        "DOUBLE": "a\tb\u00e9\n",
+        "TAGGED": "007",
+        "ANCHORED": "x y",
+        "SAME": "x y",
+        "BLOCK": "one\n two\n",
+        "FOLDED": "one two",
+        "URL": "redis://u:p@host:6379/0#x",
+    }
+
+
+def test_json_is_read_too_and_keeps_numbers_as_written() -> None:
+    assert read('{"A": "\\ud83d\\ude00", "B": 1.10, "C": true, "D": null}') == {
+        "A": "\U0001f600",
+        "B": "1.10",
+        "C": "true",
+        "D": "null",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "{}\n"])
+def test_nothing_is_an_empty_environment(text: str) -> None:
+    assert read(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A: x\nB: [1]\n", "B (line 2) is a list"),
+        ("A:\n  B: x\n", "A (line 1) is a map"),
+        ("A: x\nB: y\nA: z\n", "line 3: the key A is there twice (first on line 1)"),
+        ("A: x\n1A: y\n", "1A (line 2) is not the name of a variable"),
+        ("A-B: x\n", "A-B (line 1) is not the name of a variable"),
+        ("'A=B': x\n", '["A=B"] (line 1) is not the name of a variable'),
+        ("'': x\n", '[""] (line 1) is not the name of a variable'),
+        ('"A\\0": x\n', '["A\\u0000"] (line 1) is not the name of a variable'),
+        ("<<: x\n", '["<<"] (line 1) is not the name'),
+        ("\u00c4: x\n", "(line 1) is not the name"),
+        ("A" * 1001 + ": x\n", "(line 1) is not the name"),
+        ('A: "x\\0y"\n', "A (line 1) holds NUL"),
+        ("- A\n", "one YAML map"),
+        ("Connecting ...\n", "one YAML map"),
+        ("A: b: c\n", "line 1, column 5: not YAML"),
+        ("A: !secret x\n", "line 1: an unknown tag"),
+        ("A: x\n---\nB: y\n", "line 2: a second document"),
+        (b"A: \xff\n", "line 1, column 4: it is not UTF-8"),
+        ("A: " + "x" * (4 << 20), "larger than 4 MiB"),
+        ("A: &a [x]\nB: [*a]\n", "A (line 1) is a list, where only text can be; B (line 2) is a list"),
+    ],
+)
+def test_what_breaks_the_contract_is_named_with_its_line(text: str | bytes, said: str) -> None:
+    assert said in fault(text)
+
+
+def test_no_message_holds_a_value() -> None:
+    for text in (
+        'A: "hunter2\\0"',
+        "A: [hunter2]",
+        "A: {hunter2: 1}",
+        "A: *hunter2",
+        "A: 'hunter2",
+        "hunter2",
+    ):
+        assert "hunter2" not in fault(text)
+
+
+@given(st.text(max_size=100) | st.text("AB: \n-[]{}'\"&*!|>#\\", max_size=40))
+def test_any_text_is_an_environment_or_a_broken_contract(text: str) -> None:
+    try:
+        found = environment.parse(text.encode("utf-8", "surrogatepass"), image="i")
+    except ContractError:
+        return
+    assert all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) for name in found)
+    assert all(isinstance(value, str) and "\0" not in value for value in found.values())
+
+
+@given(environments)
+def test_yaml_is_read_back_by_any_reader(variables: dict[str, str]) -> None:
+    text = environment.render(variables, "yaml")
+    assert read(text) == variables
+    assert yaml.safe_load(text) == variables
+    assert text.endswith("\n")
+
+
+@given(environments)
+def test_json_is_read_back(variables: dict[str, str]) -> None:
+    text = environment.render(variables, "json")
+    assert json.loads(text) == variables
+    assert read(text) == variables
+
+
+def read_dotenv(text: str) -> dict[str, str]:
+    """A dotenv file, read by the rules that python-dotenv has, without its expansion of `${NAME}`."""
+    assignment = re.compile(r"""([A-Za-z0-9_]+)=(?:'([^']*)'|"((?:\\.|[^"\\])*)"|([^\s'"#]*))\n""")
+    found = {}
+    end = 0
+    while end < len(text):
+        match = assignment.match(text, end)
+        assert match is not None, text[end:]
+        name, verbatim, escaped, bare = match.groups()
+        if escaped is not None:
+            assert "\n" not in escaped
+            bare = re.sub(r"\\(.)", lambda each: {"n": "\n", "r": "\r"}.get(each[1], each[1]), escaped)
+        found[name] = verbatim if verbatim is not None else bare
+        end = match.end()
+    return found
+
+
+@given(environments)
+def test_dotenv_is_read_back(variables: dict[str, str]) -> None:
+    assert read_dotenv(environment.render(variables, "dotenv")) == variables
+
+
+def test_dotenv_quotes_no_more_than_is_needed() -> None:
+    variables = {"A": "redis://h:6379/0", "B": "", "C": 'a "b" $c #d', "D": 'it\'s\na \\ "$x"'}
+    assert environment.render(variables, "dotenv") == (
+        'A=redis://h:6379/0\nB=\nC=\'a "b" $c #d\'\nD="it\'s\\na \\\\ \\"$x\\""\n'
+    )
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+@settings(max_examples=40, deadline=None)
+@given(variables=environments)
+def test_a_real_shell_sets_the_very_values(shell: list[str], variables: dict[str, str]) -> None:
+    # A prefix, because shells keep some names to themselves and set others of their own accord.
+    prefixed = {f"T_{name}": value for name, value in variables.items()}
+    script = 'eval "$EXPORTS"; unset EXPORTS; exec env -0'
+    done = subprocess.run(
+        [*shell, "-c", script],
+        env={"PATH": "/usr/bin:/bin", "EXPORTS": environment.render(prefixed, "shell")},
+        capture_output=True,
+        check=True,
+    )
+    pairs = (entry.partition("=") for entry in done.stdout.decode().split("\0") if entry)
+    assert {name: value for name, _, value in pairs if name.startswith("T_")} == prefixed
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_value_cannot_run_anything(shell: list[str]) -> None:
+    hostile = {"A": "'; echo ran; '", "B": "$(echo ran)", "C": "`echo ran`", "D": "x\necho ran"}
+    script = 'eval "$EXPORTS"'
+    environ = {"PATH": "/usr/bin:/bin", "EXPORTS": environment.render(hostile, "shell")}
+    done = subprocess.run([*shell, "-c", script], env=environ, capture_output=True, check=True)
+    assert done.stdout == b""
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(UsageError, match="yaml, json, dotenv, shell"):
+        environment.render({}, "xml")
