@@ -1,0 +1,171 @@
+"""Answers to a registry that asks who is calling (a 401 with WWW-Authenticate).
+
+Sources: RFC 9110, section 11 (challenges), RFC 7617 (Basic), and the distribution project's "Token
+Authentication Specification" and "Oauth2 Token Authentication" (Bearer).
+"""
+
+import base64
+import http
+import json
+import re
+import threading
+from typing import Any, NamedTuple
+
+import requests
+from oras.auth.token import TokenAuth
+
+from tweed_shim.errors import RegistryError
+from tweed_shim.image.connection import check_passing, explained, host_of, read_all
+from tweed_shim.image.credentials import Credentials
+
+CLIENT_ID = "tweed-shim"
+MAX_ANSWER = 1 << 20
+
+# name="value" or name=value; or a word alone, which begins the next challenge.
+_PIECE = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))|([A-Za-z][A-Za-z0-9_-]*)')
+
+
+class Challenge(NamedTuple):
+    """What a registry asks for. scheme: lower-case; parameters: by lower-case name."""
+
+    scheme: str
+    parameters: dict[str, str]
+
+
+def parse_challenges(header: str) -> list[Challenge]:
+    """The challenges of a WWW-Authenticate header, in its order; what is malformed is passed over."""
+    challenges: list[Challenge] = []
+    for name, quoted, plain, word in _PIECE.findall(header):
+        if word:
+            challenges.append(Challenge(word.lower(), {}))
+        elif challenges:
+            challenges[-1].parameters[name.lower()] = plain or re.sub(r"\\(.)", r"\1", quoted)
+    return challenges
+
+
+class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
+    """The part of an oras client that answers challenges, for one registry and one repository of it.
+
+    `token` is the whole value of the Authorization header that was accepted last.
+    """
+
+    def __init__(self, registry: str, credentials: Credentials | None, scope: str, *, plain: bool) -> None:
+        """Without credentials it asks anonymously; `scope` is what a token is for; `plain` allows HTTP."""
+        super().__init__()
+        self.session: requests.Session
+        self.token: str | None = None
+        self._registry = registry
+        self._credentials = credentials
+        self._scope = scope
+        self._plain = plain
+        self._lock = threading.Lock()
+
+    def get_auth_header(self) -> dict[str, str]:
+        """The header that the next request begins with."""
+        return {"Authorization": self.token} if self.token else {}
+
+    def authenticate_request(
+        self,
+        original: requests.Response,
+        headers: dict[str, str] | None,
+        refresh: bool = False,  # noqa: ARG002 - oras says so; here a token that was refused is always renewed
+    ) -> tuple[dict[str, str], bool]:
+        """Get what the refused request needs; returns its new headers.
+
+        Raises RegistryError where nothing helps.
+        """
+        original.close()
+        asked = original.history[0].url if original.history else original.url
+        if host_of(asked) != host_of(original.url):
+            # Whoever the registry sends to is not the one that the credentials are for.
+            raise RegistryError(
+                f"the registry {self._registry} sends to {host_of(original.url)}, which refuses to answer "
+                f"(HTTP {original.status_code}): have its operator mend that"
+            )
+        sent = original.request.headers.get("Authorization")
+        with self._lock:
+            # Another thread may have got a new token since.
+            if self.token is None or self.token == sent:
+                self.token = self._answer(original, sent)
+        return {**(headers or {}), "Authorization": self.token}, True
+
+    def refused(self) -> RegistryError:
+        """The error of a caller who may not do what was asked for."""
+        login = f"run `tweed-shim login {self._registry}`"
+        if self._credentials is None:
+            return RegistryError(
+                f"the registry {self._registry} gives {self._what()} to nobody without credentials: "
+                f"{login}, or check the name"
+            )
+        return RegistryError(
+            f"the registry {self._registry} refuses {self._what()} to the credentials that it was given: "
+            f"{login} with others, or have its operator allow it"
+        )
+
+    def _what(self) -> str:
+        kind, _, rest = self._scope.partition(":")
+        return f"the {kind} {rest.rpartition(':')[0]}" if rest else "a login"
+
+    def _answer(self, original: requests.Response, sent: str | None) -> str:
+        challenges = {
+            each.scheme: each for each in parse_challenges(original.headers.get("WWW-Authenticate", ""))
+        }
+        if "bearer" in challenges:
+            return f"Bearer {self._token(challenges['bearer'].parameters)}"
+        basic = self._basic()
+        if "basic" not in challenges or basic is None or basic == sent:
+            raise self.refused()
+        return basic
+
+    def _basic(self) -> str | None:
+        if self._credentials is None or self._credentials.identity_token:
+            return None
+        pair = f"{self._credentials.username}:{self._credentials.password}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+    def _token(self, parameters: dict[str, str]) -> str:
+        realm = parameters.get("realm", "")
+        if not realm.startswith("https://") and not (realm.startswith("http://") and self._plain):
+            raise RegistryError(
+                f"the registry {self._registry} names no https address to get a token from: "
+                "have its operator mend that"
+            )
+        fields = {"service": parameters.get("service", ""), "scope": parameters.get("scope") or self._scope}
+        with explained(host_of(realm)):
+            response = self._ask(realm, {name: value for name, value in fields.items() if value})
+        check_passing(response)
+        if response.status_code != http.HTTPStatus.OK:
+            response.close()
+            raise self.refused()
+        return self._read_token(response)
+
+    def _ask(self, realm: str, fields: dict[str, str]) -> requests.Response:
+        """Ask for a token: with the identity token, with name and password, or with nothing."""
+        if self._credentials is not None and self._credentials.identity_token:
+            form = {
+                **fields,
+                "grant_type": "refresh_token",
+                "client_id": CLIENT_ID,
+                "refresh_token": self._credentials.identity_token,
+            }
+            # A redirect would carry the form, and the secret in it, somewhere else.
+            return self.session.post(
+                realm, data=form, stream=True, verify=self._tls_verify, allow_redirects=False
+            )
+        basic = self._basic()
+        headers = {"Authorization": basic} if basic else {}
+        return self.session.get(realm, params=fields, headers=headers, stream=True, verify=self._tls_verify)
+
+    def _read_token(self, response: requests.Response) -> str:
+        body = read_all(response, MAX_ANSWER)
+        try:
+            document: Any = json.loads(body or b"")
+            token = document.get("token") or document.get("access_token")
+        except (ValueError, AttributeError, RecursionError):
+            token = None
+        if not isinstance(token, str) or not re.fullmatch("[!-~]+", token):
+            raise RegistryError(
+                f"the token server {host_of(response.url)} of the registry {self._registry} gave no token: "
+                "have its operator mend that"
+            )
+        return token

@@ -1,0 +1,336 @@
+"""The credentials that are kept for registries, where Docker and podman keep theirs.
+
+Files are asked in this order, and the first that has something for a registry counts:
+
+    $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json, ~/.docker/config.json,
+    $XDG_RUNTIME_DIR/containers/auth.json (/run/containers/UID/auth.json where that is unset),
+    $XDG_CONFIG_HOME/containers/auth.json (~/.config where that is unset)
+
+Credentials are written to the first of these that one of the first two variables names, or else that exists:
+what was written last is what is read. Where there is none it is ~/.docker/config.json. Within a file comes a
+credential program for the registry (`credHelpers`), then an entry of `auths` (its key a registry, or a
+registry and the beginning of a repository's name: the longest counts), then the credential program for all
+(`credsStore`).
+
+Sources: containers-auth.json(5), Docker's description of config.json, and the protocol of
+docker-credential-helpers.
+"""
+
+import base64
+import binascii
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from tweed_shim import files
+from tweed_shim.errors import ConfigError, HostError
+from tweed_shim.image.reference import DOCKER_HUB, HUB_NAMES
+
+HUB_KEY = "https://index.docker.io/v1/"
+IDENTITY_USER = "<token>"
+HELPER_TIMEOUT = 60.0
+NOT_FOUND = "credentials not found"
+
+Document = dict[str, Any]
+
+
+class Credentials(NamedTuple):
+    """What a registry is told: a name and a password, or an identity token (an OAuth2 refresh token)."""
+
+    username: str
+    password: str = ""
+    identity_token: str = ""
+
+    def __repr__(self) -> str:
+        """The name only: this may end up in a log."""
+        return f"Credentials(username={self.username!r}, ...)"
+
+
+def find(registry: str, repository: str, environ: Mapping[str, str]) -> Credentials | None:
+    """The credentials for a repository of `host[:port]`, or None.
+
+    Raises ConfigError for a file that cannot be read, and HostError for a credential program that is missing
+    or fails.
+    """
+    for path in _paths(environ):
+        document = _read(path)
+        if found := _find_in(document, path, registry, repository, environ):
+            return found
+    return None
+
+
+def keep(registry: str, credentials: Credentials, environ: Mapping[str, str]) -> str:
+    """Keep the credentials for `host[:port]`; returns the file that has them, or names the program that has.
+
+    The file keeps what else is in it and has mode 0600. Raises ConfigError and HostError.
+    """
+    path = os.path.realpath(_path_to_write(environ))
+    with _changing(path):
+        document = _read(path)
+        program = _program(document, path, registry)
+        _forget_entries(document, path, registry)
+        if program:
+            secret = credentials.identity_token or credentials.password
+            username = IDENTITY_USER if credentials.identity_token else credentials.username
+            message = {"ServerURL": _key(registry), "Username": username, "Secret": secret}
+            _call(program, "store", json.dumps(message), path, registry, environ)
+            _table(document, "auths", path)[_key(registry)] = {}
+        else:
+            _table(document, "auths", path)[_key(registry)] = _entry(credentials)
+        _write(path, document)
+    return program or path
+
+
+def forget(registry: str, environ: Mapping[str, str]) -> bool:
+    """Forget the credentials for `host[:port]` in every file and program that has some; whether any had.
+
+    Raises ConfigError and HostError.
+    """
+    return sum(_forget_in(os.path.realpath(path), registry, environ) for path in _paths(environ)) > 0
+
+
+def _forget_in(path: str, registry: str, environ: Mapping[str, str]) -> bool:
+    if not os.path.exists(path):
+        return False
+    with _changing(path):
+        document = _read(path)
+        program = _program(document, path, registry)
+        had = False
+        if program and _ask(program, path, registry, environ) is not None:
+            _call(program, "erase", _key(registry), path, registry, environ)
+            had = True
+        if _forget_entries(document, path, registry):
+            _write(path, document)
+            had = True
+    return had
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    return environ.get("HOME") or os.path.expanduser("~")
+
+
+def _named_paths(environ: Mapping[str, str]) -> list[str]:
+    """The files that a variable names, whether they exist or not."""
+    paths = []
+    if auth_file := environ.get("REGISTRY_AUTH_FILE"):
+        paths.append(auth_file)
+    if docker := environ.get("DOCKER_CONFIG"):
+        paths.append(os.path.join(docker, "config.json"))
+    return paths
+
+
+def _usual_paths(environ: Mapping[str, str]) -> list[str]:
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(_home(environ), ".config")
+    return [
+        os.path.join(_home(environ), ".docker", "config.json"),
+        os.path.join(runtime, "containers", "auth.json")
+        if runtime
+        else f"/run/containers/{os.getuid()}/auth.json",
+        os.path.join(config, "containers", "auth.json"),
+    ]
+
+
+def _paths(environ: Mapping[str, str]) -> list[str]:
+    return [*_named_paths(environ), *_usual_paths(environ)]
+
+
+def _path_to_write(environ: Mapping[str, str]) -> str:
+    if named := _named_paths(environ):
+        return named[0]
+    usual = _usual_paths(environ)
+    return next((path for path in usual if os.path.exists(path)), usual[0])
+
+
+def _read(path: str) -> Document:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        document = json.loads(text) if text.strip() else {}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(
+            f"the credentials file {path} cannot be read ({error.strerror}): mend it or move it away"
+        ) from None
+    except (ValueError, RecursionError):
+        raise ConfigError(f"the credentials file {path} is not JSON: mend it or move it away") from None
+    if not isinstance(document, dict):
+        raise _misshapen(path, "as a whole")
+    return document
+
+
+@contextmanager
+def _changing(path: str) -> Iterator[None]:
+    """Let nobody else change a credentials file meanwhile, as far as the shim is concerned."""
+    directory = os.path.dirname(path)
+    try:
+        files.make_private(directory)
+        with files.held_directory(directory, shared=False):
+            yield
+    except OSError as error:
+        raise ConfigError(f"the credentials file {path} cannot be written: {error.strerror}") from None
+
+
+def _write(path: str, document: Document) -> None:
+    files.write_whole(path, json.dumps(document, indent="\t").encode() + b"\n")
+
+
+def _misshapen(path: str, part: str) -> ConfigError:
+    return ConfigError(f"the credentials file {path} has the wrong shape ({part}): mend it or move it away")
+
+
+def _table(document: Document, name: str, path: str) -> Document:
+    """One of the tables of a credentials file, which is made where it is missing."""
+    table = document.get(name)
+    if table is None:
+        table = document[name] = {}
+    if not isinstance(table, dict):
+        raise _misshapen(path, name)
+    return table
+
+
+def _key(registry: str) -> str:
+    """Under what key a registry's credentials are kept."""
+    return HUB_KEY if registry == DOCKER_HUB else registry
+
+
+def _place(key: str) -> str:
+    """What a key stands for: `host[:port]`, or that and the beginning of a repository's name."""
+    _, scheme, rest = key.rpartition("://")
+    place = rest.rstrip("/")
+    # Docker's oldest keys are addresses of the registry's interface.
+    host, _, path = place.partition("/")
+    if scheme or path in ("v1", "v2"):
+        path = ""
+    host = host.lower()
+    host = DOCKER_HUB if host in HUB_NAMES else host
+    return f"{host}/{path}" if path else host
+
+
+def _forget_entries(document: Document, path: str, registry: str) -> bool:
+    """Take out the entries of a registry itself, not those of its repositories; whether there were any."""
+    auths = _table(document, "auths", path)
+    keys = [key for key in auths if _place(key) == registry.lower()]
+    for key in keys:
+        del auths[key]
+    return bool(keys)
+
+
+def _find_in(
+    document: Document, path: str, registry: str, repository: str, environ: Mapping[str, str]
+) -> Credentials | None:
+    helper = _helper(document, path, registry)
+    if helper:
+        return _ask(helper, path, registry, environ)
+    entries = {_place(key): (key, entry) for key, entry in _table(document, "auths", path).items()}
+    place = f"{registry.lower()}/{repository}"
+    while place:
+        if place in entries and (found := _parse_entry(*entries[place], path)):
+            return found
+        place = place.rpartition("/")[0]
+    store = _program(document, path, registry)
+    return _ask(store, path, registry, environ) if store else None
+
+
+def _parse_entry(key: str, entry: Any, path: str) -> Credentials | None:
+    """An entry of `auths`; None for an empty one, which says that a program has the credentials."""
+    if not isinstance(entry, dict):
+        raise _misshapen(path, f"auths, {key}")
+    username, password = entry.get("username") or "", entry.get("password") or ""
+    token, auth = entry.get("identitytoken") or "", entry.get("auth") or ""
+    if not all(isinstance(each, str) for each in (username, password, token, auth)):
+        raise _misshapen(path, f"auths, {key}")
+    if auth:
+        try:
+            pair = base64.b64decode(auth, validate=True).decode()
+        except (binascii.Error, ValueError):
+            raise _misshapen(path, f"auths, {key}, auth") from None
+        username, colon, password = pair.rstrip("\0").partition(":")
+        if not colon:
+            raise _misshapen(path, f"auths, {key}, auth")
+    if token:
+        return Credentials(username, identity_token=token)
+    return Credentials(username, password) if username else None
+
+
+def _entry(credentials: Credentials) -> Document:
+    if credentials.identity_token:
+        return {"auth": _encode(f"{credentials.username}:"), "identitytoken": credentials.identity_token}
+    return {"auth": _encode(f"{credentials.username}:{credentials.password}")}
+
+
+def _encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _helper(document: Document, path: str, registry: str) -> str | None:
+    """The credential program for one registry."""
+    for key, name in _table(document, "credHelpers", path).items():
+        if _place(key) == registry.lower() and name:
+            return _program_name(name, path)
+    return None
+
+
+def _program(document: Document, path: str, registry: str) -> str | None:
+    """The credential program that a file names for a registry: its own, or the one for all."""
+    store = document.get("credsStore")
+    return _helper(document, path, registry) or (_program_name(store, path) if store else None)
+
+
+def _program_name(name: Any, path: str) -> str:
+    if not isinstance(name, str) or "/" in name or "\0" in name:
+        raise _misshapen(path, "the name of a credential program")
+    return f"docker-credential-{name}"
+
+
+def _ask(program: str, path: str, registry: str, environ: Mapping[str, str]) -> Credentials | None:
+    answer = _call(program, "get", _key(registry), path, registry, environ)
+    if answer is None:
+        return None
+    try:
+        document = json.loads(answer)
+        username, secret = document["Username"], document["Secret"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        username = secret = None
+    if not isinstance(username, str) or not isinstance(secret, str):
+        raise HostError(
+            f"the credential program {program}, which {path} names, gave no name and password: mend it"
+        )
+    return (
+        Credentials(username, identity_token=secret)
+        if username == IDENTITY_USER
+        else Credentials(username, secret)
+    )
+
+
+def _call(
+    program: str, verb: str, message: str, path: str, registry: str, environ: Mapping[str, str]
+) -> bytes | None:
+    """Call a credential program; None where it has nothing for the registry."""
+    try:
+        done = subprocess.run(
+            [program, verb],
+            input=message.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(environ),
+            timeout=HELPER_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        problem = f"did not end within {HELPER_TIMEOUT:.0f} s"
+    except FileNotFoundError:
+        problem = "is not installed: install it or take its name out of the file"
+    except OSError as error:
+        problem = f"cannot be run ({error.strerror})"
+    else:
+        if done.returncode == 0:
+            return done.stdout
+        if NOT_FOUND in done.stdout.decode(errors="replace").lower():
+            return None
+        problem = f"failed (exit code {done.returncode}): call `{program} {verb}` to see why"
+    raise HostError(f"the credential program {program}, which {path} names for {registry}, {problem}")

@@ -1,0 +1,158 @@
+"""Blobs from a registry to files, verified while they are written, and going on where a connection broke."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+from tweed_shim.errors import HostError, RegistryError
+from tweed_shim.files import PRIVATE_FILE
+from tweed_shim.image.blobs import Job, Progress
+from tweed_shim.image.connection import PassingFault
+from tweed_shim.image.registry import Repository
+
+WORKERS = 4
+# A connection that brought this much before it broke was worth it: a hundredth of the blob, or a mebibyte.
+WORTH_PART = 100
+WORTH_BYTES = 1 << 20
+
+
+class WrongContent(RegistryError):
+    """A blob came whole but is not the one that was asked for."""
+
+
+def _ignore(_count: int) -> None:
+    pass
+
+
+def download_all(
+    repository: Repository, jobs: Iterable[Job], *, workers: int = WORKERS, progress: Progress = _ignore
+) -> None:
+    """Get blobs side by side. The first failure ends the others, closes the repository, and is raised.
+
+    `progress` is called as `download_blob` does, from several threads.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="download") as pool:
+        downloads = [
+            pool.submit(
+                download_blob, repository, job.blob.digest, job.blob.size, job.path, progress=progress
+            )
+            for job in jobs
+        ]
+        try:
+            for each in as_completed(downloads):
+                each.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            repository.close()
+            raise
+
+
+def download_blob(
+    repository: Repository, digest: str, size: int, path: str, *, progress: Progress = _ignore
+) -> None:
+    """Get one blob into a new file (mode 0600), which stays, durable, only if every byte is right.
+
+    `progress` is told how many bytes were written, a negative number where they have to be fetched again.
+    Raises RegistryError where the blob cannot be had or is not what it should be, HostError where the file
+    cannot be written.
+    """
+    with _new_file(path) as file:
+        partial = Partial(file, digest, size, progress)
+        try:
+            _fetch(repository, partial)
+        except WrongContent:
+            # A byte may have been hurt on the way; if it was wrong from the start, it will be again.
+            partial.restart()
+            _fetch(repository, partial)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class Partial:
+    """A blob that is partly written."""
+
+    def __init__(self, file: BinaryIO, digest: str, size: int, progress: Progress) -> None:
+        """Begin with nothing written."""
+        self.digest = digest
+        self.size = size
+        self.written = 0
+        self._file = file
+        self._progress = progress
+        self._hash = hashlib.new(digest.partition(":")[0])
+
+    def add(self, chunk: bytes) -> None:
+        """Write what comes next. Raises WrongContent, with nothing written, where that is too much."""
+        if self.written + len(chunk) > self.size:
+            raise WrongContent(
+                f"the blob {self.digest} is longer than the {self.size} bytes that its manifest states"
+            )
+        self._file.write(chunk)
+        self._hash.update(chunk)
+        self.written += len(chunk)
+        self._progress(len(chunk))
+
+    def restart(self) -> None:
+        """Throw away what is written."""
+        self._progress(-self.written)
+        self._file.seek(0)
+        self._file.truncate()
+        self._hash = hashlib.new(self.digest.partition(":")[0])
+        self.written = 0
+
+    def check(self) -> None:
+        """Raise WrongContent where the whole blob is not the right one."""
+        found = f"{self._hash.name}:{self._hash.hexdigest()}"
+        if found != self.digest:
+            raise WrongContent(
+                f"the blob {self.digest} has the digest {found}: what the registry gives is not to be trusted"
+            )
+
+
+def _fetch(repository: Repository, partial: Partial) -> None:
+    """Write the blob's bytes, over as many connections as it takes, and check them."""
+    tries = repository.tries()
+    worth = min(partial.size // WORTH_PART, WORTH_BYTES)
+    reached = 0
+    while True:
+        fault = PassingFault(
+            f"the blob {partial.digest} ends before its {partial.size} bytes: push the image again"
+        )
+        try:
+            with repository.open_blob(partial.digest, partial.written) as blob:
+                if blob.offset != partial.written:
+                    partial.restart()
+                for chunk in blob.chunks:
+                    partial.add(chunk)
+        except PassingFault as broken:
+            fault = broken
+        if partial.written == partial.size:
+            partial.check()
+            return
+        if partial.written > reached + worth:
+            reached = partial.written
+            tries.renew()
+        tries.failed(fault)
+
+
+@contextmanager
+def _new_file(path: str) -> Iterator[BinaryIO]:
+    """A new file that is removed again where anything goes wrong."""
+    try:
+        with open(path, "xb", opener=_private) as file:
+            try:
+                yield file
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+                raise
+    except OSError as error:
+        raise HostError(
+            f"cannot write {path}: {error.strerror}; make room or choose another --root"
+        ) from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE_FILE)

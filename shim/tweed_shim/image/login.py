@@ -1,0 +1,41 @@
+"""Login and logout: credentials that a registry accepted are kept, and forgotten again."""
+
+import os
+from collections.abc import Mapping
+
+from tweed_shim.errors import ConfigError
+from tweed_shim.image import credentials
+from tweed_shim.image.connection import PATIENCE, Patience
+from tweed_shim.image.reference import parse_registry
+from tweed_shim.image.registry import open_client
+
+
+def login(
+    registry: str,
+    username: str,
+    password: str,
+    *,
+    insecure: bool = False,
+    ca_file: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    patience: Patience = PATIENCE,
+) -> str:
+    """Have `host[:port]` accept a name and password and keep them; returns the file or program that has them.
+
+    Raises BadReference for a malformed host, ConfigError for a name or password that cannot be one,
+    RegistryError where the registry refuses them, and what `credentials.keep` raises; then nothing is kept.
+    """
+    host = parse_registry(registry)
+    if not username or not password or ":" in username:
+        raise ConfigError(f"a login to {host} needs a name (without ':') and a password: give both")
+    caller = credentials.Credentials(username, password)
+    with open_client(
+        host, caller, insecure=insecure, ca_file=ca_file, environ=environ, patience=patience
+    ) as client:
+        client.verify()
+    return credentials.keep(host, caller, environ)
+
+
+def logout(registry: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Forget what is kept for `host[:port]`; whether there was something. Raises as `credentials.forget`."""
+    return credentials.forget(parse_registry(registry), environ)

@@ -1,0 +1,358 @@
+"""One repository of one registry: its manifests and blobs, over the OCI distribution specification.
+
+oras makes the requests and asks its authenticator when one is refused; everything that decides about trust,
+time and faults is this package's own (connection.py, challenge.py).
+"""
+
+import hashlib
+import http
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import requests
+from oras.logger import logger as oras_logger
+from oras.provider import Registry
+
+from tweed_shim.errors import RegistryError
+from tweed_shim.image import credentials, reference
+from tweed_shim.image.challenge import Authenticator
+from tweed_shim.image.connection import (
+    PATIENCE,
+    Line,
+    PassingFault,
+    Patience,
+    Session,
+    Tries,
+    authorities,
+    check_passing,
+    explained,
+    read_all,
+    read_chunks,
+)
+
+MAX_MANIFEST = 4 << 20
+MAX_ERROR = 64 << 10
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+HUB_HOST = "registry-1.docker.io"
+
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
+
+
+class Manifest(NamedTuple):
+    """A manifest or index as the registry gave it.
+
+    media_type: the Content-Type without parameters, empty where none was given. digest: the one asked for, or
+    the body's SHA-256 where a tag was asked for.
+    """
+
+    media_type: str
+    body: bytes
+    digest: str
+
+
+class Blob(NamedTuple):
+    """A blob on its way. offset: where in it the first chunk begins, 0 or what was asked for."""
+
+    offset: int
+    chunks: Iterator[bytes]
+
+
+class Client(Registry):  # type: ignore[misc]  # oras ships no types
+    """An oras client of one registry that keeps trying for as long as its patience lasts."""
+
+    def __init__(self, host: str, auth: Authenticator, trust: str | bool, patience: Patience) -> None:
+        """host: where to connect to. trust: the authorities, or False to trust anybody."""
+        super().__init__(host, tls_verify=trust)
+        oras_logger.quiet = True
+        self._patience = patience
+        self._line = Line()
+        # In place of the session that oras made, which has no time-outs and reads ~/.netrc.
+        self.session: Session = Session(patience, self._line)
+        auth.session = self.session
+        self.auth: Authenticator = auth
+        auth._tls_verify = trust
+
+    def do_request(
+        self,
+        url: str,
+        method: str = "GET",
+        data: Any = None,
+        headers: dict[str, str] | None = None,
+        json: Any = None,
+        stream: bool = True,
+    ) -> requests.Response:
+        """Make one request, again where it fails for a passing reason; any other answer is returned.
+
+        Raises RegistryError where nothing came of it.
+        """
+        tries = self.tries()
+        while True:
+            try:
+                self._line.check()
+                with explained(self.hostname or ""):
+                    # Without the decorator, which sleeps for minutes and takes errors for answers.
+                    response: requests.Response = Registry.do_request.__wrapped__(
+                        self, url, method, data, dict(headers or {}), json, stream
+                    )
+                check_passing(response)
+            except PassingFault as fault:
+                tries.failed(fault)
+            else:
+                return response
+
+    def tries(self) -> Tries:
+        """A new count of failures."""
+        return Tries(self._patience, self._line)
+
+    def choose_scheme(self, schemes: tuple[str, ...]) -> None:
+        """Take the first scheme that the registry speaks; one alone is taken without asking."""
+        tries = self.tries()
+        while len(schemes) > 1:
+            try:
+                self.prefix = self._spoken(schemes)
+            except PassingFault as fault:
+                tries.failed(fault)
+            else:
+                return
+        self.prefix = schemes[0]
+
+    def _spoken(self, schemes: tuple[str, ...]) -> str:
+        fault: RegistryError | None = None
+        for scheme in schemes:
+            try:
+                with explained(self.hostname or ""):
+                    response = self.session.get(
+                        f"{scheme}://{self.hostname}/v2/",
+                        stream=True,
+                        verify=self._tls_verify,
+                        allow_redirects=False,
+                    )
+            except RegistryError as error:
+                fault = error
+                continue
+            response.close()
+            # This is how a server that expects TLS answers plain HTTP.
+            if scheme != "http" or response.status_code != http.HTTPStatus.BAD_REQUEST:
+                return scheme
+        raise fault or RegistryError(f"{self.hostname} is no registry: check the host and the port")
+
+    def url(self, path: str) -> str:
+        """The address of something below `/v2/`."""
+        return f"{self.prefix}://{self.hostname}/v2/{path}"
+
+    def verify(self) -> None:
+        """Have the registry accept the credentials. Raises RegistryError where it does not."""
+        with self.do_request(self.url("")) as response:
+            if response.status_code in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+                raise self.auth.refused()
+            if response.status_code != http.HTTPStatus.OK:
+                raise RegistryError(
+                    f"{self.hostname} is no registry (HTTP {response.status_code}): check host and port"
+                )
+
+    def close(self) -> None:
+        """End what is under way, in other threads too."""
+        self._line.close()
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Repository:
+    """One repository. Its methods may be called from several threads; `close` ends them all."""
+
+    def __init__(self, client: Client, registry: str, name: str) -> None:
+        self._client = client
+        self._registry = registry
+        self._name = name
+
+    def manifest(self, tag_or_digest: str) -> Manifest:
+        """Get a manifest or index of at most 4 MiB, whole and verified. Raises RegistryError."""
+        try:
+            return self._manifest(tag_or_digest)
+        except PassingFault:
+            # The body was cut or is not what its digest says: that can be an accident once.
+            return self._manifest(tag_or_digest)
+
+    def resolve(self, tag: str) -> str:
+        """The digest that a tag stands for now. Raises RegistryError."""
+        with self._request(
+            f"manifests/{tag}", self._called(tag), method="HEAD", headers=_accept()
+        ) as response:
+            digest = response.headers.get("Docker-Content-Digest", "")
+        return digest if reference.is_digest(digest) else self.manifest(tag).digest
+
+    @contextmanager
+    def open_blob(self, digest: str, offset: int = 0) -> Iterator[Blob]:
+        """Begin to read a blob at `offset`, or at 0 where the registry does not give a part.
+
+        The bytes are as the registry holds them, unverified. Raises RegistryError; PassingFault where
+        the connection broke, and one can open the blob again.
+        """
+        path, what = f"blobs/{digest}", f"the blob {digest} of {self._registry}/{self._name}"
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        good = (
+            http.HTTPStatus.OK,
+            http.HTTPStatus.PARTIAL_CONTENT,
+            http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+        )
+        response = self._request(path, what, headers=headers, good=good if offset else good[:1])
+        if response.status_code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            response.close()
+            response = self._request(path, what)
+        with response:
+            partial = response.status_code == http.HTTPStatus.PARTIAL_CONTENT
+            if partial and not _begins_at(response, offset):
+                raise RegistryError(
+                    f"the registry {self._registry} gave another part of {what} than asked for: try again"
+                )
+            yield Blob(offset if partial else 0, read_chunks(response))
+
+    def tries(self) -> Tries:
+        """A new count of failures, for what takes several requests."""
+        return self._client.tries()
+
+    def close(self) -> None:
+        """End what is under way, in other threads too; nothing can be got after it."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _called(self, tag_or_digest: str) -> str:
+        separator = "@" if ":" in tag_or_digest else ":"
+        return f"{self._registry}/{self._name}{separator}{tag_or_digest}"
+
+    def _manifest(self, tag_or_digest: str) -> Manifest:
+        what = self._called(tag_or_digest)
+        response = self._request(f"manifests/{tag_or_digest}", what, headers=_accept())
+        body = read_all(response, MAX_MANIFEST)
+        if body is None:
+            raise RegistryError(f"the manifest of {what} is longer than 4 MiB: that is no image to run")
+        stated = response.headers.get("Docker-Content-Digest", "")
+        wanted = tag_or_digest if ":" in tag_or_digest else stated
+        if wanted and not (reference.is_digest(wanted) and _digest(wanted.partition(":")[0], body) == wanted):
+            raise PassingFault(f"the manifest of {what} does not have the digest {wanted[:150]!r}: try again")
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return Manifest(media_type, body, wanted if wanted == tag_or_digest else _digest("sha256", body))
+
+    def _request(
+        self,
+        path: str,
+        what: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        good: tuple[int, ...] = (http.HTTPStatus.OK,),
+    ) -> requests.Response:
+        """Ask for something below the repository; raises RegistryError for an answer that is not good."""
+        url = self._client.url(f"{self._name}/{path}")
+        response = self._client.do_request(url, method, headers=dict(headers or {}))
+        if response.status_code in good:
+            return response
+        if response.status_code in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+            response.close()
+            refused: RegistryError = self._client.auth.refused()
+            raise refused
+        codes = _error_codes(response)
+        if response.status_code == http.HTTPStatus.NOT_FOUND:
+            part = "the repository" if "NAME_UNKNOWN" in codes else "the tag or digest"
+            raise RegistryError(f"the registry {self._registry} does not have {what}: check {part}")
+        told = f"HTTP {response.status_code}{''.join(f', {code}' for code in codes)}"
+        raise RegistryError(
+            f"the registry {self._registry} did not give {what} ({told}): have its operator mend that"
+        )
+
+
+def open_client(
+    registry: str,
+    caller: credentials.Credentials | None,
+    *,
+    scope: str = "",
+    insecure: bool = False,
+    ca_file: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    patience: Patience = PATIENCE,
+) -> Client:
+    """Make a client of `host[:port]` for this caller; where HTTP is allowed, find out whether it is spoken.
+
+    It is HTTPS, but plain HTTP too for registries of this machine (where no `ca_file` asks for TLS) and for
+    `insecure` ones, whose certificates are not checked. Proxies are the process's, as requests finds them.
+    Raises RegistryError where nobody answers, ConfigError for a bad file of authorities.
+    """
+    loopback = reference.is_loopback(registry) and ca_file is None
+    schemes = ("http", "https") if loopback else ("https", "http") if insecure else ("https",)
+    trust: str | bool = False if insecure and ca_file is None else authorities(ca_file, environ)
+    auth = Authenticator(registry, caller, scope, plain=len(schemes) > 1)
+    client = Client(HUB_HOST if registry == reference.DOCKER_HUB else registry, auth, trust, patience)
+    client.choose_scheme(schemes)
+    return client
+
+
+def open_repository(
+    image: reference.Reference,
+    *,
+    insecure: bool = False,
+    ca_file: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    patience: Patience = PATIENCE,
+) -> Repository:
+    """Open the repository of a reference to a registry with the credentials that are kept for it.
+
+    insecure: allow plain HTTP and any certificate. ca_file: trust the authorities in this file and no others.
+    Raises RegistryError, ConfigError (a bad file) and HostError (a credential program that is missing).
+    """
+    client = open_client(
+        image.registry,
+        credentials.find(image.registry, image.repository, environ),
+        scope=f"repository:{image.repository}:pull",
+        insecure=insecure,
+        ca_file=ca_file,
+        environ=environ,
+        patience=patience,
+    )
+    return Repository(client, image.registry, image.repository)
+
+
+def _accept() -> dict[str, str]:
+    return {"Accept": ", ".join(MANIFEST_TYPES)}
+
+
+def _digest(algorithm: str, body: bytes) -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}"
+
+
+def _begins_at(response: requests.Response, offset: int) -> bool:
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return match is not None and int(match[1]) == offset
+
+
+def _error_codes(response: requests.Response) -> list[str]:
+    """The codes of an error answer (OCI distribution specification, "Error Codes"): safe to show."""
+    try:
+        errors = json.loads(read_all(response, MAX_ERROR) or b"")["errors"]
+        codes = [each["code"] for each in errors]
+    except (ValueError, KeyError, TypeError, RecursionError, RegistryError):
+        return []
+    return [code for code in codes if isinstance(code, str) and re.fullmatch("[A-Z_]{1,40}", code)]

@@ -1,0 +1,404 @@
+"""Real registries on loopback (docker-registry: plain, with a password, with TLS, with tokens), and a proxy that
+spoils the answers of one.
+"""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+
+USER, PASSWORD = "tester", "pass:word$ é"
+IDENTITY_TOKEN = "identity-of-the-tester"
+SERVICE, ISSUER = "a registry", "a token server"
+LISTENING = re.compile(rb"listening on [^ ]*?:([0-9]+)[,\"\s]")
+
+
+class RegistryServer(NamedTuple):
+    """A registry under test. host: `host:port`. ca_file: who signed its certificate, empty without TLS."""
+
+    host: str
+    user: str = ""
+    password: str = ""
+    ca_file: str = ""
+
+    def push(self, layout: str, tag: str, name: str, *, extra: Sequence[str] = ()) -> str:
+        """Push the image `tag` of an OCI layout as `name` (`repository:tag`); returns its full reference."""
+        command = ["skopeo", "--insecure-policy", "copy", "--all", "--dest-tls-verify=false", *extra]
+        if self.user:
+            command.append(f"--dest-creds={self.user}:{self.password}")
+        subprocess.run(
+            [*command, f"oci:{layout}:{tag}", f"docker://{self.host}/{name}"],
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+        return f"{self.host}/{name}"
+
+
+@contextmanager
+def running_registry(directory: str, **settings: Any) -> Iterator[str]:
+    """A docker-registry for the time of the block; yields its port. `settings` are sections of its configuration."""
+    config = {
+        "version": "0.1",
+        "log": {"level": "info", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": os.path.join(directory, "registry")},
+            "delete": {"enabled": True},
+        },
+        **settings,
+        "http": {"addr": "127.0.0.1:0", **settings.get("http", {})},
+    }
+    path = os.path.join(directory, "config.yml")
+    with open(path, "w", encoding="utf-8") as file:
+        yaml.safe_dump(config, file)
+    process = subprocess.Popen(
+        ["docker-registry", "serve", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        # It listens on a port that was free and says which.
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if match := LISTENING.search(line):
+                break
+        else:
+            raise RuntimeError(b"docker-registry does not start: " + b"".join(said))
+        # Nobody may be held up by a pipe that is full.
+        Thread(target=process.stderr.read, daemon=True).start()
+        yield match[1].decode()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def openssl(*arguments: str, data: bytes | None = None) -> bytes:
+    """What openssl writes."""
+    return subprocess.run(["openssl", *arguments], input=data, check=True, capture_output=True).stdout
+
+
+class Authority(NamedTuple):
+    """A certificate authority, and a key and certificate for this machine that it signed; paths."""
+
+    ca_file: str
+    key: str
+    certificate: str
+
+
+def make_authority(directory: str) -> Authority:
+    """A new authority in `directory`."""
+    ca, ca_key, key, request, certificate, extensions = (
+        os.path.join(directory, name)
+        for name in ("ca.pem", "ca.key", "server.key", "server.csr", "server.pem", "ext")
+    )
+    make = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl(
+        *make, "-x509", "-keyout", ca_key, "-out", ca, "-subj", f"/CN=authority {uuid.uuid4()}", "-days", "2"
+    )
+    openssl(*make, "-keyout", key, "-out", request, "-subj", "/CN=localhost")
+    with open(extensions, "w", encoding="utf-8") as file:
+        file.write("subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n")
+    signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-extfile", extensions, "-days", "2")
+    openssl("x509", "-req", "-in", request, *signing, "-out", certificate)
+    return Authority(ca, key, certificate)
+
+
+class _QuietHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
+        pass
+
+    def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is nothing to talk about."""
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+@contextmanager
+def serving(server: _Server) -> Iterator[None]:
+    """Serve for the time of the block."""
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class TokenServer(_Server):
+    """Gives tokens that a docker-registry believes: to the tester for everything, to others for `public/...`.
+
+    The distribution project's "Token Authentication Specification" (GET, Basic) and "Oauth2 Token Authentication"
+    (POST, an identity token). `lifetime` is how many seconds the next tokens are good for.
+    """
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(("127.0.0.1", 0), _TokenHandler)
+        self.lifetime = 300
+        self.given = 0
+        self._key = os.path.join(directory, "token.key")
+        self.certificate = os.path.join(directory, "token.pem")
+        openssl(
+            *(
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-keyout",
+                self._key,
+                "-out",
+                self.certificate,
+            ),
+            *("-subj", f"/CN={ISSUER}", "-days", "2"),
+        )
+        self._der = openssl("x509", "-in", self.certificate, "-outform", "DER")
+
+    def token(self, subject: str, access: list[dict[str, Any]]) -> str:
+        """A signed JSON web token (RFC 7519)."""
+        self.given += 1
+        now = int(time.time())
+        header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(self._der).decode()]}
+        about = {"iss": ISSUER, "sub": subject, "aud": SERVICE, "jti": str(uuid.uuid4()), "access": access}
+        claims = {**about, "iat": now, "nbf": now - 600, "exp": now + self.lifetime}
+        signed = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
+        signature = openssl("dgst", "-sha256", "-sign", self._key, data=signed)
+        return (signed + b"." + _base64url(signature)).decode()
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+class _TokenHandler(_QuietHandler):
+    server: TokenServer
+
+    def do_GET(self) -> None:
+        header = self.headers.get("Authorization")
+        expected = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if header is not None and header != f"Basic {expected}":
+            return self.answer(401, b"{}")
+        return self._grant(USER if header else "", parse_qs(urlsplit(self.path).query))
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        if form.get("grant_type") != ["refresh_token"] or form.get("refresh_token") != [IDENTITY_TOKEN]:
+            return self.answer(401, b"{}")
+        return self._grant(USER, form)
+
+    def _grant(self, subject: str, asked: Mapping[str, list[str]]) -> None:
+        access = []
+        for scope in " ".join(asked.get("scope", [])).split():
+            kind, name, actions = scope.split(":")
+            if subject or (name.startswith("public/") and actions == "pull"):
+                access.append({"type": kind, "name": name, "actions": actions.split(",")})
+        token = self.server.token(subject, access)
+        name = "token" if self.command == "GET" else "access_token"
+        self.answer(200, json.dumps({name: token}).encode(), {"Content-Type": "application/json"})
+
+
+class Fault(NamedTuple):
+    """How an answer is spoiled.
+
+    status: answered without asking the registry, with `headers` and `body`. Else the registry's answer is passed on
+    with `headers` put over its own (None takes one out), its body passed through `change` (Content-Length tells
+    the new length unless `headers` says otherwise), broken off after `cut` bytes or silent after `stall`.
+    whole: the registry is not told of a Range.
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str | None] = {}
+    body: bytes = b""
+    change: Callable[[bytes], bytes] | None = None
+    cut: int | None = None
+    stall: int | None = None
+    whole: bool = False
+
+
+def corrupt(at: int) -> Fault:
+    """One bit of the body is wrong."""
+    return Fault(change=lambda body: body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :])
+
+
+class Seen(NamedTuple):
+    """A request that came to a proxy."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+class FaultyProxy(_Server):
+    """Stands before a registry and spoils its answers as told; `host` is where to ask it.
+
+    `spoil` adds a fault for the requests whose method and path ("GET /v2/...") match a pattern, the next `times` of
+    them. Faults are used in the order in which they were added. `seen` has the requests in their order.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _ProxyHandler)
+        self.upstream = upstream
+        self.seen: list[Seen] = []
+        self.stalling = Event()
+        self.ended = Event()
+        self._faults: list[tuple[re.Pattern[str], list[Fault]]] = []
+
+    def spoil(self, pattern: str, fault: Fault, *, times: int = 1) -> None:
+        """Spoil the next answers to what matches."""
+        self._faults.append((re.compile(pattern), [fault] * times))
+
+    def fault_for(self, method: str, path: str) -> Fault | None:
+        """Take the fault that is next for a request."""
+        for pattern, faults in self._faults:
+            if faults and pattern.search(f"{method} {path}"):
+                return faults.pop()
+        return None
+
+    def requests(self, pattern: str) -> list[Seen]:
+        """The requests so far that match."""
+        return [each for each in self.seen if re.search(pattern, f"{each.method} {each.path}")]
+
+
+class _ProxyHandler(_QuietHandler):
+    server: FaultyProxy
+    HOP: ClassVar = {"connection", "transfer-encoding", "content-length", "date", "server"}
+
+    def do_GET(self) -> None:
+        self.server.seen.append(Seen(self.command, self.path, dict(self.headers)))
+        fault = self.server.fault_for(self.command, self.path) or Fault()
+        if fault.status is not None:
+            headers = {name: value for name, value in fault.headers.items() if value is not None}
+            return self.answer(fault.status, fault.body, headers)
+        status, headers, body = self._upstream(fault)
+        body = fault.change(body) if fault.change else body
+        if self.command != "HEAD":
+            headers["Content-Length"] = str(len(body))
+        for name, value in fault.headers.items():
+            headers.pop(name, None)
+            if value is not None:
+                headers[name] = value
+        return self._send(status, headers, body, fault)
+
+    do_HEAD = do_GET  # noqa: N815 - the base class calls it so
+
+    def _upstream(self, fault: Fault) -> tuple[int, dict[str, str], bytes]:
+        asked = {name: value for name, value in self.headers.items() if not (fault.whole and name == "Range")}
+        connection = HTTPConnection(self.server.upstream)
+        try:
+            connection.request(self.command, self.path, headers=asked)
+            response = connection.getresponse()
+            headers = {name: value for name, value in response.getheaders() if name.lower() not in self.HOP}
+            if self.command == "HEAD" and (length := response.getheader("Content-Length")):
+                headers["Content-Length"] = length
+            return response.status, headers, response.read()
+        finally:
+            connection.close()
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        broken = fault.cut if fault.cut is not None else fault.stall
+        self.wfile.write(body[:broken])
+        if fault.stall is not None:
+            self.server.stalling.set()
+            self.server.ended.wait()
+        if broken is not None:
+            self.close_connection = True
+
+
+@contextmanager
+def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
+    """A FaultyProxy before `host:port` for the time of the block."""
+    proxy = FaultyProxy(upstream)
+    with serving(proxy):
+        try:
+            yield proxy
+        finally:
+            proxy.ended.set()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A registry over plain HTTP that asks nobody who they are."""
+    with running_registry(os.fspath(tmp_path_factory.mktemp("registry"))) as port:
+        yield RegistryServer(f"127.0.0.1:{port}")
+
+
+@pytest.fixture(scope="session")
+def registry_with_password(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A registry over plain HTTP that wants a name and a password (Basic)."""
+    directory = os.fspath(tmp_path_factory.mktemp("registry-with-password"))
+    passwords = os.path.join(directory, "htpasswd")
+    subprocess.run(
+        ["htpasswd", "-iBc", passwords, USER], input=PASSWORD.encode(), check=True, stderr=subprocess.DEVNULL
+    )
+    with running_registry(directory, auth={"htpasswd": {"realm": "a registry", "path": passwords}}) as port:
+        yield RegistryServer(f"127.0.0.1:{port}", USER, PASSWORD)
+
+
+@pytest.fixture(scope="session")
+def registry_with_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A registry over TLS whose certificate a private authority signed."""
+    directory = os.fspath(tmp_path_factory.mktemp("registry-with-tls"))
+    authority = make_authority(directory)
+    tls = {"certificate": authority.certificate, "key": authority.key}
+    with running_registry(directory, http={"tls": tls}) as port:
+        yield RegistryServer(f"localhost:{port}", ca_file=authority.ca_file)
+
+
+class RegistryWithToken(NamedTuple):
+    """A registry that wants tokens, and the server that gives them."""
+
+    registry: RegistryServer
+    tokens: TokenServer
+
+
+@pytest.fixture(scope="session")
+def registry_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryWithToken]:
+    """A registry over plain HTTP that wants a token (Bearer)."""
+    directory = os.fspath(tmp_path_factory.mktemp("registry-with-token"))
+    with ExitStack() as stack:
+        tokens = TokenServer(directory)
+        stack.enter_context(serving(tokens))
+        auth = {
+            "realm": f"http://{tokens.host}/token",
+            "service": SERVICE,
+            "issuer": ISSUER,
+            "rootcertbundle": tokens.certificate,
+        }
+        port = stack.enter_context(running_registry(directory, auth={"token": auth}))
+        yield RegistryWithToken(RegistryServer(f"127.0.0.1:{port}", USER, PASSWORD), tokens)
