@@ -1,0 +1,63 @@
+"""An image's configuration (image-spec config.md; Docker's has the same fields)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tweed_shim.image import documents
+from tweed_shim.image.platforms import Platform
+
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class ImageConfig(NamedTuple):
+    """What an image says about running it; empty where it says nothing. `env` holds NAME=value texts."""
+
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+
+
+class Configuration(NamedTuple):
+    """A whole configuration blob: how to run the image, what it is for, and its layers' digests uncompressed.
+
+    platform is None where the blob names none.
+    """
+
+    run: ImageConfig
+    platform: Platform | None
+    diff_ids: tuple[str, ...]
+
+
+def parse(body: bytes, what: str) -> Configuration:
+    """The configuration in a blob; `what` names it in errors. Raises ImageError."""
+    document = documents.parse(body, what)
+    run = document.child("config")
+    rootfs = document.child("rootfs")
+    diff_ids = rootfs.texts("diff_ids")
+    for number, diff_id in enumerate(diff_ids):
+        if not _SHA256.fullmatch(diff_id):
+            rootfs.wrong(f"diff_ids[{number}]", "is not a sha256 digest")
+    architecture = document.text("architecture", "")
+    platform = Platform(document.text("os", "linux"), architecture, document.text("variant", ""))
+    return Configuration(
+        ImageConfig(
+            entrypoint=run.texts("Entrypoint"),
+            cmd=run.texts("Cmd"),
+            env=run.texts("Env"),
+            user=run.text("User", ""),
+            working_dir=run.text("WorkingDir", ""),
+        ),
+        platform if architecture else None,
+        diff_ids,
+    )
+
+
+def from_record(fields: Mapping[str, Any]) -> ImageConfig:
+    """The configuration that `ImageConfig._asdict` was kept of, lists being tuples again."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
+    return ImageConfig(**values)

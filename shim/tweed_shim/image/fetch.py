@@ -1,0 +1,310 @@
+"""The cold half of `pull`: resolve, bring what is missing into the store, unpack, and keep the record."""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
+
+from tweed_shim import files
+from tweed_shim.errors import HostError, ImageError, StateError
+from tweed_shim.idmap import IdMap
+from tweed_shim.image import (
+    archive,
+    config,
+    manifest,
+    platforms,
+    progress,
+    pull,
+    removal,
+    scratch,
+    store,
+    unpack,
+)
+from tweed_shim.image.blobs import Job, Progress
+from tweed_shim.image.config import Configuration
+from tweed_shim.image.layout import Layout, LayoutSource
+from tweed_shim.image.manifest import Descriptor, Manifest, Raw
+from tweed_shim.image.members import Directory
+from tweed_shim.image.pull import Report, silent
+from tweed_shim.image.reference import Reference
+from tweed_shim.image.store import Image, Record
+
+
+class Wanted(NamedTuple):
+    """What `pull.obtain` was asked for. platform: as platforms.key gives it; pull: the policy."""
+
+    root: str
+    reference: Reference
+    platform: str
+    ids: IdMap
+    pull: str
+    insecure: bool
+    ca_file: str | None
+    report: Report
+
+
+class Source(Protocol):
+    """Where an image comes from: a registry, somebody's layout, an archive, or the store itself."""
+
+    def resolve(self) -> Raw:
+        """What the reference names now: a manifest or an index, verified."""
+        ...
+
+    def manifest(self, digest: str) -> Raw:
+        """A manifest or an index that an index names, verified."""
+        ...
+
+    def fetch(self, jobs: Sequence[Job], progress: Progress, /) -> None:
+        """Make a file of each blob, verified. After a failure those that are there are whole."""
+        ...
+
+
+class Resolved(NamedTuple):
+    """What a reference came to: the documents from the first to the manifest, and what that one says."""
+
+    documents: tuple[Raw, ...]
+    manifest: Manifest
+
+    @property
+    def top(self) -> str:
+        """What the reference names itself."""
+        return self.documents[0].digest
+
+    @property
+    def digest(self) -> str:
+        """The image's identity: its manifest's digest."""
+        return self.documents[-1].digest
+
+
+def resolve(source: Source, platform: str, what: str) -> Resolved:
+    """Follow a reference through at most two indexes to the manifest for a platform. Raises ImageError."""
+    wanted = platforms.parse(platform) if platform else platforms.host()
+    documents = [source.resolve()]
+    while manifest.is_index(documents[-1], what):
+        if len(documents) > 2:
+            raise ImageError(
+                f"{what} is an index in an index in an index, which no tool makes; build it again"
+            )
+        chosen = manifest.choose(manifest.parse_index(documents[-1], what), wanted, what)
+        if chosen.digest in {document.digest for document in documents}:
+            raise ImageError(f"{what} is an index that holds itself; build it again")
+        found = source.manifest(chosen.digest)
+        if len(found.body) != chosen.size:
+            raise ImageError(
+                f"{what} names a manifest of {chosen.size} bytes that has {len(found.body)}; push it again"
+            )
+        documents.append(found)
+    return Resolved(tuple(documents), manifest.parse_manifest(documents[-1], f"the manifest of {what}"))
+
+
+def fetch(wanted: Wanted) -> Image:
+    """See pull.obtain, which has found that the image is not at hand, or was told to ask again."""
+    started = time.monotonic()
+    name, root = str(wanted.reference), wanted.root
+    if wanted.pull == "never" and not store.check_version(root):
+        raise _not_here(name)
+    store.open_store(root)
+    with store.disk_faults(root):
+        scratch.sweep_tmp(root, wanted.ids)
+        _layout(root).create()
+        lock = "pull-" + hashlib.sha256(f"{name} {wanted.platform}".encode()).hexdigest()
+        with scratch.only_one(
+            root, lock, lambda: wanted.report(f"waiting for another process that pulls {name}")
+        ):
+            looking = wanted.pull == "missing"
+            found = wanted.pull != "always" and pull.at_hand(
+                root, wanted.reference, wanted.platform, wanted.ids, looking=looking
+            )
+            return found or _bring(wanted, started)
+
+
+def _bring(wanted: Wanted, started: float) -> Image:
+    bad: set[str] = set()
+    try:
+        # As long as this is held, nobody removes blobs that no record names yet.
+        with files.held_directory(os.path.join(wanted.root, "images", "blobs")):
+            return _bring_and_unpack(wanted, bad, started)
+    except ImageError:
+        removal.discard_unused(wanted.root, bad)
+        raise
+
+
+def _bring_and_unpack(wanted: Wanted, bad: set[str], started: float) -> Image:
+    name, root = str(wanted.reference), wanted.root
+    before = store.look_up(root, name, wanted.platform)
+    origin = _origin(wanted, before)
+    with _resolved(wanted, before, origin) as (source, resolved):
+        bad |= {document.digest for document in resolved.documents} | {
+            blob.digest for blob in resolved.manifest.blobs
+        }
+        about = _complete(wanted, source, resolved)
+    image = store.unpacked(root, name, resolved.digest, wanted.ids) or _unpack(wanted, resolved, about)
+    if before is not None and before.digest == resolved.digest and before.top == resolved.top:
+        wanted.report(f"{name} is up to date: {resolved.digest}")
+    else:
+        wanted.report(f"pulled {name} {resolved.digest} in {time.monotonic() - started:.1f} s")
+    _keep(wanted, resolved, origin)
+    return image
+
+
+def _origin(wanted: Wanted, before: Record | None) -> str:
+    """What to remember of where a local image came from, to know later without reading it that it is the same."""
+    if wanted.pull == "never":
+        return before.origin if before is not None else ""
+    return pull.origin(wanted.reference) if wanted.reference.path else ""
+
+
+def _layout(root: str) -> Layout:
+    return Layout(os.path.join(root, "images"))
+
+
+def _not_here(name: str) -> StateError:
+    return StateError(f"the image {name} is not in the store, and the pull policy is never; pull it first")
+
+
+@contextmanager
+def _resolved(wanted: Wanted, before: Record | None, origin: str) -> Iterator[tuple[Source, Resolved]]:
+    """What the reference means, and where its blobs come from: the store, where all of it is there."""
+    name, reference = str(wanted.reference), wanted.reference
+    known = before.top if before is not None and before.origin == origin else None
+    top = reference.digest if wanted.pull == "always" else known or reference.digest
+    here = _in_store(wanted, top) if top else None
+    if here is not None:
+        yield here
+    elif wanted.pull == "never":
+        raise _not_here(name)
+    else:
+        wanted.report(f"pulling {name}")
+        with _elsewhere(wanted) as source:
+            yield source, resolve(source, wanted.platform, name)
+
+
+class _Store:
+    """The store itself as a source: of what has been pulled under this or another reference."""
+
+    def __init__(self, root: str, top: str) -> None:
+        self._layout = _layout(root)
+        self._top = top
+
+    def resolve(self) -> Raw:
+        return self.manifest(self._top)
+
+    def manifest(self, digest: str) -> Raw:
+        body = self._layout.document(digest)
+        if body is None:
+            raise ImageError(f"the store lacks the manifest {digest}; pull the image again")
+        return Raw("", body, digest)
+
+    def fetch(self, jobs: Sequence[Job], _progress: Progress) -> None:
+        raise ImageError(f"the store lacks the blob {jobs[0].blob.digest}; pull the image again")
+
+
+def _in_store(wanted: Wanted, top: str) -> tuple[Source, Resolved] | None:
+    """The image if all of its blobs are in the store; the network is asked for what is not."""
+    source = _Store(wanted.root, top)
+    try:
+        resolved = resolve(source, wanted.platform, str(wanted.reference))
+    except ImageError:
+        return None
+    place = _layout(wanted.root)
+    whole = all(map(place.has, resolved.manifest.blobs)) and place.document(resolved.manifest.config.digest)
+    return (source, resolved) if whole else None
+
+
+@contextmanager
+def _elsewhere(wanted: Wanted) -> Iterator[Source]:
+    reference = wanted.reference
+    if reference.transport == "oci":
+        yield LayoutSource(Directory(reference.path), reference.tag)
+    elif reference.path:
+        fd = archive.open_tar(reference.path, os.path.join(wanted.root, "tmp"))
+        try:
+            yield archive.open_archive(fd, reference.path, reference.transport, reference.tag)
+        finally:
+            os.close(fd)
+    else:
+        from tweed_shim.image.remote import Remote
+
+        with Remote(reference, insecure=wanted.insecure, ca_file=wanted.ca_file) as source:
+            yield source
+
+
+def _complete(wanted: Wanted, source: Source, resolved: Resolved) -> Configuration:
+    """Bring what is missing into the store, the configuration first: it tells whether to go on."""
+    name, place = str(wanted.reference), _layout(wanted.root)
+    unpack.program("umoci", "umoci")
+    for document in resolved.documents:
+        place.add_bytes(document.digest, document.body)
+    blob = resolved.manifest.config
+    body = place.document(blob.digest)
+    if body is None:
+        _transfer(wanted, source, [blob], silent)
+        body = place.document(blob.digest)
+    if body is None:
+        raise HostError(f"the blob {blob.digest} has vanished from the store; run the command again")
+    about = config.parse(body, f"the configuration of {name}")
+    _check_fit(wanted, resolved.manifest, about)
+    missing = [layer for layer in dict.fromkeys(resolved.manifest.layers) if not place.has(layer)]
+    if missing:
+        _transfer(wanted, source, missing, wanted.report)
+    return about
+
+
+def _check_fit(wanted: Wanted, image: Manifest, about: Configuration) -> None:
+    name = str(wanted.reference)
+    if len(about.diff_ids) != len(image.layers):
+        raise ImageError(
+            f"{name} has {len(image.layers)} layers and {len(about.diff_ids)} diff ids in its configuration, "
+            "which have to be as many; build it again"
+        )
+    platform = platforms.parse(wanted.platform) if wanted.platform else platforms.host()
+    if about.platform is not None and platforms.fit(platform, about.platform) is None:
+        raise ImageError(
+            f"{name} has no image for {platform}; it has one for {about.platform}: build or choose another"
+        )
+
+
+def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], report: Report) -> None:
+    """Bring blobs into the store; what has come whole stays there even if another fails."""
+    place, size = _layout(wanted.root), sum(blob.size for blob in blobs)
+    about = os.statvfs(wanted.root)
+    if size > about.f_bavail * about.f_frsize:
+        raise HostError(
+            f"{wanted.root} has {store.free_space(wanted.root)} of free space, and {wanted.reference} needs "
+            f"{store.megabytes(size)} for its blobs alone; make room there, or give another --root"
+        )
+    with scratch.directory(wanted.root, wanted.ids) as work:
+        jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]
+        try:
+            with progress.shown(report, f"fetching {len(jobs)} of the layers", size) as tell:
+                source.fetch(jobs, tell)
+        finally:
+            for job in jobs:
+                if os.path.exists(job.path):
+                    place.adopt(job.path, job.blob.digest)
+
+
+def _unpack(wanted: Wanted, resolved: Resolved, about: Configuration) -> Image:
+    name = str(wanted.reference)
+    # Another reference may mean the same manifest.
+    with scratch.only_one(wanted.root, f"unpack-{resolved.digest.partition(':')[2]}"):
+        if image := store.unpacked(wanted.root, name, resolved.digest, wanted.ids):
+            return image
+        wanted.report(f"unpacking {name}")
+        return unpack.unpack(
+            wanted.root, unpack.Order(name, resolved.digest, resolved.manifest, about, wanted.ids)
+        )
+
+
+def _keep(wanted: Wanted, resolved: Resolved, origin: str) -> None:
+    last = resolved.documents[-1]
+    size = sum(blob.size for blob in dict.fromkeys(resolved.manifest.blobs))
+    record = Record(
+        str(wanted.reference), wanted.platform, origin, resolved.top, resolved.digest, size, time.time()
+    )
+    image = Descriptor(manifest.media_type(last, record.reference), last.digest, len(last.body))
+    with scratch.only_one(wanted.root, removal.INDEX_LOCK):
+        _layout(wanted.root).put_entry(record.reference, record.platform, image)
+        store.write_record(wanted.root, record)

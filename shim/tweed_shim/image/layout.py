@@ -1,0 +1,209 @@
+"""OCI image layouts (image-spec image-layout.md): reading anybody's, and keeping the store's own.
+
+The store's layout is ROOT/images: shared blobs, and an index that names every image by its reference, so
+that other tools (skopeo, umoci) can read it. Blobs are added under their digest by one rename, whole and
+verified.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from tweed_shim import files
+from tweed_shim.errors import ImageError
+from tweed_shim.image import documents, manifest
+from tweed_shim.image.documents import Document
+from tweed_shim.image.manifest import Descriptor, Raw
+from tweed_shim.image.members import Directory, Members, read
+
+if TYPE_CHECKING:
+    from tweed_shim.image.blobs import Job, Progress
+
+REF_NAME = "org.opencontainers.image.ref.name"
+# The reference and the platform that an entry of our index stands for.
+REFERENCE = "tweed-shim.reference"
+PLATFORM = "tweed-shim.platform"
+VERSION = b'{"imageLayoutVersion": "1.0.0"}'
+
+_COMPONENT = "[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
+_REF_NAME = re.compile(f"{_COMPONENT}(?:/{_COMPONENT})*")
+
+
+def blob_name(digest: str) -> str:
+    """Where a layout keeps a blob, below its directory."""
+    return "blobs/" + digest.replace(":", "/")
+
+
+def read_index(members: Members) -> tuple[Document, ...]:
+    """The entries of a layout's index.json. Raises ImageError where it is no layout."""
+    what = f"the image layout {members.what}"
+    try:
+        version = documents.parse(read(members, "oci-layout"), f"oci-layout of {what}")
+        index = documents.parse(read(members, "index.json"), f"index.json of {what}")
+    except KeyError as error:
+        raise ImageError(
+            f"{members.what} is not an OCI image layout: it has no file {error.args[0]}; name one that has"
+        ) from error
+    if not version.text("imageLayoutVersion").startswith("1."):
+        version.wrong("imageLayoutVersion", "is not 1.0.0")
+    return index.children("manifests")
+
+
+def choose(entries: tuple[Document, ...], tag: str | None, what: str) -> Descriptor:
+    """The entry that a tag names; without a tag the only one. Raises ImageError, listing what is there."""
+    names = [entry.child("annotations").text(REF_NAME, "") for entry in entries]
+    fitting = [entry for entry, name in zip(entries, names, strict=True) if tag in (None, name)]
+    descriptors = dict.fromkeys(manifest.read_descriptor(entry) for entry in fitting)
+    if len({descriptor.digest for descriptor in descriptors}) == 1:
+        return next(iter(descriptors))
+    there = ", ".join(sorted(filter(None, names))) or "no named image"
+    if tag is None:
+        raise ImageError(f"{what} has {len(descriptors)} images where one is meant; name one of: {there}")
+    fault = "has more than one image" if descriptors else "has no image"
+    raise ImageError(f"{what} {fault} named {tag!r}; it has {there}")
+
+
+def read_blob(members: Members, digest: str) -> bytes:
+    """A small blob (manifest, index, configuration) of a layout, verified.
+
+    Raises ImageError where it is not there or damaged.
+    """
+    # Imported here, as a warm look-up in a layout needs its index only.
+    from tweed_shim.image.blobs import digest_of
+
+    try:
+        body = read(members, blob_name(digest))
+    except KeyError as error:
+        raise ImageError(
+            f"{members.what} lacks the blob {digest} that it names; copy the image again"
+        ) from error
+    if digest_of([body]) != digest:
+        raise ImageError(f"the blob {digest} in {members.what} is damaged; copy the image again")
+    return body
+
+
+class Layout:
+    """The store's own layout, at `path`. durable: what is written to its index survives a power cut."""
+
+    def __init__(self, path: str, *, durable: bool = True) -> None:
+        self.path = path
+        self._durable = durable
+
+    def create(self) -> None:
+        """Make it where it is not yet there."""
+        files.make_private(os.path.join(self.path, "blobs", "sha256"))
+        if not os.path.exists(os.path.join(self.path, "oci-layout")):
+            if not os.path.exists(os.path.join(self.path, "index.json")):
+                self._write_entries([])
+            files.write_whole(os.path.join(self.path, "oci-layout"), VERSION, durable=self._durable)
+
+    def blob_path(self, digest: str) -> str:
+        """Where the blob of a digest is, or would be."""
+        return os.path.join(self.path, blob_name(digest))
+
+    def has(self, blob: Descriptor) -> bool:
+        """Whether a blob is there, as large as it ought to be."""
+        try:
+            return os.stat(self.blob_path(blob.digest)).st_size == blob.size
+        except FileNotFoundError:
+            return False
+
+    def document(self, digest: str) -> bytes | None:
+        """A small blob (manifest, index, configuration); None where it is not there or no longer whole."""
+        try:
+            return read_blob(Directory(self.path), digest)
+        except ImageError:
+            return None
+
+    def add_bytes(self, digest: str, body: bytes) -> None:
+        """Keep a small blob that has been verified. Not synced: whoever reads it verifies it."""
+        files.write_whole(self.blob_path(digest), body, durable=False)
+
+    def adopt(self, path: str, digest: str) -> None:
+        """Take over a file that has been verified, by renaming it. Not synced, likewise."""
+        os.rename(path, self.blob_path(digest))
+
+    def discard(self, digest: str) -> None:
+        """Remove a blob; the caller sees to it that nobody uses it."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.blob_path(digest))
+
+    def put_entry(self, reference: str, platform: str, image: Descriptor) -> None:
+        """Make the index name an image by a reference. The caller holds the index's lock."""
+        entry = {
+            **image_fields(image),
+            "annotations": {
+                REF_NAME: ref_name(reference, platform),
+                REFERENCE: reference,
+                PLATFORM: platform,
+            },
+        }
+        self._write_entries([*self._entries_without({(reference, platform)}), entry])
+
+    def remove_entries(self, names: set[tuple[str, str]]) -> None:
+        """Forget (reference, platform) pairs. The caller holds the index's lock."""
+        self._write_entries(self._entries_without(names))
+
+    def _entries_without(self, names: set[tuple[str, str]]) -> list[dict[str, Any]]:
+        kept = []
+        for entry in read_index(Directory(self.path)):
+            notes = entry.child("annotations")
+            if (notes.text(REFERENCE, ""), notes.text(PLATFORM, "")) not in names:
+                kept.append(entry.fields)
+        return kept
+
+    def _write_entries(self, entries: list[dict[str, Any]]) -> None:
+        index = {"schemaVersion": 2, "mediaType": manifest.OCI_INDEX, "manifests": entries}
+        files.write_whole(
+            os.path.join(self.path, "index.json"), json.dumps(index).encode(), durable=self._durable
+        )
+
+
+def image_fields(descriptor: Descriptor) -> dict[str, Any]:
+    """A descriptor as manifests and indexes hold it."""
+    return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
+
+
+def ref_name(reference: str, platform: str) -> str:
+    """The name for other tools, in the letters that the specification's grammar for it allows.
+
+    That is the reference itself for a registry's host name; what has other letters gets a name that is as near
+    to it as can be, and unique.
+    """
+    name = reference.replace(":/", "/") + (f"+{platform.replace('/', '-')}" if platform else "")
+    if _REF_NAME.fullmatch(name):
+        return name
+    import hashlib
+
+    return f"image-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:16]}"
+
+
+class LayoutSource:
+    """One image of a layout that is somebody else's, as something to pull from."""
+
+    def __init__(self, members: Members, tag: str | None) -> None:
+        self._members = members
+        self._image = choose(read_index(members), tag, members.what)
+
+    @property
+    def digest(self) -> str:
+        """What the tag names: the digest of a manifest or of an index."""
+        return self._image.digest
+
+    def resolve(self) -> Raw:
+        """See pull.Source."""
+        return Raw(self._image.media_type, read_blob(self._members, self.digest), self.digest)
+
+    def manifest(self, digest: str) -> Raw:
+        """See pull.Source."""
+        return Raw("", read_blob(self._members, digest), digest)
+
+    def fetch(self, jobs: "Sequence[Job]", progress: "Progress") -> None:
+        """See pull.Source."""
+        from tweed_shim.image import blobs
+
+        for job in jobs:
+            blobs.copy(self._members, blob_name(job.blob.digest), job, progress)

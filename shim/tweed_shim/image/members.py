@@ -1,0 +1,170 @@
+"""Files by exact name, out of a directory or out of a tar: where local images are read from.
+
+Nothing is extracted. A name is looked up and never becomes a path of this host, and a link inside of a tar
+leads to another member of the same tar or nowhere.
+"""
+
+import os
+import posixpath
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tweed_shim.errors import ImageError
+from tweed_shim.image import documents
+
+if TYPE_CHECKING:
+    import tarfile
+
+MOST_MEMBERS = 100_000
+MOST_LINKS = 8
+LARGEST_HEADER = 1024 * 1024
+CHUNK = 1024 * 1024
+
+
+class Extent(NamedTuple):
+    """`size` bytes of an open file, from `offset` on."""
+
+    fd: int
+    offset: int
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes in pieces; fewer than `size` where the file ends before."""
+        position, end = self.offset, self.offset + self.size
+        while position < end and (data := os.pread(self.fd, min(CHUNK, end - position), position)):
+            position += len(data)
+            yield data
+
+    def head(self, count: int) -> bytes:
+        """The first bytes, at most `count`."""
+        return os.pread(self.fd, min(count, self.size), self.offset)
+
+
+class Members(Protocol):
+    """A set of files that are read by name; `what` names the set in errors."""
+
+    what: str
+
+    def opened(self, name: str) -> AbstractContextManager[Extent]:
+        """A file's content, open for the length of a block. Raises KeyError where there is none."""
+        ...
+
+
+def read(members: Members, name: str) -> bytes:
+    """A small file whole. Raises KeyError where there is none, ImageError where it is larger than 4 MiB."""
+    with members.opened(name) as extent:
+        if extent.size > documents.LARGEST:
+            raise ImageError(f"{name} in {members.what} is larger than 4 MiB, which no honest one is")
+        return b"".join(extent.chunks())
+
+
+class Directory:
+    """The files below a directory."""
+
+    def __init__(self, path: str) -> None:
+        self.what = path
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Extent]:
+        """See Members. A pipe or a device counts as missing, so that it is not waited for."""
+        try:
+            fd = os.open(os.path.join(self.what, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise KeyError(name) from error
+        try:
+            about = os.fstat(fd)
+            if not stat.S_ISREG(about.st_mode):
+                raise KeyError(name)
+            yield Extent(fd, 0, about.st_size)
+        finally:
+            os.close(fd)
+
+
+class Tar:
+    """The members of a tar that is open as `fd`, which stays the caller's."""
+
+    def __init__(self, fd: int, what: str) -> None:
+        self.what = what
+        self._extents: dict[str, Extent] = {}
+        self._links: dict[str, str] = {}
+        try:
+            for member in _headers(fd):
+                self._note(member, fd)
+        except (ValueError, OverflowError, EOFError, RecursionError) as error:
+            raise ImageError(f"{what} is not a whole tar archive ({error}); save the image again") from error
+
+    def _note(self, member: "tarfile.TarInfo", fd: int) -> None:
+        """Keep what a header says; a later member of the same name takes the place of an earlier one."""
+        name = _plain_name(member.name)
+        if name is None:
+            return
+        self._extents.pop(name, None)
+        self._links.pop(name, None)
+        if member.issym():
+            self._links[name] = posixpath.join(posixpath.dirname(name), member.linkname)
+        elif member.islnk():
+            self._links[name] = member.linkname
+        elif member.isreg() and not member.issparse():
+            self._extents[name] = Extent(fd, member.offset_data, member.size)
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Extent]:
+        """See Members."""
+        for _ in range(MOST_LINKS):
+            if name in self._extents:
+                yield self._extents[name]
+                return
+            name = _plain_name(self._links[name]) or ""
+        raise KeyError(name)
+
+
+def _plain_name(name: str) -> str | None:
+    """A member's name without `./` and `..`; None where it leads out of the archive."""
+    plain = posixpath.normpath(name)
+    return None if plain.startswith(("/", "../")) or plain in (".", "..") else plain
+
+
+class _Headers:
+    """What of a file object `tarfile` needs to read headers, and no way to have more than that in memory."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._position = 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        if position < 0:
+            raise ValueError("a member before its beginning")
+        self._position = position
+
+    def read(self, count: int) -> bytes:
+        if not 0 <= count <= LARGEST_HEADER:
+            raise ValueError("a header of impossible size")
+        data = os.pread(self._fd, count, self._position)
+        self._position += len(data)
+        return data
+
+
+def _headers(fd: int) -> "Iterator[tarfile.TarInfo]":
+    """The headers of a tar, in order. Raises ValueError for what is not a whole one."""
+    import tarfile
+
+    length = os.fstat(fd).st_size
+    try:
+        # The stubs ask for a whole IO object; reading headers takes these three methods.
+        with tarfile.open(fileobj=_Headers(fd), mode="r:") as tar:  # type: ignore[call-overload]
+            before = -1
+            while (member := tar.next()) is not None:
+                # A size below zero would lead back to a header that was read before, for ever.
+                if member.offset <= before or member.size < 0 or len(tar.members) > MOST_MEMBERS:
+                    raise ValueError("it has more members than an image has")
+                if member.isreg() and member.offset_data + member.size > length:
+                    raise ValueError(f"{member.name} is cut short")
+                before = member.offset
+                yield member
+    except tarfile.TarError as error:
+        raise ValueError(str(error)) from error

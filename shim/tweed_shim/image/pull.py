@@ -1,0 +1,77 @@
+"""From a reference to an unpacked image: what is here is taken as it is, anything else is fetched.
+
+This module is on the path of every run: what fetches is imported only when something has to be fetched.
+"""
+
+import os
+from collections.abc import Callable
+
+from tweed_shim import idmap as idmaps
+from tweed_shim.errors import ConfigError
+from tweed_shim.idmap import IdMap
+from tweed_shim.image import platforms, store
+from tweed_shim.image.reference import Reference, parse
+from tweed_shim.image.store import Image
+
+POLICIES = ("missing", "always", "never")
+Report = Callable[[str], None]
+
+
+def obtain(
+    root: str,
+    reference: Reference | str,
+    *,
+    pull: str = "missing",
+    platform: str | None = None,
+    insecure: bool = False,
+    ca_file: str | None = None,
+    report: Report | None = None,
+    idmap: IdMap | None = None,
+) -> Image:
+    """The image that a reference names, unpacked for the ids of `idmap` (default: those that the caller has).
+
+    pull: `missing` uses the network only for what is not here; `always` asks the registry again what the tag
+    means; `never` leaves the network alone. A local image (`oci:`, archives) is looked at each time except
+    with `never`. report: is told each step of what takes long, in one line.
+
+    Raises BadReference, ConfigError, RegistryError, ImageError, StateError (not here, with `never`) and
+    HostError; then the reference means what it meant before.
+    """
+    if pull not in POLICIES:
+        raise ConfigError(f"the pull policy {pull!r} does not exist; it is one of {', '.join(POLICIES)}")
+    name = store.canonical(parse(reference) if isinstance(reference, str) else reference)
+    ids = idmap or idmaps.detect()
+    key = platforms.key(platform)
+    if pull != "always" and (image := at_hand(root, name, key, ids, looking=pull != "never")):
+        return image
+
+    from tweed_shim.image import fetch
+
+    wanted = fetch.Wanted(root, name, key, ids, pull, insecure, ca_file, report or silent)
+    return fetch.fetch(wanted)
+
+
+def silent(_line: str) -> None:
+    """Report to nobody."""
+
+
+def at_hand(root: str, reference: Reference, platform: str, ids: IdMap, *, looking: bool) -> Image | None:
+    """The image if it is unpacked and, where one is `looking`, a local reference points to it still."""
+    if not store.check_version(root):
+        return None
+    record = store.look_up(root, str(reference), platform)
+    if record is None or (looking and reference.path and origin(reference) != record.origin):
+        return None
+    return store.unpacked(root, record.reference, record.digest, ids)
+
+
+def origin(reference: Reference) -> str:
+    """What a local reference points to now: a layout's digest, an archive's stamp. Raises ImageError."""
+    if reference.transport != "oci":
+        from tweed_shim.image.archive import stamp
+
+        return stamp(reference.path)
+    from tweed_shim.image.layout import LayoutSource
+    from tweed_shim.image.members import Directory
+
+    return LayoutSource(Directory(os.path.abspath(reference.path)), reference.tag).digest

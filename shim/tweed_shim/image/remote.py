@@ -1,0 +1,42 @@
+"""A registry's image as something to pull from."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from tweed_shim.image import download, registry
+from tweed_shim.image.blobs import Job, Progress, digest_of
+from tweed_shim.image.manifest import Raw
+from tweed_shim.image.reference import DEFAULT_TAG, Reference
+
+
+class Remote:
+    """See fetch.Source; it is closed at the end of a `with` block."""
+
+    def __init__(self, reference: Reference, *, insecure: bool, ca_file: str | None) -> None:
+        self._reference = reference
+        self._repository = registry.open_repository(reference, insecure=insecure, ca_file=ca_file)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what is under way."""
+        self._repository.close()
+
+    def resolve(self) -> Raw:
+        """See fetch.Source."""
+        return self.manifest(self._reference.digest or self._reference.tag or DEFAULT_TAG)
+
+    def manifest(self, digest: str) -> Raw:
+        """See fetch.Source."""
+        media_type, body, _ = self._repository.manifest(digest)
+        # It is verified by the digest that was asked for, of whatever kind; the store knows sha256 only.
+        return Raw(media_type, body, digest_of([body]))
+
+    def fetch(self, jobs: Sequence[Job], progress: Progress) -> None:
+        """See fetch.Source."""
+        download.download_all(self._repository, jobs, progress=progress)

@@ -1,0 +1,112 @@
+"""ROOT/tmp: directories of work in progress, each held by a lock on itself, and locks with a name.
+
+What a crash leaves there is held by nobody, and is swept by whoever comes next.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from tweed_shim import files
+from tweed_shim.errors import HostError
+from tweed_shim.idmap import IdMap, detect, run_mapped
+
+
+def _tmp(root: str) -> str:
+    return os.path.join(root, "tmp")
+
+
+def remove_tree(path: str, ids: IdMap) -> None:
+    """Remove a directory with all in it, files of subordinate ids and unreadable directories included.
+
+    Raises HostError where something of it stays.
+    """
+    with suppress(OSError):
+        os.rmdir(path)
+        return
+    # A namespace takes longer to make than most trees to remove, and few need one.
+    for each in dict.fromkeys((IdMap("host"), ids)):
+        code, output = run_mapped(each, ["rm", "-rf", "--", path])
+        if code == 0:
+            return
+    said = output.decode(errors="replace").strip().partition("\n")[0]
+    raise HostError(f"{path} cannot be removed ({said}); remove it as the user who made it")
+
+
+@contextmanager
+def directory(root: str, ids: IdMap) -> Iterator[str]:
+    """A new directory in ROOT/tmp for the length of a block, removed after it."""
+    with ExitStack() as stack:
+        path = _claim(_tmp(root), stack)
+        try:
+            yield path
+        finally:
+            remove_tree(path, ids)
+
+
+def _claim(tmp: str, stack: ExitStack) -> str:
+    files.make_private(tmp)
+    while True:
+        path = os.path.join(tmp, files.unique_name("work-"))
+        os.mkdir(path, files.PRIVATE_DIR)
+        try:
+            stack.enter_context(files.held_directory(path))
+        except FileNotFoundError:
+            continue
+        # A sweep may have come between the directory and its lock.
+        if os.path.isdir(path):
+            return path
+
+
+def put_aside(root: str, path: str) -> str:
+    """Move a directory of the store into ROOT/tmp, to be removed or swept there; returns its new path."""
+    aside = os.path.join(files.make_private(_tmp(root)), files.unique_name("old-"))
+    os.rename(path, aside)
+    return aside
+
+
+@contextmanager
+def only_one(root: str, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of a name: one process at a time is inside. `waiting` is called once if another is."""
+    path = os.path.join(_tmp(root), f"lock-{name}")
+    with files.locked(path, waiting=waiting):
+        try:
+            yield
+        finally:
+            os.unlink(path)
+
+
+def sweep_tmp(root: str, ids: IdMap | None = None) -> None:
+    """Remove what nobody holds in ROOT/tmp. One look into a directory where there is nothing to do.
+
+    What cannot be removed (of another user, of ids that are no longer granted) is left for `gc` to name.
+    """
+    try:
+        entries = list(os.scandir(_tmp(root)))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                _sweep_directory(entry.path, ids or detect())
+            else:
+                _sweep_file(entry.path)
+        except (OSError, HostError):
+            continue
+
+
+def _sweep_directory(path: str, ids: IdMap) -> None:
+    with files.held_directory(path, shared=False, wait=False) as alone:
+        if alone:
+            remove_tree(path, ids)
+
+
+def _sweep_file(path: str) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), os.stat(path)):
+            os.unlink(path)
+    finally:
+        os.close(fd)

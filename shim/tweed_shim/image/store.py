@@ -1,0 +1,282 @@
+"""The store of images below ROOT: which references are there, and which of them are unpacked.
+
+    version                        the store's layout, "1"
+    images/                        an OCI image layout (layout.py): blobs, and an index for other tools
+    images/references/NAME.json    one record for each reference and platform: what the shim itself reads
+    rootfs/HEX/                    of each unpacked manifest digest: `rootfs`, the tree, and `image.json`
+
+To look an image up costs three small files, however many there are. Records and index are changed together,
+under one lock, in an order by which a crash leaves no record without an image: the index first when a reference
+comes, the record first when it goes. What other tools change in the index does not change what a reference
+means here; blobs that they removed are fetched again.
+
+This module is on the path of every run: it imports little.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+from tweed_shim import files
+from tweed_shim.errors import BadReference, ConfigError, HostError, ImageError, StateError
+from tweed_shim.idmap import IdMap
+from tweed_shim.image import config, documents, platforms
+from tweed_shim.image.config import ImageConfig
+from tweed_shim.image.reference import Reference, parse
+
+VERSION = "1"
+LONGEST_NAME = 200
+
+
+class Image(NamedTuple):
+    """An unpacked image.
+
+    reference: canonical. digest: of its manifest. directory: ROOT/rootfs/HEX. rootfs: the tree in it; never
+    to be written to.
+    """
+
+    reference: str
+    digest: str
+    rootfs: str
+    directory: str
+    config: ImageConfig
+
+
+class Record(NamedTuple):
+    """What a reference means.
+
+    platform: empty for the host's (platforms.key). origin: what a local reference pointed to when it was resolved:
+    a digest in a layout, an archive's stamp; empty for a registry. top: the digest of the manifest or index it resolved to. digest: of the
+    manifest. size: of all its blobs, bytes. pulled: seconds since the epoch.
+    """
+
+    reference: str
+    platform: str
+    origin: str
+    top: str
+    digest: str
+    size: int
+    pulled: float
+
+
+class Stored(NamedTuple):
+    """A line of `images`: see Record; `unpacked` says whether its tree is there."""
+
+    reference: str
+    platform: str
+    digest: str
+    size: int
+    pulled: float
+    unpacked: bool
+
+
+def canonical(reference: Reference) -> Reference:
+    """The reference with its path made absolute, so that it means the same from everywhere."""
+    if not reference.path:
+        return reference
+    try:
+        reference.path.encode()
+    except UnicodeEncodeError as error:
+        raise BadReference(f"the path of {str(reference)!r} is not valid UTF-8; rename it") from error
+    return reference._replace(path=os.path.abspath(reference.path))
+
+
+def open_store(root: str) -> None:
+    """Make the store where it is not yet there.
+
+    Raises ConfigError where `root` cannot be one, StateError where a store of another version is there, and
+    HostError where it cannot be written.
+    """
+    if not os.path.isabs(root):
+        raise ConfigError(f"the store {root!r} is not an absolute path; give one with --root")
+    with disk_faults(root):
+        try:
+            files.make_private(root)
+            if not check_version(root):
+                files.write_whole(os.path.join(root, "version"), f"{VERSION}\n".encode())
+            for name in ("images", "rootfs", "tmp"):
+                files.make_private(os.path.join(root, name))
+        except NotADirectoryError as error:
+            raise _no_directory(root) from error
+
+
+def _no_directory(root: str) -> ConfigError:
+    return ConfigError(f"the store {root} is not a directory; give one with --root")
+
+
+def check_version(root: str) -> bool:
+    """Whether there is a store of our version; False where there is none. Raises StateError for another."""
+    try:
+        with open(os.path.join(root, "version"), encoding="utf-8", errors="replace") as file:
+            version = file.read(64).strip()
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError as error:
+        raise _no_directory(root) from error
+    except PermissionError as error:
+        raise HostError(f"the store {root} cannot be read; give another with --root") from error
+    if version != VERSION:
+        raise StateError(
+            f"the store {root} has version {version!r}, and this tweed-shim knows {VERSION!r}; "
+            "use the release that made it, or another --root"
+        )
+    return True
+
+
+def record_path(root: str, reference: str, platform: str) -> str:
+    """Where the record of a reference is, or would be."""
+    name = f"{reference} {platform}" if platform else reference
+    name = name.replace("%", "%25").replace("/", "%2F")
+    if len(name.encode()) > LONGEST_NAME:
+        import hashlib
+
+        name = hashlib.sha256(name.encode()).hexdigest()
+    return os.path.join(root, "images", "references", f"{name}.json")
+
+
+def _read_record(path: str) -> Record | None:
+    try:
+        with open(path, "rb") as file:
+            fields = documents.parse(file.read(), path).fields
+        return Record(**fields)
+    except FileNotFoundError:
+        return None
+    except (ImageError, TypeError):
+        # Not one of ours: as good as none, and the next pull replaces it.
+        return None
+
+
+def look_up(root: str, reference: str, platform: str) -> Record | None:
+    """The record of a canonical reference, None where there is none. platform: see Record."""
+    return _read_record(record_path(root, reference, platform))
+
+
+def write_record(root: str, record: Record) -> None:
+    """Keep a record. The caller holds the index's lock and has changed the index."""
+    path = record_path(root, record.reference, record.platform)
+    files.make_private(os.path.dirname(path))
+    files.write_whole(path, json.dumps(record._asdict()).encode())
+
+
+def records(root: str) -> list[Record]:
+    """All records, by reference."""
+    try:
+        entries = list(os.scandir(os.path.join(root, "images", "references")))
+    except FileNotFoundError:
+        return []
+    found = (_read_record(entry.path) for entry in entries if entry.name.endswith(".json"))
+    return sorted(record for record in found if record is not None)
+
+
+def tree_path(root: str, digest: str) -> str:
+    """The directory of an unpacked manifest digest."""
+    return os.path.join(root, "rootfs", digest.partition(":")[2])
+
+
+def ids_text(ids: IdMap) -> str:
+    """The ids a tree was unpacked with, as `image.json` keeps them: a tree is good for the very same only."""
+    ranges = ("+".join(",".join(map(str, each)) for each in kind) for kind in (ids.uids, ids.gids))
+    return " ".join((ids.kind, *ranges)).strip()
+
+
+def unpacked(root: str, reference: str, digest: str, ids: IdMap | None) -> Image | None:
+    """The image of a manifest digest if it is unpacked, with these ids where some are given."""
+    directory = tree_path(root, digest)
+    try:
+        with open(os.path.join(directory, "image.json"), "rb") as file:
+            fields = documents.parse(file.read(), f"{directory}/image.json").fields
+    except (FileNotFoundError, ImageError):
+        return None
+    if ids is not None and fields["ids"] != ids_text(ids):
+        return None
+    rootfs = os.path.join(directory, "rootfs")
+    return Image(reference, digest, rootfs, directory, config.from_record(fields["config"]))
+
+
+def find(
+    root: str, reference: Reference | str, platform: str | None = None, *, idmap: IdMap | None = None
+) -> Image | None:
+    """The unpacked image that a reference names, by what is in the store alone; None where it is not there.
+
+    idmap: only if it was unpacked with these ids. Raises StateError for a store of another version.
+    """
+    if not check_version(root):
+        return None
+    name = str(canonical(parse(reference) if isinstance(reference, str) else reference))
+    record = look_up(root, name, platforms.key(platform))
+    return None if record is None else unpacked(root, name, record.digest, idmap)
+
+
+def images(root: str) -> list[Stored]:
+    """All images that are in the store, by reference."""
+    check_version(root)
+    return [
+        Stored(
+            record.reference,
+            record.platform,
+            record.digest,
+            record.size,
+            record.pulled,
+            os.path.exists(os.path.join(tree_path(root, record.digest), "image.json")),
+        )
+        for record in records(root)
+    ]
+
+
+def remove(root: str, references: Iterable[str]) -> None:
+    """See removal.remove."""
+    from tweed_shim.image import removal
+
+    removal.remove(root, references)
+
+
+@contextmanager
+def hold(image: Image) -> Iterator[None]:
+    """Keep an image from being removed for the length of a block, or until the process ends.
+
+    Raises StateError where it was removed or replaced since it was found.
+    """
+    gone = f"the image {image.reference} was removed or replaced in this moment; run the command again"
+    with ExitStack() as stack:
+        try:
+            before = os.stat(image.directory)
+            stack.enter_context(files.held_directory(image.directory))
+            after = os.stat(image.directory)
+        except FileNotFoundError as error:
+            raise StateError(gone) from error
+        if not os.path.samestat(before, after):
+            raise StateError(gone)
+        yield
+
+
+@contextmanager
+def disk_faults(root: str) -> Iterator[None]:
+    """Turn what the disk refuses within a block into a HostError that names the store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise HostError(
+                f"no space is left in {root} ({free_space(root)} are free); make room there, "
+                "or give another --root"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise HostError(
+                f"{error.filename or root} cannot be used ({error.strerror}); mend its permissions, "
+                "or give another --root"
+            ) from error
+        raise
+
+
+def free_space(root: str) -> str:
+    """The room that is left for us where the store is, for a person."""
+    about = os.statvfs(root)
+    return megabytes(about.f_bavail * about.f_frsize)
+
+
+def megabytes(size: int) -> str:
+    """A size in bytes for a person, in MB (10^6 bytes)."""
+    return f"{size / 1e6:.1f} MB"

@@ -1,0 +1,142 @@
+"""Unpacking with umoci: from blobs in the store to ROOT/rootfs/HEX, which is there only when it is whole."""
+
+import ctypes
+import json
+import os
+import re
+from typing import NamedTuple
+
+from tweed_shim import files
+from tweed_shim.errors import HostError, ImageError, ShimError
+from tweed_shim.idmap import IdMap, find_program, run_mapped
+from tweed_shim.image import convert, scratch, store
+from tweed_shim.image.config import Configuration
+from tweed_shim.image.layout import Layout
+from tweed_shim.image.manifest import Manifest
+from tweed_shim.image.store import Image
+
+# What umoci says, of which kind of fault it speaks, and what we say.
+FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
+    (
+        r"no space left on device|disk quota exceeded",
+        HostError,
+        "no space is left in {root} ({free} are free) to unpack {image}; make room, or give another --root",
+    ),
+    (
+        r"diffid mismatch",
+        ImageError,
+        "{image} is not what it claims: a layer is not of its diff id in the configuration; build it again",
+    ),
+    (
+        r"chown.*invalid argument",
+        HostError,
+        "{image} has files of ids that no subordinate range covers; grant more in /etc/subuid and /etc/subgid",
+    ),
+    (
+        r"operation not permitted|permission denied|read-only file system",
+        HostError,
+        "{image} cannot be unpacked: the host does not permit it ({said}); run `tweed-shim doctor`",
+    ),
+    (
+        r"gzip|flate|unexpected EOF|archive/tar|invalid checksum|digest mismatch|verified reader|size",
+        ImageError,
+        "a layer of {image} is damaged ({said}); pull it again, or build it again",
+    ),
+)
+
+
+class Order(NamedTuple):
+    """What is to be unpacked: `name` for people, the manifest's digest, what it says, and with which ids."""
+
+    name: str
+    digest: str
+    manifest: Manifest
+    config: Configuration
+    ids: IdMap
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program. Raises HostError, naming the Debian package, where it is missing."""
+    path = find_program(name)
+    if path is None:
+        raise HostError(f"{name} is not installed; install it with: apt install {package}")
+    return path
+
+
+def unpack(root: str, order: Order) -> Image:
+    """The unpacked image; it is unpacked first where it is not, or is with other ids than these.
+
+    The caller sees to it that nobody else unpacks the same. Raises ImageError for an image that cannot be
+    unpacked, HostError where the host is at fault; then nothing is left.
+    """
+    place = store.tree_path(root, order.digest)
+    with scratch.directory(root, order.ids) as work:
+        layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
+        convert.make(
+            Layout(os.path.join(root, "images")), order.manifest, order.config.diff_ids, layout, order.name
+        )
+        files.make_private(tree)
+        _run_umoci(root, order, layout, os.path.join(tree, "rootfs"))
+        about = {
+            "digest": order.digest,
+            "ids": store.ids_text(order.ids),
+            "size": sum(blob.size for blob in order.manifest.blobs),
+            "config": order.config.run._asdict(),
+        }
+        files.write_whole(os.path.join(tree, "image.json"), json.dumps(about).encode())
+        _sync_filesystem(tree)
+        old = scratch.put_aside(root, place) if os.path.lexists(place) else None
+        os.rename(tree, place)
+    files.sync_directory(os.path.dirname(place))
+    if old is not None:
+        scratch.sweep_tmp(root, order.ids)
+    image = store.unpacked(root, order.name, order.digest, order.ids)
+    if image is None:
+        raise HostError(f"{place} was changed while it was made; run the command again")
+    return image
+
+
+def _run_umoci(root: str, order: Order, layout: str, dest: str) -> None:
+    umoci = [program("umoci", "umoci"), "raw", "unpack"]
+    rootless = ["--rootless"] if order.ids.kind == "single" else []
+    # With the parent, umoci dies: it must not go on writing where nobody holds the lock any more.
+    bound = [program("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
+    outside = IdMap("host") if order.ids.kind == "single" else order.ids
+    code, output = run_mapped(
+        outside,
+        [*bound, *umoci, *rootless, "--image", f"{layout}:{convert.TAG}", dest],
+        cwd=os.path.dirname(dest),
+    )
+    if code != 0:
+        raise _fault(root, order.name, code, output.decode(errors="replace"))
+
+
+def _fault(root: str, image: str, code: int, output: str) -> ShimError:
+    """umoci's complaint as one sentence."""
+    if code < 0:
+        return HostError(
+            f"umoci was ended by signal {-code} while it unpacked {image}; run the command again"
+        )
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    said = next((line for line in lines if line.startswith("⨯")), (lines or ["no reason given"])[-1])
+    said = "".join(letter for letter in said.lstrip("⨯ ") if letter.isprintable())
+    for pattern, kind, sentence in FAULTS:
+        if re.search(pattern, output):
+            return kind(
+                sentence.format(
+                    root=root, free=store.free_space(root), image=image, said=said.rpartition(": ")[2]
+                )
+            )
+    return ImageError(f"umoci cannot unpack {image} ({said[-300:]}); build the image again")
+
+
+def _sync_filesystem(path: str) -> None:
+    """Bring all that umoci wrote to the disk (syncfs(2)), so that a power cut leaves no half tree."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(fd)
