@@ -16,11 +16,11 @@ HELPERS = ("newuidmap", "newgidmap")
 
 
 class IdRange(NamedTuple):
-    """`count` ids: `inside`, `inside` + 1, ... of the namespace are `outside`, `outside` + 1, ... of the host."""
+    """`length` ids: `inside`, `inside` + 1, ... of the namespace are `outside`, `outside` + 1, ... of the host."""
 
     inside: int
     outside: int
-    count: int
+    length: int
 
 
 class IdMap(NamedTuple):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from tweed_shim import idmap
-from tweed_shim.image import pull, store
+from tweed_shim.image import pull, removal, store
 from tweed_shim.runtime.container import Console
 from tweed_shim.settings import Settings, default_root
 from tweed_shim.tweed import clouds
@@ -69,7 +69,7 @@ class Shim:
 
     def remove(self, images: Sequence[str]) -> None:
         """Remove images from the store. Raises StateError where one is not there or in use; none is removed then."""
-        store.remove(self.settings.root, images)
+        removal.remove(self.settings.root, images)
 
     def clouds(self) -> list[clouds.CloudState]:
         """The clouds of the store, with their interactions."""

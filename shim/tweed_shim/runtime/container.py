@@ -12,7 +12,7 @@ from tweed_shim import files, idmap
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.runtime import sandbox, spec
 from tweed_shim.runtime.carrier import Carrier, Running, StartError
-from tweed_shim.runtime.host import Host, require_program
+from tweed_shim.runtime.host import CGROUP_PREFIX, Host, require_program
 from tweed_shim.runtime.request import RESULT_LIMIT, Outcome, Request
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
 
@@ -184,7 +184,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         owned=[(path, request.uid, request.gid) for path in writable],
         kept=writable,
         runtime=require_program(setting.runtime),
-        cgroup=f"{host.cgroup_parent}/{setting.name}" if host.cgroup_version else "",
+        cgroup=f"{CGROUP_PREFIX}{setting.name}" if host.cgroup_version else "",
     )
 
 

@@ -8,6 +8,7 @@ from tweed_shim import idmap
 from tweed_shim.errors import HostError
 
 CGROUP_ROOT = "/sys/fs/cgroup"
+CGROUP_PREFIX = "tweed-shim-"
 PACKAGES = {"runc": "runc", "crun": "crun", "umoci": "umoci", "pasta": "passt", "newuidmap": "uidmap"}
 
 
@@ -15,14 +16,12 @@ class Host(NamedTuple):
     """The abilities of a host.
 
     ids: the ids that a run can have. cgroup_version: 1, 2, or 0 where no control group can be made.
-    controllers: the resources that can be limited. cgroup_parent: below which path of the hierarchies a run's
-    group is made. files: the hard limit of open files.
+    controllers: the resources that can be limited. files: the hard limit of open files.
     """
 
     ids: idmap.IdMap
     cgroup_version: int
     controllers: frozenset[str]
-    cgroup_parent: str
     files: int
 
 
@@ -43,7 +42,7 @@ def inspect() -> Host:
     """Look at the host as the caller sees it."""
     ids = idmap.detect()
     version, controllers = _root_cgroups() if ids.kind == "host" else (0, frozenset[str]())
-    return Host(ids, version, controllers, "tweed-shim", resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    return Host(ids, version, controllers, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 
 def require_program(name: str) -> str:

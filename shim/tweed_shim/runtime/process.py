@@ -29,7 +29,7 @@ def _environment(image: Iterable[str], variables: Mapping[str, str]) -> dict[str
 
 
 def _is_mapped(number: int, ranges: tuple[IdRange, ...]) -> bool:
-    return any(each.inside <= number < each.inside + each.count for each in ranges)
+    return any(each.inside <= number < each.inside + each.length for each in ranges)
 
 
 def _user(rootfs: str, user: str, ids: IdMap, what: str) -> users.User:

@@ -360,8 +360,8 @@ def start(plan: Plan, stdio: tuple[int, int, int], reports: int, commands: int) 
         return pid
     try:
         signal.set_wakeup_fd(-1)
-        for number in INHERITED_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+        for inherited in INHERITED_SIGNALS:
+            signal.signal(inherited, signal.SIG_DFL)
         for number, fd in enumerate([_above_wanted(fd) for fd in (*stdio, reports, commands)]):
             os.dup2(fd, number)
         # A lock that this process kept open would outlive its holder.

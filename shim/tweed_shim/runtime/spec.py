@@ -6,7 +6,7 @@ The format is the OCI Runtime Specification 1.0, `config.md` and `config-linux.m
 from typing import Any
 
 from tweed_shim.errors import HostError
-from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.host import CGROUP_PREFIX, Host
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
 
 # What podman grants by default: enough for package managers and servers, nothing that reaches the host.
@@ -162,7 +162,7 @@ def generate(
         "rootfsPropagation": "private",
     }
     if host.cgroup_version:
-        linux["cgroupsPath"] = f"/{host.cgroup_parent}/{name}"
+        linux["cgroupsPath"] = f"/{CGROUP_PREFIX}{name}"
     return {
         "ociVersion": "1.0.2",
         "process": {

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from tweed_shim import files
 from tweed_shim.errors import ContractError, StateError
-from tweed_shim.image import pull
+from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
 from tweed_shim.runtime import host, process, runs, spec
@@ -207,7 +207,7 @@ class Backend:
             report=self._console.warn,
             idmap=self._host.ids,
         )
-        with files.held_directory(image.directory):
+        with store.hold(image):
             yield image
 
     @contextmanager
@@ -242,7 +242,8 @@ class Backend:
 
     def _warn_of_other_image(self, record: Mapping[str, Any], image: Image, what: str) -> None:
         other = record["image"]
-        if references.repository(other) != references.repository(image.reference):
+        names = [references.parse(text)._replace(tag=None, digest=None) for text in (other, image.reference)]
+        if names[0] != names[1]:
             self._console.warn(f"{what} another image, {other}")
 
     def _record(self, image: Image) -> dict[str, Any]:
