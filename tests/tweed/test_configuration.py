@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tweed_shim.errors import ConfigError, ContractError
-from tweed_shim.tweed import configuration
+from tweed_shim.tweed import configuration, schema
 
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 INPUTS = {"host": {"type": "string", "minLength": 1}, "port": PORT, "tls": {"type": "boolean"}}
@@ -120,7 +120,7 @@ def test_a_whole_schema_is_known_by_its_keywords(inputs: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("rule", "said"),
     [
         ({"type": ["array", "null"]}, "v must be a list or nothing"),
         ({"enum": ["a", 1]}, 'v must be one of "a", 1'),
@@ -134,8 +134,8 @@ def test_a_whole_schema_is_known_by_its_keywords(inputs: Any) -> None:
         ({"$ref": "#/properties/w"}, "v must be a number"),
     ],
 )
-def test_the_words_are_the_schemas_and_never_the_values(schema: Any, said: str) -> None:
-    message = fault({"v": "HUNTER2"}, {"v": schema, "w": {"type": "number"}})
+def test_the_words_are_the_schemas_and_never_the_values(rule: Any, said: str) -> None:
+    message = fault({"v": "HUNTER2"}, {"v": rule, "w": {"type": "number"}})
     assert said in message
     assert "HUNTER2" not in message
 
@@ -145,7 +145,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=6,
 )
-schemas = st.fixed_dictionaries(
+rules = st.fixed_dictionaries(
     {},
     optional={
         "type": st.sampled_from(["string", "integer", "object", "array"]),
@@ -166,22 +166,41 @@ schemas = st.fixed_dictionaries(
 )
 
 
-@given(json_values, schemas)
-def test_no_message_holds_a_value(value: Any, schema: Any) -> None:
-    try:
-        configuration.validate({"v": value}, {"v": schema})
-    except ConfigError as refused:
-        message = str(refused)
-        assert "hunter2" not in message
-        assert "4242.25" not in message
+@given(json_values, rules)
+def test_no_message_holds_a_value(value: Any, rule: Any) -> None:
+    said = str(schema.faults(schema.whole({"v": rule}), {"v": value}))
+    assert "hunter2" not in said
+    assert "4242.25" not in said
 
 
 @pytest.mark.parametrize(
-    "schema", [{"$ref": "#/nowhere"}, {"$ref": "#/properties/v"}, {"pattern": "("}, {"type": "strange"}]
+    "rule", [{"$ref": "#/nowhere"}, {"$ref": "#/properties/v"}, {"pattern": "("}, {"type": "strange"}]
 )
-def test_a_schema_that_cannot_be_applied_is_the_images_fault(schema: Any) -> None:
+def test_a_schema_that_cannot_be_applied_is_the_images_fault(rule: Any) -> None:
     with pytest.raises(ContractError, match="its author has to mend it"):
-        configuration.validate({"v": "x"}, {"v": schema})
+        configuration.validate({"v": "x"}, {"v": rule})
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"v": {"pattern": "^(([^!])*)*!$"}},
+        {
+            "$ref": "#/$defs/0",
+            "$defs": {
+                str(level): {"anyOf": [{"$ref": f"#/$defs/{level + 1}"}] * 2}
+                if level < 40
+                else {"type": "array"}
+                for level in range(41)
+            },
+        },
+    ],
+    ids=["pattern", "references"],
+)
+def test_a_schema_that_takes_for_ever_is_given_up(inputs: Any) -> None:
+    value = configuration.encode({"v": "x" * 60})
+    with pytest.raises(ContractError, match="its author has to make it simpler"):
+        schema.strangers_faults(schema.whole(inputs), value, seconds=1)
 
 
 def test_what_the_image_gets_is_json_in_the_operators_order() -> None:

@@ -35,7 +35,7 @@ def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None)
     """
     if not inputs:
         return
-    faults = schema.faults(schema.whole(inputs), configuration)
+    faults = schema.strangers_faults(schema.whole(inputs), encode(configuration))
     if faults:
         problems = [f"{documents.path_name(path) if path else 'it'} {problem}" for path, problem in faults]
         raise ConfigError(

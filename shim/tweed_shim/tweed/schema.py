@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tweed_shim.errors import ContractError
+from tweed_shim.errors import ContractError, HostError
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -46,6 +46,16 @@ _PROBLEMS = {
 }
 
 
+_MOST_MEMORY = 1 << 30
+_CHILD = """
+import json, sys
+limits = json.loads(sys.argv[1])
+sys.path[:] = limits["path"]
+from tweed_shim.tweed import schema
+schema.answer_parent(limits["seconds"])
+"""
+
+
 class Fault(NamedTuple):
     """What breaks a schema, and where: `problem` reads on from the name of the path."""
 
@@ -76,6 +86,54 @@ def faults(schema: Schema, value: Any) -> list[Fault]:
     import referencing
 
     return _faults(_validator_class(schema)(schema, registry=referencing.Registry()), value)
+
+
+def strangers_faults(schema: Schema, value: bytes, *, seconds: int = 10) -> list[Fault]:
+    """The same for a schema that a stranger wrote and a value in JSON, in a process of its own.
+
+    A regular expression or a nest of references can take for ever, and a regular expression stops every thread of
+    the program that embeds this one. Raises ContractError also where `seconds` of processor time or 1 GiB of
+    memory are not enough.
+    """
+    import subprocess
+    import sys
+
+    limits = {"seconds": seconds, "path": sys.path}
+    command = [sys.executable, "-I", "-c", _CHILD, json.dumps(limits)]
+    given = json.dumps(schema).encode() + b"\n" + value
+    done = subprocess.run(command, input=given, capture_output=True, check=False)
+    if done.returncode > 0:
+        raise HostError(
+            f"the configuration could not be checked: {sys.executable} failed with code {done.returncode} "
+            "in a process of its own; install tweed-shim anew"
+        )
+    if done.returncode < 0:
+        raise ContractError(
+            "the JSON Schema of the image's inputs cannot be applied to the configuration within "
+            f"{seconds} s of processor time; its author has to make it simpler"
+        )
+    answer = json.loads(done.stdout)
+    if isinstance(answer, str):
+        raise ContractError(answer)
+    return [Fault(tuple(path), problem) for path, problem in answer]
+
+
+def answer_parent(seconds: int) -> None:
+    """Be the process of `strangers_faults`: schema and value are lines of stdin, the faults go to stdout."""
+    import resource
+    import sys
+
+    # The processor's time, not the clock's: it also ends a process whose parent is gone.
+    for kind, most in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, _MOST_MEMORY)):
+        allowed = resource.getrlimit(kind)[1]
+        if allowed == resource.RLIM_INFINITY or allowed > most:
+            resource.setrlimit(kind, (most, most))
+    schema, value = (json.loads(line) for line in sys.stdin.buffer)
+    try:
+        answer: object = faults(schema, value)
+    except ContractError as refused:
+        answer = str(refused)
+    json.dump(answer, sys.stdout)
 
 
 def schema_faults(inputs: Schema) -> list[Fault]:
@@ -135,7 +193,7 @@ def _faults(validator: "Validator", value: Any) -> list[Fault]:
         kind = type(fault).__name__
         raise ContractError(
             "the JSON Schema of the image's inputs cannot be applied: a reference in it leads nowhere or in "
-            f"a circle, or a pattern is no regular expression ({kind}); its author has to mend it"
+            f"a circle, or a rule of it is beyond what can be checked ({kind}); its author has to mend it"
         ) from None
 
 
