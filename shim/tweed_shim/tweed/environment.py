@@ -16,9 +16,7 @@ from tweed_shim.errors import ContractError, UsageError
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,999}")
 # Names that a YAML 1.1 reader would not take for text.
 _YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
-_YAML_ESCAPED = re.compile(
-    "[^ !#-\\[\\]-~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+_YAML_ESCAPED = re.compile('["\\\\\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]')
 _YAML_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _DOTENV_BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 _DOTENV_VERBATIM = re.compile(r"[^'\\\r\n]*")
