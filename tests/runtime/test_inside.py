@@ -5,6 +5,8 @@ import errno
 import os
 import socket
 import struct
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tweed_shim.errors import ImageError
-from tweed_shim.runtime import inside
+from tweed_shim.runtime import inside, users
 
 # <linux/openat2.h>; the number is the same on every architecture but alpha.
 SYS_OPENAT2 = 437
@@ -246,3 +248,34 @@ def test_an_entrypoint_that_is_a_fifo_is_refused_at_once(rootfs: Path) -> None:
     os.mkfifo(rootfs / "app/run", 0o777)
     with pytest.raises(ImageError, match="is no executable file"):
         find(rootfs, "/app/run")
+
+
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """The caller is an unprivileged user for the length of the test."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make what the caller may not look at")
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    # Not below pytest's own directory, which only its owner can search.
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        (root / "app").mkdir()
+        (root / "etc").mkdir()
+        program(root / "app/run", "#!/nowhere\n")
+        program(root / "etc/passwd", "", mode=0o600)
+        (root / "app").chmod(0o700)
+        root.chmod(0o755)
+        yield root
+
+
+def test_what_the_caller_may_not_look_at_is_left_to_the_runtime(closed: Path, nobody: None) -> None:
+    assert find(closed, "/app/run") == "/app/run"
+    assert find(closed, "run", cwd="/app", path=".") == "run"
+    with pytest.raises(ImageError, match="the image's /etc/passwd may not be read by you"):
+        users.resolve(str(closed), "5")
