@@ -43,7 +43,8 @@ class Document(NamedTuple):
 
     def child(self, key: str) -> "Document":
         """The object below `key`; an empty one where it is absent."""
-        return self._object(key, self.fields.get(key, None) or {})
+        value = self.fields.get(key)
+        return self._object(key, {} if value is None else value)
 
     def children(self, key: str) -> tuple["Document", ...]:
         """The list of objects below `key`; empty where it is absent."""

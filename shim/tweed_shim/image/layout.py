@@ -131,6 +131,10 @@ class Layout:
         with suppress(FileNotFoundError):
             os.unlink(self.blob_path(digest))
 
+    def entries(self) -> tuple[Document, ...]:
+        """What the index names, other tools' entries included."""
+        return read_index(Directory(self.path))
+
     def put_entry(self, reference: str, platform: str, image: Descriptor) -> None:
         """Make the index name an image by a reference. The caller holds the index's lock."""
         entry = {
@@ -148,18 +152,20 @@ class Layout:
         self._write_entries(self._entries_without(names))
 
     def _entries_without(self, names: set[tuple[str, str]]) -> list[dict[str, Any]]:
-        kept = []
-        for entry in read_index(Directory(self.path)):
-            notes = entry.child("annotations")
-            if (notes.text(REFERENCE, ""), notes.text(PLATFORM, "")) not in names:
-                kept.append(entry.fields)
-        return kept
+        ours = {(ref_name(*each), *each) for each in names}
+        return [entry.fields for entry in self.entries() if _names(entry) not in ours]
 
     def _write_entries(self, entries: list[dict[str, Any]]) -> None:
         index = {"schemaVersion": 2, "mediaType": manifest.OCI_INDEX, "manifests": entries}
         files.write_whole(
             os.path.join(self.path, "index.json"), json.dumps(index).encode(), durable=self._durable
         )
+
+
+def _names(entry: Document) -> tuple[str, str, str]:
+    """All three, as tools that copy an entry under another name copy our annotations too."""
+    notes = entry.child("annotations")
+    return notes.text(REF_NAME, ""), notes.text(REFERENCE, ""), notes.text(PLATFORM, "")
 
 
 def image_fields(descriptor: Descriptor) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def media_type(raw: Raw, what: str) -> str:
 def _media_type(document: Document, told: str) -> str:
     """The media type that a document has; what it says itself and what was told about it may not differ."""
     said = document.text("mediaType", "")
-    if document.fields.get("schemaVersion") == 1 or (said or told).startswith(SCHEMA_1):
+    if document.fields.get("schemaVersion") == 1 or any(each.startswith(SCHEMA_1) for each in (said, told)):
         raise ImageError(
             f"{document.what} has the media type {SCHEMA_1}json, which is out of use since 2017; "
             "push the image again with a current tool"

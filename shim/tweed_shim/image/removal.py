@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from tweed_shim import files
 from tweed_shim.errors import ImageError, StateError
@@ -15,25 +15,28 @@ from tweed_shim.image.store import Record
 INDEX_LOCK = "index"
 
 
-def blobs_of(layout: Layout, record: Record) -> set[str]:
-    """The digests of all that an image has in the store."""
-    found = {record.top, record.digest}
-    if top := layout.document(record.top):
-        found |= _inner_indexes(layout, Raw("", top, record.top))
-    if body := layout.document(record.digest):
-        try:
-            parsed = manifest.parse_manifest(Raw("", body, record.digest), record.reference)
-        except ImageError:
-            return found
-        found |= {blob.digest for blob in parsed.blobs}
+def blobs_of(layout: Layout, digests: Iterable[str]) -> set[str]:
+    """The digests of all that is in the store of manifests and indexes."""
+    found = set(digests)
+    for digest in found.copy():
+        body = layout.document(digest)
+        if body is not None:
+            # What is malformed was not put there by us.
+            with suppress(ImageError):
+                found |= _named(layout, Raw("", body, digest))
     return found
 
 
-def _inner_indexes(layout: Layout, top: Raw) -> set[str]:
-    if not manifest.is_index(top, top.digest):
-        return set()
-    inner = {entry.descriptor.digest for entry in manifest.parse_index(top, top.digest)}
-    return {digest for digest in inner if os.path.exists(layout.blob_path(digest))}
+def _named(layout: Layout, raw: Raw) -> set[str]:
+    """What a manifest names, or what an index names that is here."""
+    if not manifest.is_index(raw, raw.digest):
+        return {blob.digest for blob in manifest.parse_manifest(raw, raw.digest).blobs}
+    inner = {entry.descriptor.digest for entry in manifest.parse_index(raw, raw.digest)}
+    return blobs_of(layout, {digest for digest in inner if os.path.exists(layout.blob_path(digest))})
+
+
+def _roots(records: Iterable[Record]) -> set[str]:
+    return {digest for record in records for digest in (record.top, record.digest)}
 
 
 def remove(root: str, references: Iterable[str]) -> None:
@@ -54,7 +57,7 @@ def remove(root: str, references: Iterable[str]) -> None:
         if missing := names - {record.reference for record in going}:
             raise _not_there(min(missing))
         trees = _claim_trees(root, going, staying, held)
-        blobs = set().union(*(blobs_of(layout, record) for record in going))
+        blobs = blobs_of(layout, _roots(going))
         for record in going:
             os.unlink(store.record_path(root, record.reference, record.platform))
         layout.remove_entries({(record.reference, record.platform) for record in going})
@@ -87,10 +90,11 @@ def _claim_trees(root: str, going: list[Record], staying: list[Record], held: Ex
 
 
 def _discard(layout: Layout, digests: set[str], staying: list[Record]) -> None:
-    """Remove blobs that no staying record uses; none at all while somebody pulls."""
+    """Remove blobs that neither a staying record nor the index uses; none at all while somebody pulls."""
     with files.held_directory(os.path.join(layout.path, "blobs"), shared=False, wait=False) as alone:
         if alone:
-            used = set().union(*(blobs_of(layout, record) for record in staying))
+            named = {entry.text("digest", "") for entry in layout.entries()}
+            used = blobs_of(layout, _roots(staying) | named)
             for digest in digests - used:
                 layout.discard(digest)
 

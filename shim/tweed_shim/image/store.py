@@ -49,8 +49,8 @@ class Record(NamedTuple):
     """What a reference means.
 
     platform: empty for the host's (platforms.key). origin: what a local reference pointed to when it was resolved:
-    a digest in a layout, an archive's stamp; empty for a registry. top: the digest of the manifest or index it resolved to. digest: of the
-    manifest. size: of all its blobs, bytes. pulled: seconds since the epoch.
+    a digest in a layout, an archive's stamp; empty for a registry. top: the digest of the manifest or index
+    that it resolved to. digest: of the manifest. size: of all its blobs, bytes. pulled: seconds since the epoch.
     """
 
     reference: str
