@@ -6,12 +6,14 @@ import base64
 import json
 import os
 import re
+import ssl
 import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any, ClassVar, NamedTuple
@@ -63,25 +65,22 @@ def running_registry(directory: str, **settings: Any) -> Iterator[str]:
     path = os.path.join(directory, "config.yml")
     with open(path, "w", encoding="utf-8") as file:
         yaml.safe_dump(config, file)
-    process = subprocess.Popen(
-        ["docker-registry", "serve", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
-    try:
-        # It listens on a port that was free and says which.
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if match := LISTENING.search(line):
-                break
-        else:
-            raise RuntimeError(b"docker-registry does not start: " + b"".join(said))
-        # Nobody may be held up by a pipe that is full.
-        Thread(target=process.stderr.read, daemon=True).start()
-        yield match[1].decode()
-    finally:
-        process.terminate()
-        process.wait()
+    command = ["docker-registry", "serve", path]
+    with (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process,
+        ThreadPoolExecutor(1) as reader,
+    ):
+        assert process.stderr is not None
+        try:
+            # It listens on a port that was free and says which.
+            match = next((match for line in process.stderr if (match := LISTENING.search(line))), None)
+            if match is None:
+                raise RuntimeError("docker-registry does not start")
+            # Nobody may be held up by a pipe that is full.
+            reader.submit(process.stderr.read)
+            yield match[1].decode()
+        finally:
+            process.terminate()
 
 
 def openssl(*arguments: str, data: bytes | None = None) -> bytes:
@@ -265,8 +264,12 @@ class FaultyProxy(_Server):
     them. Faults are used in the order in which they were added. `seen` has the requests in their order.
     """
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, authority: Authority | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _ProxyHandler)
+        if authority is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(authority.certificate, authority.key)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.upstream = upstream
         self.seen: list[Seen] = []
         self.stalling = Event()
@@ -320,7 +323,7 @@ class _ProxyHandler(_QuietHandler):
             headers = {name: value for name, value in response.getheaders() if name.lower() not in self.HOP}
             if self.command == "HEAD" and (length := response.getheader("Content-Length")):
                 headers["Content-Length"] = length
-            return response.status, headers, response.read()
+            return response.status, headers, _read(response)
         finally:
             connection.close()
 
@@ -340,10 +343,18 @@ class _ProxyHandler(_QuietHandler):
             self.close_connection = True
 
 
+def _read(response: HTTPResponse) -> bytes:
+    try:
+        return response.read()
+    except IncompleteRead as short:
+        # docker-registry refuses a range with the Content-Length of the whole blob.
+        return short.partial
+
+
 @contextmanager
-def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
-    """A FaultyProxy before `host:port` for the time of the block."""
-    proxy = FaultyProxy(upstream)
+def faulty_proxy(upstream: str, authority: Authority | None = None) -> Iterator[FaultyProxy]:
+    """A FaultyProxy before `host:port` for the time of the block, which speaks TLS where an authority is given."""
+    proxy = FaultyProxy(upstream, authority)
     with serving(proxy):
         try:
             yield proxy

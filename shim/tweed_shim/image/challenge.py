@@ -17,6 +17,7 @@ from oras.auth.token import TokenAuth
 from tweed_shim.errors import RegistryError
 from tweed_shim.image.connection import check_passing, explained, host_of, read_all
 from tweed_shim.image.credentials import Credentials
+from tweed_shim.image.reference import is_loopback
 
 CLIENT_ID = "tweed-shim"
 MAX_ANSWER = 1 << 20
@@ -74,7 +75,8 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
 
         Raises RegistryError where nothing helps.
         """
-        original.close()
+        # Read, so that the connection can be used again.
+        read_all(original, MAX_ANSWER)
         asked = original.history[0].url if original.history else original.url
         if host_of(asked) != host_of(original.url):
             # Whoever the registry sends to is not the one that the credentials are for.
@@ -125,7 +127,9 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
 
     def _token(self, parameters: dict[str, str]) -> str:
         realm = parameters.get("realm", "")
-        if not realm.startswith("https://") and not (realm.startswith("http://") and self._plain):
+        if not realm.startswith("https://") and not (
+            realm.startswith("http://") and self._may_be_plain(realm)
+        ):
             raise RegistryError(
                 f"the registry {self._registry} names no https address to get a token from: "
                 "have its operator mend that"
@@ -138,6 +142,9 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
             response.close()
             raise self.refused()
         return self._read_token(response)
+
+    def _may_be_plain(self, realm: str) -> bool:
+        return self._plain or (is_loopback(self._registry) and is_loopback(host_of(realm)))
 
     def _ask(self, realm: str, fields: dict[str, str]) -> requests.Response:
         """Ask for a token: with the identity token, with name and password, or with nothing."""

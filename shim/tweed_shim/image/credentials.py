@@ -77,9 +77,8 @@ def keep(registry: str, credentials: Credentials, environ: Mapping[str, str]) ->
             username = IDENTITY_USER if credentials.identity_token else credentials.username
             message = {"ServerURL": _key(registry), "Username": username, "Secret": secret}
             _call(program, "store", json.dumps(message), path, registry, environ)
-            _table(document, "auths", path)[_key(registry)] = {}
-        else:
-            _table(document, "auths", path)[_key(registry)] = _entry(credentials)
+        entry = {} if program else _entry(credentials)
+        document["auths"] = {**_table(document, "auths", path), _key(registry): entry}
         _write(path, document)
     return program or path
 
@@ -184,10 +183,10 @@ def _misshapen(path: str, part: str) -> ConfigError:
 
 
 def _table(document: Document, name: str, path: str) -> Document:
-    """One of the tables of a credentials file, which is made where it is missing."""
+    """One of the tables of a credentials file, empty where it is missing."""
     table = document.get(name)
     if table is None:
-        table = document[name] = {}
+        return {}
     if not isinstance(table, dict):
         raise _misshapen(path, name)
     return table

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
@@ -34,20 +34,25 @@ def download_all(
 
     `progress` is called as `download_blob` does, from several threads.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="download") as pool:
-        downloads = [
-            pool.submit(
-                download_blob, repository, job.blob.digest, job.blob.size, job.path, progress=progress
-            )
-            for job in jobs
-        ]
+    failures: list[BaseException] = []
+
+    def get(job: Job) -> None:
         try:
-            for each in as_completed(downloads):
+            download_blob(repository, job.blob.digest, job.blob.size, job.path, progress=progress)
+        except BaseException as error:  # noqa: BLE001 - raised below, after the others have ended
+            failures.append(error)
+            repository.close()
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="download") as pool:
+        try:
+            for each in [pool.submit(get, job) for job in jobs]:
                 each.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # The caller was interrupted.
             repository.close()
             raise
+    if failures:
+        raise failures[0]
 
 
 def download_blob(

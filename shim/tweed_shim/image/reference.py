@@ -129,6 +129,11 @@ def _parse_registry_reference(text: str, name: str) -> Reference:
     name, at, digest = name.partition("@")
     registry, name = _split_registry(name)
     repository, colon, tag = name.partition(":")
+    full = f"{registry}/{_in_library(repository)}"
+    if len(full) > MAX_NAME:
+        raise BadReference(
+            f"the repository '{full[:40]}...' is too long: with its registry it has at most {MAX_NAME} characters"
+        )
     _check_registry(text, registry)
     _check_repository(text, registry, repository)
     if registry in HUB_NAMES:
@@ -169,11 +174,6 @@ def _check_registry(text: str, registry: str) -> None:
 
 
 def _check_repository(text: str, registry: str, repository: str) -> None:
-    if len(f"{registry}/{_in_library(repository)}") > MAX_NAME:
-        raise BadReference(
-            f"the repository '{registry}/{repository[:40]}...' is too long: "
-            f"with its registry it has at most {MAX_NAME} characters"
-        )
     if not repository:
         raise BadReference(f"{text!r} names no repository: write registry/repository:tag")
     if repository != repository.lower():

@@ -45,6 +45,9 @@ MANIFEST_TYPES = (
 )
 HUB_HOST = "registry-1.docker.io"
 
+# oras would write to stderr.
+oras_logger.log_handler.clear()
+
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
 
 
@@ -73,7 +76,6 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
     def __init__(self, host: str, auth: Authenticator, trust: str | bool, patience: Patience) -> None:
         """host: where to connect to. trust: the authorities, or False to trust anybody."""
         super().__init__(host, tls_verify=trust)
-        oras_logger.quiet = True
         self._patience = patience
         self._line = Line()
         # In place of the session that oras made, which has no time-outs and reads ~/.netrc.
@@ -137,10 +139,10 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
                         verify=self._tls_verify,
                         allow_redirects=False,
                     )
+                read_all(response, MAX_ERROR)
             except RegistryError as error:
                 fault = error
                 continue
-            response.close()
             # This is how a server that expects TLS answers plain HTTP.
             if scheme != "http" or response.status_code != http.HTTPStatus.BAD_REQUEST:
                 return scheme
@@ -304,9 +306,13 @@ def open_client(
     loopback = reference.is_loopback(registry) and ca_file is None
     schemes = ("http", "https") if loopback else ("https", "http") if insecure else ("https",)
     trust: str | bool = False if insecure and ca_file is None else authorities(ca_file, environ)
-    auth = Authenticator(registry, caller, scope, plain=len(schemes) > 1)
+    auth = Authenticator(registry, caller, scope, plain=insecure)
     client = Client(HUB_HOST if registry == reference.DOCKER_HUB else registry, auth, trust, patience)
-    client.choose_scheme(schemes)
+    try:
+        client.choose_scheme(schemes)
+    except BaseException:
+        client.close()
+        raise
     return client
 
 

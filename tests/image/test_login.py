@@ -1,0 +1,113 @@
+import json
+import os
+import subprocess
+
+import pytest
+
+from servers import PASSWORD, USER, RegistryServer, RegistryWithToken, faulty_proxy
+from tweed_shim.errors import BadReference, ConfigError, RegistryError
+from tweed_shim.image.connection import Patience
+from tweed_shim.image.credentials import Credentials, find
+from tweed_shim.image.login import login, logout
+
+SHORT = Patience(attempts=2, first_pause=0.001, longest_pause=0.002)
+
+
+@pytest.fixture
+def environ(tmp_path: os.PathLike[str]) -> dict[str, str]:
+    home = os.fspath(tmp_path)
+    return {"HOME": home, "XDG_RUNTIME_DIR": home, "PATH": os.environ["PATH"]}
+
+
+def test_a_password_that_is_accepted_is_kept(
+    environ: dict[str, str], registry_with_password: RegistryServer
+) -> None:
+    host = registry_with_password.host
+    path = login(f"http://{host}/", USER, PASSWORD, environ=environ)
+    assert path == os.path.join(environ["HOME"], ".docker", "config.json")
+    assert find(host, "any", environ) == Credentials(USER, PASSWORD)
+
+
+def test_a_password_is_checked_with_the_token_server(
+    environ: dict[str, str], registry_with_token: RegistryWithToken
+) -> None:
+    host = registry_with_token.registry.host
+    login(host, USER, PASSWORD, environ=environ)
+    assert find(host, "any", environ) == Credentials(USER, PASSWORD)
+
+
+@pytest.mark.parametrize("kind", ["password", "token"])
+def test_a_password_that_is_refused_is_not_kept(
+    environ: dict[str, str],
+    registry_with_password: RegistryServer,
+    registry_with_token: RegistryWithToken,
+    kind: str,
+) -> None:
+    host = registry_with_password.host if kind == "password" else registry_with_token.registry.host
+    with pytest.raises(RegistryError, match="refuses a login to the credentials") as refusal:
+        login(host, USER, "hunter2", environ=environ)
+    assert "hunter2" not in str(refusal.value)
+    assert os.listdir(environ["HOME"]) == []
+
+
+def test_a_login_over_tls_checks_who_answers(
+    environ: dict[str, str], registry_with_tls: RegistryServer
+) -> None:
+    host = registry_with_tls.host
+    with pytest.raises(RegistryError, match="is not trusted"):
+        login(host, USER, PASSWORD, environ=environ, patience=SHORT)
+    assert os.listdir(environ["HOME"]) == []
+    login(host, USER, PASSWORD, ca_file=registry_with_tls.ca_file, environ=environ)
+    assert find(host, "any", environ) == Credentials(USER, PASSWORD)
+
+
+def test_a_registry_that_is_not_there_leaves_nothing(environ: dict[str, str]) -> None:
+    with faulty_proxy("") as proxy:
+        host = proxy.host
+    with pytest.raises(RegistryError, match="nobody answers"):
+        login(host, USER, PASSWORD, environ=environ, patience=SHORT)
+    assert os.listdir(environ["HOME"]) == []
+
+
+@pytest.mark.parametrize(("user", "password"), [("", "p"), ("user", ""), ("us:er", "p")])
+def test_what_is_no_login_is_refused(environ: dict[str, str], user: str, password: str) -> None:
+    with pytest.raises(ConfigError, match="needs a name"):
+        login("r.example", user, password, environ=environ)
+
+
+def test_a_malformed_registry_is_refused(environ: dict[str, str]) -> None:
+    with pytest.raises(BadReference, match=r"'r\.example/app'"):
+        login("r.example/app", USER, PASSWORD, environ=environ)
+
+
+def test_a_logout_says_whether_there_was_something(
+    environ: dict[str, str], registry_with_password: RegistryServer
+) -> None:
+    host = registry_with_password.host
+    login(host, USER, PASSWORD, environ=environ)
+    assert logout(host, environ)
+    assert find(host, "any", environ) is None
+    assert not logout(host, environ)
+
+
+def test_what_skopeo_keeps_is_found_and_what_the_shim_keeps_skopeo_finds(
+    environ: dict[str, str], registry_with_password: RegistryServer
+) -> None:
+    host = registry_with_password.host
+    environ["REGISTRY_AUTH_FILE"] = os.path.join(environ["HOME"], "auth.json")
+    subprocess.run(
+        ["skopeo", "login", "--tls-verify=false", "-u", USER, "--password-stdin", host],
+        input=PASSWORD.encode(),
+        env=environ,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    assert find(host, "any", environ) == Credentials(USER, PASSWORD)
+    assert logout(host, environ)
+    login(host, USER, PASSWORD, environ=environ)
+    said = subprocess.run(
+        ["skopeo", "login", "--get-login", host], env=environ, check=True, stdout=subprocess.PIPE
+    )
+    assert said.stdout.decode().strip() == USER
+    with open(environ["REGISTRY_AUTH_FILE"], encoding="utf-8") as file:
+        assert list(json.load(file)["auths"]) == [host]
