@@ -1,12 +1,10 @@
 """The store of images: look-up, list, removal, faults of the disk, and what other tools see of it."""
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -38,6 +36,17 @@ def add(root: str, layout: LayoutWriter, tag: str, *texts: str) -> store.Image:
     """An image in the store with a layer for each text."""
     layout.tag(tag, layout.image([Layer({"file": text}) for text in texts or (tag,)]))
     return obtain(root, f"oci:{layout.path}:{tag}")
+
+
+def child(root: str, reference: str) -> subprocess.Popen[str]:
+    """A process that obtains an image and prints its steps."""
+    code = (
+        "import functools, sys; sys.path[:0] = sys.argv[1].split(':'); from tweed_shim.image import pull\n"
+        "pull.obtain(sys.argv[2], sys.argv[3], report=functools.partial(print, flush=True))"
+    )
+    path = ":".join([SHIM, *filter(os.path.isdir, sys.path)])
+    command = [sys.executable, "-I", "-c", code, path, root, reference]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def blobs(root: str) -> set[str]:
@@ -310,23 +319,12 @@ def test_a_process_killed_while_it_unpacks_leaves_nothing_that_lasts(root: str, 
     image = layout.image([Layer({f"file-{number}": "x" for number in range(2000)})])
     layout.tag("one", image)
     reference = f"oci:{layout.path}:one"
-    context = multiprocessing.get_context("fork")
-    told, tell = context.Pipe(duplex=False)
-
-    def child() -> None:
-        def report(line: str) -> None:
-            if line.startswith("unpacking"):
-                tell.send("now")
-
-        obtain(root, reference, report=report)
-
     for _ in range(5):
-        process = context.Process(target=child)
-        process.start()
-        assert told.poll(30)
-        told.recv()
-        process.kill()
-        process.join()
+        with child(root, reference) as process:
+            assert process.stdout is not None
+            while not process.stdout.readline().startswith("unpacking"):
+                assert process.poll() is None
+            process.kill()
         found = store.find(root, reference)
         assert found is None or len(os.listdir(found.rootfs)) == 2000
         scratch.sweep_tmp(root)
@@ -342,20 +340,11 @@ def test_two_images_pulled_at_the_same_time_are_both_in_the_index(root: str, lay
     tags = [f"tag{number}" for number in range(8)]
     for tag in tags:
         layout.tag(tag, layout.image([Layer({"file": tag})]))
-    context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(len(tags))
-
-    def child(tag: str, barrier: Barrier) -> None:
-        barrier.wait()
-        obtain(root, f"oci:{layout.path}:{tag}")
-
-    processes = [context.Process(target=child, args=(tag, barrier)) for tag in tags]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * len(tags)
     references = [f"oci:{layout.path}:{tag}" for tag in tags]
+    processes = [child(root, reference) for reference in references]
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0] * len(tags)
     assert [each.reference for each in store.images(root)] == references
     index = json.loads(Path(root, "images/index.json").read_bytes())
     named = {entry["annotations"][image_layouts.REFERENCE] for entry in index["manifests"]}
@@ -452,7 +441,7 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path: Path, layout: LayoutW
 
 
 def test_a_large_blob_is_never_held_in_memory(root: str, layout: LayoutWriter) -> None:
-    size = 256 << 20
+    size = 96 << 20
     for how in ("none", "zstd"):
         layout.tag(how, layout.image([Layer({"zeros": bytes(size)}, how)]))
     code = (
@@ -464,4 +453,4 @@ def test_a_large_blob_is_never_held_in_memory(root: str, layout: LayoutWriter) -
     references = [f"oci:{layout.path}:{how}" for how in ("none", "zstd")]
     command = [sys.executable, "-I", "-c", code, path, root, *references]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert int(done.stdout) * 1024 < size // 3
+    assert int(done.stdout) * 1024 < size // 2
