@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -170,16 +171,21 @@ def _processes(root: str, account: Account) -> list[int]:
     ]
 
 
-def _ends(pid: int) -> bool:
-    """Wait until a process, which something is ending just now, has ended; False where it goes on."""
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([fd], [], [], END_SECONDS)[0])
-    finally:
-        os.close(fd)
+def _survivors(pids: list[int]) -> list[int]:
+    """Those that go on; what something is ending just now is given END_SECONDS, all together."""
+    deadline = time.monotonic() + END_SECONDS
+    survivors = []
+    for pid in pids:
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if not select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]:
+                survivors.append(pid)
+        finally:
+            os.close(fd)
+    return survivors
 
 
 def _cgroups() -> set[str]:
@@ -204,9 +210,10 @@ def fresh_shim(account: Account, program: str) -> Iterator[Shim]:
     os.chown(directory, account.uid, account.gid)
     try:
         yield Shim(account, os.path.join(directory, "store"), program)
-        processes = [_describe(pid) for pid in _processes(directory, account) if not _ends(pid)]
-        assert not processes, "processes are left"
+        # First, because every process sees the mounts of its namespace.
         assert not _mentions("/proc/self/mountinfo", os.fsencode(directory)), "a mount is left"
+        survivors = [_describe(pid) for pid in _survivors(_processes(directory, account))]
+        assert not survivors, "processes are left"
         assert not _cgroups() - before, "control groups are left"
     finally:
         shutil.rmtree(directory)

@@ -85,6 +85,12 @@ def _free_port() -> int:
         return port
 
 
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait()
+
+
 def _start(settings: list[str]) -> tuple[subprocess.Popen[bytes], int]:
     """Start a server that listens; somebody else may take a port between its choice and its use."""
     for _ in range(10):
@@ -96,8 +102,7 @@ def _start(settings: list[str]) -> tuple[subprocess.Popen[bytes], int]:
         process.stdin.close()
         if any(READY in line for line in process.stdout):
             return process, port
-        process.stdout.close()
-        process.wait()
+        _wait(process)
     raise RuntimeError("redis-server does not start")
 
 
@@ -116,7 +121,7 @@ def running_redis(directory: str, *, acl_file: str | None = None) -> Iterator[Re
         yield RedisServer("127.0.0.1", port, PASSWORD)
     finally:
         process.terminate()
-        process.communicate()
+        _wait(process)
 
 
 @pytest.fixture(scope="session")
