@@ -297,6 +297,7 @@ class _ProxyHandler(_QuietHandler):
     HOP: ClassVar = {"connection", "transfer-encoding", "content-length", "date", "server"}
 
     def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.seen.append(Seen(self.command, self.path, dict(self.headers)))
         fault = self.server.fault_for(self.command, self.path) or Fault()
         if fault.status is not None:
@@ -312,7 +313,7 @@ class _ProxyHandler(_QuietHandler):
                 headers[name] = value
         return self._send(status, headers, body, fault)
 
-    do_HEAD = do_GET  # noqa: N815 - the base class calls it so
+    do_HEAD = do_POST = do_GET  # noqa: N815 - the base class calls them so
 
     def _upstream(self, fault: Fault) -> tuple[int, dict[str, str], bytes]:
         asked = {name: value for name, value in self.headers.items() if not (fault.whole and name == "Range")}

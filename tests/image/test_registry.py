@@ -550,6 +550,19 @@ def test_a_challenge_of_another_host_is_not_answered(
     assert "hunter2" not in str(refusal.value)
 
 
+def test_an_identity_token_follows_no_redirect(
+    opened: Opened, environ: dict[str, str], proxy: FaultyProxy
+) -> None:
+    with faulty_proxy("") as other:
+        keep(proxy.host, Credentials(USER, identity_token="hunter2"), environ)
+        proxy.spoil("POST /token", redirect(f"http://{other.host}/token"))
+        proxy.spoil(MANIFESTS, Fault(401, {"WWW-Authenticate": f'Bearer realm="http://{proxy.host}/token"'}))
+        with pytest.raises(RegistryError, match="tweed-shim login"):
+            opened(f"{proxy.host}/ns/app").manifest("1")
+        assert proxy.requests("POST /token")
+        assert not other.seen
+
+
 def test_the_address_of_a_redirect_is_in_no_message(
     opened: Opened, proxy: FaultyProxy, pushed: Pushed
 ) -> None:
