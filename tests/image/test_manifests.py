@@ -1,4 +1,8 @@
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +13,9 @@ import layouts
 from refusals import refusal
 from tweed_shim.errors import ImageError
 from tweed_shim.image import config, manifest
+from tweed_shim.image.layout import LayoutSource
 from tweed_shim.image.manifest import Descriptor, Raw
+from tweed_shim.image.members import Extent
 from tweed_shim.image.platforms import Platform
 
 DIGEST = "sha256:" + "a" * 64
@@ -221,6 +227,35 @@ def test_nothing_mangled_raises_anything_but_an_image_error(
         lambda: manifest.media_type(changed, "the image"),
     ):
         sentence = refusal(read, ImageError)
+        assert sentence is None or "\n" not in sentence
+
+
+class Given:
+    """A layout of three files that are given."""
+
+    what = "the layout"
+
+    def __init__(self, index: Any) -> None:
+        self._files = {
+            "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+            "index.json": json.dumps(index).encode(),
+        }
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Extent]:
+        fd = os.memfd_create(name)
+        try:
+            yield Extent(fd, 0, os.write(fd, self._files[name]))
+        finally:
+            os.close(fd)
+
+
+@given(PATHS, VALUES)
+def test_no_mangled_layout_raises_anything_but_an_image_error(path: list[int], value: Any) -> None:
+    notes = {"org.opencontainers.image.ref.name": "one"}
+    members = Given(mangled(index(descriptor(layouts.MANIFEST, annotations=notes)), path, value))
+    for tag in ("one", None):
+        sentence = refusal(partial(LayoutSource, members, tag), ImageError)
         assert sentence is None or "\n" not in sentence
 
 

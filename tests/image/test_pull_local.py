@@ -480,6 +480,20 @@ def test_blobs_that_another_tool_removed_are_brought_again(root: str, layout: La
     assert content(obtain(root, f"oci:{layout.path}:one")) == "x"
 
 
+def test_a_blob_that_was_damaged_in_the_store_is_noticed_and_brought_again(
+    root: str, layout: LayoutWriter
+) -> None:
+    layout.tag("one", layout.image([small(), Layer({"noise": os.urandom(5000)}, "zstd")]))
+    reference = f"oci:{layout.path}:one"
+    image = obtain(root, reference)
+    for layer in json.loads(Path(layout.blob_path(image.digest)).read_bytes())["layers"]:
+        subprocess.run(["rm", "-rf", image.directory], check=True)
+        hurt(os.path.join(root, "images/blobs", *layer["digest"].split(":")))
+        with pytest.raises(ImageError, match="damaged"):
+            obtain(root, reference)
+        assert content(obtain(root, reference)) == "x"
+
+
 def test_each_step_is_reported_in_a_line_and_a_warm_image_in_none(root: str, layout: LayoutWriter) -> None:
     layout.tag("one", layout.image([small()]))
     lines: list[str] = []

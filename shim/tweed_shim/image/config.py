@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tweed_shim.image import documents
 from tweed_shim.image.platforms import Platform
 
-_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+_SHA256 = r"sha256:[0-9a-f]{64}"
 
 
 class ImageConfig(NamedTuple):
@@ -38,7 +38,7 @@ def parse(body: bytes, what: str) -> Configuration:
     rootfs = document.child("rootfs")
     diff_ids = rootfs.texts("diff_ids")
     for number, diff_id in enumerate(diff_ids):
-        if not _SHA256.fullmatch(diff_id):
+        if not re.fullmatch(_SHA256, diff_id):
             rootfs.wrong(f"diff_ids[{number}]", "is not a sha256 digest")
     architecture = document.text("architecture", "")
     platform = Platform(document.text("os", "linux"), architecture, document.text("variant", ""))

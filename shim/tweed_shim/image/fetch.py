@@ -127,6 +127,7 @@ def _bring(wanted: Wanted, started: float) -> Image:
         with files.held_directory(os.path.join(wanted.root, "images", "blobs")):
             return _bring_and_unpack(wanted, bad, started)
     except ImageError:
+        _layout(wanted.root).drop_damaged(bad)
         removal.discard_unused(wanted.root, bad)
         raise
 

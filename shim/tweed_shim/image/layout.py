@@ -8,7 +8,7 @@ verified.
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +125,16 @@ class Layout:
     def adopt(self, path: str, digest: str) -> None:
         """Take over a file that has been verified, by renaming it. Not synced, likewise."""
         os.rename(path, self.blob_path(digest))
+
+    def drop_damaged(self, digests: Iterable[str]) -> None:
+        """Remove those blobs that are no longer what their digest says, whoever uses them: they are brought again."""
+        from tweed_shim.image.blobs import digest_of
+
+        place = Directory(self.path)
+        for digest in digests:
+            with suppress(KeyError), place.opened(blob_name(digest)) as extent:
+                if digest_of(extent.chunks()) != digest:
+                    self.discard(digest)
 
     def discard(self, digest: str) -> None:
         """Remove a blob; the caller sees to it that nobody uses it."""

@@ -24,8 +24,9 @@ ARCHITECTURES = {
 # The variant that is meant where an image or a person names none.
 PLAIN_LEVEL = {"amd64": 1, "arm64": 8, "arm": 7}
 
-_TEXT = re.compile(r"([a-z0-9]+)/([a-z0-9_-]+)(?:/([a-z0-9.]+))?")
-_LEVEL = re.compile(r"v([0-9]{1,3})")
+# Compiled where they are used: a warm run names no platform.
+_TEXT = r"([a-z0-9]+)/([a-z0-9_-]+)(?:/([a-z0-9.]+))?"
+_LEVEL = r"v([0-9]{1,3})"
 
 
 class Platform(NamedTuple):
@@ -42,7 +43,7 @@ class Platform(NamedTuple):
 
 def parse(text: str) -> Platform:
     """The platform that `--platform os/arch[/variant]` names. Raises ConfigError."""
-    match = _TEXT.fullmatch(text.lower())
+    match = re.fullmatch(_TEXT, text.lower())
     if match is None:
         raise ConfigError(
             f"platform {text!r} is not one; write os/architecture[/variant], for example linux/arm64"
@@ -72,7 +73,7 @@ def key(text: str | None) -> str:
 def _level(platform: Platform) -> int | None:
     if not platform.variant:
         return PLAIN_LEVEL.get(platform.architecture, 0)
-    match = _LEVEL.fullmatch(platform.variant)
+    match = re.fullmatch(_LEVEL, platform.variant)
     return int(match[1]) if match else None
 
 
