@@ -168,11 +168,13 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
         self.session.close()
 
     def __enter__(self) -> Self:
+        """Itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """End what is under way."""
         self.close()
 
 
@@ -235,11 +237,13 @@ class Repository:
         self._client.close()
 
     def __enter__(self) -> Self:
+        """Itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """End what is under way."""
         self.close()
 
     def _called(self, tag_or_digest: str) -> str:
