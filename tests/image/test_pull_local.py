@@ -304,7 +304,7 @@ def test_an_archive_that_has_not_changed_is_not_read_again_and_one_that_has_is(
     archive = docker_save(tmp_path / "saved.tar", {"a:1": [small("old")]}, legacy=False)
     image = obtain(root, f"docker-archive:{archive}")
     with monkeypatch.context() as context:
-        context.setattr("tweed_shim.image.archive.open_tar", None)
+        context.setattr("tweed_shim.image.archive.opened_tar", None)
         assert obtain(root, f"docker-archive:{archive}") == image
     docker_save(tmp_path / "saved.tar", {"a:1": [small("new")]}, legacy=False)
     assert content(obtain(root, f"docker-archive:{archive}")) == "new"
@@ -324,6 +324,7 @@ def test_archives_that_are_none_are_refused_and_leave_nothing(root: str, tmp_pat
         (f"oci-archive:{noise}", "not a whole tar"),
         (f"docker-archive:{cut}", "cut.tar.gz is damaged"),
         (f"docker-archive:{tmp_path}/nothing.tar", "does not exist"),
+        (f"oci-archive:{tmp_path}", "is not a file"),
     ):
         with pytest.raises(ImageError, match=words):
             obtain(root, reference)
@@ -518,6 +519,11 @@ def test_words_that_are_no_policy_no_platform_and_no_reference_are_refused_befor
     with pytest.raises(BadReference, match="UTF-8"):
         obtain(root, "oci:/tmp/\udcff")
     assert not os.path.exists(root)
+
+
+def test_what_the_system_refuses_is_one_sentence_that_names_the_place(root: str) -> None:
+    with pytest.raises(HostError, match=r"/x+/oci-layout cannot be used \(File name too long\)"):
+        obtain(root, f"oci:/{'x' * 300}")
 
 
 def test_a_missing_umoci_is_named_with_its_package_before_anything_is_fetched(

@@ -6,8 +6,11 @@ content, as the archive holds none.
 
 import json
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
+from tweed_shim import files
 from tweed_shim.errors import BadReference, ImageError
 from tweed_shim.image import blobs, compression, config, documents, layout
 from tweed_shim.image import manifest as manifests
@@ -29,28 +32,38 @@ def stamp(path: str) -> str:
         about = os.stat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"{path} does not exist; name an image archive that does") from error
+    if not stat.S_ISREG(about.st_mode):
+        raise ImageError(
+            f"{path} is not a file; name an image archive that is, or write oci: for a directory"
+        )
     return f"{about.st_dev}:{about.st_ino}:{about.st_size}:{about.st_mtime_ns}:{about.st_ctime_ns}"
 
 
-def open_tar(path: str, scratch: str) -> int:
-    """A descriptor of the archive, of its expanded content where it is compressed.
+@contextmanager
+def opened_tar(path: str, scratch: str) -> Iterator[int]:
+    """A descriptor of the archive, of its expanded content where it is compressed, for the length of a block.
 
-    That content has no name, but takes room in the directory `scratch` until the descriptor is closed.
+    That content has no name, but takes room in the directory `scratch`.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
+    with ExitStack() as stack:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        stack.callback(os.close, fd)
         whole = Extent(fd, 0, os.fstat(fd).st_size)
         how = compression.detect(whole.head(compression.HEAD))
-        if how == "none":
-            return fd
-        content = os.open(scratch, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
-        with open(content, "wb", closefd=False) as file:
-            file.writelines(compression.expand(whole.chunks(), how, path))
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return content
+        if how != "none":
+            fd = _nameless_file(scratch)
+            stack.callback(os.close, fd)
+            with open(fd, "wb", closefd=False) as file:
+                file.writelines(compression.expand(whole.chunks(), how, path))
+        yield fd
+
+
+def _nameless_file(directory: str) -> int:
+    # Not O_TMPFILE, which overlayfs lacks before Linux 6.2.
+    path = os.path.join(directory, files.unique_name("archive-"))
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, files.PRIVATE_FILE)
+    os.unlink(path)
+    return fd
 
 
 class DockerArchive:
@@ -163,6 +176,6 @@ def _choose(entries: tuple[Document, ...], tag: str | None, what: str) -> Docume
 
 
 def open_archive(fd: int, path: str, transport: str, tag: str | None) -> "LayoutSource | DockerArchive":
-    """The image that a tag names in an archive that `open_tar` opened; without a tag the only one."""
+    """The image that a tag names in an archive that `opened_tar` opened; without a tag the only one."""
     members = Tar(fd, path)
     return LayoutSource(members, tag) if transport == "oci-archive" else DockerArchive(members, tag)

@@ -106,18 +106,17 @@ def fetch(wanted: Wanted) -> Image:
     if wanted.pull == "never" and not store.check_version(root):
         raise _not_here(name)
     store.open_store(root)
-    with store.disk_faults(root):
-        scratch.sweep_tmp(root, wanted.ids)
-        _layout(root).create()
-        lock = "pull-" + hashlib.sha256(f"{name} {wanted.platform}".encode()).hexdigest()
-        with scratch.only_one(
-            root, lock, lambda: wanted.report(f"waiting for another process that pulls {name}")
-        ):
-            looking = wanted.pull == "missing"
-            found = wanted.pull != "always" and pull.at_hand(
-                root, wanted.reference, wanted.platform, wanted.ids, looking=looking
-            )
-            return found or _bring(wanted, started)
+    scratch.sweep_tmp(root, wanted.ids)
+    _layout(root).create()
+    lock = "pull-" + hashlib.sha256(f"{name} {wanted.platform}".encode()).hexdigest()
+    with scratch.only_one(
+        root, lock, lambda: wanted.report(f"waiting for another process that pulls {name}")
+    ):
+        looking = wanted.pull == "missing"
+        found = wanted.pull != "always" and pull.at_hand(
+            root, wanted.reference, wanted.platform, wanted.ids, looking=looking
+        )
+        return found or _bring(wanted, started)
 
 
 def _bring(wanted: Wanted, started: float) -> Image:
@@ -220,11 +219,8 @@ def _elsewhere(wanted: Wanted) -> Iterator[Source]:
     if reference.transport == "oci":
         yield LayoutSource(Directory(reference.path), reference.tag)
     elif reference.path:
-        fd = archive.open_tar(reference.path, os.path.join(wanted.root, "tmp"))
-        try:
+        with archive.opened_tar(reference.path, os.path.join(wanted.root, "tmp")) as fd:
             yield archive.open_archive(fd, reference.path, reference.transport, reference.tag)
-        finally:
-            os.close(fd)
     else:
         from tweed_shim.image.remote import Remote
 

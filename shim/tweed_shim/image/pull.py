@@ -42,13 +42,14 @@ def obtain(
     name = store.canonical(parse(reference) if isinstance(reference, str) else reference)
     ids = idmap or idmaps.detect()
     key = platforms.key(platform)
-    if pull != "always" and (image := at_hand(root, name, key, ids, looking=pull != "never")):
-        return image
+    with store.disk_faults(root):
+        if pull != "always" and (image := at_hand(root, name, key, ids, looking=pull != "never")):
+            return image
 
-    from tweed_shim.image import fetch
+        from tweed_shim.image import fetch
 
-    wanted = fetch.Wanted(root, name, key, ids, pull, insecure, ca_file, report or silent)
-    return fetch.fetch(wanted)
+        wanted = fetch.Wanted(root, name, key, ids, pull, insecure, ca_file, report or silent)
+        return fetch.fetch(wanted)
 
 
 def silent(_line: str) -> None:

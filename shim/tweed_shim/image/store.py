@@ -254,7 +254,7 @@ def hold(image: Image) -> Iterator[None]:
 
 @contextmanager
 def disk_faults(root: str) -> Iterator[None]:
-    """Turn what the disk refuses within a block into a HostError that names the store."""
+    """Turn what the disk refuses within a block into a HostError that names the place."""
     try:
         yield
     except OSError as error:
@@ -263,12 +263,10 @@ def disk_faults(root: str) -> Iterator[None]:
                 f"no space is left in {root} ({free_space(root)} are free); make room there, "
                 "or give another --root"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise HostError(
-                f"{error.filename or root} cannot be used ({error.strerror}); mend its permissions, "
-                "or give another --root"
-            ) from error
-        raise
+        raise HostError(
+            f"{error.filename or root} cannot be used ({error.strerror or error}); mend that, "
+            "or give another --root"
+        ) from error
 
 
 def free_space(root: str) -> str:
