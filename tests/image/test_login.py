@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from servers import PASSWORD, USER, RegistryServer, RegistryWithToken, faulty_proxy
+from servers import RegistryServer, RegistryWithToken, faulty_proxy
+from token_servers import PASSWORD, USER
 from tweed_shim.errors import BadReference, ConfigError, RegistryError
 from tweed_shim.image.connection import Patience
 from tweed_shim.image.credentials import Credentials, find

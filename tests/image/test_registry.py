@@ -11,18 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from layouts import DOCKER_MANIFEST, INDEX, MANIFEST, Layer, LayoutWriter
-from servers import (
-    IDENTITY_TOKEN,
-    PASSWORD,
-    USER,
-    Fault,
-    FaultyProxy,
-    RegistryServer,
-    RegistryWithToken,
-    corrupt,
-    faulty_proxy,
-    make_authority,
-)
+from servers import Fault, FaultyProxy, RegistryServer, RegistryWithToken, corrupt, faulty_proxy
+from token_servers import IDENTITY_TOKEN, PASSWORD, USER, make_authority
 from tweed_shim.errors import ConfigError, RegistryError
 from tweed_shim.image.challenge import parse_challenges
 from tweed_shim.image.connection import PassingFault, Patience
