@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -188,10 +189,10 @@ def _survivors(pids: list[int]) -> list[int]:
     return survivors
 
 
-def _cgroups() -> set[str]:
-    """The control groups of runs in which nothing runs; those of other stores' runs are not our business."""
-    found = glob.glob("/sys/fs/cgroup/tweed-shim*") + glob.glob("/sys/fs/cgroup/*/tweed-shim*")
-    return {path for path in found if not _mentions(os.path.join(path, "cgroup.procs"), b"\n")}
+def cgroups(root: str) -> list[str]:
+    """The control groups of the runs of one store, whose names tell the store: others' are not our business."""
+    name = f"tweed-shim-{zlib.crc32(os.fsencode(root)):08x}-*"
+    return glob.glob(f"/sys/fs/cgroup/{name}") + glob.glob(f"/sys/fs/cgroup/*/{name}")
 
 
 def _describe(pid: int) -> str:
@@ -205,16 +206,16 @@ def _describe(pid: int) -> str:
 @contextmanager
 def fresh_shim(account: Account, program: str) -> Iterator[Shim]:
     """The program with an empty store; afterwards nothing of it may be left, and the store is removed."""
-    before = _cgroups()
     directory = tempfile.mkdtemp(prefix="tweed-shim-test-", dir="/var/tmp")
     os.chown(directory, account.uid, account.gid)
+    root = os.path.join(directory, "store")
     try:
-        yield Shim(account, os.path.join(directory, "store"), program)
+        yield Shim(account, root, program)
         # First, because every process sees the mounts of its namespace.
         assert not _mentions("/proc/self/mountinfo", os.fsencode(directory)), "a mount is left"
         survivors = [_describe(pid) for pid in _survivors(_processes(directory, account))]
         assert not survivors, "processes are left"
-        assert not _cgroups() - before, "control groups are left"
+        assert not cgroups(root), "control groups are left"
     finally:
         shutil.rmtree(directory)
 
