@@ -7,6 +7,8 @@ import pytest
 
 from layouts import Files, build_layout
 
+METADATA = 'printf "backend: tweed/v1\\nname: n\\nversion: v\\n"'
+
 ScriptImage = Callable[..., str]
 
 

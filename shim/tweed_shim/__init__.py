@@ -1,12 +1,12 @@
 """tweed-shim: run Tweed backend images with runc, without a daemon, as root or rootless.
 
-    from tweed_shim import Shim
+from tweed_shim import Shim
 
-    shim = Shim()
-    redis = shim.backend("registry.example/redis-backend:1", cloud="prod")
-    redis.configure({"host": "10.0.0.5"})
-    with redis.setup() as environment:
-        ...
+shim = Shim()
+redis = shim.backend("registry.example/redis-backend:1", cloud="prod")
+redis.configure({"host": "10.0.0.5"})
+with redis.setup() as environment:
+    ...
 """
 
 from typing import TYPE_CHECKING

@@ -7,7 +7,7 @@ half of it, and a crash leaves what was there before.
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
@@ -21,7 +21,8 @@ def make_private(path: str) -> str:
         pass
     except FileNotFoundError:
         make_private(os.path.dirname(path))
-        make_private(path)
+        with suppress(FileExistsError):
+            os.mkdir(path, PRIVATE_DIR)
     return path
 
 

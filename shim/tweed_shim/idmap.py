@@ -3,8 +3,9 @@
 Root works without a user namespace. Anybody else gets one: with a subordinate range (subuid(5), newuidmap(1))
 the ids 0 to N are mapped, 0 being the caller; without, only 0 is, and every file belongs to the caller.
 
-Run as a script it is the inner half of `run_mapped`: it makes the user namespace, waits to be mapped, and
-becomes the command. It imports the standard library only, so that `python -I -S` can start it.
+Run as a script it is the inner half of `run_mapped`: it binds its life to its parent's, makes the user namespace,
+waits to be mapped, and becomes the command. It imports the standard library only, so that `python -I -S` can
+start it.
 """
 
 import os
@@ -12,6 +13,7 @@ import sys
 from typing import NamedTuple
 
 CLONE_NEWUSER = 0x10000000
+PR_SET_PDEATHSIG = 1
 HELPERS = ("newuidmap", "newgidmap")
 
 
@@ -131,22 +133,13 @@ def write_maps(pid: int, idmap: IdMap) -> None:
 def run_mapped(idmap: IdMap, arguments: list[str], *, cwd: str | None = None) -> tuple[int, bytes]:
     """Run a command as root of a user namespace with these ids; without a namespace where there are none.
 
-    Returns its exit code (-N where signal N ended it) and what it wrote to stderr and stdout together.
+    The command is killed when the calling thread ends before it. Returns its exit code (-N where signal N ended
+    it) and what it wrote to stderr and stdout together.
     """
     import subprocess
 
-    if idmap.kind == "host":
-        done = subprocess.run(
-            arguments,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        return done.returncode, done.stdout
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", os.path.abspath(__file__), *arguments],
+        [sys.executable, "-I", "-S", os.path.abspath(__file__), idmap.kind, *arguments],
         cwd=cwd,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -175,30 +168,37 @@ def _remove(path: str) -> None:
 def remove_tree(idmap: IdMap, path: str) -> None:
     """Remove a directory and all below it, whichever of the mapped ids the files belong to.
 
-    Raises PermissionError, naming the directory, where even that is refused.
+    Raises HostError where something of it stays.
     """
     try:
         _remove(path)
     except (OSError, RecursionError):
         # Of another id, without permissions, or nested deeper than a path can be long.
-        code, _ = run_mapped(idmap, ["sh", "-c", 'chmod -R u+rwx -- "$1"; rm -rf -- "$1"', "sh", path])
+        code, output = run_mapped(idmap, ["rm", "-rf", "--", path])
         if code != 0:
-            raise PermissionError(1, "cannot be removed", path) from None
+            from tweed_shim.errors import HostError
+
+            said = output.decode(errors="replace").strip().partition("\n")[0]
+            raise HostError(f"{path} cannot be removed ({said}); remove it as the user who made it") from None
 
 
-def _enter_and_become(arguments: list[str]) -> None:
+def _enter_and_become(kind: str, arguments: list[str]) -> None:
     import ctypes
+    import signal
 
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWUSER) != 0:
+    if kind != "host" and libc.unshare(CLONE_NEWUSER) != 0:
         sys.exit(f"cannot make a user namespace: {os.strerror(ctypes.get_errno())}")
     os.write(1, b".")
     if os.read(0, 1) != b".":
         sys.exit("the user namespace was given no ids")
-    os.setgid(0)
-    os.setuid(0)
+    if kind != "host":
+        os.setgid(0)
+        os.setuid(0)
+    # A change of ids would make the kernel forget it: prctl(2).
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.execvp(arguments[0], arguments)  # noqa: S606 - becoming the command is the purpose; no shell is wanted
 
 
 if __name__ == "__main__":
-    _enter_and_become(sys.argv[1:])
+    _enter_and_become(sys.argv[1], sys.argv[2:])

@@ -59,7 +59,7 @@ class Shim:
             platform=platform,
             insecure=insecure,
             ca_file=ca_file,
-            report=self._console.warn,
+            report=self._console.report,
             idmap=idmap.detect(),
         )
 

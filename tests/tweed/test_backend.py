@@ -2,21 +2,25 @@
 
 import json
 import os
-from collections.abc import Iterator
+import socket
+import subprocess
 
 import pytest
+import yaml
 
 from installed import Result, Shim
-from script_images import ScriptImage
+from script_images import METADATA, ScriptImage
 
-METADATA = 'printf "backend: tweed/v1\\nname: n\\nversion: v\\n"'
 # Does what its configuration says: {"fail": OPERATION} fails there, {"env": TEXT} is setup's environment.
 OBEDIENT = f"""
 case $1 in
     metadata) {METADATA}; exit ;;
     configure) cat > "$OUT_CONFIG/config"; config=$OUT_CONFIG/config ;;
     check) config=$IN_CONFIG/config; cat "$config" ;;
-    setup) config=$IN_CONFIG/config; cp "$config" "$OUT_CONFIG/config"; sed -n 's/.*"env": "\\([^"]*\\)".*/\\1/p' "$config" ;;
+    setup)
+        config=$IN_CONFIG/config
+        cp "$config" "$OUT_CONFIG/config"
+        sed -n 's/.*"env": "\\([^"]*\\)".*/\\1/p' "$config" ;;
     teardown) config=$IN_CONFIG/config; echo "tearing down" ;;
 esac
 if grep -q "\\"fail\\": \\"$1\\"" "$config"; then echo "failing as told" >&2; exit 3; fi
@@ -83,10 +87,10 @@ def quietly(shim: Shim, image: str, *arguments: str) -> Result:
 
 def test_a_second_setup_is_refused_unless_it_replaces_the_first(shim: Shim, image: str) -> None:
     configure(shim, image, env="A: one")
-    assert shim.run("exec", image, "setup").out == b"A: one\n"
+    assert yaml.safe_load(shim.run("exec", image, "setup").out) == {"A": "one"}
     assert "already set up" in refusal(shim.run("exec", image, "setup"))
     configure(shim, image, env="A: two")
-    assert shim.run("exec", image, "setup", "--replace").out == b"A: two\n"
+    assert yaml.safe_load(shim.run("exec", image, "setup", "--replace").out) == {"A": "two"}
     assert clouds(shim) == {"default": ["default"]}
 
 
@@ -150,21 +154,26 @@ def test_a_cloud_is_removed_when_nothing_is_set_up_in_it(shim: Shim, image: str)
 
 
 def test_changes_of_one_cloud_wait_for_each_other(shim: Shim, script_image: ScriptImage) -> None:
+    # Only one process of the host's network can listen on a port: two at a time would fail.
+    alone = f"timeout 0.3 nc -l -p {free_port()}; [ $? = 143 ] || exit 9"
     image = script_image(
-        f'case $1 in metadata) {METADATA};; configure) echo begin; sleep 0.3; cat > "$OUT_CONFIG/c"; echo end;;'
-        ' check) cat "$IN_CONFIG/c";; esac'
+        f'case $1 in metadata) {METADATA};; configure) {alone}; cat > "$OUT_CONFIG/c";; esac'
     )
     assert shim.run("exec", image, "metadata").code == 0
-    numbers = list(map(str, range(4)))
-    running = [configure_in_background(shim, image, number) for number in numbers]
-    assert [process.wait() for process in running] == [0] * 4
-    left = json.loads(shim.run("exec", image, "check").out)["number"]
-    assert left in numbers
+    running = [configure_in_background(shim, image, str(number)) for number in range(4)]
     for process in running:
         process.communicate()
+    assert [process.returncode for process in running] == [0] * 4
 
 
-def configure_in_background(shim: Shim, image: str, number: str):  # type: ignore[no-untyped-def]  # Popen
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def configure_in_background(shim: Shim, image: str, number: str) -> subprocess.Popen[bytes]:
     path = f"{os.path.dirname(shim.root)}/{number}.json"
     with open(path, "w", encoding="ascii") as file:
         json.dump({"number": number}, file)
@@ -172,18 +181,15 @@ def configure_in_background(shim: Shim, image: str, number: str):  # type: ignor
     return shim.start("exec", image, "configure", "--config", path)
 
 
-@pytest.fixture
-def interactions() -> Iterator[list[str]]:
-    yield [f"i-{number}" for number in range(6)]
-
-
-def test_interactions_are_set_up_at_the_same_time(shim: Shim, image: str, interactions: list[str]) -> None:
+def test_interactions_are_set_up_at_the_same_time(shim: Shim, image: str) -> None:
+    interactions = [f"i-{number}" for number in range(6)]
     configure(shim, image, env="A: b")
     running = [shim.start("exec", image, "setup", "--interaction", name) for name in interactions]
-    assert [process.communicate()[0] for process in running] == [b"A: b\n"] * len(interactions)
+    outputs = [yaml.safe_load(process.communicate()[0]) for process in running]
+    assert outputs == [{"A": "b"}] * len(interactions)
     assert clouds(shim) == {"default": interactions}
     running = [shim.start("exec", image, "teardown", "--interaction", name) for name in interactions]
-    assert [process.wait() for process in running] == [0] * len(interactions)
     for process in running:
         process.communicate()
+    assert [process.returncode for process in running] == [0] * len(interactions)
     assert clouds(shim) == {"default": []}

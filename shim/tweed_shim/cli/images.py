@@ -20,7 +20,9 @@ SHORT_DIGEST = len("sha256:") + 12
 
 def _shim(context: Context) -> Shim:
     return Shim(
-        context.settings.root, runtime=context.settings.runtime, console=Console(warn=context.voice.warn)
+        context.settings.root,
+        runtime=context.settings.runtime,
+        console=Console(warn=context.voice.warn, report=context.voice.report),
     )
 
 

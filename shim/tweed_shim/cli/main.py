@@ -93,7 +93,7 @@ def _top_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"tweed-shim {__version__}")
     _add_global_options(parser, default=None)
-    parser.add_argument("command", metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
@@ -101,6 +101,9 @@ def _top_parser() -> Parser:
 def _parse(argv: list[str]) -> tuple[Arguments, Callable[[Arguments, Context], int]]:
     top = _top_parser()
     known = top.parse_args(argv)
+    if known.command is None:
+        top.print_help(sys.stderr)
+        sys.exit(2)
     command = COMMANDS.get(known.command)
     if command is None:
         top.error(f"there is no command '{known.command}'")

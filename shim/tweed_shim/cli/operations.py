@@ -139,7 +139,8 @@ def _backend(arguments: Arguments, context: Context) -> Backend:
         read_only=arguments.read_only,
         scratch=arguments.scratch,
     )
-    console = Console(stdout=1, stderr=2, catching=signals.passed_on, warn=context.voice.warn)
+    voice = context.voice
+    console = Console(1, 2, signals.passed_on, voice.warn, voice.info, voice.report)
     return Backend(context.settings, arguments.image, arguments.cloud, options, console)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -21,8 +22,13 @@ class Voice(NamedTuple):
         if self.level >= 0:
             self._say("warning", text)
 
+    @property
+    def report(self) -> Callable[[str], None] | None:
+        """What takes the steps of long work; None where the user wants to hear of errors only."""
+        return self.warn if self.level >= 0 else None
+
     def info(self, text: str) -> None:
-        """Say what the shim does."""
+        """Say what only the curious want to know."""
         if self.level >= 1:
             self._say("info", text)
 

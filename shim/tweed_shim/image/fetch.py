@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from tweed_shim import files
+from tweed_shim import files, scratch
 from tweed_shim.errors import HostError, ImageError, StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import (
@@ -18,7 +18,6 @@ from tweed_shim.image import (
     progress,
     pull,
     removal,
-    scratch,
     store,
     unpack,
 )
@@ -176,7 +175,6 @@ def _resolved(wanted: Wanted, before: Record | None, origin: str) -> Iterator[tu
     elif wanted.pull == "never":
         raise _not_here(name)
     else:
-        wanted.report(f"pulling {name}")
         with _elsewhere(wanted) as source:
             yield source, resolve(source, wanted.platform, name)
 
@@ -272,10 +270,10 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
             f"{wanted.root} has {store.free_space(wanted.root)} of free space, and {wanted.reference} needs "
             f"{store.megabytes(size)} for its blobs alone; make room there, or give another --root"
         )
-    with scratch.directory(wanted.root, wanted.ids) as work:
+    with scratch.directory(scratch.place(wanted.root), wanted.ids) as work:
         jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]
         try:
-            with progress.shown(report, f"fetching {len(jobs)} of the layers", size) as tell:
+            with progress.shown(report, f"{len(jobs)} of the layers of {wanted.reference}", size) as tell:
                 source.fetch(jobs, tell)
         finally:
             for job in jobs:
@@ -289,10 +287,9 @@ def _unpack(wanted: Wanted, resolved: Resolved, about: Configuration) -> Image:
     with scratch.only_one(wanted.root, f"unpack-{resolved.digest.partition(':')[2]}"):
         if image := store.unpacked(wanted.root, name, resolved.digest, wanted.ids):
             return image
-        wanted.report(f"unpacking {name}")
-        return unpack.unpack(
-            wanted.root, unpack.Order(name, resolved.digest, resolved.manifest, about, wanted.ids)
-        )
+        order = unpack.Order(name, resolved.digest, resolved.manifest, about, wanted.ids)
+        with progress.step(wanted.report, f"unpacking {name}", f"unpacked {name}"):
+            return unpack.unpack(wanted.root, order)
 
 
 def _keep(wanted: Wanted, resolved: Resolved, origin: str) -> None:

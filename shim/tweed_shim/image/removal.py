@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 
-from tweed_shim import files
+from tweed_shim import files, scratch
 from tweed_shim.errors import ImageError, StateError
-from tweed_shim.idmap import detect
-from tweed_shim.image import manifest, reference, scratch, store
+from tweed_shim.idmap import detect, remove_tree
+from tweed_shim.image import manifest, reference, store
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Raw
 from tweed_shim.image.store import Record
@@ -64,7 +64,7 @@ def remove(root: str, references: Iterable[str]) -> None:
         aside = [scratch.put_aside(root, tree) for tree in trees]
         _discard(layout, blobs, staying)
     for tree in aside:
-        scratch.remove_tree(tree, ids)
+        remove_tree(ids, tree)
 
 
 def _not_there(name: str) -> StateError:

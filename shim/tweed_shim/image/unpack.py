@@ -6,10 +6,10 @@ import os
 import re
 from typing import NamedTuple
 
-from tweed_shim import files
+from tweed_shim import files, scratch
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.idmap import IdMap, find_program, run_mapped
-from tweed_shim.image import convert, scratch, store
+from tweed_shim.image import convert, store
 from tweed_shim.image.config import Configuration
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Manifest
@@ -70,7 +70,7 @@ def unpack(root: str, order: Order) -> Image:
     unpacked, HostError where the host is at fault; then nothing is left.
     """
     place = store.tree_path(root, order.digest)
-    with scratch.directory(root, order.ids) as work:
+    with scratch.directory(scratch.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
         convert.make(
             Layout(os.path.join(root, "images")), order.manifest, order.config.diff_ids, layout, order.name
@@ -99,12 +99,10 @@ def unpack(root: str, order: Order) -> Image:
 def _run_umoci(root: str, order: Order, layout: str, dest: str) -> None:
     umoci = [program("umoci", "umoci"), "raw", "unpack"]
     rootless = ["--rootless"] if order.ids.kind == "single" else []
-    # With the parent, umoci dies: it must not go on writing where nobody holds the lock any more.
-    bound = [program("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
     outside = IdMap("host") if order.ids.kind == "single" else order.ids
     code, output = run_mapped(
         outside,
-        [*bound, *umoci, *rootless, "--image", f"{layout}:{convert.TAG}", dest],
+        [*umoci, *rootless, "--image", f"{layout}:{convert.TAG}", dest],
         cwd=os.path.dirname(dest),
     )
     if code != 0:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
-from tweed_shim import files, idmap
+from tweed_shim import files, idmap, scratch
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.runtime import sandbox, spec
 from tweed_shim.runtime.carrier import Carrier, Running, StartError
-from tweed_shim.runtime.host import CGROUP_PREFIX, Host, require_program
+from tweed_shim.runtime.host import CGROUP_PREFIX, Host
 from tweed_shim.runtime.request import RESULT_LIMIT, Outcome, Request
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
 
@@ -24,21 +24,24 @@ class Console(NamedTuple):
 
     stdout and stderr: the descriptors that an image's diagnostics are shown on, None for nowhere. catching: a
     context in which the container runs; what it yields is a descriptor from which the numbers of signals to pass
-    on are read, a byte each, or None. warn: takes sentences for the user.
+    on are read, a byte each, or None. warn: takes sentences for the user; info: those for the curious; report: the
+    steps of long work, None for no interest in them.
     """
 
     stdout: int | None = None
     stderr: int | None = None
     catching: Callable[[], AbstractContextManager[int | None]] = nullcontext
     warn: Callable[[str], None] = lambda _: None
+    info: Callable[[str], None] = lambda _: None
+    report: Callable[[str], None] | None = None
 
 
 class Setting(NamedTuple):
     """Where a request is run.
 
-    name: unique on this host. root: the store. log: the path of the run's log. scratch: a directory on disk for
-    what the image writes to its root, None for a tmpfs of at most `SCRATCH_SIZE` bytes. meanwhile: called once
-    the container is on its way.
+    name: unique on this host. root: the store. runtime: the path of the OCI runtime. log: the path of the run's log.
+    scratch: a directory on disk for what the image writes to its root, None for a tmpfs of at most `SCRATCH_SIZE`
+    bytes. meanwhile: called once the container is on its way.
     """
 
     name: str
@@ -183,21 +186,9 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         home=[request.uid, request.gid],
         owned=[(path, request.uid, request.gid) for path in writable],
         kept=writable,
-        runtime=require_program(setting.runtime),
+        runtime=setting.runtime,
         cgroup=f"{CGROUP_PREFIX}{setting.name}" if host.cgroup_version else "",
     )
-
-
-@contextmanager
-def _on_disk(directory: str, ids: idmap.IdMap) -> Iterator[str]:
-    """A directory for the upper layer of one run. Its files may belong to ids that only the sandbox had."""
-    path = os.path.join(files.make_private(directory), files.unique_name("run-"))
-    os.mkdir(path, files.PRIVATE_DIR)
-    try:
-        with files.held_directory(path):
-            yield path
-    finally:
-        idmap.run_mapped(ids, ["rm", "-rf", "--", path])
 
 
 def _start_failure(failure: StartError, request: Request) -> ShimError:
@@ -227,7 +218,7 @@ def run(request: Request, setting: Setting) -> Outcome:
         os.unlink(setting.log)
     try:
         if setting.scratch is not None:
-            with _on_disk(os.path.abspath(setting.scratch), setting.host.ids) as directory:
+            with scratch.directory(os.path.abspath(setting.scratch), setting.host.ids) as directory:
                 return _run_once(request, setting, directory)
         return _run_with_any_overlay(request, setting)
     except StartError as failure:
@@ -241,7 +232,7 @@ def _run_with_any_overlay(request: Request, setting: Setting) -> Outcome:
         if failure.stage != "overlay":
             raise
     try:
-        with _on_disk(os.path.join(setting.root, "tmp"), setting.host.ids) as directory:
+        with scratch.directory(scratch.place(setting.root), setting.host.ids) as directory:
             return _run_once(request, setting, directory)
     except StartError as failure:
         if failure.stage != "overlay":

@@ -38,6 +38,14 @@ def _root_cgroups() -> tuple[int, frozenset[str]]:
         return (1, names) if "pids" in names or "memory" in names else (0, frozenset())
 
 
+def cgroups(beginning: str) -> list[str]:
+    """The control groups, in whichever hierarchies, whose names begin so."""
+    tops = [CGROUP_ROOT]
+    if not os.path.exists(f"{CGROUP_ROOT}/cgroup.controllers"):
+        tops = [entry.path for entry in os.scandir(CGROUP_ROOT) if entry.is_dir(follow_symlinks=False)]
+    return [os.path.join(top, name) for top in tops for name in os.listdir(top) if name.startswith(beginning)]
+
+
 def inspect() -> Host:
     """Look at the host as the caller sees it."""
     ids = idmap.detect()

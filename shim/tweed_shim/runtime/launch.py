@@ -4,38 +4,62 @@ import os
 import signal
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
+from tweed_shim import files, scratch
 from tweed_shim.errors import OperationFailed, ShimError, TimedOut
 from tweed_shim.runtime import container, runs
 from tweed_shim.runtime.container import Console, Setting
-from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.host import CGROUP_PREFIX, Host, cgroups, require_program
 from tweed_shim.runtime.request import Outcome, Request
 from tweed_shim.settings import Settings
 
 
 class Launch(NamedTuple):
-    """What a run is part of. what: its name for messages, such as `redis-backend:1 setup`. record: what is written
-    down about it. scratch: see `container.Setting`."""
+    """What a run is part of.
+
+    what: its name for messages, such as `redis-backend:1 setup`. record: what is written down about it.
+    if_failed: what a user whose run failed should know besides. scratch: see `container.Setting`.
+    """
 
     settings: Settings
     host: Host
     console: Console
     what: str
     record: Mapping[str, object]
+    if_failed: str = ""
     scratch: str | None = None
 
 
-def _name(root: str, run: runs.Run) -> str:
-    """A name that is unique on this host, and tells a run's store: the names of its dead runs can be swept."""
-    return f"{zlib.crc32(os.path.realpath(root).encode()):08x}-{run.number}"
+def _prefix(root: str) -> str:
+    """What the names of a store's runs begin with; they are unique on this host."""
+    return f"{zlib.crc32(os.fsencode(os.path.realpath(root))):08x}-"
 
 
-def _judge(outcome: Outcome, what: str, run: runs.Run, timeout: float | None) -> None:
-    logs = f"'tweed-shim logs {run.number}' shows what it said"
+def _is_alive(root: str, number: str) -> bool:
+    """Whether somebody holds the directory of a run, as its shim does for as long as it lives."""
+    try:
+        with files.held_directory(os.path.join(root, "runs", number), shared=False, wait=False) as dead:
+            return not dead
+    except FileNotFoundError:
+        return False
+
+
+def sweep(root: str) -> None:
+    """Remove the control groups of runs of this store whose shim was killed."""
+    beginning = CGROUP_PREFIX + _prefix(root)
+    for path in cgroups(beginning):
+        if not _is_alive(root, os.path.basename(path).removeprefix(beginning)):
+            with suppress(OSError):
+                os.rmdir(path)
+
+
+def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -> None:
+    logs = "; ".join(filter(None, (of.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
     if outcome.timed_out:
         raise TimedOut(
-            f"{what} took longer than {timeout:g} seconds and was ended; {logs}", run=str(run.number)
+            f"{of.what} took longer than {timeout:g} seconds and was ended; {logs}", run=str(run.number)
         )
     if outcome.overflow or outcome.code == 0:
         return
@@ -45,7 +69,7 @@ def _judge(outcome: Outcome, what: str, run: runs.Run, timeout: float | None) ->
         ended = f"was ended by {signal.Signals(outcome.signal).name}"
     else:
         ended = f"ended with exit code {outcome.code}"
-    raise OperationFailed(f"{what} {ended}; {logs}", exit_code=outcome.code, run=str(run.number))
+    raise OperationFailed(f"{of.what} {ended}; {logs}", exit_code=outcome.code, run=str(run.number))
 
 
 def launch(
@@ -56,21 +80,29 @@ def launch(
     Raises OperationFailed where it ended otherwise, TimedOut where its time was up, HostError and ImageError where
     it could not be run.
     """
+    program = require_program(of.settings.runtime)
     run = runs.begin(of.settings.root)
     record = {**of.record, "started": runs.timestamp()}
     run.note(**record, state="running")
+
+    def while_it_runs() -> None:
+        meanwhile()
+        sweep(of.settings.root)
+        scratch.sweep_tmp(of.settings.root, of.host.ids)
+
     setting = Setting(
-        name=_name(of.settings.root, run),
+        name=f"{_prefix(of.settings.root)}{run.number}",
         root=of.settings.root,
-        runtime=of.settings.runtime,
+        runtime=program,
         host=of.host,
         log=run.log,
         console=of.console,
         scratch=of.scratch,
-        meanwhile=meanwhile,
+        meanwhile=while_it_runs,
     )
     try:
-        outcome = container.run(request, setting)
+        with files.held_directory(run.directory):
+            outcome = container.run(request, setting)
     except ShimError as error:
         run.note(**record, state="failed", error=str(error))
         raise
@@ -82,5 +114,7 @@ def launch(
         oom=outcome.oom,
         seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
     )
-    _judge(outcome, of.what, run, request.timeout)
+    parts = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
+    of.console.info(f"run {run.number}, {of.what}: {parts}")
+    _judge(outcome, of, run, request.timeout)
     return run, outcome

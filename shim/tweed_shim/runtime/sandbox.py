@@ -18,6 +18,7 @@ descriptor 4.
 """
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -25,6 +26,7 @@ import select
 import signal
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypedDict
@@ -37,6 +39,7 @@ CLONE_NEWPID = 0x20000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
+CGROUP_PATIENCE = 200  # milliseconds
 # What Python or the shim changed, and no program that is started may find changed.
 INHERITED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP)
 OVERLAY_SPECIAL = str.maketrans({"\\": "\\\\", ",": "\\,", ":": "\\:"})
@@ -276,11 +279,21 @@ def _leave_cgroups(path: str) -> bool:
                     oom = oom or any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in file)
             except OSError:
                 continue
+        _remove_cgroup(directory)
+    return oom
+
+
+def _remove_cgroup(directory: str) -> None:
+    # The kernel takes a moment to notice that the last process has left. What stays, the next run sweeps.
+    for _ in range(CGROUP_PATIENCE):
         try:
             os.rmdir(directory)
-        except OSError:
-            continue  # the next run's sweep takes it
-    return oom
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                return
+            time.sleep(0.001)
+        else:
+            return
 
 
 def _sync_tree(directory: str) -> None:

@@ -174,7 +174,8 @@ class Backend:
         place = self._cloud.place(operation.reads, clouds.check_name("an interaction", interaction))
         with self._image() as image, clouds.used(self._cloud), self._set_up(place, interaction) as output:
             self._warn_of_other_image(output.record, image, f"interaction '{interaction}' was set up by")
-            self._run(_Call(operation, image, interaction, in_config=output.data))
+            kept = f"all of interaction '{interaction}' is kept for another try"
+            self._run(_Call(operation, image, interaction, in_config=output.data), if_failed=kept)
             clouds.forget(self._cloud, place)
 
     def spec(self, operation: str, interaction: str = "default") -> dict[str, Any]:
@@ -204,7 +205,7 @@ class Backend:
             platform=options.platform,
             insecure=options.insecure,
             ca_file=options.ca_file,
-            report=self._console.warn,
+            report=self._console.report,
             idmap=self._host.ids,
         )
         with store.hold(image):
@@ -269,17 +270,17 @@ class Backend:
 
         return environment.parse(output, image=image.reference)
 
-    def _run(self, call: _Call) -> bytes:
+    def _run(self, call: _Call, *, if_failed: str = "") -> bytes:
         """Run an operation; returns its result stream. Raises ContractError where that is too long."""
         what = f"{call.image.reference} {call.operation.name}"
         record = {
             "operation": call.operation.name,
             "image": call.image.reference,
             "digest": call.image.digest,
-            "cloud": self._cloud.name,
+            "cloud": self._cloud.name if call.operation.reads or call.operation.writes else "",
             "interaction": call.interaction,
         }
-        of = Launch(self._settings, self._host, self._console, what, record, self._options.scratch)
+        of = Launch(self._settings, self._host, self._console, what, record, if_failed, self._options.scratch)
         _, outcome = launch(self._request(call), of, meanwhile=lambda: _import_for(call.operation))
         if outcome.overflow:
             raise ContractError(
@@ -310,6 +311,11 @@ class Backend:
         )
         on_stderr = operation.result == "environment" and options.env_stream == "stderr"
         stdout, stderr = ("log", "result") if on_stderr else ("result" if operation.result else "log", "log")
+        if self._host.ids.kind == "single" and config.user not in ("", "0", "root", "0:0"):
+            self._console.info(
+                f"{call.image.reference} asks for user '{config.user}' and runs as its root, which is you: there is "
+                "only one id; /etc/subuid and /etc/subgid can grant more"
+            )
         return Request(
             rootfs=call.image.rootfs,
             **started._asdict(),

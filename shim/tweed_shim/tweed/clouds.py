@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
-from tweed_shim import files, idmap
+from tweed_shim import files, idmap, scratch
 from tweed_shim.errors import ConfigError, StateError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
@@ -225,7 +225,6 @@ def remove(cloud: Cloud) -> None:
             raise StateError(
                 f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first"
             )
-        gone = os.path.join(files.make_private(os.path.join(cloud.root, "tmp")), files.unique_name("cloud-"))
-        os.rename(cloud.directory, gone)
-        files.sync_directory(os.path.dirname(cloud.directory))
-        idmap.remove_tree(cloud.ids, gone)
+        with scratch.directory(scratch.place(cloud.root), cloud.ids) as work:
+            os.rename(cloud.directory, os.path.join(work, cloud.name))
+            files.sync_directory(os.path.dirname(cloud.directory))

@@ -6,49 +6,33 @@ What a crash leaves there is held by nobody, and is swept by whoever comes next.
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
 from tweed_shim import files
 from tweed_shim.errors import HostError
-from tweed_shim.idmap import IdMap, detect, run_mapped
+from tweed_shim.idmap import IdMap, detect, remove_tree
 
 
-def _tmp(root: str) -> str:
+def place(root: str) -> str:
+    """Where a store's work in progress is: ROOT/tmp."""
     return os.path.join(root, "tmp")
 
 
-def remove_tree(path: str, ids: IdMap) -> None:
-    """Remove a directory with all in it, files of subordinate ids and unreadable directories included.
-
-    Raises HostError where something of it stays.
-    """
-    with suppress(OSError):
-        os.rmdir(path)
-        return
-    # A namespace takes longer to make than most trees to remove, and few need one.
-    for each in dict.fromkeys((IdMap("host"), ids)):
-        code, output = run_mapped(each, ["rm", "-rf", "--", path])
-        if code == 0:
-            return
-    said = output.decode(errors="replace").strip().partition("\n")[0]
-    raise HostError(f"{path} cannot be removed ({said}); remove it as the user who made it")
-
-
 @contextmanager
-def directory(root: str, ids: IdMap) -> Iterator[str]:
-    """A new directory in ROOT/tmp for the length of a block, removed after it."""
+def directory(parent: str, ids: IdMap) -> Iterator[str]:
+    """A new directory for the length of a block, removed after it whichever of the ids its files belong to."""
     with ExitStack() as stack:
-        path = _claim(_tmp(root), stack)
+        path = _claim(parent, stack)
         try:
             yield path
         finally:
-            remove_tree(path, ids)
+            remove_tree(ids, path)
 
 
-def _claim(tmp: str, stack: ExitStack) -> str:
-    files.make_private(tmp)
+def _claim(parent: str, stack: ExitStack) -> str:
+    files.make_private(parent)
     while True:
-        path = os.path.join(tmp, files.unique_name("work-"))
+        path = os.path.join(parent, files.unique_name("work-"))
         os.mkdir(path, files.PRIVATE_DIR)
         try:
             stack.enter_context(files.held_directory(path))
@@ -61,7 +45,7 @@ def _claim(tmp: str, stack: ExitStack) -> str:
 
 def put_aside(root: str, path: str) -> str:
     """Move a directory of the store into ROOT/tmp, to be removed or swept there; returns its new path."""
-    aside = os.path.join(files.make_private(_tmp(root)), files.unique_name("old-"))
+    aside = os.path.join(files.make_private(place(root)), files.unique_name("old-"))
     os.rename(path, aside)
     return aside
 
@@ -69,7 +53,7 @@ def put_aside(root: str, path: str) -> str:
 @contextmanager
 def only_one(root: str, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock of a name: one process at a time is inside. `waiting` is called once if another is."""
-    path = os.path.join(_tmp(root), f"lock-{name}")
+    path = os.path.join(place(root), f"lock-{name}")
     with files.locked(path, waiting=waiting):
         try:
             yield
@@ -83,7 +67,7 @@ def sweep_tmp(root: str, ids: IdMap | None = None) -> None:
     What cannot be removed (of another user, of ids that are no longer granted) is left for `gc` to name.
     """
     try:
-        entries = list(os.scandir(_tmp(root)))
+        entries = list(os.scandir(place(root)))
     except FileNotFoundError:
         return
     for entry in entries:
@@ -99,7 +83,7 @@ def sweep_tmp(root: str, ids: IdMap | None = None) -> None:
 def _sweep_directory(path: str, ids: IdMap) -> None:
     with files.held_directory(path, shared=False, wait=False) as alone:
         if alone:
-            remove_tree(path, ids)
+            remove_tree(ids, path)
 
 
 def _sweep_file(path: str) -> None:

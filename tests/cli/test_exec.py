@@ -1,0 +1,218 @@
+"""`exec` as a user meets it: registries, logins, warm runs, signals, and two users at the same time."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+
+import pytest
+import yaml
+
+from accounts import Account
+from installed import Shim, fresh_shim
+from script_images import METADATA, ScriptImage
+from servers import RegistryServer, RegistryWithToken
+
+COLD_ONLY = ("oras", "requests", "urllib3", "jsonschema", "tqdm", "zstandard", "dataclasses", "subprocess")
+
+
+@pytest.fixture
+def pushed(registry: RegistryServer, demo_image: str) -> str:
+    return registry.push(demo_image, "latest", "demo-backend:1")
+
+
+def test_a_whole_session_against_a_registry(shim: Shim, pushed: str) -> None:
+    def run(*arguments: str, stdin: bytes | None = None) -> bytes:
+        done = shim.run("exec", pushed, *arguments, stdin=stdin)
+        assert done.code == 0, done
+        return done.out
+
+    assert yaml.safe_load(run("metadata"))["backend"] == "tweed/v1"
+    run("configure", "--cloud", "prod", stdin=b"greeting: hello")
+    run("check", "--cloud", "prod")
+    environment = yaml.safe_load(run("setup", "--cloud", "prod", "--interaction", "shop"))
+    assert json.loads(environment["DEMO_CONFIG"]) == {"greeting": "hello"}
+    run("teardown", "--cloud", "prod", "--interaction", "shop")
+    [listed] = json.loads(shim.run("images", "--json").out)
+    assert listed["reference"] == pushed
+    operations = [each["operation"] for each in json.loads(shim.run("logs", "--json").out)]
+    assert operations == ["teardown", "setup", "check", "configure", "metadata"]
+
+
+def test_a_login_is_kept_private_and_used(
+    shim: Shim, registry_with_password: RegistryServer, demo_image: str
+) -> None:
+    server = registry_with_password
+    image = server.push(demo_image, "latest", "demo-backend:1")
+    env = {"DOCKER_CONFIG": os.path.dirname(shim.root)}
+    refused = shim.run("exec", image, "metadata", env=env)
+    assert refused.code == 125
+    assert f"tweed-shim login {server.host}" in refused.err.decode()
+    login = ("login", server.host, "--username", server.user, "--password-stdin")
+    assert shim.run(*login, stdin=b"wrong\n", env=env).code == 125
+    kept = os.path.join(env["DOCKER_CONFIG"], "config.json")
+    assert not os.path.exists(kept), "a login that the registry refuses is not kept"
+    assert shim.run(*login, stdin=f"{server.password}\n".encode(), env=env).code == 0
+    assert stat.S_IMODE(os.stat(kept).st_mode) == 0o600
+    assert shim.run("exec", image, "metadata", env=env).code == 0
+    assert shim.run("logout", server.host, env=env).code == 0
+    assert shim.run("pull", image, env=env).code == 125
+
+
+def test_a_registry_that_wants_tokens(
+    shim: Shim, registry_with_token: RegistryWithToken, demo_image: str
+) -> None:
+    server = registry_with_token.registry
+    image = server.push(demo_image, "latest", "demo-backend:1")
+    env = {"REGISTRY_AUTH_FILE": os.path.join(os.path.dirname(shim.root), "auth.json")}
+    login = ("login", server.host, "--username", server.user, "--password-stdin")
+    assert shim.run(*login, stdin=server.password.encode(), env=env).code == 0
+    assert shim.run("exec", image, "metadata", env=env).code == 0
+
+
+def test_a_registry_with_a_private_authority(
+    shim: Shim, registry_with_tls: RegistryServer, demo_image: str, public_directory: str
+) -> None:
+    image = registry_with_tls.push(demo_image, "latest", "demo-backend:1")
+    refused = shim.run("exec", image, "metadata")
+    assert refused.code == 125
+    assert "--ca-file" in refused.err.decode()
+    authority = os.path.join(public_directory, "authority.pem")
+    shutil.copy(registry_with_tls.ca_file, authority)
+    os.chmod(authority, 0o644)
+    assert shim.run("pull", image, env={"SSL_CERT_FILE": authority}).code == 0
+    assert shim.run("rm", image).code == 0
+    assert shim.run("exec", image, "metadata", "--ca-file", authority).code == 0
+
+
+def imported(trace: bytes) -> set[str]:
+    """The top-level modules that `python -X importtime` names."""
+    return {
+        line.split(b"|")[-1].strip().decode().split(".")[0] for line in trace.splitlines() if b"|" in line
+    }
+
+
+def test_a_warm_run_needs_no_network_no_umoci_and_no_heavy_import(
+    shim: Shim, pushed: str, public_directory: str
+) -> None:
+    assert shim.run("exec", pushed, "configure", stdin=b"{}").code == 0
+    tools = os.path.join(public_directory, f"tools-{shim.account.kind}")
+    os.mkdir(tools)
+    python = os.path.join(os.path.dirname(shim.program), "python")
+    # Only what a warm run may use is on this PATH; that umoci is really out of reach, a pull shows.
+    os.symlink("/usr/sbin/runc", os.path.join(tools, "runc"))
+    offline = {**shim.environment(), "PATH": tools, "http_proxy": "http://127.0.0.1:1", "no_proxy": ""}
+    command = [python, "-X", "importtime", shim.program, "--root", shim.root, "exec", pushed, "setup"]
+    if shim.account.kind == "root":
+        command = ["/usr/bin/unshare", "--net", *command]
+    done = subprocess.run(
+        command,
+        env=offline,
+        user=shim.account.uid,
+        group=shim.account.gid,
+        extra_groups=[],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert set(yaml.safe_load(done.stdout)) == {"DEMO_USERNAME", "DEMO_TOKEN", "DEMO_CONFIG"}
+    assert imported(done.stderr) & set(COLD_ONLY) == set()
+    assert "tweed_shim" in imported(done.stderr)
+
+
+def test_root_and_another_user_run_the_same_image_at_the_same_time(
+    accounts: dict[str, Account], program: str, script_image: ScriptImage, tmp_path: os.PathLike[str]
+) -> None:
+    image = script_image(
+        f"case $1 in metadata) {METADATA};; configure) echo begun; sleep 1000;;"
+        ' check) cat "$IN_CONFIG/c"; id -u;; esac'
+    )
+    with fresh_shim(accounts["root"], program) as root, fresh_shim(accounts["range"], program) as other:
+        for shim in (root, other):
+            assert shim.run("exec", image, "metadata").code == 0
+        held = [hold(shim, image) for shim in (root, other)]
+        assert all(process.stdout and process.stdout.readline() == b"begun\n" for process in held)
+        for process in held:
+            process.send_signal(signal.SIGTERM)
+        for process in held:
+            process.communicate()
+            assert process.returncode == 128 + signal.SIGTERM
+
+
+def hold(shim: Shim, image: str) -> subprocess.Popen[bytes]:
+    path = os.path.join(os.path.dirname(shim.root), "c.json")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("{}")
+    os.chmod(path, 0o644)
+    return shim.start("exec", image, "configure", "--config", path)
+
+
+HANDLING = f"""
+case $1 in metadata) {METADATA}; exit;; esac
+count=0
+for name in INT TERM HUP; do trap "count=\\$((count+1)); echo got $name" $name; done
+mkfifo /tmp/never
+echo ready
+while [ $count -eq 0 ]; do sleep 1000 & wait $!; done
+echo got $count
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_reaches_the_container_once_and_ends_the_shim_with_its_number(
+    shim: Shim, script_image: ScriptImage, number: signal.Signals
+) -> None:
+    image = script_image(HANDLING)
+    assert shim.run("exec", image, "metadata").code == 0
+    process = hold(shim, image)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    # As a terminal does: the whole process group gets it.
+    os.killpg(process.pid, number)
+    out, _ = process.communicate()
+    assert out == f"got {number.name.removeprefix('SIG')}\ngot 1\n".encode()
+    assert process.returncode == 128 + number
+
+
+def test_time_that_is_up_gives_124(shim: Shim, script_image: ScriptImage) -> None:
+    image = script_image(f"case $1 in metadata) {METADATA};; configure) sleep 1000;; esac")
+    done = shim.run("exec", image, "configure", "--timeout", "0.5", stdin=b"{}")
+    assert done.code == 124
+    assert "took longer than 0.5 seconds" in done.err.decode()
+
+
+def test_logs_show_what_the_image_said(shim: Shim, script_image: ScriptImage) -> None:
+    image = script_image(
+        f"case $1 in metadata) {METADATA};; configure) echo out; echo err >&2; exit 7;; esac"
+    )
+    done = shim.run("exec", image, "configure", stdin=b"{}")
+    number = re.search(rb"logs (\d+)", done.err)
+    assert number is not None
+    assert shim.run("logs", number[1].decode()).out == b"out\nerr\n"
+    newest = json.loads(shim.run("logs", "--json").out)[0]
+    assert (newest["operation"], newest["exit_code"], newest["state"]) == ("configure", 7, "ended")
+
+
+def test_spec_prints_a_configuration_and_runs_nothing(shim: Shim, demo_image: str) -> None:
+    assert shim.run("pull", f"oci:{demo_image}").code == 0
+    done = shim.run("spec", f"oci:{demo_image}", "setup")
+    config = json.loads(done.out)
+    assert config["process"]["args"] == ["/usr/bin/demo-backend", "setup"]
+    destinations = {mount["destination"] for mount in config["mounts"]}
+    assert {"/tweed/home", "/tweed/in", "/tweed/out"} <= destinations
+    assert shim.run("logs", "--json").out.strip() == b"[]"
+
+
+def test_the_shell_form_can_be_sourced(shim: Shim, demo_image: str) -> None:
+    assert shim.run("exec", f"oci:{demo_image}", "configure", stdin=b"{}").code == 0
+    done = shim.run("exec", f"oci:{demo_image}", "setup", "--format", "shell")
+    sourced = subprocess.run(
+        ["sh", "-c", 'eval "$1"; printf %s "$DEMO_USERNAME"', "sh", done.out.decode()],
+        capture_output=True,
+        check=True,
+    )
+    assert sourced.stdout
+    assert sourced.stdout in done.out
