@@ -16,7 +16,7 @@ from tweed_shim import files, scratch
 from tweed_shim.errors import ConfigError, HostError, StateError
 from tweed_shim.idmap import detect
 from tweed_shim.image import layout as image_layouts
-from tweed_shim.image import store
+from tweed_shim.image import removal, store
 from tweed_shim.image.pull import obtain
 
 SHIM = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(store.__file__))))
@@ -141,7 +141,7 @@ def test_a_long_reference_has_a_record_too(root: str, tmp_path: Path) -> None:
     os.makedirs(place)
     image = add(root, LayoutWriter(str(place)), "one")
     assert store.find(root, image.reference) == image
-    store.remove(root, [image.reference])
+    removal.remove(root, [image.reference])
     assert store.images(root) == []
 
 
@@ -200,7 +200,7 @@ def test_what_other_tools_named_in_the_index_is_kept(root: str, layout: LayoutWr
     name = image_layouts.ref_name(image.reference, "")
     subprocess.run(["umoci", "tag", "--image", f"{root}/images:{name}", "theirs"], check=True)
     add(root, layout, "two")
-    store.remove(root, [image.reference])
+    removal.remove(root, [image.reference])
     listed = subprocess.run(
         ["umoci", "ls", "--layout", f"{root}/images"], check=True, capture_output=True, text=True
     )
@@ -234,15 +234,15 @@ def test_removal_takes_all_that_no_other_reference_uses_and_no_more(root: str, l
     again = obtain(root, f"oci:{layout.path}:again")
     assert again.digest == one.digest
     every = blobs(root)
-    store.remove(root, [one.reference])
+    removal.remove(root, [one.reference])
     assert blobs(root) == every
     assert store.find(root, one.reference) is None
     assert store.find(root, again.reference) == again
-    store.remove(root, [again.reference])
+    removal.remove(root, [again.reference])
     assert not os.path.exists(one.directory)
     assert len(blobs(root)) == 4
     assert Path(two.rootfs, "file").read_text() == "2"
-    store.remove(root, [two.reference])
+    removal.remove(root, [two.reference])
     assert blobs(root) == set()
     assert os.listdir(f"{root}/rootfs") == os.listdir(f"{root}/tmp") == []
     assert json.loads(Path(root, "images/index.json").read_bytes())["manifests"] == []
@@ -257,7 +257,7 @@ def test_removal_takes_every_platform_of_a_reference_and_the_index(root: str, la
     for platform in (None, "linux/s390x"):
         obtain(root, f"oci:{layout.path}:both", platform=platform)
     assert [each.platform for each in store.images(root)] == ["", "linux/s390x"]
-    store.remove(root, [f"oci:{layout.path}:both"])
+    removal.remove(root, [f"oci:{layout.path}:both"])
     assert blobs(root) == set()
     assert os.listdir(f"{root}/rootfs") == []
 
@@ -267,20 +267,20 @@ def test_an_image_in_use_is_not_removed_and_neither_are_those_named_with_it(
 ) -> None:
     one, two = add(root, layout, "one"), add(root, layout, "two")
     with store.hold(two), pytest.raises(StateError, match=f"{two.reference} is in use"):
-        store.remove(root, [one.reference, two.reference])
+        removal.remove(root, [one.reference, two.reference])
     assert len(store.images(root)) == 2
     assert store.find(root, one.reference) == one
-    store.remove(root, [one.reference, two.reference])
+    removal.remove(root, [one.reference, two.reference])
     assert store.images(root) == []
 
 
 def test_an_unknown_image_is_named_and_nothing_is_removed(root: str, layout: LayoutWriter) -> None:
     with pytest.raises(StateError, match=r"docker.io/library/redis:latest is not in the store"):
-        store.remove(root, ["redis"])
+        removal.remove(root, ["redis"])
     assert not os.path.exists(root)
     one = add(root, layout, "one")
     with pytest.raises(StateError, match=r"docker.io/library/redis:latest is not in the store"):
-        store.remove(root, [one.reference, "redis"])
+        removal.remove(root, [one.reference, "redis"])
     assert store.find(root, one.reference) == one
 
 
@@ -290,14 +290,14 @@ def test_a_removal_during_a_pull_leaves_the_blobs_that_the_pull_may_count_on(
     one = add(root, layout, "one")
     every = blobs(root)
     with files.held_directory(f"{root}/images/blobs"):
-        store.remove(root, [one.reference])
+        removal.remove(root, [one.reference])
         assert blobs(root) == every
     assert store.images(root) == []
 
 
 def test_holding_an_image_that_is_gone_or_was_replaced_is_refused(root: str, layout: LayoutWriter) -> None:
     one = add(root, layout, "one")
-    store.remove(root, [one.reference])
+    removal.remove(root, [one.reference])
     with pytest.raises(StateError, match="was removed"), store.hold(one):
         pass
 
@@ -329,7 +329,7 @@ def test_a_process_killed_while_it_unpacks_leaves_nothing_that_lasts(root: str, 
         assert found is None or len(os.listdir(found.rootfs)) == 2000
         scratch.sweep_tmp(root)
         if found is not None:
-            store.remove(root, [reference])
+            removal.remove(root, [reference])
     image_found = obtain(root, reference)
     assert len(os.listdir(image_found.rootfs)) == 2000
     scratch.sweep_tmp(root)
@@ -380,7 +380,7 @@ def test_a_store_of_another_version_is_refused_and_not_touched(root: str, layout
         lambda: obtain(root, f"oci:{layout.path}:two"),
         lambda: store.find(root, image.reference),
         lambda: store.images(root),
-        lambda: store.remove(root, [image.reference]),
+        lambda: removal.remove(root, [image.reference]),
     ):
         with pytest.raises(StateError, match="has version '2', and this tweed-shim knows '1'"):
             action()

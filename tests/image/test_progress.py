@@ -11,8 +11,8 @@ from tweed_shim.image import store
 SHIM = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(store.__file__))))
 CODE = """
 import sys; sys.path[:0] = sys.argv[1].split(':')
-from tweed_shim.image import progress, pull
-report = pull.silent if sys.argv[2] == 'silent' else print
+from tweed_shim.image import progress
+report = progress.silent if sys.argv[2] == 'silent' else print
 with progress.shown(report, 'a layer', 3_000_000) as tell:
     for _ in range(3): tell(1_000_000)
     tell(-1_000_000)

@@ -19,14 +19,14 @@ CHILD = """
 import json, sys
 from tweed_shim import idmap
 from tweed_shim.errors import ShimError
-from tweed_shim.image import pull, store
+from tweed_shim.image import pull, removal, store
 root, reference, todo = sys.argv[1:]
 ids = idmap.detect()
 if todo == "single":
     ids = idmap.IdMap("single", ids.uids[:1], ids.gids[:1])
 try:
     if todo == "remove":
-        store.remove(root, [reference])
+        removal.remove(root, [reference])
         print(json.dumps({}))
     else:
         image = pull.obtain(root, reference, idmap=ids)

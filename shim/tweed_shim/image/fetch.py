@@ -15,8 +15,8 @@ from tweed_shim.image import (
     config,
     manifest,
     platforms,
+    present,
     progress,
-    pull,
     removal,
     store,
     unpack,
@@ -26,7 +26,7 @@ from tweed_shim.image.config import Configuration
 from tweed_shim.image.layout import Layout, LayoutSource
 from tweed_shim.image.manifest import Descriptor, Manifest, Raw
 from tweed_shim.image.members import Directory
-from tweed_shim.image.pull import Report, silent
+from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image, Record
 
@@ -112,7 +112,7 @@ def fetch(wanted: Wanted) -> Image:
         root, lock, lambda: wanted.report(f"waiting for another process that pulls {name}")
     ):
         looking = wanted.pull == "missing"
-        found = wanted.pull != "always" and pull.at_hand(
+        found = wanted.pull != "always" and present.at_hand(
             root, wanted.reference, wanted.platform, wanted.ids, looking=looking
         )
         return found or _bring(wanted, started)
@@ -152,7 +152,7 @@ def _origin(wanted: Wanted, before: Record | None) -> str:
     """What to remember of where a local image came from, to know later without reading it that it is the same."""
     if wanted.pull == "never":
         return before.origin if before is not None else ""
-    return pull.origin(wanted.reference) if wanted.reference.path else ""
+    return present.origin(wanted.reference) if wanted.reference.path else ""
 
 
 def _layout(root: str) -> Layout:

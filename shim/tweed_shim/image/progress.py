@@ -2,13 +2,18 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
 from tweed_shim.image.blobs import Progress
-from tweed_shim.image.pull import Report, silent
 from tweed_shim.image.store import megabytes
+
+Report = Callable[[str], None]
+
+
+def silent(_line: str) -> None:
+    """Report to nobody."""
 
 
 @contextmanager

@@ -3,18 +3,16 @@
 This module is on the path of every run: what fetches is imported only when something has to be fetched.
 """
 
-import os
 from collections.abc import Callable
 
 from tweed_shim import idmap as idmaps
 from tweed_shim.errors import ConfigError
 from tweed_shim.idmap import IdMap
-from tweed_shim.image import platforms, store
+from tweed_shim.image import platforms, present, store
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.image.store import Image
 
 POLICIES = ("missing", "always", "never")
-Report = Callable[[str], None]
 
 
 def obtain(
@@ -25,7 +23,7 @@ def obtain(
     platform: str | None = None,
     insecure: bool = False,
     ca_file: str | None = None,
-    report: Report | None = None,
+    report: Callable[[str], None] | None = None,
     idmap: IdMap | None = None,
 ) -> Image:
     """The image that a reference names, unpacked for the ids of `idmap` (default: those that the caller has).
@@ -43,36 +41,10 @@ def obtain(
     ids = idmap or idmaps.detect()
     key = platforms.key(platform)
     with store.disk_faults(root):
-        if pull != "always" and (image := at_hand(root, name, key, ids, looking=pull != "never")):
+        if pull != "always" and (image := present.at_hand(root, name, key, ids, looking=pull != "never")):
             return image
 
-        from tweed_shim.image import fetch
+        from tweed_shim.image import fetch, progress
 
-        wanted = fetch.Wanted(root, name, key, ids, pull, insecure, ca_file, report or silent)
+        wanted = fetch.Wanted(root, name, key, ids, pull, insecure, ca_file, report or progress.silent)
         return fetch.fetch(wanted)
-
-
-def silent(_line: str) -> None:
-    """Report to nobody."""
-
-
-def at_hand(root: str, reference: Reference, platform: str, ids: IdMap, *, looking: bool) -> Image | None:
-    """The image if it is unpacked and, where one is `looking`, a local reference points to it still."""
-    if not store.check_version(root):
-        return None
-    record = store.look_up(root, str(reference), platform)
-    if record is None or (looking and reference.path and origin(reference) != record.origin):
-        return None
-    return store.unpacked(root, record.reference, record.digest, ids)
-
-
-def origin(reference: Reference) -> str:
-    """What a local reference points to now: a layout's digest, an archive's stamp. Raises ImageError."""
-    if reference.transport != "oci":
-        from tweed_shim.image.archive import stamp
-
-        return stamp(reference.path)
-    from tweed_shim.image.layout import LayoutSource
-    from tweed_shim.image.members import Directory
-
-    return LayoutSource(Directory(os.path.abspath(reference.path)), reference.tag).digest

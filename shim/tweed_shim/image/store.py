@@ -16,7 +16,7 @@ This module is on the path of every run: it imports little.
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -224,13 +224,6 @@ def images(root: str) -> list[Stored]:
         )
         for record in records(root)
     ]
-
-
-def remove(root: str, references: Iterable[str]) -> None:
-    """See removal.remove."""
-    from tweed_shim.image import removal
-
-    removal.remove(root, references)
 
 
 @contextmanager
