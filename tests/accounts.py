@@ -88,13 +88,29 @@ def _user(home: str, kind: str) -> Iterator[Account]:
         shutil.rmtree(home)
 
 
-@pytest.fixture(scope="session")
-def public_directory() -> Iterator[str]:
-    """A directory on a real disk that every user may read, for what tests of different users share."""
+@contextmanager
+def made_public_directory() -> Iterator[str]:
     path = tempfile.mkdtemp(prefix="tweed-shim-tests-", dir="/var/tmp")
     os.chmod(path, 0o755)
     yield path
     shutil.rmtree(path)
+
+
+@contextmanager
+def made_accounts(directory: str) -> Iterator[dict[str, Account]]:
+    """One account of each kind, by its kind, with its home in a directory; gone at the end of the block."""
+    homes = {kind: os.path.join(directory, f"home-{kind}") for kind in KINDS}
+    os.mkdir(homes["root"], 0o700)
+    with _user(homes["range"], "range") as ranged, _user(homes["single"], "single") as single:
+        root = Account("root", 0, 0, homes["root"], "root", range(0))
+        yield {"root": root, "range": ranged, "single": single}
+
+
+@pytest.fixture(scope="session")
+def public_directory() -> Iterator[str]:
+    """A directory on a real disk that every user may read, for what tests of different users share."""
+    with made_public_directory() as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
@@ -102,11 +118,8 @@ def accounts(public_directory: str) -> Iterator[dict[str, Account]]:
     """One account of each kind, by its kind; the users are made for this session and removed after it."""
     if os.geteuid() != 0:
         pytest.skip("only root can make the users that this test runs as")
-    homes = {kind: os.path.join(public_directory, f"home-{kind}") for kind in KINDS}
-    os.mkdir(homes["root"], 0o700)
-    with _user(homes["range"], "range") as ranged, _user(homes["single"], "single") as single:
-        root = Account("root", 0, 0, homes["root"], "root", range(0))
-        yield {"root": root, "range": ranged, "single": single}
+    with made_accounts(public_directory) as made:
+        yield made
 
 
 @pytest.fixture(params=KINDS)

@@ -103,7 +103,7 @@ def _with_dependencies(requirements: list[str]) -> set[str]:
     return found
 
 
-def _install(directory: str, sources: str) -> str:
+def install(directory: str, sources: str) -> str:
     """Install the package into a new virtual environment; returns the program's path.
 
     The checkout, and the environment that pytest runs in, may lie where no other user can look. So the
@@ -145,10 +145,10 @@ def _install(directory: str, sources: str) -> str:
 def program(public_directory: str) -> str:
     """The path of the installed `tweed-shim`, which every user may run."""
     with tempfile.TemporaryDirectory() as scratch:
-        return _install(os.path.join(public_directory, "venv"), os.path.join(scratch, "sources"))
+        return install(os.path.join(public_directory, "venv"), os.path.join(scratch, "sources"))
 
 
-def _mentions(path: str, text: bytes) -> bool:
+def mentions(path: str, text: bytes) -> bool:
     try:
         with open(path, "rb") as file:
             return text in file.read()
@@ -157,7 +157,7 @@ def _mentions(path: str, text: bytes) -> bool:
         return False
 
 
-def _processes(root: str, account: Account) -> list[int]:
+def processes(root: str, account: Account) -> list[int]:
     """Those that work with a store, by their command line or their mounts, and all that the account has."""
     text = os.fsencode(root)
     return [
@@ -166,16 +166,16 @@ def _processes(root: str, account: Account) -> list[int]:
         if pid != os.getpid()
         and (
             (uid != 0 and account.owns(uid))
-            or _mentions(f"/proc/{pid}/cmdline", text)
-            or _mentions(f"/proc/{pid}/mountinfo", text)
+            or mentions(f"/proc/{pid}/cmdline", text)
+            or mentions(f"/proc/{pid}/mountinfo", text)
         )
     ]
 
 
-def _survivors(pids: list[int]) -> list[int]:
+def survivors(pids: list[int]) -> list[int]:
     """Those that go on; what something is ending just now is given END_SECONDS, all together."""
     deadline = time.monotonic() + END_SECONDS
-    survivors = []
+    found = []
     for pid in pids:
         try:
             fd = os.pidfd_open(pid)
@@ -183,10 +183,10 @@ def _survivors(pids: list[int]) -> list[int]:
             continue
         try:
             if not select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]:
-                survivors.append(pid)
+                found.append(pid)
         finally:
             os.close(fd)
-    return survivors
+    return found
 
 
 def cgroups(root: str) -> list[str]:
@@ -195,7 +195,7 @@ def cgroups(root: str) -> list[str]:
     return glob.glob(f"/sys/fs/cgroup/{name}") + glob.glob(f"/sys/fs/cgroup/*/{name}")
 
 
-def _describe(pid: int) -> str:
+def describe(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return f"{pid}: {file.read()!r}"
@@ -212,9 +212,9 @@ def fresh_shim(account: Account, program: str) -> Iterator[Shim]:
     try:
         yield Shim(account, root, program)
         # First, because every process sees the mounts of its namespace.
-        assert not _mentions("/proc/self/mountinfo", os.fsencode(directory)), "a mount is left"
-        survivors = [_describe(pid) for pid in _survivors(_processes(directory, account))]
-        assert not survivors, "processes are left"
+        assert not mentions("/proc/self/mountinfo", os.fsencode(directory)), "a mount is left"
+        left = [describe(pid) for pid in survivors(processes(directory, account))]
+        assert not left, "processes are left"
         assert not cgroups(root), "control groups are left"
     finally:
         shutil.rmtree(directory)
