@@ -62,6 +62,15 @@ def test_a_login_is_kept_private_and_used(
     assert shim.run("pull", image, env=env).code == 125
 
 
+def test_a_usual_place_of_credentials_that_is_closed_to_the_user_is_as_good_as_empty(
+    shim: Shim, pushed: str, public_directory: str
+) -> None:
+    closed = os.path.join(public_directory, f"closed-to-{shim.account.kind}")
+    os.mkdir(closed, 0o700)
+    done = shim.run("pull", pushed, env={"XDG_RUNTIME_DIR": closed})
+    assert done.code == 0, done
+
+
 def test_a_registry_that_wants_tokens(
     shim: Shim, registry_with_token: RegistryWithToken, demo_image: str
 ) -> None:

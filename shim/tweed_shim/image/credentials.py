@@ -134,7 +134,8 @@ def _usual_paths(environ: Mapping[str, str]) -> list[str]:
 
 
 def _paths(environ: Mapping[str, str]) -> list[str]:
-    return [*_named_paths(environ), *_usual_paths(environ)]
+    # A usual one may lie where the caller may not even look: podman as root closes /run/containers to others.
+    return [*_named_paths(environ), *filter(os.path.exists, _usual_paths(environ))]
 
 
 def _path_to_write(environ: Mapping[str, str]) -> str:
