@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
+BESIDE = ".new-"
 
 
 def make_private(path: str) -> str:
@@ -40,22 +41,33 @@ def unique_name(prefix: str) -> str:
     return f"{prefix}{os.urandom(8).hex()}"
 
 
+def _open_beside(path: str) -> tuple[str, int]:
+    """A new file beside a path, locked: what a crash leaves is told by that from what is being written."""
+    while True:
+        beside = unique_name(f"{path}{BESIDE}")
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if _same_file(fd, beside):
+            return beside, fd
+        os.close(fd)  # a sweep has come between the file and its lock
+
+
 def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
     """Replace a file's content in one step, mode 0600.
 
     durable: also survive a power cut; leave it out for what can be made again, such as a cache.
     """
-    beside = unique_name(f"{path}.new-")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+    beside, fd = _open_beside(path)
     try:
         with open(fd, "wb") as file:
             file.write(data)
+            file.flush()
             if durable:
-                file.flush()
                 os.fsync(fd)
-        os.rename(beside, path)
+            os.rename(beside, path)
     except BaseException:
-        os.unlink(beside)
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
         raise
     if durable:
         sync_directory(os.path.dirname(path))
@@ -63,7 +75,7 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
 
 def point_link(path: str, target: str) -> None:
     """Make `path` a symbolic link to `target`, replacing in one durable step the link that was there."""
-    beside = unique_name(f"{path}.new-")
+    beside = unique_name(f"{path}{BESIDE}")
     os.symlink(target, beside)
     try:
         os.rename(beside, path)
@@ -98,7 +110,10 @@ def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | Non
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
         make_private(os.path.dirname(path))
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        except FileNotFoundError:
+            continue  # somebody removes the directory together with the file
         try:
             if not _try_flock(fd, kind):
                 if waiting is not None:
@@ -126,5 +141,15 @@ def held_directory(path: str, *, shared: bool = True, wait: bool = True) -> Iter
             yield True
         else:
             yield _try_flock(fd, kind)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def held_file(path: str) -> Iterator[bool]:
+    """Hold the lock of a file itself alone; yields False where somebody else holds it, or it is there no longer."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield _try_flock(fd, fcntl.LOCK_EX) and _same_file(fd, path)
     finally:
         os.close(fd)

@@ -9,11 +9,13 @@ start it.
 """
 
 import os
+import stat
 import sys
 from typing import NamedTuple
 
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
+BLOCK = 512  # the unit of st_blocks: stat(2)
 HELPERS = ("newuidmap", "newgidmap")
 
 
@@ -180,6 +182,30 @@ def remove_tree(idmap: IdMap, path: str) -> None:
 
             said = output.decode(errors="replace").strip().partition("\n")[0]
             raise HostError(f"{path} cannot be removed ({said}); remove it as the user who made it") from None
+
+
+def _usage(path: str) -> int:
+    blocks: dict[tuple[int, int], int] = {}
+    places = [path]
+    while places:
+        place = places.pop()
+        about = os.lstat(place)
+        blocks[about.st_dev, about.st_ino] = about.st_blocks
+        if stat.S_ISDIR(about.st_mode):
+            places += [entry.path for entry in os.scandir(place)]
+    return sum(blocks.values()) * BLOCK
+
+
+def disk_usage(idmap: IdMap, path: str) -> int:
+    """The room on disk in bytes that a file, or a directory with all below it, takes; hard links count once."""
+    try:
+        return _usage(path)
+    except OSError:
+        # Of another id and without permissions, or nested deeper than a path can be long.
+        _, output = run_mapped(idmap, ["du", "-sk", "--", path])
+        lines = output.split(b"\n")
+        total = next((line.split()[0] for line in reversed(lines) if line[:1].isdigit()), b"0")
+        return int(total) << 10
 
 
 def _enter_and_become(kind: str, arguments: list[str]) -> None:

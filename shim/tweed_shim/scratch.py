@@ -3,10 +3,9 @@
 What a crash leaves there is held by nobody, and is swept by whoever comes next.
 """
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 
 from tweed_shim import files
 from tweed_shim.errors import HostError
@@ -61,36 +60,40 @@ def only_one(root: str, name: str, waiting: Callable[[], None] | None = None) ->
             os.unlink(path)
 
 
-def sweep_tmp(root: str, ids: IdMap | None = None) -> None:
-    """Remove what nobody holds in ROOT/tmp. One look into a directory where there is nothing to do.
+def abandoned(root: str) -> Iterator[str]:
+    """The paths of what nobody holds in ROOT/tmp; nobody takes hold of one while it is looked at.
 
-    What cannot be removed (of another user, of ids that are no longer granted) is left for `gc` to name.
+    What belongs to another user is passed over: only that user can tell.
     """
     try:
         entries = list(os.scandir(place(root)))
     except FileNotFoundError:
         return
     for entry in entries:
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                _sweep_directory(entry.path, ids or detect())
-            else:
-                _sweep_file(entry.path)
-        except (OSError, HostError):
-            continue
+        with suppress(OSError), _held(entry) as alone:
+            if alone:
+                yield entry.path
 
 
-def _sweep_directory(path: str, ids: IdMap) -> None:
-    with files.held_directory(path, shared=False, wait=False) as alone:
-        if alone:
-            remove_tree(ids, path)
+def _held(entry: "os.DirEntry[str]") -> AbstractContextManager[bool]:
+    if entry.is_dir(follow_symlinks=False):
+        return files.held_directory(entry.path, shared=False, wait=False)
+    return files.held_file(entry.path)
 
 
-def _sweep_file(path: str) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(fd), os.stat(path)):
-            os.unlink(path)
-    finally:
-        os.close(fd)
+def remove(path: str, ids: IdMap) -> None:
+    """Remove a file, or a directory whichever of the ids its files belong to. Raises OSError or HostError."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        remove_tree(ids, path)
+    else:
+        os.unlink(path)
+
+
+def sweep_tmp(root: str, ids: IdMap | None = None) -> None:
+    """Remove what nobody holds in ROOT/tmp. One look into a directory where there is nothing to do.
+
+    What cannot be removed (of ids that are no longer granted) is left for `gc` to name.
+    """
+    for path in abandoned(root):
+        with suppress(OSError, HostError):
+            remove(path, ids or detect())

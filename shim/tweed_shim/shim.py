@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from tweed_shim import idmap
+from tweed_shim import gc, idmap
 from tweed_shim.image import pull, removal, store
 from tweed_shim.runtime.container import Console
 from tweed_shim.settings import Settings, default_root
@@ -68,15 +68,28 @@ class Shim:
         return store.images(self.settings.root)
 
     def remove(self, images: Sequence[str]) -> None:
-        """Remove images from the store. Raises StateError where one is not there or in use; none is removed then."""
-        removal.remove(self.settings.root, images)
+        """Remove images from the store.
+
+        Raises StateError where one is not there, or is in use by a running operation, a cloud or an interaction;
+        none is removed then.
+        """
+        root = self.settings.root
+        removal.remove(root, images, lambda: clouds.images(root))
+
+    def gc(self, *, keep_last: int = 0, dry_run: bool = False) -> list[gc.Removed]:
+        """Remove what no reference, cloud or interaction uses, and what crashes left; see `gc.collect`."""
+        return list(
+            gc.collect(self.settings.root, keep_last=keep_last, dry_run=dry_run, warn=self._console.warn)
+        )
 
     def clouds(self) -> list[clouds.CloudState]:
         """The clouds of the store, with their interactions."""
+        store.check_version(self.settings.root)
         return clouds.states(self.settings.root)
 
     def remove_cloud(self, name: str) -> None:
         """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""
+        store.check_version(self.settings.root)
         cloud = clouds.Cloud(
             self.settings.root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn
         )

@@ -5,6 +5,7 @@ import sys
 
 from tweed_shim.cli import tables
 from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.image import store
 from tweed_shim.runtime import runs
 
 COLUMNS = {
@@ -30,6 +31,7 @@ def configure_logs(parser: Parser) -> None:
 def logs_command(arguments: Arguments, context: Context) -> int:
     """List the newest runs, or copy the log of one to stdout."""
     root = context.settings.root
+    store.check_version(root)
     if arguments.run is None:
         tables.show(runs.records(root, newest=SHOWN), COLUMNS, as_json=arguments.json)
         return 0

@@ -37,6 +37,7 @@ COMMANDS = {
     "spec": Command("operations", "print the config.json that an operation would run with; runs nothing"),
     "images": Command("images", "list the images of the store"),
     "rm": Command("images", "remove images from the store"),
+    "gc": Command("gc", "remove what no reference, cloud or interaction uses, and what crashes left"),
     "clouds": Command("clouds", "list the clouds and their interactions; 'clouds rm NAME' removes one"),
     "logs": Command("logs", "list the runs, or show what the image of one of them said"),
     "login": Command("logins", "log in to a registry"),

@@ -178,6 +178,12 @@ def _names(entry: Document) -> tuple[str, str, str]:
     return notes.text(REF_NAME, ""), notes.text(REFERENCE, ""), notes.text(PLATFORM, "")
 
 
+def own_name(entry: Document) -> tuple[str, str] | None:
+    """The reference and the platform that we made an entry of the index for; None where another tool made it."""
+    name, reference, platform = _names(entry)
+    return (reference, platform) if reference and name == ref_name(reference, platform) else None
+
+
 def image_fields(descriptor: Descriptor) -> dict[str, Any]:
     """A descriptor as manifests and indexes hold it."""
     return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}

@@ -1,18 +1,31 @@
-"""Taking images out of the store: references, and what only they used."""
+"""Taking images out of the store: references, what only they used, and what nothing uses any more.
+
+What a store keeps besides its images may need them. Who removes says what that is: a `Users` tells, when it is
+called, which manifest digests are needed, and by what.
+"""
 
 import os
-from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
+from typing import NamedTuple
 
 from tweed_shim import files, scratch
 from tweed_shim.errors import ImageError, StateError
 from tweed_shim.idmap import detect, remove_tree
+from tweed_shim.image import layout as layouts
 from tweed_shim.image import manifest, reference, store
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Raw
 from tweed_shim.image.store import Record
 
 INDEX_LOCK = "index"
+# Trees are claimed so many at a time, as each of them takes a descriptor.
+AT_ONCE = 200
+_HEX = re.compile("[0-9a-f]{64}")
+
+Users = Callable[[], Mapping[str, str]]
 
 
 def blobs_of(layout: Layout, digests: Iterable[str]) -> set[str]:
@@ -39,7 +52,7 @@ def _roots(records: Iterable[Record]) -> set[str]:
     return {digest for record in records for digest in (record.top, record.digest)}
 
 
-def remove(root: str, references: Iterable[str]) -> None:
+def remove(root: str, references: Iterable[str], users: Users = dict) -> None:
     """Forget references, and remove trees and blobs that no other reference uses; all or nothing.
 
     Raises StateError where one is not there or in use. Blobs stay for `gc` where a pull is under way, which
@@ -56,13 +69,16 @@ def remove(root: str, references: Iterable[str]) -> None:
         staying = [record for record in records if record.reference not in names]
         if missing := names - {record.reference for record in going}:
             raise _not_there(min(missing))
-        trees = _claim_trees(root, going, staying, held)
+        trees = _claim_going(root, going, staying, held)
+        # Only now, when no operation that is under way can come to need one of them.
+        needed = users()
+        _refuse_needed(going, staying, needed)
         blobs = blobs_of(layout, _roots(going))
         for record in going:
             os.unlink(store.record_path(root, record.reference, record.platform))
         layout.remove_entries({(record.reference, record.platform) for record in going})
         aside = [scratch.put_aside(root, tree) for tree in trees]
-        _discard(layout, blobs, staying)
+        _discard(layout, blobs, _roots(staying) | set(needed) | set(_trees(root)))
     for tree in aside:
         remove_tree(ids, tree)
 
@@ -71,13 +87,16 @@ def _not_there(name: str) -> StateError:
     return StateError(f"the image {name} is not in the store; `tweed-shim images` lists what is")
 
 
-def _claim_trees(root: str, going: list[Record], staying: list[Record], held: ExitStack) -> list[str]:
-    """Hold alone the trees that only the going records use; an error where somebody else holds one."""
+def _only_of(going: list[Record], staying: list[Record]) -> dict[str, str]:
+    """The digests that only the going records mean, each with a reference for people."""
     kept = {record.digest for record in staying}
+    return {record.digest: record.reference for record in going if record.digest not in kept}
+
+
+def _claim_going(root: str, going: list[Record], staying: list[Record], held: ExitStack) -> list[str]:
+    """Hold alone the trees that only the going records use; an error where somebody else holds one."""
     trees = []
-    for digest, name in {
-        record.digest: record.reference for record in going if record.digest not in kept
-    }.items():
+    for digest, name in _only_of(going, staying).items():
         tree = store.tree_path(root, digest)
         if not os.path.isdir(tree):
             continue
@@ -89,17 +108,129 @@ def _claim_trees(root: str, going: list[Record], staying: list[Record], held: Ex
     return trees
 
 
-def _discard(layout: Layout, digests: set[str], staying: list[Record]) -> None:
-    """Remove blobs that neither a staying record nor the index uses; none at all while somebody pulls."""
-    with files.held_directory(os.path.join(layout.path, "blobs"), shared=False, wait=False) as alone:
+def _refuse_needed(going: list[Record], staying: list[Record], needed: Mapping[str, str]) -> None:
+    for digest, name in _only_of(going, staying).items():
+        if digest in needed:
+            raise StateError(f"the image {name} is in use by {needed[digest]}; remove that first")
+
+
+def _discard(layout: Layout, digests: set[str], needed: set[str]) -> None:
+    """Remove blobs that neither `needed` digests nor the index use; none at all while somebody pulls."""
+    with _no_pull(layout) as alone:
         if alone:
-            named = {entry.text("digest", "") for entry in layout.entries()}
-            used = blobs_of(layout, _roots(staying) | named)
-            for digest in digests - used:
+            for digest in digests - _used(layout, needed):
                 layout.discard(digest)
 
 
+def _no_pull(layout: Layout) -> AbstractContextManager[bool]:
+    """Keep pulls out for the length of a block; False where one is under way."""
+    return files.held_directory(os.path.join(layout.path, "blobs"), shared=False, wait=False)
+
+
+def _used(layout: Layout, needed: set[str], without: Container[tuple[str, str]] = ()) -> set[str]:
+    """The blobs of the digests, and of what the index names, but for these (reference, platform) pairs of ours."""
+    named = {entry.text("digest", "") for entry in layout.entries() if layouts.own_name(entry) not in without}
+    return blobs_of(layout, needed | named)
+
+
 def discard_unused(root: str, digests: set[str]) -> None:
-    """Remove those of the blobs that no reference uses; none at all while somebody pulls."""
+    """Remove those of the blobs that no reference and no tree uses; none at all while somebody pulls."""
     with scratch.only_one(root, INDEX_LOCK):
-        _discard(Layout(os.path.join(root, "images")), digests, store.records(root))
+        needed = _roots(store.records(root)) | set(_trees(root))
+        _discard(Layout(os.path.join(root, "images")), digests, needed)
+
+
+def _trees(root: str) -> list[str]:
+    """The manifest digests that are unpacked, the oldest first."""
+    with suppress(FileNotFoundError), os.scandir(os.path.join(root, "rootfs")) as entries:
+        found = [(entry.stat(follow_symlinks=False).st_mtime, entry.name) for entry in entries]
+        return [f"sha256:{name}" for _, name in sorted(found) if _HEX.fullmatch(name)]
+    return []
+
+
+class Garbage(NamedTuple):
+    """Something of a store that nothing uses any more.
+
+    kind and name: for people. path: what takes the room, "" where nothing does. let_go: takes it out of the store
+    in one step, and returns the path of what is left to be removed, "" where nothing is.
+    """
+
+    kind: str
+    name: str
+    path: str
+    let_go: Callable[[], str]
+
+
+def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], None]) -> Iterator[Garbage]:
+    """What no reference, and nothing that `users` tells, uses of a store's images, the oldest first.
+
+    What is yielded can be let go: nobody comes to use it until the next is asked for. keep_last: so many trees,
+    the newest, are not garbage, nor are their blobs. Yields nothing where a pull is under way, which may count on
+    anything; `warn` is told so.
+    """
+    layout = Layout(os.path.join(root, "images"))
+    if not os.path.exists(os.path.join(layout.path, "oci-layout")):
+        return
+    with store.disk_faults(root), scratch.only_one(root, INDEX_LOCK), _no_pull(layout) as alone:
+        if not alone:
+            warn("an image is being pulled, so images and blobs are left alone; run gc again after that")
+            return
+        records = store.records(root)
+        yield from _unused_entries(layout, records)
+        needed = _roots(records) | set(_trees(root))
+        for digest in _unused_trees(root, {record.digest for record in records}, users, keep_last):
+            needed.discard(digest)
+            tree = store.tree_path(root, digest)
+            yield Garbage("image", digest, tree, partial(scratch.put_aside, root, tree))
+        yield from _unused_blobs(layout, needed | set(users()), records)
+
+
+def _unused_trees(root: str, referred: set[str], users: Users, keep_last: int) -> Iterator[str]:
+    needed = referred | set(users())
+    going = [digest for digest in _trees(root) if digest not in needed]
+    going = going[: max(0, len(going) - keep_last)]
+    for start in range(0, len(going), AT_ONCE):
+        with ExitStack() as held:
+            claimed = [
+                digest
+                for digest in going[start : start + AT_ONCE]
+                if held.enter_context(
+                    files.held_directory(store.tree_path(root, digest), shared=False, wait=False)
+                )
+            ]
+            # Asked again: an operation that has ended since may have left what needs its image.
+            needed = set(users())
+            yield from (digest for digest in claimed if digest not in needed)
+
+
+def _stray_entries(layout: Layout, records: list[Record]) -> set[tuple[str, str]]:
+    """The (reference, platform) pairs that a crash left in the index, before their record or after it."""
+    known = {(record.reference, record.platform) for record in records}
+    ours = map(layouts.own_name, layout.entries())
+    return {pair for pair in ours if pair is not None and pair not in known}
+
+
+def _unused_entries(layout: Layout, records: list[Record]) -> Iterator[Garbage]:
+    def forget(pair: tuple[str, str]) -> str:
+        layout.remove_entries({pair})
+        return ""
+
+    for pair in sorted(_stray_entries(layout, records)):
+        yield Garbage("reference", " ".join(filter(None, pair)), "", partial(forget, pair))
+
+
+def _unused_blobs(layout: Layout, needed: set[str], records: list[Record]) -> Iterator[Garbage]:
+    def discard(digest: str) -> str:
+        layout.discard(digest)
+        return ""
+
+    used = _used(layout, needed, without=_stray_entries(layout, records))
+    place = os.path.join(layout.path, "blobs", "sha256")
+    for name in sorted(filter(_HEX.fullmatch, os.listdir(place)), key=lambda name: _age(place, name)):
+        digest = f"sha256:{name}"
+        if digest not in used:
+            yield Garbage("blob", digest, layout.blob_path(digest), partial(discard, digest))
+
+
+def _age(place: str, name: str) -> float:
+    return os.stat(os.path.join(place, name)).st_mtime

@@ -46,13 +46,21 @@ def _is_alive(root: str, number: str) -> bool:
         return False
 
 
+def abandoned(root: str) -> list[str]:
+    """The control groups of runs of this store whose shim was killed."""
+    beginning = CGROUP_PREFIX + _prefix(root)
+    return [
+        path
+        for path in cgroups(beginning)
+        if not _is_alive(root, os.path.basename(path).removeprefix(beginning))
+    ]
+
+
 def sweep(root: str) -> None:
     """Remove the control groups of runs of this store whose shim was killed."""
-    beginning = CGROUP_PREFIX + _prefix(root)
-    for path in cgroups(beginning):
-        if not _is_alive(root, os.path.basename(path).removeprefix(beginning)):
-            with suppress(OSError):
-                os.rmdir(path)
+    for path in abandoned(root):
+        with suppress(OSError):
+            os.rmdir(path)
 
 
 def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -> None:

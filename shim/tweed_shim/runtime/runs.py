@@ -6,6 +6,7 @@ Runs are numbered; making number N removes number N - `KEPT`, so that no run eve
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -62,6 +63,22 @@ def begin(root: str) -> Run:
         os.pwrite(counter, b"%-31d\n" % number, 0)
     _remove(place, number - KEPT)
     return Run(number, directory)
+
+
+def expired(root: str) -> Iterator[str]:
+    """The directories of runs that are no longer kept and that a crash left; none of a run that goes on."""
+    place = os.path.join(root, "runs")
+    try:
+        numbers = _numbers(place)
+    except FileNotFoundError:
+        return
+    for number in numbers:
+        directory = os.path.join(place, str(number))
+        if number > numbers[-1] - KEPT:
+            return
+        with suppress(FileNotFoundError), files.held_directory(directory, shared=False, wait=False) as ended:
+            if ended:
+                yield directory
 
 
 def timestamp() -> str:

@@ -158,14 +158,17 @@ def forget(cloud: Cloud, place: str) -> None:
         os.rmdir(place)
 
 
-def _sweep(cloud: Cloud, place: str) -> None:
-    """Remove all at a place but the generation in force and those that somebody still uses."""
+def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
+    """All at a place but the generation in force."""
     keep = {CURRENT, LOCK}
     with suppress(FileNotFoundError):
         keep.add(os.readlink(os.path.join(place, CURRENT)))
-    for entry in list(os.scandir(place)):
-        if entry.name in keep:
-            continue
+    yield from [entry for entry in os.scandir(place) if entry.name not in keep]
+
+
+def _sweep(cloud: Cloud, place: str) -> None:
+    """Remove all at a place but the generation in force and those that somebody still uses."""
+    for entry in _beside_current(place):
         if not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.path)
             continue
@@ -195,21 +198,76 @@ def _set_up(directory: str) -> tuple[str, ...]:
     )
 
 
-def states(root: str) -> list[CloudState]:
-    """Every cloud of a store, by name."""
+def _directories(root: str) -> list[str]:
     try:
         names = sorted(os.listdir(os.path.join(root, "clouds")))
     except FileNotFoundError:
         return []
+    return [os.path.join(root, "clouds", name) for name in names]
+
+
+def states(root: str) -> list[CloudState]:
+    """Every cloud of a store, by name."""
     found = []
-    for name in names:
-        directory = os.path.join(root, "clouds", name)
+    for directory in _directories(root):
+        name = os.path.basename(directory)
         generation = current(os.path.join(directory, "config"))
         interactions = _set_up(directory)
         if generation is not None or interactions:
             record = {} if generation is None else generation.record
             found.append(CloudState(name, record.get("image", ""), record.get("time", ""), interactions))
     return found
+
+
+def _places(directory: str) -> list[str]:
+    """Where the generations of a cloud and of each of its interactions are, or were."""
+    places = [os.path.join(directory, "config")]
+    with suppress(FileNotFoundError):
+        interactions = os.path.join(directory, "interactions")
+        places += [os.path.join(interactions, name) for name in sorted(os.listdir(interactions))]
+    return [place for place in places if os.path.isdir(place)]
+
+
+def images(root: str) -> dict[str, str]:
+    """The digest of each image that made what is in force, and for whom it did, for people."""
+    found: dict[str, str] = {}
+    for directory in _directories(root):
+        cloud = f"cloud '{os.path.basename(directory)}'"
+        for place in _places(directory):
+            generation = current(place)
+            if generation is not None and (digest := generation.record.get("digest")):
+                whose = cloud
+                if os.path.basename(os.path.dirname(place)) == "interactions":
+                    whose = f"interaction '{os.path.basename(place)}' of {cloud}"
+                found.setdefault(digest, whose)
+    return found
+
+
+def leftovers(root: str) -> Iterator[str]:
+    """The paths of what crashes and failed operations left in the clouds that nobody uses at the moment.
+
+    Nobody comes to use a cloud until the next path is asked for. What is yielded must be moved away in one step.
+    """
+
+    def busy() -> None:
+        raise BlockingIOError
+
+    for directory in _directories(root):
+        with suppress(BlockingIOError), files.locked(os.path.join(directory, LOCK), waiting=busy):
+            yield from _leftovers(directory)
+
+
+def _leftovers(directory: str) -> Iterator[str]:
+    places = _places(directory)
+    in_force = [place for place in places if os.path.lexists(os.path.join(place, CURRENT))]
+    if not in_force:
+        yield directory
+        return
+    for place in places:
+        if place in in_force:
+            yield from (entry.path for entry in _beside_current(place))
+        else:
+            yield place
 
 
 def remove(cloud: Cloud) -> None:

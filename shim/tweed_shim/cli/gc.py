@@ -1,0 +1,51 @@
+"""`gc`: make room in the store."""
+
+import argparse
+import json
+import sys
+
+from tweed_shim import gc
+from tweed_shim.cli import tables
+from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.image.store import megabytes
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of images")
+    return int(text)
+
+
+def configure_gc(parser: Parser) -> None:
+    """The options of `gc`."""
+    tables.configure(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be removed, and remove nothing"
+    )
+    parser.add_argument(
+        "--keep-last",
+        metavar="N",
+        type=_count,
+        default=0,
+        help="keep the newest N of the images that nothing uses (default: 0)",
+    )
+
+
+def gc_command(arguments: Arguments, context: Context) -> int:
+    """Remove what nothing uses, printing each thing when it is gone."""
+    removed: list[gc.Removed] = []
+    voice = context.voice
+    try:
+        for each in gc.collect(
+            context.settings.root, keep_last=arguments.keep_last, dry_run=arguments.dry_run, warn=voice.warn
+        ):
+            removed.append(each)
+            if not arguments.json:
+                sys.stdout.write(f"{each.kind:9}  {megabytes(each.size):>10}  {each.name}\n")
+                sys.stdout.flush()
+    finally:
+        if arguments.json:
+            sys.stdout.write(json.dumps([each._asdict() for each in removed], indent=2) + "\n")
+    room = megabytes(sum(each.size for each in removed))
+    voice.warn(f"{room} would be free" if arguments.dry_run else f"{room} of room made")
+    return 0

@@ -1,0 +1,103 @@
+"""Making room in a store: what nothing uses any more is removed, and with it what crashes left."""
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import NamedTuple
+
+from tweed_shim import files, idmap, scratch
+from tweed_shim.errors import HostError
+from tweed_shim.image import removal, store
+from tweed_shim.image.removal import Garbage
+from tweed_shim.runtime import launch, runs
+from tweed_shim.tweed import clouds
+
+# Where files are replaced. What is beside one of them was being written when its writer was killed.
+WRITTEN = ("", "images", "images/references", "images/blobs/sha256", "rootfs/*", "runs/*")
+
+
+class Removed(NamedTuple):
+    """Something that was removed. size: the room that it took on disk, in bytes."""
+
+    kind: str
+    name: str
+    size: int
+
+
+def collect(
+    root: str, *, keep_last: int = 0, dry_run: bool = False, warn: Callable[[str], None] = lambda _: None
+) -> Iterator[Removed]:
+    """Remove what nothing uses, and tell of each thing when the store is without it.
+
+    That is: images and blobs that no reference, cloud or interaction uses, the oldest first, but for the newest
+    `keep_last` of such images; and what crashes left. Nothing that a running operation uses is touched. With
+    `dry_run` nothing is removed, and what is told is what would be. `warn` is told what is put off.
+
+    Raises StateError for a store of another version, and, when all else is done, HostError where something could
+    not be removed.
+    """
+    if not store.check_version(root):
+        return
+    ids, failures, rests = idmap.detect(), list[str](), list[str]()
+    for garbage in _garbage(root, keep_last, warn):
+        with _noting(failures):
+            size = idmap.disk_usage(ids, garbage.path) if garbage.path else 0
+            if not dry_run:
+                rests.append(garbage.let_go())
+            yield Removed(garbage.kind, garbage.name, size)
+    # What takes long is done when nobody waits for it any more.
+    for rest in filter(None, rests):
+        with _noting(failures):
+            scratch.remove(rest, ids)
+    if failures:
+        more = f"; so it is with {len(failures) - 1} more" if len(failures) > 1 else ""
+        raise HostError(failures[0] + more)
+
+
+@contextmanager
+def _noting(failures: list[str]) -> Iterator[None]:
+    """Go on after what cannot be removed."""
+    try:
+        yield
+    except FileNotFoundError:
+        return  # somebody else was quicker
+    except HostError as error:
+        failures.append(str(error))
+    except OSError as error:
+        failures.append(f"{error.filename} cannot be removed ({error.strerror}); mend that, and run gc again")
+
+
+def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator[Garbage]:
+    def of(kind: str, paths: Iterable[str], let_go: Callable[[str], str]) -> Iterator[Garbage]:
+        for path in paths:
+            yield Garbage(kind, os.path.relpath(path, root), path, partial(let_go, path))
+
+    aside = partial(scratch.put_aside, root)
+    yield from of("work", scratch.abandoned(root), aside)
+    yield from removal.unused(root, lambda: clouds.images(root), keep_last=keep_last, warn=warn)
+    yield from of("cloud", clouds.leftovers(root), aside)
+    yield from of("run", runs.expired(root), aside)
+    yield from of("file", _half_written(root), _unlink)
+    for path in launch.abandoned(root):
+        yield Garbage("cgroup", path, "", partial(_rmdir, path))
+
+
+def _half_written(root: str) -> Iterator[str]:
+    for place in WRITTEN:
+        pattern = os.path.join(glob.escape(root), place, f"*{files.BESIDE}*")
+        for path in sorted(glob.glob(pattern)):
+            with suppress(FileNotFoundError), files.held_file(path) as abandoned:
+                if abandoned:
+                    yield path
+
+
+def _unlink(path: str) -> str:
+    os.unlink(path)
+    return ""
+
+
+def _rmdir(path: str) -> str:
+    os.rmdir(path)
+    return ""
