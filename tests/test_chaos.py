@@ -1,0 +1,53 @@
+"""A few rounds of scripts/chaos: kill -9 at any instant leaves nothing behind and a store that goes on to work."""
+
+import os
+import random
+
+import pytest
+
+from accounts import Account
+from chaos import Target, build_victim
+from installed import Shim, fresh_shim
+from servers import RegistryServer
+
+ROUNDS = 5
+
+
+@pytest.fixture(scope="module")
+def victim(registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    layout = os.fspath(tmp_path_factory.mktemp("victim"))
+    build_victim(layout)
+    return registry.push(layout, "latest", "victim:1")
+
+
+@pytest.mark.chaos
+def test_a_kill_at_any_instant_leaves_nothing_behind_and_a_store_that_is_old_or_new(
+    shim: Shim, victim: str
+) -> None:
+    seed = random.randrange(10**6)
+    target = Target(shim, victim, random.Random(seed))
+    found = [target.round(Target.OPERATIONS[number % len(Target.OPERATIONS)]) for number in range(ROUNDS)]
+    anomalies = [each for round_found in found for each in round_found.anomalies]
+    assert not anomalies, f"seed {seed}"
+    assert any(each.running for each in found), "no kill came in time"
+
+
+def test_the_examination_sees_what_is_wrong(accounts: dict[str, Account], program: str, victim: str) -> None:
+    with fresh_shim(accounts["root"], program) as shim:
+        target = Target(shim, victim, random.Random(0))
+        assert list(target.examine()) == []
+        for path in (
+            "clouds/default/config/current/data/1",
+            "clouds/default/interactions/default/current/data/1",
+            f"rootfs/{os.listdir(os.path.join(shim.root, 'rootfs'))[0]}/rootfs/data/1",
+            *(f"images/blobs/sha256/{name}" for name in os.listdir(f"{shim.root}/images/blobs/sha256")[:1]),
+        ):
+            with open(os.path.join(shim.root, path), "r+b") as file:
+                before = file.read()
+                file.write(b"more")
+                file.flush()
+                assert len(list(target.examine())) == 1, path
+                file.truncate(len(before))
+        os.mkdir(os.path.join(shim.root, "tmp", "work-left"))
+        os.mkdir(os.path.join(shim.root, "clouds", "default", "config", "draft-left"))
+        assert len(list(target.examine())) == 2
