@@ -65,7 +65,8 @@ class Shim:
 
     def images(self) -> list[store.Stored]:
         """The images of the store."""
-        return store.images(self.settings.root)
+        with store.disk_faults(self.settings.root):
+            return store.images(self.settings.root)
 
     def remove(self, images: Sequence[str]) -> None:
         """Remove images from the store.
@@ -78,19 +79,21 @@ class Shim:
 
     def gc(self, *, keep_last: int = 0, dry_run: bool = False) -> list[gc.Removed]:
         """Remove what no reference, cloud or interaction uses, and what crashes left; see `gc.collect`."""
-        return list(
-            gc.collect(self.settings.root, keep_last=keep_last, dry_run=dry_run, warn=self._console.warn)
-        )
+        root, warn = self.settings.root, self._console.warn
+        with store.disk_faults(root):
+            return list(gc.collect(root, keep_last=keep_last, dry_run=dry_run, warn=warn))
 
     def clouds(self) -> list[clouds.CloudState]:
         """The clouds of the store, with their interactions."""
-        store.check_version(self.settings.root)
-        return clouds.states(self.settings.root)
+        root = self.settings.root
+        with store.disk_faults(root):
+            store.check_version(root)
+            return clouds.states(root)
 
     def remove_cloud(self, name: str) -> None:
         """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""
-        store.check_version(self.settings.root)
-        cloud = clouds.Cloud(
-            self.settings.root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn
-        )
-        clouds.remove(cloud)
+        root = self.settings.root
+        cloud = clouds.Cloud(root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn)
+        with store.disk_faults(root):
+            store.check_version(root)
+            clouds.remove(cloud)

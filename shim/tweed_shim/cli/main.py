@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 from tweed_shim import __version__
 from tweed_shim.cli import signals
 from tweed_shim.cli.voice import Voice
-from tweed_shim.errors import ShimError
+from tweed_shim.errors import HostError, ShimError
 from tweed_shim.settings import Settings, default_root
 
 Arguments = argparse.Namespace
@@ -124,7 +124,7 @@ def _settings(arguments: Arguments) -> Settings:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit code (see the README's table)."""
-    voice = Voice()
+    voice, arguments = Voice(), Arguments(root=None, runtime="")
     try:
         signals.interrupting()
         arguments, call = _parse(sys.argv[1:] if argv is None else argv)
@@ -137,5 +137,10 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read our output has stopped reading; the flush at exit must not complain about that.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + 13
+    except OSError as error:
+        from tweed_shim.image import store
+
+        voice.error(str(store.disk_fault(_settings(arguments).root, error)))
+        return HostError.exit_code
     except signals.Interrupted as interrupted:
         return 128 + interrupted.number

@@ -251,19 +251,26 @@ def disk_faults(root: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise HostError(
-                f"no space is left in {root} ({free_space(root)} are free); make room there, "
-                "or give another --root"
-            ) from error
-        raise HostError(
-            f"{error.filename or root} cannot be used ({error.strerror or error}); mend that, "
+        raise disk_fault(root, error) from error
+
+
+def disk_fault(root: str, error: OSError) -> HostError:
+    """What the disk refused while it was worked with a store, for a person."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HostError(
+            f"no space is left in {root} ({free_space(root)} are free); make room there, "
             "or give another --root"
-        ) from error
+        )
+    return HostError(
+        f"{error.filename or root} cannot be used ({error.strerror or error}); mend that, "
+        "or give another --root"
+    )
 
 
 def free_space(root: str) -> str:
     """The room that is left for us where the store is, for a person."""
+    while not os.path.exists(root):
+        root = os.path.dirname(root)
     about = os.statvfs(root)
     return megabytes(about.f_bavail * about.f_frsize)
 

@@ -134,7 +134,7 @@ def _bind_read_only(source: str, target: str) -> None:
     _mount(source, target, "", MS_BIND | MS_REC)
     held = os.statvfs(target).f_flag
     flags = sum(flag for bit, flag in LOCKED_FLAGS.items() if held & bit)
-    _mount("", target, "", MS_REMOUNT | MS_BIND | MS_RDONLY | flags)
+    _mount("", target, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | flags)
 
 
 def _mount_overlay(plan: Plan, root: str) -> None:
@@ -147,7 +147,11 @@ def _mount_overlay(plan: Plan, root: str) -> None:
     os.mkdir(work, 0o700)
     parts = {"lowerdir": plan["lower"], "upperdir": upper, "workdir": work}
     options = [f"{name}={path.translate(OVERLAY_SPECIAL)}" for name, path in parts.items()]
-    _mount("overlay", root, "overlay", 0, ",".join([*options, *(["userxattr"] if plan["userns"] else [])]))
+    # A device or a set-user-ID program of the image is a file like any other.
+    flags = MS_NOSUID | MS_NODEV
+    _mount(
+        "overlay", root, "overlay", flags, ",".join([*options, *(["userxattr"] if plan["userns"] else [])])
+    )
 
 
 def _assemble_read_only_root(lower: str, root: str) -> None:
@@ -225,7 +229,7 @@ def _start_container(plan: Plan) -> int:
         os.close(quiet)
         _, status = os.waitpid(runtime, 0)
     if status != 0:
-        raise _StageError("start", _runtime_error(scratch))
+        raise _StageError("start", _runtime_error(scratch)+open(scratch+"/runtime.log").read())
     with open(pid_file, encoding="ascii") as file:
         return int(file.read())
 

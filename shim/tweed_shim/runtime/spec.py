@@ -6,23 +6,10 @@ The format is the OCI Runtime Specification 1.0, `config.md` and `config-linux.m
 from typing import Any
 
 from tweed_shim.errors import HostError
+from tweed_shim.runtime import capabilities, seccomp
 from tweed_shim.runtime.host import CGROUP_PREFIX, Host
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
 
-# What podman grants by default: enough for package managers and servers, nothing that reaches the host.
-CAPABILITIES = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-]
 MASKED_PATHS = [
     "/proc/acpi",
     "/proc/asound",
@@ -84,17 +71,27 @@ def _bind(mount: Mount) -> dict[str, Any]:
     return _mount(mount.destination, "bind", mount.source, "rbind", "rprivate", "nosuid", "nodev", access)
 
 
-def _capabilities(request: Request) -> dict[str, list[str]]:
-    # A user other than root starts without any, as after a plain change of user; the bounding set still limits
-    # what a program with file capabilities could gain.
-    held = CAPABILITIES if request.uid == 0 else []
+def _capability_sets(request: Request, bounding: tuple[str, ...]) -> dict[str, list[str]]:
+    # A user other than root starts without any, as after a plain change of user, but for those that were asked for;
+    # the bounding set still limits what a program with file capabilities could gain.
+    named = [name for name in bounding if name in request.cap_add]
+    held = list(bounding) if request.uid == 0 else named
+    kept = [] if request.uid == 0 else named
     return {
-        "bounding": CAPABILITIES,
+        "bounding": list(bounding),
         "effective": held,
         "permitted": held,
-        "inheritable": [],
-        "ambient": [],
+        "inheritable": kept,
+        "ambient": kept,
     }
+
+
+def _seccomp(request: Request, host: Host, bounding: tuple[str, ...]) -> dict[str, Any]:
+    if request.seccomp == seccomp.UNCONFINED:
+        return {}
+    if request.seccomp == seccomp.DEFAULT:
+        return {"seccomp": seccomp.profile(bounding, host.machine, request.architecture)}
+    return {"seccomp": request.seccomp}
 
 
 def _rlimits(host: Host, limits: Limits) -> list[dict[str, Any]]:
@@ -141,7 +138,7 @@ def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) 
         for path in TEMPORARY
         if not writable_root or request.read_only
     ]
-    return [*_kernel_mounts(request, host), *temporary, *(_bind(mount) for mount in (home, *request.mounts))]
+    return [*_kernel_mounts(request, host), *temporary, *(_bind(mount) for mount in (*own, *request.mounts))]
 
 
 def generate(
@@ -150,16 +147,18 @@ def generate(
     """The content of `config.json` for a run called `name` whose bundle is the directory `scratch`.
 
     writable_root: whether the root filesystem has a writable layer of its own.
-    Raises HostError where a limit that was asked for cannot be enforced on this host.
+    Raises HostError where a limit or a capability that was asked for cannot be had on this host.
     """
     rlimits = _rlimits(host, request.limits)
+    bounding = capabilities.choose(request.cap_add, request.cap_drop, host.capabilities)
     user = {"uid": request.uid, "gid": request.gid, "additionalGids": list(request.groups), "umask": 0o022}
     linux: dict[str, Any] = {
-        "namespaces": _namespaces(request),
+        "namespaces": _namespaces(request, scratch),
         "maskedPaths": MASKED_PATHS,
         "readonlyPaths": READ_ONLY_PATHS,
         "resources": _resources(request.limits, host),
         "rootfsPropagation": "private",
+        **_seccomp(request, host, bounding),
     }
     if host.cgroup_version:
         linux["cgroupsPath"] = f"/{CGROUP_PREFIX}{name}"
@@ -171,7 +170,7 @@ def generate(
             "args": list(request.args),
             "env": list(request.env),
             "cwd": request.cwd,
-            "capabilities": _capabilities(request),
+            "capabilities": _capability_sets(request, bounding),
             "rlimits": rlimits,
             "noNewPrivileges": True,
         },

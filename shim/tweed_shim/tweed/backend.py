@@ -208,7 +208,7 @@ class Backend:
             report=self._console.report,
             idmap=self._host.ids,
         )
-        with store.hold(image):
+        with store.hold(image), store.disk_faults(self._settings.root):
             yield image
 
     @contextmanager
