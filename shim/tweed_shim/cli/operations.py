@@ -8,6 +8,7 @@ from typing import Any
 from tweed_shim.cli import signals
 from tweed_shim.cli.main import Arguments, Context, Parser
 from tweed_shim.errors import ConfigError, UsageError
+from tweed_shim.runtime import capabilities
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.request import Limits
 from tweed_shim.tweed.backend import Backend, Options
@@ -38,6 +39,13 @@ def _positive(kind: type[int] | type[float]) -> Any:
         return value
 
     return convert
+
+
+def _capability(text: str) -> str:
+    try:
+        return capabilities.parse(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _configure_common(parser: Parser) -> None:
@@ -89,6 +97,17 @@ def _configure_common(parser: Parser) -> None:
         metavar="DIR",
         help="keep what the image writes to its root there while it runs, not in memory",
     )
+    for option, help_text in (
+        ("--cap-add", "grant a capability more, such as NET_RAW, or ALL (repeatable)"),
+        ("--cap-drop", "grant a capability less (repeatable)"),
+    ):
+        run.add_argument(option, metavar="CAP", action="append", default=[], type=_capability, help=help_text)
+    run.add_argument(
+        "--seccomp",
+        metavar="FILE",
+        default="default",
+        help="another profile of system calls, in the form of the OCI runtime specification, or unconfined",
+    )
     run.add_argument(
         "--env-stream",
         choices=("stdout", "stderr"),
@@ -138,6 +157,9 @@ def _backend(arguments: Arguments, context: Context) -> Backend:
         env_stream=arguments.env_stream,
         read_only=arguments.read_only,
         scratch=arguments.scratch,
+        cap_add=tuple(arguments.cap_add),
+        cap_drop=tuple(arguments.cap_drop),
+        seccomp=arguments.seccomp,
     )
     voice = context.voice
     console = Console(1, 2, signals.passed_on, voice.warn, voice.info, voice.report)

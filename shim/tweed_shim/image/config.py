@@ -11,13 +11,17 @@ _SHA256 = r"sha256:[0-9a-f]{64}"
 
 
 class ImageConfig(NamedTuple):
-    """What an image says about running it; empty where it says nothing. `env` holds NAME=value texts."""
+    """What an image says about running it; empty where it says nothing. `env` holds NAME=value texts.
+
+    architecture: what its programs are made for, as the image specification calls it.
+    """
 
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     user: str = ""
     working_dir: str = ""
+    architecture: str = ""
 
 
 class Configuration(NamedTuple):
@@ -49,6 +53,7 @@ def parse(body: bytes, what: str) -> Configuration:
             env=run.texts("Env"),
             user=run.text("User", ""),
             working_dir=run.text("WorkingDir", ""),
+            architecture=architecture,
         ),
         platform if architecture else None,
         diff_ids,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from tweed_shim import idmap
 from tweed_shim.errors import HostError
+from tweed_shim.runtime import capabilities
 
 CGROUP_ROOT = "/sys/fs/cgroup"
 CGROUP_PREFIX = "tweed-shim-"
@@ -16,13 +17,16 @@ class Host(NamedTuple):
     """The abilities of a host.
 
     ids: the ids that a run can have. cgroup_version: 1, 2, or 0 where no control group can be made.
-    controllers: the resources that can be limited. files: the hard limit of open files.
+    controllers: the resources that can be limited. files: the hard limit of open files. capabilities: those that
+    the caller can give to a run. machine: what uname(2) calls the hardware.
     """
 
     ids: idmap.IdMap
     cgroup_version: int
     controllers: frozenset[str]
     files: int
+    capabilities: frozenset[str]
+    machine: str
 
 
 def _root_cgroups() -> tuple[int, frozenset[str]]:
@@ -46,11 +50,26 @@ def cgroups(beginning: str) -> list[str]:
     return [os.path.join(top, name) for top in tops for name in os.listdir(top) if name.startswith(beginning)]
 
 
+def _capabilities(ids: idmap.IdMap) -> frozenset[str]:
+    if ids.kind != "host":
+        # The first process of a user namespace has all, and they reach no further than that: user_namespaces(7).
+        return frozenset(capabilities.NAMES)
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return capabilities.bounding(file.read())
+
+
 def inspect() -> Host:
     """Look at the host as the caller sees it."""
     ids = idmap.detect()
     version, controllers = _root_cgroups() if ids.kind == "host" else (0, frozenset[str]())
-    return Host(ids, version, controllers, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    return Host(
+        ids,
+        version,
+        controllers,
+        resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        _capabilities(ids),
+        os.uname().machine,
+    )
 
 
 def require_program(name: str) -> str:

@@ -4,7 +4,11 @@ They are named tuples rather than dataclasses because a warm `exec` imports this
 as much as half of a Python start.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+# `default`, `unconfined`, or the object of the OCI runtime specification.
+Profile = str | Mapping[str, Any]
 
 RESULT_LIMIT = 4 << 20
 DEFAULT_PIDS = 1024
@@ -35,7 +39,8 @@ class Request(NamedTuple):
     rootfs: the unpacked image. env: `NAME=value` texts. home: where a fresh writable directory is mounted.
     stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
     `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout).
-    network: `none`, `host` or `pasta`. timeout: seconds, None for none.
+    network: `none`, `host` or `pasta`. timeout: seconds, None for none. cap_add and cap_drop: as
+    `capabilities.parse` gives them. architecture: what the image says that its programs are made for.
     """
 
     rootfs: str
@@ -54,6 +59,10 @@ class Request(NamedTuple):
     limits: Limits = Limits()
     timeout: float | None = None
     read_only: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    seccomp: Profile = "default"
+    architecture: str = ""
 
 
 class Outcome(NamedTuple):

@@ -40,6 +40,8 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
 CGROUP_PATIENCE = 200  # milliseconds
+# What the runtime complains of after the complaint that matters.
+CLEANING_UP = ("Failed to remove", "failed to remove")
 # What Python or the shim changed, and no program that is started may find changed.
 INHERITED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP)
 OVERLAY_SPECIAL = str.maketrans({"\\": "\\\\", ",": "\\,", ":": "\\:"})
@@ -201,7 +203,7 @@ def _runtime_error(scratch: str) -> str:
         with open(os.path.join(scratch, "runtime.log"), encoding="utf-8", errors="replace") as file:
             for line in file:
                 entry = json.loads(line)
-                if entry.get("level") in ("error", "fatal") and "cgroup" not in entry.get("msg", ""):
+                if entry.get("level") in ("error", "fatal") and not entry.get("msg", "").startswith(CLEANING_UP):
                     message = entry["msg"]
     except (OSError, ValueError, AttributeError, KeyError):
         pass

@@ -126,13 +126,19 @@ def _resources(limits: Limits, host: Host) -> dict[str, Any]:
     return resources
 
 
-def _namespaces(request: Request) -> list[dict[str, str]]:
-    kinds = ["pid", "ipc", "uts", "mount", "cgroup", *(["network"] if request.network == "none" else [])]
-    return [{"type": kind} for kind in kinds]
+def _namespaces(request: Request, scratch: str) -> list[dict[str, str]]:
+    network: dict[str, list[dict[str, str]]] = {
+        "none": [{"type": "network"}],
+        "pasta": [{"type": "network", "path": f"{scratch}/netns"}],
+    }
+    kinds = ("pid", "ipc", "uts", "mount", "cgroup")
+    return [*({"type": kind} for kind in kinds), *network.get(request.network, [])]
 
 
 def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) -> list[dict[str, Any]]:
-    home = Mount(f"{scratch}/home", request.home, writable=True)
+    own = [Mount(f"{scratch}/home", request.home, writable=True)]
+    if request.network == "pasta":
+        own.append(Mount(f"{scratch}/resolv.conf", "/etc/resolv.conf"))
     temporary = [
         _mount(path, "tmpfs", "tmpfs", "nosuid", "nodev", "mode=1777", "size=256m")
         for path in TEMPORARY

@@ -12,7 +12,7 @@ from tweed_shim.errors import ContractError, StateError
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
-from tweed_shim.runtime import host, process, runs, spec
+from tweed_shim.runtime import capabilities, host, process, runs, seccomp, spec
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.launch import Launch, launch
 from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Request
@@ -41,6 +41,9 @@ class Options(NamedTuple):
     env_stream: str = "stdout"
     read_only: bool = False
     scratch: str | None = None
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    seccomp: str = seccomp.DEFAULT
 
 
 class Setup(Mapping[str, str]):
@@ -102,6 +105,9 @@ class Backend:
         self._options = options
         self._console = console
         self._host = host.inspect()
+        self._cap_add = tuple(map(capabilities.parse, options.cap_add))
+        self._cap_drop = tuple(map(capabilities.parse, options.cap_drop))
+        self._seccomp = seccomp.load(options.seccomp)
         self._cloud = clouds.Cloud(
             settings.root, clouds.check_name("a cloud", cloud), self._host.ids, waiting=console.warn
         )
@@ -328,6 +334,10 @@ class Backend:
             limits=options.limits,
             timeout=operation.timeout if options.timeout is None else options.timeout,
             read_only=options.read_only,
+            cap_add=self._cap_add,
+            cap_drop=self._cap_drop,
+            seccomp=self._seccomp,
+            architecture=config.architecture,
         )
 
 

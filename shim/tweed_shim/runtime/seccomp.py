@@ -1,0 +1,212 @@
+"""Which system calls a container may make: the seccomp profile, as the `linux.seccomp` object of `config.json`.
+
+The profile is a list of what is allowed. It knows every call up to Linux 6.7, and treats a call in one of four ways:
+
+- allowed: what programs need to do their work inside of the container;
+- allowed with a capability: what the kernel itself would refuse without it, which is refused here too, so that a
+  fault in that part of the kernel cannot be reached;
+- refused with EPERM: what reaches beyond the container or is a rich source of such faults, whoever asks;
+- unknown, because it is newer than the profile or than the host's libseccomp: ENOSYS, the kernel's own answer for what
+  it does not have, on which C libraries fall back to an older call. EPERM would make them give up.
+
+ENOSYS is the filter's default, and the known calls that are refused are named. The other way round, with EPERM as the
+default, unknown calls would have the right answer under runc only, which then puts a test of its own in front. (Kinds
+of socket and personalities that are not allowed have the default, too: to programs they are not there.)
+
+Programs of 32 bits are let in only where the image says that it is made of them. The filter for their calls would cost
+each run several milliseconds, and `socketcall` would be a way around the rules for sockets.
+
+The format is that of the OCI Runtime Specification 1.0, `config-linux.md`, "Seccomp".
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from tweed_shim.runtime.request import Profile
+
+DEFAULT, UNCONFINED = "default", "unconfined"
+
+EPERM, EINVAL, ENOSYS = 1, 22, 38
+AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 1, 2, 10, 16, 17
+NETLINK_AUDIT = 9
+# CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET: clone(2).
+NEW_NAMESPACES = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
+# PER_LINUX, PER_LINUX32, each also with UNAME26, and the question which one it is: personality(2).
+PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
+
+# Machines whose own programs need none of the names in ALLOWED_32.
+WIDE = ("aarch64", "riscv64", "x86_64")
+# The 32-bit programs that a machine runs besides its own, by what their images call their architecture.
+NARROW = {("x86_64", "386"): "SCMP_ARCH_X86", ("aarch64", "arm"): "SCMP_ARCH_ARM"}
+NATIVE = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
+
+ALLOWED = {
+    "files": """
+        access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
+        fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync flock fstat fstatfs fsync ftruncate
+        futimesat getcwd getdents getdents64 ioctl lchown link linkat lseek lstat mkdir mkdirat mknod mknodat
+        name_to_handle_at newfstatat open openat openat2 pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2
+        read readahead readlink readlinkat readv rename renameat renameat2 rmdir sendfile splice stat statfs statx
+        symlink symlinkat sync sync_file_range syncfs tee truncate umask unlink unlinkat utime utimensat utimes write
+        writev fgetxattr flistxattr fremovexattr fsetxattr getxattr lgetxattr listxattr llistxattr lremovexattr
+        lsetxattr removexattr setxattr fanotify_mark inotify_add_watch inotify_init inotify_init1 inotify_rm_watch
+        io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit vmsplice
+    """,
+    "memory": """
+        brk cachestat get_mempolicy madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mlock mlock2
+        mlockall mmap mprotect mremap msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect
+        remap_file_pages shmat shmctl shmdt shmget
+    """,
+    "waiting": """
+        epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd
+        eventfd2 pause poll ppoll pselect6 select futex futex_requeue futex_wait futex_waitv futex_wake
+        get_robust_list set_robust_list mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl
+        msgget msgrcv msgsnd semctl semget semop semtimedop
+    """,
+    "network": """
+        accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg sendmmsg
+        sendmsg sendto setsockopt shutdown socketpair
+    """,
+    "processes": """
+        execve execveat exit exit_group fork vfork wait4 waitid capget capset getegid geteuid getgid getgroups getpgid
+        getpgrp getpid getppid getresgid getresuid getsid gettid getuid setfsgid setfsuid setgid setgroups setpgid
+        setregid setresgid setresuid setreuid setsid setuid arch_prctl get_thread_area landlock_add_rule
+        landlock_create_ruleset landlock_restrict_self prctl restart_syscall rseq seccomp set_thread_area
+        set_tid_address kill pidfd_open pidfd_send_signal process_mrelease rt_sigaction rt_sigpending rt_sigprocmask
+        rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sigaltstack signalfd signalfd4
+        tgkill tkill getcpu getpriority getrlimit getrusage ioprio_get ioprio_set prlimit64 sched_get_priority_max
+        sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
+        sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield setpriority setrlimit getrandom
+        sysinfo times uname
+    """,
+    "time": """
+        adjtimex alarm clock_adjtime clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep
+        setitimer time timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create
+        timerfd_gettime timerfd_settime
+    """,
+}
+
+# The forms that these calls have where numbers of 32 bits are, or were, in use.
+ALLOWED_32 = """
+    _llseek _newselect arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush chown32 clock_adjtime64
+    clock_getres_time64 clock_gettime64 clock_nanosleep_time64 fadvise64_64 fchown32 fcntl64 fstat64 fstatat64
+    fstatfs64 ftruncate64 futex_time64 getegid32 geteuid32 getgid32 getgroups32 getresgid32 getresuid32 getuid32
+    io_pgetevents_time64 ipc lchown32 lstat64 mmap2 mq_timedreceive_time64 mq_timedsend_time64 nice ppoll_time64
+    pselect6_time64 readdir recv recvmmsg_time64 rt_sigtimedwait_time64 sched_rr_get_interval_time64 semtimedop_time64
+    send sendfile64 set_tls setfsgid32 setfsuid32 setgid32 setgroups32 setregid32 setresgid32 setresuid32 setreuid32
+    setuid32 sigaction signal sigpending sigprocmask sigreturn sigsuspend stat64 statfs64 sync_file_range2
+    timer_gettime64 timer_settime64 timerfd_gettime64 timerfd_settime64 truncate64 ugetrlimit utimensat_time64 waitpid
+"""
+
+# A call that two capabilities open stands with both.
+GRANTED = {
+    "CAP_BPF": "bpf",
+    "CAP_DAC_READ_SEARCH": "open_by_handle_at",
+    "CAP_PERFMON": "perf_event_open",
+    "CAP_SYS_ADMIN": """
+        bpf fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount open_tree
+        perf_event_open pivot_root quotactl quotactl_fd setdomainname sethostname setns umount umount2 unshare
+    """,
+    "CAP_SYS_BOOT": "reboot",
+    "CAP_SYS_CHROOT": "chroot",
+    "CAP_SYS_MODULE": "delete_module finit_module init_module",
+    "CAP_SYS_NICE": "mbind migrate_pages move_pages set_mempolicy set_mempolicy_home_node",
+    "CAP_SYS_PACCT": "acct",
+    "CAP_SYS_PTRACE": "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace",
+    "CAP_SYS_RAWIO": "ioperm iopl",
+    "CAP_SYS_TIME": "clock_settime clock_settime64 settimeofday stime",
+    "CAP_SYS_TTY_CONFIG": "vhangup",
+    "CAP_SYSLOG": "syslog",
+}
+
+# The kernel's keys belong to a user and not to a container; the others serve the host, or nobody any more.
+REFUSED = """
+    add_key keyctl request_key
+    io_uring_enter io_uring_register io_uring_setup userfaultfd
+    kexec_file_load kexec_load nfsservctl swapoff swapon
+    _sysctl afs_syscall bdflush break create_module ftime get_kernel_syms getpmsg gtty idle lock modify_ldt mpx
+    oldfstat oldlstat oldolduname oldstat olduname pciconfig_iobase pciconfig_read pciconfig_write prof profil putpmsg
+    query_module security sgetmask ssetmask stty sysfs tuxcall ulimit uselib ustat vm86 vm86old vserver
+"""
+
+Rule = dict[str, Any]
+
+
+def _rule(names: Iterable[str], action: str, *arguments: tuple[int, str, int, int], errno: int = 0) -> Rule:
+    rule: Rule = {"names": list(names), "action": f"SCMP_ACT_{action}"}
+    if errno:
+        rule["errnoRet"] = errno
+    if arguments:
+        rule["args"] = [
+            {"index": index, "op": f"SCMP_CMP_{operator}", "value": value, "valueTwo": second}
+            for index, operator, value, second in arguments
+        ]
+    return rule
+
+
+def _clone_rules(capabilities: Collection[str], machine: str) -> list[Rule]:
+    if "CAP_SYS_ADMIN" in capabilities:
+        return [_rule(["clone", "clone3"], "ALLOW")]
+    # The flags of clone3 are in memory, where no filter can look; without it C libraries use clone.
+    flags = 1 if machine == "s390x" else 0
+    return [
+        _rule(["clone"], "ALLOW", (flags, "MASKED_EQ", sum(NEW_NAMESPACES), 0)),
+        *(_rule(["clone"], "ERRNO", (flags, "MASKED_EQ", new, new), errno=EPERM) for new in NEW_NAMESPACES),
+        _rule(["clone3"], "ERRNO", errno=ENOSYS),
+    ]
+
+
+def _socket_rules(capabilities: Collection[str]) -> list[Rule]:
+    """Sockets of the network, and no others: AF_VSOCK leads out of the machine, AF_ALG deep into its kernel."""
+    families = [AF_UNIX, AF_INET, AF_INET6, *([AF_PACKET] if "CAP_NET_RAW" in capabilities else [])]
+    rules = [_rule(["socket"], "ALLOW", (0, "EQ", family, 0)) for family in families]
+    if "CAP_AUDIT_WRITE" in capabilities:
+        return [*rules, _rule(["socket"], "ALLOW", (0, "EQ", AF_NETLINK, 0))]
+    # To be refused the audit log makes useradd(8) and its kin fail; that there is none does not.
+    return [
+        *rules,
+        _rule(["socket"], "ALLOW", (0, "EQ", AF_NETLINK, 0), (2, "NE", NETLINK_AUDIT, 0)),
+        _rule(["socket"], "ERRNO", (0, "EQ", AF_NETLINK, 0), (2, "EQ", NETLINK_AUDIT, 0), errno=EINVAL),
+    ]
+
+
+def _sorted(names: Iterable[str]) -> list[str]:
+    return sorted(name for each in names for name in each.split())
+
+
+def profile(capabilities: Collection[str], machine: str, architecture: str = "") -> dict[str, Any]:
+    """The profile for a container that may have these capabilities.
+
+    machine: the host's, as uname(2) has it. architecture: the image's, as it calls it itself, empty where it does not
+    say. Calls that the machine does not have are passed over by the runtime.
+    """
+    narrow = NARROW.get((machine, architecture))
+    old = [] if machine in WIDE and not narrow else [ALLOWED_32]
+    granted = {*_sorted(names for each, names in GRANTED.items() if each in capabilities)}
+    refused = {*_sorted([REFUSED, *GRANTED.values()])} - granted
+    rules = [
+        _rule([*_sorted([*ALLOWED.values(), *old]), *sorted(granted)], "ALLOW"),
+        _rule(sorted(refused), "ERRNO", errno=EPERM),
+        *(_rule(["personality"], "ALLOW", (0, "EQ", value, 0)) for value in PERSONALITIES),
+        *_clone_rules(capabilities, machine),
+        *_socket_rules(capabilities),
+    ]
+    architectures = {"architectures": [NATIVE[machine], narrow]} if narrow else {}
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": ENOSYS,
+        **architectures,
+        "syscalls": rules,
+    }
+
+
+def load(choice: str) -> Profile:
+    """What the user asked for: `default`, `unconfined`, or the profile in the file of that name.
+
+    Raises ConfigError for a file that cannot be read or is none.
+    """
+    if choice in (DEFAULT, UNCONFINED):
+        return choice
+    from tweed_shim.runtime import seccomp_file
+
+    return seccomp_file.read(choice)

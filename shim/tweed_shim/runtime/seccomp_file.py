@@ -1,0 +1,101 @@
+"""A user's own seccomp profile: a JSON file in the form of the OCI Runtime Specification 1.0, `config-linux.md`.
+
+It is the object that stands under `linux.seccomp` in a `config.json`. Docker's profiles look alike and are not the
+same: theirs have parts that depend on the host and on capabilities, which only Docker's own program resolves.
+"""
+
+import json
+from typing import Any, NoReturn
+
+from tweed_shim.errors import ConfigError
+
+LARGEST = 1 << 20
+ACTIONS = ("KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP", "ERRNO", "TRACE", "ALLOW", "LOG")
+OPERATORS = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
+DOCKERS = ("archMap", "includes", "excludes", "defaultErrno", "errno", "name")
+PROFILE = ("defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls")
+RULE = ("names", "action", "errnoRet", "args")
+ARGUMENT = ("index", "value", "valueTwo", "op")
+
+
+class _Checked:
+    """An object of the file; `where` names it in errors."""
+
+    def __init__(self, value: object, where: str, path: str, fields: tuple[str, ...]) -> None:
+        self._where, self._path = where, path
+        if not isinstance(value, dict):
+            self.wrong("is not an object")
+        self._fields = value
+        for name in value:
+            if name in DOCKERS:
+                self.wrong(
+                    f"has {name!r}, which is of Docker's form; give the OCI runtime specification's instead"
+                )
+            if name not in fields:
+                self.wrong(f"has {name!r}, which is not known; it can have: {', '.join(fields)}")
+
+    def wrong(self, what: str) -> NoReturn:
+        raise ConfigError(f"the seccomp profile {self._path} cannot be used: {self._where} {what}")
+
+    def one_of(self, name: str, prefix: str, values: tuple[str, ...]) -> None:
+        if self._fields.get(name) not in [prefix + value for value in values]:
+            self.wrong(f"has no valid {name!r}; it is one of {', '.join(prefix + value for value in values)}")
+
+    def numbers(self, *names: str, most: int) -> None:
+        for name in names:
+            value = self._fields.get(name, 0)
+            if type(value) is not int or not 0 <= value <= most:
+                self.wrong(f"has a {name!r} that is no number from 0 to {most}")
+
+    def objects(self, name: str) -> list[Any]:
+        value = self._fields.get(name) or []
+        if not isinstance(value, list):
+            self.wrong(f"has {name!r} that is no list")
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        value = self.objects(name)
+        if not all(isinstance(each, str) and each for each in value):
+            self.wrong(f"has {name!r} that is no list of names")
+        return value
+
+
+def read(path: str) -> dict[str, Any]:
+    """The profile in a file. Raises ConfigError where it cannot be read or is not one."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"the seccomp profile {path!r} cannot be read: {reason}; name a file, or write unconfined for none"
+        ) from error
+    if len(text) > LARGEST:
+        raise ConfigError(f"the seccomp profile {path} is larger than 1 MiB; give a smaller one")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"the seccomp profile {path} is not JSON ({error}); correct it") from error
+    _check(document, path)
+    profile: dict[str, Any] = document
+    return profile
+
+
+def _check(document: object, path: str) -> None:
+    profile = _Checked(document, "it", path, PROFILE)
+    profile.one_of("defaultAction", "SCMP_ACT_", ACTIONS)
+    profile.numbers("defaultErrnoRet", most=4095)
+    profile.texts("architectures")
+    profile.texts("flags")
+    for number, entry in enumerate(profile.objects("syscalls")):
+        where = f"syscalls[{number}]"
+        rule = _Checked(entry, where, path, RULE)
+        rule.one_of("action", "SCMP_ACT_", ACTIONS)
+        rule.numbers("errnoRet", most=4095)
+        if not rule.texts("names"):
+            rule.wrong("names no call")
+        for position, each in enumerate(rule.objects("args")):
+            argument = _Checked(each, f"{where}.args[{position}]", path, ARGUMENT)
+            argument.one_of("op", "SCMP_CMP_", OPERATORS)
+            argument.numbers("index", most=5)
+            argument.numbers("value", "valueTwo", most=2**64 - 1)
