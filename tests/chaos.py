@@ -22,8 +22,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from installed import END_SECONDS, Result, Shim, cgroups, describe, mentions, processes, survivors
-from layouts import File, Layer, build_layout, directory
+from layouts import File, Layer, build_layout
+from layouts import directory as empty_directory
 from script_images import METADATA
+from servers import RegistryServer
 
 WRITTEN = 30  # files in each configuration
 TREE_FILES = 400
@@ -44,14 +46,24 @@ esac
 """
 
 
-def build_victim(path: str) -> None:
+def build_victim(path: str, seed: int) -> None:
     """An image of several layers, whose download and unpacking take long enough to be hit."""
-    noise = random.Random(0)
+    noise = random.Random(seed)
     small = {f"data/{number}": File(noise.randbytes(200)) for number in range(TREE_FILES)}
     large = [Layer({f"blob/{number}": File(noise.randbytes(LAYER_NOISE))}) for number in range(3)]
     build_layout(
-        path, files={"entrypoint": ENTRYPOINT}, layers=[Layer({"data": directory(), **small}), *large]
+        path, files={"entrypoint": ENTRYPOINT}, layers=[Layer({"data": empty_directory(), **small}), *large]
     )
+
+
+def push_victims(registry: RegistryServer, directory: str) -> tuple[str, str]:
+    """Two images, for what `Target` has them for, made in an empty directory; returns their references."""
+    references = []
+    for seed, name in enumerate(("used", "pulled")):
+        layout = os.path.join(directory, name)
+        build_victim(layout, seed)
+        references.append(registry.push(layout, "latest", f"{name}:1"))
+    return references[0], references[1]
 
 
 class Watch:
@@ -126,21 +138,25 @@ class Tally:
 
 
 class Target:
-    """The store of one account, the image `reference` being all that it works with."""
+    """The store of one account. An image is `used` by its cloud; another is there to be `pulled`."""
 
     OPERATIONS = ("pull", "unpack", "configure", "setup", "teardown")
 
-    def __init__(self, shim: Shim, reference: str, chance: random.Random) -> None:
+    def __init__(self, shim: Shim, used: str, pulled: str, chance: random.Random) -> None:
         self._shim = shim
-        self._reference = reference
+        self._used = used
+        self._pulled = pulled
         self._chance = chance
         self._value = 0
-        self._must("exec", reference, "configure", stdin=self._next_value())
-        self._must("exec", reference, "setup")
-        [self._tree] = os.listdir(os.path.join(shim.root, "rootfs"))
-        self._whole = self._tree_state(self._tree_path())
+        self._must("exec", used, "configure", stdin=self._next_value())
+        self._must("exec", used, "setup")
+        before = set(self._trees())
+        self._must("pull", pulled)
+        [tree] = set(self._trees()) - before
+        self._pulled_tree = os.path.join(shim.root, "rootfs", tree)
+        self._whole = {name: self._tree_state(name) for name in self._trees()}
         self._usual = {name: self._measure(name) for name in self.OPERATIONS}
-        self._must("exec", reference, "setup")
+        self._must("exec", used, "setup")
 
     def round(self, operation: str) -> Found:
         """Kill an operation once."""
@@ -163,28 +179,27 @@ class Target:
 
     def _prepare(self, operation: str) -> None:
         if operation == "pull":
-            self._must("rm", self._reference)
+            self._must("rm", self._pulled)
         elif operation == "unpack":
-            shutil.rmtree(self._tree_path())
+            shutil.rmtree(self._pulled_tree)
         elif operation == "teardown" and self._interaction() is None:
-            self._must("exec", self._reference, "setup")
+            self._must("exec", self._used, "setup")
         # So that all the directories that are watched are there.
         os.makedirs(os.path.join(self._shim.root, "tmp"), exist_ok=True)
 
     def _command(self, operation: str) -> tuple[tuple[str, ...], bytes | None]:
-        image = self._reference
         commands = {
-            "pull": ("pull", image),
-            "unpack": ("pull", "--pull", "missing", image),
-            "configure": ("exec", image, "configure"),
-            "setup": ("exec", image, "setup", "--replace"),
-            "teardown": ("exec", image, "teardown"),
+            "pull": ("pull", self._pulled),
+            "unpack": ("pull", "--pull", "missing", self._pulled),
+            "configure": ("exec", self._used, "configure"),
+            "setup": ("exec", self._used, "setup", "--replace"),
+            "teardown": ("exec", self._used, "teardown"),
         }
         return commands[operation], self._next_value() if operation == "configure" else None
 
     def _state(self, operation: str) -> object:
         if operation in ("pull", "unpack"):
-            return len(self._records()), os.path.isdir(self._tree_path())
+            return len(self._records()), os.path.isdir(self._pulled_tree)
         return self._configuration() if operation == "configure" else self._interaction()
 
     def _next_value(self) -> bytes:
@@ -193,7 +208,7 @@ class Target:
 
     def _go_on(self, operation: str) -> Iterator[str]:
         """Do what a user would do next; what fails is an anomaly."""
-        done = self._shim.run("exec", self._reference, "check")
+        done = self._shim.run("exec", self._used, "check")
         if done.code != 0:
             yield f"check: {done}"
         else:
@@ -297,8 +312,8 @@ class Target:
         """What has to hold at any time."""
         yield from self._examine_blobs()
         yield from self._examine_records()
-        for name in os.listdir(os.path.join(self._shim.root, "rootfs")):
-            if self._tree_state(os.path.join(self._shim.root, "rootfs", name)) != self._whole:
+        for name in self._trees():
+            if self._tree_state(name) != self._whole.get(name):
                 yield f"the tree {name} is not whole"
         for what in (self._configuration, self._interaction):
             if (value := what()) and value.startswith("mixed"):
@@ -320,11 +335,10 @@ class Target:
             generations = [name for name in directories if name.isdigit()]
             if len(generations) > 1:
                 yield f"{path} has the generations {generations}"
-        [record] = self._records() or [{}]
-        if [record.get("reference")] != [
-            each["annotations"]["tweed-shim.reference"] for each in self._index()
-        ]:
-            yield f"the index is not that of the records: {self._index()}"
+        recorded = sorted(record["reference"] for record in self._records())
+        indexed = sorted(each["annotations"]["tweed-shim.reference"] for each in self._index())
+        if recorded != indexed or recorded != sorted((self._used, self._pulled)):
+            yield f"there are records of {recorded}, and the index has {indexed}"
 
     def _examine_blobs(self) -> Iterator[str]:
         place = os.path.join(self._shim.root, "images", "blobs", "sha256")
@@ -365,11 +379,12 @@ class Target:
                     found.append(json.load(file))
         return found
 
-    def _tree_path(self) -> str:
-        return os.path.join(self._shim.root, "rootfs", self._tree)
+    def _trees(self) -> list[str]:
+        return os.listdir(os.path.join(self._shim.root, "rootfs"))
 
-    def _tree_state(self, directory: str) -> object:
+    def _tree_state(self, name: str) -> object:
         """The kinds, sizes and owners of all files of an unpacked image."""
+        directory = os.path.join(self._shim.root, "rootfs", name)
         with open(os.path.join(directory, "image.json"), "rb") as file:
             about = json.load(file)
         found = {}

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from accounts import Account
-from chaos import Target, build_victim
+from chaos import Target, push_victims
 from installed import Shim, fresh_shim
 from servers import RegistryServer
 
@@ -14,27 +14,27 @@ ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
-def victim(registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    layout = os.fspath(tmp_path_factory.mktemp("victim"))
-    build_victim(layout)
-    return registry.push(layout, "latest", "victim:1")
+def victims(registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    return push_victims(registry, os.fspath(tmp_path_factory.mktemp("victims")))
 
 
 @pytest.mark.chaos
 def test_a_kill_at_any_instant_leaves_nothing_behind_and_a_store_that_is_old_or_new(
-    shim: Shim, victim: str
+    shim: Shim, victims: tuple[str, str]
 ) -> None:
     seed = random.randrange(10**6)
-    target = Target(shim, victim, random.Random(seed))
+    target = Target(shim, *victims, random.Random(seed))
     found = [target.round(Target.OPERATIONS[number % len(Target.OPERATIONS)]) for number in range(ROUNDS)]
     anomalies = [each for round_found in found for each in round_found.anomalies]
     assert not anomalies, f"seed {seed}"
     assert any(each.running for each in found), "no kill came in time"
 
 
-def test_the_examination_sees_what_is_wrong(accounts: dict[str, Account], program: str, victim: str) -> None:
+def test_the_examination_sees_what_is_wrong(
+    accounts: dict[str, Account], program: str, victims: tuple[str, str]
+) -> None:
     with fresh_shim(accounts["root"], program) as shim:
-        target = Target(shim, victim, random.Random(0))
+        target = Target(shim, *victims, random.Random(0))
         assert list(target.examine()) == []
         for path in (
             "clouds/default/config/current/data/1",
