@@ -78,7 +78,10 @@ def _configure_common(parser: Parser) -> None:
     )
     run = parser.add_argument_group("the run")
     run.add_argument(
-        "--network", choices=("none", "host"), default="host", help="metadata always has none (default: host)"
+        "--network",
+        choices=("none", "host", "pasta"),
+        default="host",
+        help="metadata always has none; pasta gets out, but not at the host's loopback (default: host)",
     )
     run.add_argument(
         "--timeout",

@@ -84,8 +84,6 @@ def resolve(
 
 
 def network_mounts(network: str) -> tuple[Mount, ...]:
-    """The host's files that names are resolved with, for a container that shares the host's network."""
-    if network != "host":
-        return ()
-    paths = ("/etc/resolv.conf", "/etc/hosts")
+    """The host's files that names are resolved with, as far as a container of this network can use them."""
+    paths = {"host": ("/etc/resolv.conf", "/etc/hosts"), "pasta": ("/etc/hosts",)}.get(network, ())
     return tuple(Mount(os.path.realpath(path), path) for path in paths if os.path.isfile(path))
