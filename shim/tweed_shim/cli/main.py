@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
-from tweed_shim import __version__
+from tweed_shim import __version__, trace
 from tweed_shim.cli import signals
 from tweed_shim.cli.voice import Voice
 from tweed_shim.errors import HostError, ShimError
@@ -81,6 +81,12 @@ def _add_global_options(parser: Parser, *, default: object) -> None:
         default=say("text"),
         help="how the shim's own words are written",
     )
+    group.add_argument(
+        "--trace",
+        metavar="FILE",
+        default=say(None),
+        help="write where the time went, as a Chrome trace (JSON)",
+    )
 
 
 def _top_parser() -> Parser:
@@ -124,12 +130,14 @@ def _settings(arguments: Arguments) -> Settings:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit code (see the README's table)."""
+    entry = trace.entry()
     voice, arguments = Voice(), Arguments(root=None, runtime="")
     try:
         signals.interrupting()
         arguments, call = _parse(sys.argv[1:] if argv is None else argv)
         voice = Voice(arguments.level, arguments.log_format == "json")
-        return call(arguments, Context(_settings(arguments), voice))
+        with trace.recording(arguments.trace, entry):
+            return call(arguments, Context(_settings(arguments), voice))
     except ShimError as error:
         voice.error(str(error))
         return error.exit_code

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from tweed_shim import files, scratch
+from tweed_shim import files, scratch, trace
 from tweed_shim.errors import HostError, ImageError, StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import (
@@ -176,7 +176,9 @@ def _resolved(wanted: Wanted, before: Record | None, origin: str) -> Iterator[tu
         raise _not_here(name)
     else:
         with _elsewhere(wanted) as source:
-            yield source, resolve(source, wanted.platform, name)
+            with trace.span("manifest"):
+                resolved = resolve(source, wanted.platform, name)
+            yield source, resolved
 
 
 class _Store:
@@ -220,7 +222,8 @@ def _elsewhere(wanted: Wanted) -> Iterator[Source]:
         with archive.opened_tar(reference.path, os.path.join(wanted.root, "tmp")) as fd:
             yield archive.open_archive(fd, reference.path, reference.transport, reference.tag)
     else:
-        from tweed_shim.image.remote import Remote
+        with trace.span("imports"):
+            from tweed_shim.image.remote import Remote
 
         with Remote(reference, insecure=wanted.insecure, ca_file=wanted.ca_file) as source:
             yield source
@@ -273,7 +276,8 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
     with scratch.directory(scratch.place(wanted.root), wanted.ids) as work:
         jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]
         try:
-            with progress.shown(report, f"{len(jobs)} of the layers of {wanted.reference}", size) as tell:
+            what = f"{len(jobs)} of the layers of {wanted.reference}"
+            with progress.shown(report, what, size) as tell, trace.span("fetch"):
                 source.fetch(jobs, tell)
         finally:
             for job in jobs:

@@ -6,6 +6,7 @@ This module is on the path of every run: what fetches is imported only when some
 from collections.abc import Callable
 
 from tweed_shim import idmap as idmaps
+from tweed_shim import trace
 from tweed_shim.errors import ConfigError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import platforms, present, store
@@ -44,7 +45,8 @@ def obtain(
         if pull != "always" and (image := present.at_hand(root, name, key, ids, looking=pull != "never")):
             return image
 
-        from tweed_shim.image import fetch, progress
+        with trace.span("imports"):
+            from tweed_shim.image import fetch, progress
 
         wanted = fetch.Wanted(root, name, key, ids, pull, insecure, ca_file, report or progress.silent)
         return fetch.fetch(wanted)

@@ -6,7 +6,7 @@ import os
 import re
 from typing import NamedTuple
 
-from tweed_shim import files, scratch
+from tweed_shim import files, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.idmap import IdMap, find_program, run_mapped
 from tweed_shim.image import convert, store
@@ -72,11 +72,12 @@ def unpack(root: str, order: Order) -> Image:
     place = store.tree_path(root, order.digest)
     with scratch.directory(scratch.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
-        convert.make(
-            Layout(os.path.join(root, "images")), order.manifest, order.config.diff_ids, layout, order.name
-        )
+        blobs = Layout(os.path.join(root, "images"))
+        with trace.span("convert"):
+            convert.make(blobs, order.manifest, order.config.diff_ids, layout, order.name)
         files.make_private(tree)
-        _run_umoci(root, order, layout, os.path.join(tree, "rootfs"))
+        with trace.span("umoci"):
+            _run_umoci(root, order, layout, os.path.join(tree, "rootfs"))
         about = {
             "digest": order.digest,
             "ids": store.ids_text(order.ids),
@@ -84,7 +85,8 @@ def unpack(root: str, order: Order) -> Image:
             "config": order.config.run._asdict(),
         }
         files.write_whole(os.path.join(tree, "image.json"), json.dumps(about).encode())
-        _sync_filesystem(tree)
+        with trace.span("sync"):
+            _sync_filesystem(tree)
         old = scratch.put_aside(root, place) if os.path.lexists(place) else None
         os.rename(tree, place)
     files.sync_directory(os.path.dirname(place))

@@ -7,12 +7,15 @@ import signal
 import time
 from contextlib import suppress
 
-from tweed_shim import idmap
+from tweed_shim import idmap, trace
 from tweed_shim.runtime.streams import Feed, Result, Shown, Sink
 
 GRACE = 10.0  # seconds between the wish that a container end and its end by force
 LAST_WORDS = 2.0  # seconds that the sandbox has to report an end by force
 READ = 64 << 10
+# What the sandbox was busy with until each of the times that it reports.
+STARTING = ("namespaces", "mounts", "runc")
+ENDING = ("program", "keep")
 
 
 class StartError(Exception):
@@ -35,6 +38,7 @@ class Running:
         self._commands = commands
         self._ids = ids
         self._rest = b""
+        self._traced = time.monotonic()
 
     def command(self, text: str) -> None:
         """Tell the sandbox something; it may have ended already."""
@@ -51,11 +55,18 @@ class Running:
                 self._map_ids()
             elif "started" in report:
                 self.started = time.monotonic()
+                self._trace(STARTING, report["times"])
             elif "exited" in report:
                 self.status, self.oom = report["exited"], report["oom"]
+                self._trace(ENDING, report["times"])
             else:
                 raise StartError(report["failed"], report["error"])
         return bool(data)
+
+    def _trace(self, names: tuple[str, ...], times: list[float]) -> None:
+        for name, at in zip(names, times, strict=True):
+            trace.add(name, self._traced, at, self.keeper)
+            self._traced = at
 
     def _map_ids(self) -> None:
         try:

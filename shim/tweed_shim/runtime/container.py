@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
-from tweed_shim import files, idmap, scratch
+from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.runtime import sandbox, spec
 from tweed_shim.runtime.carrier import Carrier, Running, StartError
@@ -138,12 +138,14 @@ def _sources(
 
 def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
     begun = time.monotonic()
-    plan = _plan(request, setting, overlay)
+    with trace.span("prepare"):
+        plan = _plan(request, setting, overlay)
     log, result = Log(setting.log), Result(RESULT_LIMIT)
-    with setting.console.catching() as signals, _Descriptors() as fds:
+    with trace.span("run"), setting.console.catching() as signals, _Descriptors() as fds:
         pipes = _open_pipes(request, fds)
         with _sandboxed(plan, pipes, fds, setting.host.ids) as running:
-            setting.meanwhile()
+            with trace.span("meanwhile"):
+                setting.meanwhile()
             feed = None
             if pipes.stdin is not None and request.stdin is not None:
                 feed = Feed(pipes.stdin, request.stdin)

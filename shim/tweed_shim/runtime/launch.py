@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from tweed_shim import files, scratch
+from tweed_shim import files, scratch, trace
 from tweed_shim.errors import OperationFailed, ShimError, TimedOut
 from tweed_shim.runtime import container, runs
 from tweed_shim.runtime.container import Console, Setting
@@ -88,10 +88,11 @@ def launch(
     Raises OperationFailed where it ended otherwise, TimedOut where its time was up, HostError and ImageError where
     it could not be run.
     """
-    program = require_program(of.settings.runtime)
-    run = runs.begin(of.settings.root)
-    record = {**of.record, "started": runs.timestamp()}
-    run.note(**record, state="running")
+    with trace.span("prepare"):
+        program = require_program(of.settings.runtime)
+        run = runs.begin(of.settings.root)
+        record = {**of.record, "started": runs.timestamp()}
+        run.note(**record, state="running")
 
     def while_it_runs() -> None:
         meanwhile()
@@ -114,14 +115,15 @@ def launch(
     except ShimError as error:
         run.note(**record, state="failed", error=str(error))
         raise
-    run.note(
-        **record,
-        state="ended",
-        exit_code=outcome.code,
-        timed_out=outcome.timed_out,
-        oom=outcome.oom,
-        seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
-    )
+    with trace.span("collect"):
+        run.note(
+            **record,
+            state="ended",
+            exit_code=outcome.code,
+            timed_out=outcome.timed_out,
+            oom=outcome.oom,
+            seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
+        )
     parts = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
     of.console.info(f"run {run.number}, {of.what}: {parts}")
     _judge(outcome, of, run, request.timeout)

@@ -11,9 +11,9 @@ where forking Python code could deadlock. Both speak the same lines of JSON: rep
 descriptor 4.
 
     reports    {"userns": true}                 map my ids, then send "mapped"
-               {"started": PID}                 the container runs
+               {"started": PID, "times": [T, T, T]}     the container runs; see carrier.py for the times
                {"failed": STAGE, "error": TEXT, "errno": N|null}
-               {"exited": WAIT_STATUS, "oom": BOOL, "by": N|null}     by: the signal that was asked for
+               {"exited": WAIT_STATUS, "oom": BOOL, "by": N|null, "times": [T, T]}  by: the signal that was asked for
     commands   the plan (spawn only), "mapped", {"signal": N}
 """
 
@@ -320,21 +320,24 @@ def _sync(path: str, flags: int) -> None:
 
 
 def _first_process(plan: Plan, commands: _Commands) -> NoReturn:
+    begun = time.monotonic()
     try:
         with _stage("namespace"):
             _die_with_parent()
             os.umask(0)
         _prepare(plan)
+        mounted = time.monotonic()
         os.umask(0o022)
         pid = _start_container(plan)
-        _report(started=pid)
+        _report(started=pid, times=[begun, mounted, time.monotonic()])
         status, asked = _wait(pid, commands)
+        ended = time.monotonic()
         oom = _leave_cgroups(plan["cgroup"])
         if status == 0:
             with _stage("keep"):
                 for directory in plan["kept"]:
                     _sync_tree(directory)
-        _report(exited=status, oom=oom, by=asked)
+        _report(exited=status, oom=oom, by=asked, times=[ended, time.monotonic()])
     except _StageError as failure:
         _leave_cgroups(plan["cgroup"])
         _report(failed=failure.stage, error=str(failure), errno=failure.number)

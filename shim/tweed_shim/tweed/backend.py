@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
-from tweed_shim import files
+from tweed_shim import files, trace
 from tweed_shim.errors import ContractError, StateError
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
@@ -139,7 +139,8 @@ class Backend:
             ):
                 stdin = configurations.encode(configuration)
                 self._run(_Call(operation, image, "", out_config=new.data, stdin=stdin))
-                new.commit(self._record(image))
+                with trace.span("commit"):
+                    new.commit(self._record(image))
 
     def check(self) -> None:
         """Have the image try the cloud's configuration.
@@ -167,8 +168,11 @@ class Backend:
                 )
             with clouds.draft(self._cloud, place) as new:
                 call = _Call(operation, image, interaction, in_config=config.data, out_config=new.data)
-                environment = self._environment(image, self._run(call))
-                new.commit({**self._record(image), "environment": environment})
+                output = self._run(call)
+                with trace.span("collect"):
+                    environment = self._environment(image, output)
+                with trace.span("commit"):
+                    new.commit({**self._record(image), "environment": environment})
         return Setup(self, interaction, environment)
 
     def teardown(self, interaction: str = "default") -> None:
@@ -182,7 +186,8 @@ class Backend:
             self._warn_of_other_image(output.record, image, f"interaction '{interaction}' was set up by")
             kept = f"all of interaction '{interaction}' is kept for another try"
             self._run(_Call(operation, image, interaction, in_config=output.data), if_failed=kept)
-            clouds.forget(self._cloud, place)
+            with trace.span("commit"):
+                clouds.forget(self._cloud, place)
 
     def spec(self, operation: str, interaction: str = "default") -> dict[str, Any]:
         """The `config.json` that an operation would run with. Runs nothing, changes nothing but to pull the image."""
@@ -204,16 +209,17 @@ class Backend:
     def _image(self) -> Iterator[Image]:
         """The image, unpacked, which is kept from removal for as long as the block lasts."""
         options = self._options
-        image = pull.obtain(
-            self._settings.root,
-            self._reference,
-            pull=options.pull,
-            platform=options.platform,
-            insecure=options.insecure,
-            ca_file=options.ca_file,
-            report=self._console.report,
-            idmap=self._host.ids,
-        )
+        with trace.span("resolve"):
+            image = pull.obtain(
+                self._settings.root,
+                self._reference,
+                pull=options.pull,
+                platform=options.platform,
+                insecure=options.insecure,
+                ca_file=options.ca_file,
+                report=self._console.report,
+                idmap=self._host.ids,
+            )
         with store.hold(image), store.disk_faults(self._settings.root):
             yield image
 
@@ -287,7 +293,9 @@ class Backend:
             "interaction": call.interaction,
         }
         of = Launch(self._settings, self._host, self._console, what, record, if_failed, self._options.scratch)
-        _, outcome = launch(self._request(call), of, meanwhile=lambda: _import_for(call.operation))
+        with trace.span("prepare"):
+            request = self._request(call)
+        _, outcome = launch(request, of, meanwhile=lambda: _import_for(call.operation))
         if outcome.overflow:
             raise ContractError(
                 f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {call.operation.result}"
