@@ -122,7 +122,8 @@ class FaultyProxy(Server):
     """Stands before a registry and spoils its answers as told; `host` is where to ask it.
 
     `spoil` adds a fault for the requests whose method and path ("GET /v2/...") match a pattern, the next `times` of
-    them. Faults are used in the order in which they were added. `seen` has the requests in their order.
+    them. Faults are used in the order in which they were added. `seen` has the requests in their order, and `spoiled`
+    counts the answers that were spoiled.
     """
 
     def __init__(self, upstream: str, authority: Authority | None = None) -> None:
@@ -133,6 +134,7 @@ class FaultyProxy(Server):
             self.socket = context.wrap_socket(self.socket, server_side=True)
         self.upstream = upstream
         self.seen: list[Seen] = []
+        self.spoiled = 0
         self.stalling = Event()
         self.ended = Event()
         self._faults: list[tuple[re.Pattern[str], list[Fault]]] = []
@@ -145,6 +147,7 @@ class FaultyProxy(Server):
         """Take the fault that is next for a request."""
         for pattern, faults in self._faults:
             if faults and pattern.search(f"{method} {path}"):
+                self.spoiled += 1
                 return faults.pop()
         return None
 
