@@ -8,14 +8,12 @@ of the operation's steps: right after the n-th change of a name in one of the st
 which is where a commit has its weak points.
 """
 
-import ctypes
 import hashlib
 import json
 import os
 import random
 import select
 import shutil
-import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from layouts import File, Layer, build_layout
 from layouts import directory as empty_directory
 from script_images import METADATA
 from servers import RegistryServer
+from watches import Watch
 
 WRITTEN = 30  # files in each configuration
 TREE_FILES = 400
@@ -64,40 +63,6 @@ def push_victims(registry: RegistryServer, directory: str) -> tuple[str, str]:
         build_victim(layout, seed)
         references.append(registry.push(layout, "latest", f"{name}:1"))
     return references[0], references[1]
-
-
-class Watch:
-    """Counts the changes of names in directories."""
-
-    _CHANGES = 0x00000040 | 0x00000080 | 0x00000100 | 0x00000200  # MOVED_FROM, MOVED_TO, CREATE, DELETE
-    _EVENT = struct.Struct("iIII")
-
-    def __init__(self, directories: list[str]) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self.fd = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), "inotify_init1")
-        for path in directories:
-            self._libc.inotify_add_watch(self.fd, os.fsencode(path), self._CHANGES)
-
-    def __enter__(self) -> "Watch":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
-
-    def changes(self) -> int:
-        """How many there were since this was called last."""
-        count = 0
-        try:
-            while data := os.read(self.fd, 65536):
-                at = 0
-                while at < len(data):
-                    at += self._EVENT.size + self._EVENT.unpack_from(data, at)[3]
-                    count += 1
-        except BlockingIOError:
-            pass
-        return count
 
 
 class Usual(NamedTuple):
@@ -140,7 +105,7 @@ class Tally:
 class Target:
     """The store of one account. An image is `used` by its cloud; another is there to be `pulled`."""
 
-    OPERATIONS = ("pull", "unpack", "configure", "setup", "teardown")
+    OPERATIONS = ("pull", "unpack", "configure", "setup", "teardown", "rm")
 
     def __init__(self, shim: Shim, used: str, pulled: str, chance: random.Random) -> None:
         self._shim = shim
@@ -157,6 +122,7 @@ class Target:
         self._whole = {name: self._tree_state(name) for name in self._trees()}
         self._usual = {name: self._measure(name) for name in self.OPERATIONS}
         self._must("exec", used, "setup")
+        self._must("pull", pulled)
 
     def round(self, operation: str) -> Found:
         """Kill an operation once."""
@@ -174,6 +140,14 @@ class Target:
         """What is wrong with a store, and a host, of which nothing was killed lately."""
         yield from self._examine_host()
         yield from self._examine_tidy()
+
+    def finish(self) -> list[str]:
+        """What is wrong when `gc` has done its work."""
+        self._must("gc")
+        found = list(self.examine())
+        for path, _, names in os.walk(self._shim.root):
+            found += [f"gc leaves {os.path.join(path, name)}" for name in names if ".new-" in name]
+        return [f"at the end, as {self._shim.account.kind}: {each}" for each in found]
 
     # The operations: what comes before, how they are called, and what tells the old state from the new.
 
@@ -194,11 +168,12 @@ class Target:
             "configure": ("exec", self._used, "configure"),
             "setup": ("exec", self._used, "setup", "--replace"),
             "teardown": ("exec", self._used, "teardown"),
+            "rm": ("rm", self._pulled),
         }
         return commands[operation], self._next_value() if operation == "configure" else None
 
     def _state(self, operation: str) -> object:
-        if operation in ("pull", "unpack"):
+        if operation in ("pull", "unpack", "rm"):
             return len(self._records()), os.path.isdir(self._pulled_tree)
         return self._configuration() if operation == "configure" else self._interaction()
 
@@ -214,6 +189,7 @@ class Target:
         else:
             yield from self._compare(done.out, self._configuration(), "check")
         again = "setup" if operation == "teardown" and self._interaction() is None else operation
+        again = "pull" if operation == "rm" else again
         command, stdin = self._command(again)
         done = self._shim.run(*command, stdin=stdin)
         if done.code != 0:

@@ -1,5 +1,6 @@
 """Many processes and one store: a cold image is brought once, and a busy store stays sound."""
 
+import glob
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,7 +19,7 @@ from script_images import METADATA
 from servers import FaultyProxy, RegistryServer, faulty_proxy
 
 PROCESSES = 64
-SCRIPT = f"#!/bin/sh\ncase $1 in metadata) {METADATA};; configure) cat > $OUT_CONFIG/c;; check) cat $IN_CONFIG/c;; esac\n"
+SCRIPT = f"#!/bin/sh\ncase $1 in metadata) {METADATA};; esac\n"
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +80,107 @@ def test_a_cold_image_that_64_processes_want_at_once_is_downloaded_and_unpacked_
             assert len(file.readlines()) == 1
         assert len(os.listdir(os.path.join(shim.root, "rootfs"))) == 1
         assert os.listdir(os.path.join(shim.root, "tmp")) == []
+
+
+WORKERS = 6
+COMMANDS = 12
+# What a command may say, and no other may, when others work on the same things at the same time.
+REFUSALS = (
+    "is not configured",
+    "is not set up",
+    "there is no cloud",
+    "still has interactions set up",
+    "is not in the store",
+    "is in use",
+    "was removed or replaced in this moment",
+)
+BUSY = f"""#!/bin/sh
+fill() {{ for number in 1 2 3 4 5 6 7 8; do echo "$1" > "$OUT_CONFIG/$number"; done; }}
+case $1 in
+metadata) {METADATA} ;;
+configure) fill "$(cat)" ;;
+check) test $(cat "$IN_CONFIG"/* | uniq | wc -l) = 1 && test $(ls "$IN_CONFIG" | wc -l) = 8 ;;
+setup) value=$(cat /proc/sys/kernel/random/uuid); fill "$value"; echo "VALUE: $value" ;;
+teardown) test $(cat "$IN_CONFIG"/* | uniq | wc -l) = 1 && test $(ls "$IN_CONFIG" | wc -l) = 8 ;;
+esac
+"""
+
+
+def some_commands(images: list[str], chance: random.Random) -> list[tuple[tuple[str, ...], bytes | None]]:
+    """What one of several busy users does."""
+    commands: list[tuple[tuple[str, ...], bytes | None]] = []
+    for number in range(COMMANDS):
+        image, cloud = chance.choice(images), ("--cloud", chance.choice("ab"))
+        interaction = ("--interaction", chance.choice("xy"))
+        choices: list[tuple[tuple[str, ...], bytes | None]] = [
+            (("exec", image, "configure", *cloud), b'{"n": %d}' % number),
+            (("exec", image, "check", *cloud), None),
+            (("exec", image, "setup", "--replace", *cloud, *interaction), None),
+            (("exec", image, "teardown", *cloud, *interaction), None),
+            (("clouds", "rm", cloud[1]), None),
+            (("clouds", "--json"), None),
+            (("rm", image), None),
+            (("images", "--json"), None),
+            (("logs", "--json"), None),
+            (("gc",), None),
+        ]
+        commands.append(chance.choices(choices, weights=(4, 3, 4, 4, 2, 1, 2, 1, 1, 1))[0])
+    return commands
+
+
+@pytest.mark.parametrize("kind", ["root", "range"])
+def test_a_store_that_many_work_on_at_once_stays_sound(
+    accounts: dict[str, Account], program: str, kind: str
+) -> None:
+    seed = random.randrange(10**6)
+    with fresh_shim(accounts[kind], program) as shim, ThreadPoolExecutor(WORKERS) as pool:
+        images = []
+        for name in ("one", "two"):
+            layout = os.path.join(os.path.dirname(shim.root), name)
+            build_layout(layout, files={"entrypoint": BUSY, "etc/name": name}, compression="none")
+            images.append(f"oci:{layout}")
+
+        def work(number: int) -> list[str]:
+            commands = some_commands(images, random.Random(seed + number))
+            return [fault for command in commands if (fault := complaint(shim, *command))]
+
+        complaints = [each for found in pool.map(work, range(WORKERS)) for each in found]
+        assert not complaints, f"seed {seed}"
+        assert shim.run("gc").code == 0
+        examine_quiet(shim.root)
+        for state in json.loads(shim.run("clouds", "--json").out):
+            for interaction in state["interactions"]:
+                command = (
+                    "exec",
+                    images[0],
+                    "teardown",
+                    "--cloud",
+                    state["name"],
+                    "--interaction",
+                    interaction,
+                )
+                assert shim.run(*command).code == 0
+            assert shim.run("clouds", "rm", state["name"]).code == 0
+        examine_quiet(shim.root)
+
+
+def complaint(shim: Shim, command: tuple[str, ...], stdin: bytes | None) -> str | None:
+    """What is wrong with how a command ends: neither done nor refused for a reason that others gave."""
+    done = shim.run(*command, stdin=stdin)
+    said = done.err.decode()
+    refused = done.code == 125 and any(words in said.splitlines()[-1] for words in REFUSALS)
+    if "Traceback" not in said and (done.code == 0 or refused):
+        return None
+    return f"{command}: {done}"
+
+
+def examine_quiet(root: str) -> None:
+    """Nothing is under way in a store of which nobody makes use now."""
+    for place in ("tmp", "scratch"):
+        assert os.listdir(os.path.join(root, place)) == []
+    for path, directories, names in os.walk(root):
+        odd = [name for name in (*directories, *names) if name.startswith("draft-") or ".new-" in name]
+        assert not odd, path
+    for place in glob.glob(os.path.join(root, "clouds", "*", "**", "current"), recursive=True):
+        generations = [name for name in os.listdir(os.path.dirname(place)) if name.isdigit()]
+        assert generations == [os.readlink(place)]
