@@ -1,0 +1,178 @@
+"""A store on a disk that is full: one sentence each, a consistent store, and all is well again with more room."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from accounts import Account
+from installed import Result, Shim, fresh_shim
+from layouts import Layer, build_layout
+from script_images import METADATA, ScriptImage
+from tweed_shim import Shim as Api
+from tweed_shim.errors import HostError
+
+SCRIPT = f"""case $1 in
+metadata) {METADATA} ;;
+configure) cat > "$OUT_CONFIG/config" ;;
+check) cat "$IN_CONFIG/config" ;;
+setup) echo "A: b" ;;
+esac"""
+
+
+class Disk:
+    """A file system of a few MiB at `place`."""
+
+    def __init__(self, place: str, owner: Account) -> None:
+        self.place = place
+        os.mkdir(place)
+        options = f"size=16m,mode=0700,uid={owner.uid},gid={owner.gid}"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
+
+    def resize(self, size: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", self.place], check=True)
+
+    def fill(self) -> None:
+        with open(os.path.join(self.place, "filling"), "wb", buffering=0) as file:
+            for size in (1 << 20, 4096, 1):
+                with pytest.raises(OSError, match="No space left"):
+                    while True:
+                        file.write(bytes(size))
+
+    def relieve(self) -> None:
+        os.unlink(os.path.join(self.place, "filling"))
+
+
+@pytest.fixture
+def full(account: Account, program: str) -> Iterator[tuple[Shim, Disk]]:
+    """A shim whose store is on a small disk of its own."""
+    with fresh_shim(account, program) as fresh:
+        disk = Disk(os.path.join(os.path.dirname(fresh.root), "disk"), account)
+        try:
+            yield fresh._replace(root=os.path.join(disk.place, "store")), disk
+        finally:
+            subprocess.run(["umount", disk.place], check=True)
+            os.rmdir(disk.place)
+
+
+def refused(shim: Shim, *arguments: str, stdin: bytes | None = None) -> str:
+    result = shim.run(*arguments, stdin=stdin)
+    assert (result.code, result.out) == (125, b""), result
+    [line] = result.err.decode().splitlines()
+    assert line.startswith("tweed-shim: ")
+    return line
+
+
+def done(result: Result) -> bytes:
+    assert result.code == 0, result
+    return result.out
+
+
+def interactions(shim: Shim) -> list[str]:
+    return [
+        name for cloud in json.loads(done(shim.run("clouds", "--json"))) for name in cloud["interactions"]
+    ]
+
+
+def drafts(shim: Shim) -> list[str]:
+    return [
+        os.path.join(path, name)
+        for path, directories, files in os.walk(shim.root)
+        for name in [*directories, *files]
+        if name.startswith(("draft-", "work-", "old-")) or ".new-" in name
+    ]
+
+
+@pytest.mark.parametrize("megabytes", [14, 40], ids=["unpacking", "fetching"])
+def test_a_pull_that_does_not_fit_leaves_nothing_and_works_with_more_room(
+    full: tuple[Shim, Disk], public_directory: str, megabytes: int
+) -> None:
+    shim, disk = full
+    layout = os.path.join(public_directory, f"large-{megabytes}-{shim.account.kind}")
+    noise = Layer({"noise": os.urandom(megabytes << 20)}, "none")
+    build_layout(layout, files={"entrypoint": f"#!/bin/sh\n{SCRIPT}\n"}, layers=[noise])
+    assert "make room" in refused(shim, "pull", f"oci:{layout}", "-q")
+    assert done(shim.run("images", "--json")) == b"[]\n"
+    assert os.listdir(os.path.join(shim.root, "rootfs")) == []
+    assert drafts(shim) == []
+    # What had come stays for another try, unless one wants the room.
+    assert {each["kind"] for each in json.loads(done(shim.run("gc", "--json")))} <= {"blob"}
+    disk.resize("256m")
+    done(shim.run("pull", f"oci:{layout}"))
+    assert done(shim.run("exec", f"oci:{layout}", "metadata"))
+
+
+def test_every_operation_on_a_full_disk_is_one_sentence_and_changes_nothing(
+    full: tuple[Shim, Disk], script_image: ScriptImage
+) -> None:
+    shim, disk = full
+    image = script_image(SCRIPT)
+    done(shim.run("exec", image, "configure", stdin=b'{"generation": 1}'))
+    done(shim.run("exec", image, "setup", "--interaction", "kept"))
+    disk.fill()
+    for operation, stdin in (("configure", b'{"generation": 2}'), ("setup", None), ("check", None)):
+        assert "no space is left" in refused(shim, "exec", image, operation, stdin=stdin)
+    assert "no space is left" in refused(shim, "exec", image, "teardown", "--interaction", "kept")
+    # To look, and to make room, takes none.
+    assert interactions(shim) == ["kept"]
+    done(shim.run("images"))
+    done(shim.run("logs"))
+    done(shim.run("gc"))
+    disk.relieve()
+    assert done(shim.run("exec", image, "check")) == b'{"generation": 1}\n'
+    done(shim.run("exec", image, "configure", stdin=b'{"generation": 3}'))
+    assert done(shim.run("exec", image, "check")) == b'{"generation": 3}\n'
+    done(shim.run("exec", image, "setup"))
+    done(shim.run("exec", image, "teardown", "--interaction", "kept"))
+    assert interactions(shim) == ["default"]
+    done(shim.run("gc"))
+    assert drafts(shim) == []
+
+
+def test_an_image_that_fills_the_disk_with_its_output_has_not_been_set_up(
+    full: tuple[Shim, Disk], script_image: ScriptImage
+) -> None:
+    shim, _ = full
+    image = script_image(
+        f"""case $1 in metadata) {METADATA} ;;
+        setup) cat /dev/zero > "$OUT_CONFIG/flood" 2> /dev/null; echo "A: b" ;; esac"""
+    )
+    done(shim.run("exec", image, "configure", stdin=b"{}"))
+    assert "no space is left" in refused(shim, "exec", image, "setup")
+    assert interactions(shim) == []
+    assert drafts(shim) == []
+
+
+def test_a_run_whose_log_fills_the_disk_is_ended_with_one_sentence(
+    full: tuple[Shim, Disk], script_image: ScriptImage
+) -> None:
+    shim, _ = full
+    image = script_image(f"case $1 in metadata) {METADATA} ;; setup) yes >&2 ;; esac")
+    done(shim.run("exec", image, "configure", stdin=b"{}"))
+    result = shim.run("exec", image, "setup")
+    assert result.code == 125
+    assert b"no space is left" in result.err.splitlines()[-1]
+    assert interactions(shim) == []
+
+
+def test_the_api_raises_an_error_of_its_own(
+    accounts: dict[str, Account], program: str, script_image: ScriptImage
+) -> None:
+    image = script_image(SCRIPT)
+    with fresh_shim(accounts["root"], program) as fresh:
+        disk = Disk(os.path.join(os.path.dirname(fresh.root), "disk"), fresh.account)
+        try:
+            api = Api(os.path.join(disk.place, "store"))
+            backend = api.backend(image)
+            backend.configure({"a": 1})
+            disk.fill()
+            for call in (lambda: backend.configure({"a": 2}), backend.check, backend.setup):
+                with pytest.raises(HostError, match="no space is left"):
+                    call()
+            disk.relieve()
+            with backend.setup() as environment:
+                assert dict(environment) == {"A": "b"}
+        finally:
+            subprocess.run(["umount", disk.place], check=True)
