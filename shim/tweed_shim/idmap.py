@@ -77,17 +77,23 @@ def find_program(name: str) -> str | None:
     return None
 
 
+def account_name() -> str:
+    """The caller's name, or its number where it has none."""
+    import pwd
+
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def detect() -> IdMap:
     """The ids that the caller can have: all of the host's, a subordinate range, or only its own."""
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
         return IdMap("host")
-    import pwd
-
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = str(uid)
+    name = account_name()
     subuids = _subordinate("/etc/subuid", name, uid)
     subgids = _subordinate("/etc/subgid", name, uid)
     if subuids and subgids and all(map(find_program, HELPERS)):

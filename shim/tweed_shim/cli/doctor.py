@@ -1,0 +1,30 @@
+"""`doctor`: what this host lets images do, and what mends what is missing."""
+
+import sys
+from dataclasses import asdict
+
+from tweed_shim import doctor
+from tweed_shim.cli import tables
+from tweed_shim.cli.main import Arguments, Context, Parser
+
+
+def configure_doctor(parser: Parser) -> None:
+    """The options of `doctor`."""
+    tables.configure(parser)
+
+
+def doctor_command(arguments: Arguments, context: Context) -> int:
+    """Print what was found; exit code 1 where no image can be run."""
+    findings = doctor.examine(context.settings.root, context.settings.runtime)
+    if arguments.json:
+        tables.show([asdict(finding) for finding in findings], {}, as_json=True)
+    else:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            sys.stdout.write(f"{finding.state:7}  {finding.name:{width}}  {finding.found}\n")
+            indent = " " * (7 + 2 + width + 2)
+            if finding.effect:
+                sys.stdout.write(f"{indent}then: {finding.effect}\n")
+            if finding.mend:
+                sys.stdout.write(f"{indent}mend: {finding.mend}\n")
+    return 0 if doctor.healthy(findings) else 1
