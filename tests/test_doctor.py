@@ -1,0 +1,198 @@
+"""`doctor` on this host as it is, and on hosts that lack something: made so in a namespace of the test's own."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from accounts import Account
+from installed import Shim, cgroups, fresh_shim
+
+NAMES = [
+    *("kernel", "namespaces", "ids", "/proc", "overlay", "cgroups", "seccomp", "runc", "umoci", "pasta"),
+    *("store", "disk", "memory", "clock", "run"),
+]
+HIDE = "mount --bind /dev/null {}"
+
+
+class Examined:
+    """What doctor told, and its exit code."""
+
+    def __init__(self, code: int, out: bytes) -> None:
+        self.code = code
+        self.findings: dict[str, dict[str, Any]] = {each["name"]: each for each in json.loads(out)}
+
+    def state(self, name: str) -> str:
+        state: str = self.findings[name]["state"]
+        return state
+
+
+def examine(shim: Shim, before: str, *, namespaces: str = "-m") -> Examined:
+    """Run doctor as the shim's account after root has run the script `before` in namespaces of its own."""
+    account = shim.account
+    become = ["setpriv", f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
+    command = [*become, shim.program, "--root", shim.root, "doctor", "--json"]
+    # A shell that is started when the ids are mapped has root's capabilities in a user namespace too.
+    script = 'echo ready; read -r _; sh -c "$0" || exit 99; exec "$@"'
+    with subprocess.Popen(
+        ["unshare", namespaces, "sh", "-c", script, before, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=os.path.dirname(shim.root),
+        env=shim.environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        if "-U" in namespaces:
+            for name in ("uid_map", "gid_map"):
+                with open(f"/proc/{process.pid}/{name}", "w", encoding="ascii") as file:
+                    file.write("0 0 4294967295")
+        out, _ = process.communicate(b"\n", timeout=120)
+    assert process.returncode in (0, 1), out
+    return Examined(process.returncode, out)
+
+
+@contextmanager
+def nothing_left(shim: Shim) -> Iterator[None]:
+    parent = os.path.dirname(shim.root)
+    before = [sorted(os.listdir(place)) for place in (parent, "/var/tmp", "/tmp")]
+    yield
+    assert sorted(os.listdir(parent)) == before[0]
+    new = {name for place in ("/var/tmp", "/tmp") for name in os.listdir(place)} - {*before[1], *before[2]}
+    assert not [name for name in new if "doctor" in name]
+    assert cgroups(shim.root) == []
+
+
+def test_a_host_that_runs_images_is_well_for_every_kind_of_user(shim: Shim) -> None:
+    with nothing_left(shim):
+        result = shim.run("doctor", "--json")
+        people = shim.run("doctor")
+    examined = Examined(result.code, result.out)
+    assert (examined.code, people.code, people.err) == (0, 0, b"")
+    assert list(examined.findings) == NAMES
+    for finding in examined.findings.values():
+        assert set(finding) == {"name", "state", "found", "effect", "mend"}
+        assert finding["found"]
+        assert bool(finding["effect"]) == bool(finding["mend"]) == (finding["state"] != "ok")
+    assert examined.state("run") == "ok"
+    assert examined.state("ids") == ("warning" if shim.account.kind == "single" else "ok")
+    lines = people.out.decode().splitlines()
+    assert [line.split()[1] for line in lines if not line.startswith(" ")] == NAMES
+    details = [line.split(":")[0].strip() for line in lines if line.startswith(" ")]
+    assert details == ["then", "mend"] * sum(each["state"] != "ok" for each in examined.findings.values())
+
+
+def test_a_store_is_examined_where_it_is_and_stays_as_it_was(shim: Shim, demo_image: str) -> None:
+    assert shim.run("pull", f"oci:{demo_image}").code == 0
+    before = sorted(os.walk(shim.root))
+    examined = Examined(*shim.run("doctor", "--json")[:2])
+    assert (examined.code, examined.state("store")) == (0, "ok")
+    assert sorted(os.walk(shim.root)) == before
+    os.chmod(shim.root, 0o755)
+    examined = Examined(*shim.run("doctor", "--json")[:2])
+    assert (examined.code, examined.state("store")) == (0, "warning")
+    assert examined.findings["store"]["mend"] == f"chmod 700 {shim.root}"
+    with open(os.path.join(shim.root, "version"), "w", encoding="ascii") as file:
+        file.write("2\n")
+    examined = Examined(*shim.run("doctor", "--json")[:2])
+    assert (examined.code, examined.state("store")) == (1, "missing")
+
+
+@pytest.mark.parametrize(
+    ("tool", "state", "mend"),
+    [
+        ("runc", "missing", "apt install runc"),
+        ("umoci", "missing", "apt install umoci"),
+        ("pasta", "warning", "apt install passt"),
+    ],
+)
+def test_a_program_that_is_not_installed(shim: Shim, tool: str, state: str, mend: str) -> None:
+    path = subprocess.run(["which", tool], capture_output=True, text=True, check=False).stdout.strip()
+    with nothing_left(shim):
+        examined = examine(shim, HIDE.format(os.path.realpath(path)) if path else "true")
+    assert examined.code == (1 if state == "missing" else 0)
+    assert (examined.state(tool), examined.findings[tool]["mend"]) == (state, mend)
+    assert examined.state("run") == ("warning" if tool == "runc" else "ok")
+
+
+def test_a_range_of_ids_without_its_helper(accounts: dict[str, Account], program: str) -> None:
+    with fresh_shim(accounts["range"], program) as shim, nothing_left(shim):
+        examined = examine(shim, HIDE.format("/usr/bin/newuidmap"))
+    assert (examined.code, examined.state("ids"), examined.state("run")) == (0, "warning", "ok")
+    assert examined.findings["ids"]["mend"] == "apt install uidmap"
+
+
+def test_a_helper_that_lost_its_rights(accounts: dict[str, Account], program: str) -> None:
+    with fresh_shim(accounts["range"], program) as shim, nothing_left(shim):
+        plain = (
+            "mkdir bare && mount -t tmpfs tmpfs bare && cp /usr/bin/newuidmap bare/ && chmod 755 bare bare/*"
+        )
+        examined = examine(shim, f"{plain} && mount --bind bare/newuidmap /usr/bin/newuidmap")
+        os.rmdir(os.path.join(os.path.dirname(shim.root), "bare"))
+    assert (examined.code, examined.state("ids")) == (1, "missing")
+    assert examined.findings["ids"]["mend"] == "apt install --reinstall uidmap"
+
+
+@pytest.mark.parametrize("kind", ["range", "single"])
+def test_user_namespaces_that_are_used_up(accounts: dict[str, Account], program: str, kind: str) -> None:
+    with fresh_shim(accounts[kind], program) as shim, nothing_left(shim):
+        examined = examine(shim, "echo 0 > /proc/sys/user/max_user_namespaces", namespaces="-U")
+    assert (examined.code, examined.state("namespaces")) == (1, "missing")
+    assert examined.findings["namespaces"]["mend"] == "sysctl -w user.max_user_namespaces=15000"
+    for name in ("/proc", "overlay", "run"):
+        assert (examined.state(name), examined.findings[name]["found"]) == (
+            "warning",
+            "cannot be tried without namespaces",
+        )
+
+
+@pytest.mark.parametrize("kind", ["range", "single"])
+def test_a_proc_that_is_masked_as_in_a_container(
+    accounts: dict[str, Account], program: str, kind: str
+) -> None:
+    with fresh_shim(accounts[kind], program) as shim, nothing_left(shim):
+        examined = examine(shim, "mount -t tmpfs -o ro tmpfs /proc/sys/kernel/random")
+    assert (examined.code, examined.state("/proc"), examined.state("run")) == (1, "missing", "missing")
+    assert "systempaths=unconfined" in examined.findings["/proc"]["mend"]
+
+
+def examine_on_disk(shim: Shim, script: str = "true") -> Examined:
+    """Examine for a store on a small disk, after the script has been run in the disk's directory."""
+    place = os.path.join(os.path.dirname(shim.root), "disk")
+    os.mkdir(place)
+    mount = f'mount -t tmpfs -o size=20m,uid={shim.account.uid} tmpfs "{place}"'
+    try:
+        with nothing_left(shim):
+            return examine(
+                shim._replace(root=os.path.join(place, "store")), f'{mount} && (cd "{place}" && {script})'
+            )
+    finally:
+        os.rmdir(place)
+
+
+def test_a_store_on_a_disk_that_cannot_be_written(shim: Shim) -> None:
+    examined = examine_on_disk(shim, "mount -o remount,ro .")
+    assert (examined.code, examined.state("store")) == (1, "missing")
+    assert "--root" in examined.findings["store"]["mend"]
+
+
+def test_a_store_on_a_disk_that_is_full(shim: Shim) -> None:
+    examined = examine_on_disk(shim, "{ head -c 30000000 /dev/zero > filling 2> /dev/null; true; }")
+    assert (examined.code, examined.state("disk")) == (1, "missing")
+    assert "gc" in examined.findings["disk"]["mend"]
+
+
+def test_a_store_on_a_small_disk(shim: Shim) -> None:
+    examined = examine_on_disk(shim)
+    assert (examined.code, examined.state("disk"), examined.state("run")) == (0, "warning", "ok")
+
+
+def test_a_runtime_that_is_not_there(shim: Shim) -> None:
+    result = shim.run("--runtime", "/no/such/runtime", "doctor", "--json")
+    examined = Examined(result.code, result.out)
+    assert (examined.code, examined.state("runtime")) == (1, "missing")
+    assert "--runtime" in examined.findings["runtime"]["mend"]
