@@ -42,6 +42,7 @@ COMMANDS = {
     "logs": Command("logs", "list the runs, or show what the image of one of them said"),
     "login": Command("logins", "log in to a registry"),
     "logout": Command("logins", "forget the login to a registry"),
+    "doctor": Command("doctor", "check what a run needs of this host, and say what mends what is missing"),
     "version": Command("version", "print the versions of the shim and of the tools it uses"),
 }
 
