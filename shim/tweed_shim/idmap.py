@@ -155,12 +155,16 @@ def run_mapped(idmap: IdMap, arguments: list[str], *, cwd: str | None = None) ->
     ) as process:
         assert process.stdin is not None  # noqa: S101 - tells the type checker what PIPE means
         assert process.stdout is not None  # noqa: S101 - likewise
-        ready = process.stdout.read(1)
-        if ready == b".":
-            write_maps(process.pid, idmap)
-            process.stdin.write(b".")
-        process.stdin.close()
-        output = process.stdout.read()
+        try:
+            ready = process.stdout.read(1)
+            if ready == b".":
+                write_maps(process.pid, idmap)
+                process.stdin.write(b".")
+            process.stdin.close()
+            output = process.stdout.read()
+        except BaseException:
+            process.kill()
+            raise
     return process.returncode, output if ready == b"." else ready + output
 
 

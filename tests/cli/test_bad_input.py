@@ -1,5 +1,6 @@
 """What bad input gets: one sentence on stderr, exit code 125, and nothing changed on disk."""
 
+import json
 import os
 
 import pytest
@@ -241,6 +242,35 @@ def test_a_limit_that_the_host_cannot_enforce(ready: Shim, demo_image: str) -> N
 def test_a_runtime_that_is_not_installed(ready: Shim, demo_image: str) -> None:
     message = refused(ready, "--runtime", "nonesuch", "exec", f"oci:{demo_image}", "check")
     assert "'nonesuch' is not installed" in message
+
+
+@pytest.mark.parametrize("scratch", ["/proc", "/etc/passwd", "/no/such/directory"])
+def test_a_scratch_that_cannot_be_used(ready: Shim, demo_image: str, scratch: str) -> None:
+    message = refused(ready, "exec", f"oci:{demo_image}", "check", "--scratch", scratch)
+    assert f"the scratch '{scratch}' cannot be used" in message
+    assert json.loads(ready.run("logs", "--json").out)[0]["state"] == "failed"
+
+
+def test_a_store_is_not_started_among_other_peoples_files(shim: Shim, demo_image: str) -> None:
+    directory = os.path.dirname(shim.root)
+    with open(os.path.join(directory, "precious"), "w", encoding="ascii") as file:
+        file.write("data")
+    done = shim.run("--root", directory, "exec", f"oci:{demo_image}", "metadata")
+    assert "neither empty nor a store" in one_sentence(done)
+    assert os.listdir(directory) == ["precious"]
+
+
+def test_a_configuration_in_the_place_of_its_file_is_not_repeated(shim: Shim, configurable: str) -> None:
+    message = refused(shim, "exec", configurable, "configure", "--config", '{"password": "s3cret"}')
+    assert "s3cret" not in message
+    assert "stdin" in message
+
+
+def test_a_password_on_the_command_line_is_not_repeated(shim: Shim) -> None:
+    done = shim.run("login", "127.0.0.1:1", "-u", "me", "-p", "s3cret")
+    assert done.code == 2
+    assert b"unknown option -p" in done.err
+    assert b"s3cret" not in done.err
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,8 @@ def test_time_that_is_up_gives_124(shim: Shim, script_image: ScriptImage) -> Non
     done = shim.run("exec", image, "configure", "--timeout", "0.5", stdin=b"{}")
     assert done.code == 124
     assert "took longer than 0.5 seconds" in done.err.decode()
+    newest = json.loads(shim.run("logs", "--json").out)[0]
+    assert (newest["state"], newest["exit_code"]) == ("timed out", 124)
 
 
 def test_logs_show_what_the_image_said(shim: Shim, script_image: ScriptImage) -> None:
@@ -225,3 +227,72 @@ def test_the_shell_form_can_be_sourced(shim: Shim, demo_image: str) -> None:
     )
     assert sourced.stdout
     assert sourced.stdout in done.out
+
+
+def with_redirections(shim: Shim, redirections: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [
+        "bash",
+        "-c",
+        f'exec "$@" {redirections}',
+        "bash",
+        shim.program,
+        "--root",
+        shim.root,
+        *arguments,
+    ]
+    return subprocess.run(
+        command,
+        env=shim.environment(),
+        user=shim.account.uid,
+        group=shim.account.gid,
+        extra_groups=[],
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("redirections", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_hindrance(shim: Shim, demo_image: str, redirections: str) -> None:
+    image = f"oci:{demo_image}"
+    assert shim.run("exec", image, "configure", stdin=b"{}").code == 0
+    for operation in ("metadata", "check", "setup", "teardown"):
+        assert with_redirections(shim, redirections, "exec", image, operation).returncode == 0
+
+
+def test_a_result_that_cannot_be_written_is_said_to_be_lost(shim: Shim, demo_image: str) -> None:
+    image = f"oci:{demo_image}"
+    assert shim.run("exec", image, "configure", stdin=b"{}").code == 0
+    done = with_redirections(shim, ">/dev/full", "exec", image, "setup")
+    assert done.returncode == 125
+    [line] = done.stderr.decode().splitlines()
+    assert "cannot be written to stdout" in line
+    assert shim.run("exec", image, "teardown").code == 0
+
+
+def test_a_run_whose_shim_was_killed_is_listed_as_such(shim: Shim, script_image: ScriptImage) -> None:
+    image = script_image(f"case $1 in metadata) {METADATA};; configure) echo begun; sleep 1000;; esac")
+    assert shim.run("exec", image, "metadata").code == 0
+    process = hold(shim, image)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    assert json.loads(shim.run("logs", "--json").out)[0]["state"] == "running"
+    process.kill()
+    process.communicate()
+    assert json.loads(shim.run("logs", "--json").out)[0]["state"] == "killed"
+    assert shim.run("exec", image, "metadata", "--pull", "always").code == 0, "it sweeps what was left"
+    assert shim.run("exec", image, "configure", "--timeout", "0.1", stdin=b"{}").code == 124
+
+
+def test_only_the_right_image_tears_an_interaction_down(
+    shim: Shim, registry: RegistryServer, demo_image: str, redis_image: str
+) -> None:
+    right = registry.push(demo_image, "latest", "demo-backend:1")
+    newer = registry.push(demo_image, "latest", "demo-backend:2")
+    wrong = registry.push(redis_image, "latest", "redis-backend:1")
+    assert shim.run("exec", right, "configure", stdin=b"{}").code == 0
+    assert shim.run("exec", right, "setup").code == 0
+    done = shim.run("exec", wrong, "teardown")
+    assert done.code == 125
+    assert f"was set up by {right}, and only that image can tear it down" in done.err.decode()
+    assert json.loads(shim.run("clouds", "--json").out)[0]["interactions"] == ["default"]
+    assert shim.run("exec", newer, "teardown").code == 0

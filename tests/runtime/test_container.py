@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tweed_shim import files
-from tweed_shim.errors import ImageError
+from tweed_shim.errors import HostError, ImageError
 from tweed_shim.runtime import container, host
 from tweed_shim.runtime.container import Console, Setting
-from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Outcome, Request
+from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Outcome, Request
 
 MEGABYTES = 10 << 20
 NOWHERE = Console()
@@ -178,6 +178,81 @@ def test_a_program_that_ignores_the_wish_is_killed_after_the_grace_period(
     outcome = run("trap '' TERM; while :; do sleep 1; done", timeout=0.2)
     assert outcome.timed_out
     assert outcome.exit_code is None
+
+
+def runtime_that(directory: str, does: str) -> str:
+    path = os.path.join(directory, "runtime")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\n{does}\n")
+    os.chmod(path, 0o755)
+    return path
+
+
+@pytest.mark.parametrize("does", ["exec sleep 1000", "trap '' TERM; sleep 1000"])
+def test_a_runtime_that_hangs_is_given_up(
+    rootfs: str, root: str, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
+    for name in ("GRACE", "LAST_WORDS"):
+        monkeypatch.setattr(f"tweed_shim.runtime.carrier.{name}", 0.2)
+    where = setting(root)._replace(runtime=runtime_that(root, does))
+    outcome = container.run(script_request(rootfs, "true", timeout=0.3), where)
+    assert outcome.timed_out
+
+
+def test_a_sandbox_that_is_killed_before_the_start_is_noticed(rootfs: str, root: str) -> None:
+    # The runtime sees its parent, process 1 of the sandbox, in a /proc of its own: it cannot kill it, its keeper can.
+    where = setting(root)._replace(runtime=runtime_that(root, "exec sleep 1000"))
+
+    def kill_keeper() -> None:
+        [keeper] = children(os.getpid())
+        os.kill(keeper, signal.SIGKILL)
+
+    with pytest.raises(HostError, match="ended from outside"):
+        container.run(script_request(rootfs, "true"), where._replace(meanwhile=kill_keeper))
+
+
+def children(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def test_a_reader_that_stopped_reading_does_not_hinder_the_end(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tweed_shim.runtime.carrier.LAST_WORDS", 0.2)
+    unread, full = os.pipe()
+    outcome = run("yes", timeout=0.3, console=Console(stdout=full))
+    assert outcome.timed_out
+    os.close(unread)
+    os.close(full)
+
+
+def test_an_image_runs_with_a_read_only_root_where_there_is_no_overlay(
+    run: Run, root: str, rootfs: str
+) -> None:
+    def no_overlay(*_: object) -> None:
+        raise OSError(19, "No such device")
+
+    warnings: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tweed_shim.runtime.sandbox._mount_overlay", no_overlay)
+        outcome = run(
+            "touch /x 2>/dev/null || echo no; touch /tmp/x /tweed/home/x && test -s /etc/resolv.conf",
+            stdout="result",
+            mounts=(Mount("/etc/passwd", "/etc/resolv.conf"), Mount(root, "/tweed/out", writable=True)),
+            console=Console(warn=warnings.append),
+        )
+    assert (outcome.exit_code, outcome.result) == (0, b"no\n")
+    assert ["read-only" in text for text in warnings] == [True]
+    assert not os.path.exists(os.path.join(rootfs, "tweed"))
+
+
+def test_no_descriptor_stays_open_where_the_start_fails(rootfs: str, root: str) -> None:
+    request = script_request(rootfs, "", stdin=b"x" * MEGABYTES)._replace(args=("/bin/nothing",))
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ImageError):
+        container.run(request, setting(root))
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_child_that_holds_the_pipes_ends_with_the_program(run: Run) -> None:

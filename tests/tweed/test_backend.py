@@ -90,7 +90,9 @@ def test_a_second_setup_is_refused_unless_it_replaces_the_first(shim: Shim, imag
     assert yaml.safe_load(shim.run("exec", image, "setup").out) == {"A": "one"}
     assert "already set up" in refusal(shim.run("exec", image, "setup"))
     configure(shim, image, env="A: two")
-    assert yaml.safe_load(shim.run("exec", image, "setup", "--replace").out) == {"A": "two"}
+    done = shim.run("exec", image, "setup", "--replace")
+    assert yaml.safe_load(done.out) == {"A": "two"}
+    assert b"stays in the backend" in done.err
     assert clouds(shim) == {"default": ["default"]}
 
 

@@ -25,7 +25,9 @@ COPY = 1 << 20
 def configure_logs(parser: Parser) -> None:
     """The options of `logs`."""
     tables.configure(parser)
-    parser.add_argument("run", nargs="?", metavar="RUN", help="show the log of this run")
+    parser.add_argument(
+        "run", nargs="?", metavar="RUN", help="show the log of this run, or with --json its record"
+    )
 
 
 def logs_command(arguments: Arguments, context: Context) -> int:
@@ -36,6 +38,12 @@ def logs_command(arguments: Arguments, context: Context) -> int:
         tables.show(runs.records(root, newest=SHOWN), COLUMNS, as_json=arguments.json)
         return 0
     run = runs.find(root, arguments.run)
+    record = runs.read(run)
+    if arguments.json:
+        tables.show([record], COLUMNS, as_json=True)
+        return 0
+    if error := record.get("error"):
+        context.voice.warn(f"run {arguments.run} failed: {error}")
     if not os.path.exists(run.log):
         context.voice.warn(f"the image of run {arguments.run} said nothing")
         return 0

@@ -53,6 +53,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but what is not known may be a password and is not repeated: only options are named."""
+        known, rest = self.parse_known_args(args, namespace)
+        if rest:
+            options = [each.partition("=")[0] for each in rest if each.startswith("-")]
+            self.error(f"unknown option {', '.join(options)}" if options else "there are too many arguments")
+        return known
+
     def error(self, message: str) -> NoReturn:
         """Say what cannot be parsed, and where to read how it is written; exit code 2."""
         sys.stderr.write(f"tweed-shim: {message}; see '{self.prog} --help'\n")
@@ -129,16 +137,30 @@ def _settings(arguments: Arguments) -> Settings:
     return Settings(os.path.abspath(root), arguments.runtime)
 
 
+def _open_standard_streams() -> None:
+    """Have descriptors 0, 1 and 2 open: a pipe of ours that took the place of one would be mistaken for it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit code (see the README's table)."""
     entry = trace.entry()
-    voice, arguments = Voice(), Arguments(root=None, runtime="")
+    voice, root = Voice(), "/"
     try:
+        _open_standard_streams()
+        os.umask(0o077)
         signals.interrupting()
         arguments, call = _parse(sys.argv[1:] if argv is None else argv)
         voice = Voice(arguments.level, arguments.log_format == "json")
+        settings = _settings(arguments)
+        root = settings.root
         with trace.recording(arguments.trace, entry):
-            return call(arguments, Context(_settings(arguments), voice))
+            return call(arguments, Context(settings, voice))
     except ShimError as error:
         voice.error(str(error))
         return error.exit_code
@@ -149,7 +171,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         from tweed_shim.image import store
 
-        voice.error(str(store.disk_fault(_settings(arguments).root, error)))
+        voice.error(str(store.disk_fault(root, error)))
         return HostError.exit_code
     except signals.Interrupted as interrupted:
         return 128 + interrupted.number

@@ -7,7 +7,7 @@ from typing import Any
 
 from tweed_shim.cli import signals
 from tweed_shim.cli.main import Arguments, Context, Parser
-from tweed_shim.errors import ConfigError, UsageError
+from tweed_shim.errors import ConfigError, HostError, UsageError
 from tweed_shim.runtime import capabilities
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.request import Limits
@@ -126,7 +126,10 @@ def configure_exec(parser: Parser) -> None:
         "--config", metavar="FILE", help="configure: the configuration, JSON or YAML; - is stdin"
     )
     parser.add_argument(
-        "--replace", action="store_true", help="setup: again, where the interaction is still set up"
+        "--replace",
+        action="store_true",
+        help="setup: again, where the interaction is still set up; "
+        "what the earlier setup made in the backend stays there",
     )
     parser.add_argument(
         "--format",
@@ -218,8 +221,17 @@ def spec_command(arguments: Arguments, context: Context) -> int:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the flush at exit would complain once more
+        raise HostError(
+            f"the result cannot be written to stdout ({error.strerror}); an interaction that was set up is listed by "
+            "'tweed-shim clouds' and can be torn down"
+        ) from error
 
 
 def _read_configuration(path: str | None) -> dict[str, Any]:
@@ -233,4 +245,8 @@ def _read_configuration(path: str | None) -> dict[str, Any]:
         with open(path, "rb") as file:
             return configuration.read(file.read(), name=path)
     except OSError as error:
-        raise ConfigError(f"the configuration '{path}' cannot be read: {error.strerror}") from error
+        # Whoever gave the configuration itself does not want to see it in a log.
+        name = f"file '{path}'" if "{" not in path and ":" not in path else "file that --config names"
+        raise ConfigError(
+            f"the {name} cannot be read ({error.strerror}); to give the configuration itself, use --config - and stdin"
+        ) from error

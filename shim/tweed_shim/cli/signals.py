@@ -27,6 +27,9 @@ def _pass_on(number: int, _: FrameType | None) -> None:
 
 def interrupting() -> None:
     """Let the signals that end a command raise Interrupted, so that what has been begun is undone."""
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_DFL
+    )  # ignored by whoever started us, our children could not be waited for
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) is to be respected
             signal.signal(number, _interrupt)

@@ -25,7 +25,10 @@ class Voice(NamedTuple):
     @property
     def report(self) -> Callable[[str], None] | None:
         """What takes the steps of long work; None where the user wants to hear of errors only."""
-        return self.warn if self.level >= 0 else None
+        return self._step if self.level >= 0 else None
+
+    def _step(self, text: str) -> None:
+        self._say("info", text)
 
     def info(self, text: str) -> None:
         """Say what only the curious want to know."""

@@ -96,11 +96,20 @@ def open_store(root: str) -> None:
         try:
             files.make_private(root)
             if not check_version(root):
+                _refuse_foreign(root)
+                os.chmod(root, files.PRIVATE_DIR)
                 files.write_whole(os.path.join(root, "version"), f"{VERSION}\n".encode())
             for name in ("images", "rootfs", "tmp"):
                 files.make_private(os.path.join(root, name))
         except NotADirectoryError as error:
             raise _no_directory(root) from error
+
+
+def _refuse_foreign(root: str) -> None:
+    # What a crash while the version was written leaves is ours.
+    ours = ("version.new-", "lost+found")
+    if any(not name.startswith(ours) for name in os.listdir(root)):
+        raise ConfigError(f"the directory {root} is neither empty nor a store; give another with --root")
 
 
 def _no_directory(root: str) -> ConfigError:
@@ -261,10 +270,9 @@ def disk_fault(root: str, error: OSError) -> HostError:
             f"no space is left in {root} ({free_space(root)} are free); make room there, "
             "or give another --root"
         )
-    return HostError(
-        f"{error.filename or root} cannot be used ({error.strerror or error}); mend that, "
-        "or give another --root"
-    )
+    name = os.fspath(error.filename or root)
+    mend = "mend that, or give another --root" if name.startswith(root) else "mend that"
+    return HostError(f"{name} cannot be used ({error.strerror or error}); {mend}")
 
 
 def free_space(root: str) -> str:

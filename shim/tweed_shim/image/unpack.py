@@ -100,12 +100,20 @@ def unpack(root: str, order: Order) -> Image:
 
 def _run_umoci(root: str, order: Order, layout: str, dest: str) -> None:
     umoci = [program("umoci", "umoci"), "raw", "unpack"]
+    work = os.path.dirname(layout)
     rootless = ["--rootless"] if order.ids.kind == "single" else []
     outside = IdMap("host") if order.ids.kind == "single" else order.ids
     code, output = run_mapped(
         outside,
-        [*umoci, *rootless, "--image", f"{layout}:{convert.TAG}", dest],
-        cwd=os.path.dirname(dest),
+        # Relative, because umoci takes what follows a ':' in a path for the tag.
+        [
+            *umoci,
+            *rootless,
+            "--image",
+            f"{os.path.basename(layout)}:{convert.TAG}",
+            os.path.relpath(dest, work),
+        ],
+        cwd=work,
     )
     if code != 0:
         raise _fault(root, order.name, code, output.decode(errors="replace"))

@@ -3,20 +3,22 @@
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.runtime import sandbox, spec
 from tweed_shim.runtime.carrier import Carrier, Running, StartError
-from tweed_shim.runtime.host import CGROUP_PREFIX, Host
-from tweed_shim.runtime.request import RESULT_LIMIT, Outcome, Request
+from tweed_shim.runtime.host import CGROUP_PREFIX, Host, require_program
+from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
 
 SCRATCH_SIZE = 1 << 30
+LOCKED_OPTIONS = {os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime", os.ST_NODIRATIME: "nodiratime"}
 
 
 class Console(NamedTuple):
@@ -105,19 +107,23 @@ def _sandboxed(plan: sandbox.Plan, pipes: _Pipes, fds: _Descriptors, ids: idmap.
     """Start a sandbox; it is gone at the end, whatever happens."""
     reports, reports_write = fds.pipe()
     commands_read, commands = fds.pipe()
-    if _one_thread():
+    spawned = not _one_thread()
+    if not spawned:
         keeper = sandbox.start(plan, pipes.container, reports_write, commands_read)
     else:
-        keeper = sandbox.spawn(plan, pipes.container, reports_write, (commands_read, commands))
+        keeper = sandbox.spawn(pipes.container, reports_write, commands_read)
     running = Running(keeper, reports, commands, ids)
     try:
         for fd in {*pipes.container, reports_write, commands_read}:
             fds.close(fd)
+        if spawned:
+            running.command(json.dumps(plan))
         yield running
     finally:
         if running.status is None:
             os.kill(keeper, signal.SIGKILL)
-        os.waitpid(keeper, 0)
+        with suppress(ChildProcessError):  # whoever ignores SIGCHLD has nothing to wait for
+            os.waitpid(keeper, 0)
 
 
 def _sources(
@@ -144,13 +150,12 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
     with trace.span("run"), setting.console.catching() as signals, _Descriptors() as fds:
         pipes = _open_pipes(request, fds)
         with _sandboxed(plan, pipes, fds, setting.host.ids) as running:
-            with trace.span("meanwhile"):
-                setting.meanwhile()
             feed = None
             if pipes.stdin is not None and request.stdin is not None:
                 feed = Feed(pipes.stdin, request.stdin)
                 fds.remove(pipes.stdin)
-            carrier = Carrier(running, _sources(request, setting, pipes, log, result), feed, signals)
+            sources = _sources(request, setting, pipes, log, result)
+            carrier = Carrier(running, sources, feed, signals, setting.meanwhile)
             try:
                 carrier.carry(request.timeout)
             finally:
@@ -172,9 +177,19 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
     )
 
 
+def _keeping(mount: Mount) -> Mount:
+    flags = os.statvfs(mount.source).f_flag
+    keeps = [name for flag, name in LOCKED_OPTIONS.items() if flags & flag]
+    if not flags & (os.ST_NOATIME | os.ST_RELATIME):
+        keeps.append("strictatime")
+    return mount._replace(keeps=tuple(keeps))
+
+
 def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
     place = files.make_private(os.path.join(setting.root, "scratch"))
     host = setting.host
+    if host.ids.kind != "host":
+        request = request._replace(mounts=tuple(map(_keeping, request.mounts)))
     config = spec.generate(request, host, scratch=place, name=setting.name, writable_root=bool(overlay))
     writable = [mount.source for mount in request.mounts if mount.writable]
     return sandbox.Plan(
@@ -189,8 +204,14 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         owned=[(path, request.uid, request.gid) for path in writable],
         kept=writable,
         runtime=setting.runtime,
+        pasta=_pasta(place) if request.network == "pasta" else [],
         cgroup=f"{CGROUP_PREFIX}{setting.name}" if host.cgroup_version else "",
     )
+
+
+def _pasta(place: str) -> list[str]:
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pasta.py")
+    return [sys.executable, "-I", "-S", script, require_program("pasta"), place]
 
 
 def _start_failure(failure: StartError, request: Request) -> ShimError:
@@ -200,6 +221,7 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
         "namespace": "this host may forbid user namespaces; see the sysctls user.max_user_namespaces, "
         "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns",
         "scratch": "free some memory, or name a directory on disk with --scratch",
+        "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",
     }
     if failure.stage == "start":
@@ -220,11 +242,26 @@ def run(request: Request, setting: Setting) -> Outcome:
         os.unlink(setting.log)
     try:
         if setting.scratch is not None:
-            with scratch.directory(os.path.abspath(setting.scratch), setting.host.ids) as directory:
+            with _chosen_scratch(setting.scratch, setting.host.ids) as directory:
                 return _run_once(request, setting, directory)
         return _run_with_any_overlay(request, setting)
     except StartError as failure:
         raise _start_failure(failure, request) from failure
+
+
+@contextmanager
+def _chosen_scratch(place: str, ids: idmap.IdMap) -> Iterator[str]:
+    """A directory for one run where the user wants it. Raises HostError where none can be made."""
+    with ExitStack() as stack:
+        try:
+            if not os.path.isdir(place):
+                raise NotADirectoryError(20, "not a directory")
+            directory = stack.enter_context(scratch.directory(os.path.abspath(place), ids))
+        except OSError as error:
+            raise HostError(
+                f"the scratch {place!r} cannot be used ({error.strerror}); name a directory that you may write"
+            ) from error
+        yield directory
 
 
 def _run_with_any_overlay(request: Request, setting: Setting) -> Outcome:

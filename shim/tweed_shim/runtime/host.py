@@ -44,6 +44,8 @@ def _root_cgroups() -> tuple[int, frozenset[str]]:
 
 def cgroups(beginning: str) -> list[str]:
     """The control groups, in whichever hierarchies, whose names begin so."""
+    if not os.path.isdir(CGROUP_ROOT):
+        return []
     tops = [CGROUP_ROOT]
     if not os.path.exists(f"{CGROUP_ROOT}/cgroup.controllers"):
         tops = [entry.path for entry in os.scandir(CGROUP_ROOT) if entry.is_dir(follow_symlinks=False)]

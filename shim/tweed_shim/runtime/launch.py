@@ -112,15 +112,17 @@ def launch(
     try:
         with files.held_directory(run.directory):
             outcome = container.run(request, setting)
-    except ShimError as error:
-        run.note(**record, state="failed", error=str(error))
+    except BaseException as error:
+        with suppress(OSError):
+            why = str(error) if isinstance(error, ShimError) else repr(error)
+            run.note(**record, state="failed", error=why)
         raise
-    with trace.span("collect"):
+    # The record is about the run; that it cannot be written is no reason to lose what the run did.
+    with trace.span("collect"), suppress(OSError):
         run.note(
             **record,
-            state="ended",
-            exit_code=outcome.code,
-            timed_out=outcome.timed_out,
+            state="timed out" if outcome.timed_out else "ended",
+            exit_code=TimedOut.exit_code if outcome.timed_out else outcome.code,
             oom=outcome.oom,
             seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
         )

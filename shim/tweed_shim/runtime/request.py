@@ -15,11 +15,15 @@ DEFAULT_PIDS = 1024
 
 
 class Mount(NamedTuple):
-    """A host file or directory that the container sees at `destination`, writable or not."""
+    """A host file or directory that the container sees at `destination`, writable or not.
+
+    keeps: mount options of the source that a user namespace may not drop: mount_namespaces(7), "locked".
+    """
 
     source: str
     destination: str
     writable: bool = False
+    keeps: tuple[str, ...] = ()
 
 
 class Limits(NamedTuple):

@@ -40,11 +40,13 @@ def _numbers(place: str) -> list[int]:
 
 
 def _remove(place: str, number: int) -> None:
+    """Remove a run, unless it still goes on: `gc` takes it then."""
     directory = os.path.join(place, str(number))
-    with suppress(FileNotFoundError):
-        for name in os.listdir(directory):
-            os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
+    with suppress(FileNotFoundError), files.held_directory(directory, shared=False, wait=False) as ended:
+        if ended:
+            for name in os.listdir(directory):
+                os.unlink(os.path.join(directory, name))
+            os.rmdir(directory)
 
 
 def begin(root: str) -> Run:
@@ -95,14 +97,24 @@ def records(root: str, *, newest: int) -> list[dict[str, Any]]:
         return []
     found = []
     for number in reversed(numbers):
-        with suppress(OSError, ValueError), open(os.path.join(place, str(number), RECORD), "rb") as file:
-            found.append(json.load(file))
+        with suppress(OSError, ValueError):
+            found.append(read(Run(number, os.path.join(place, str(number)))))
     return found
+
+
+def read(run: Run) -> dict[str, Any]:
+    """The record of a run. Raises OSError or ValueError where there is none, or not yet."""
+    with open(os.path.join(run.directory, RECORD), "rb") as file:
+        record: dict[str, Any] = json.load(file)
+    if record["state"] == "running":
+        with files.held_directory(run.directory, shared=False, wait=False) as ended:
+            return {**record, "state": "killed"} if ended else record
+    return record
 
 
 def find(root: str, number: str) -> Run:
     """A run by its number; raises StateError where it is not kept (any more)."""
     run = Run(int(number) if number.isdigit() else 0, os.path.join(root, "runs", number))
-    if run.number == 0 or not os.path.isdir(run.directory):
+    if not number.isascii() or run.number == 0 or not os.path.isdir(run.directory):
         raise StateError(f"there is no run '{number}'; 'tweed-shim logs' lists those that are kept")
     return run

@@ -40,10 +40,13 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
 CGROUP_PATIENCE = 200  # milliseconds
+LOOK_AGAIN = 50  # milliseconds
+# A soft limit that was lowered says nothing of the descriptors that were open before.
+HIGHEST_DESCRIPTOR = 1 << 16
 # What the runtime complains of after the complaint that matters.
 CLEANING_UP = ("Failed to remove", "failed to remove")
 # What Python or the shim changed, and no program that is started may find changed.
-INHERITED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP)
+INHERITED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 OVERLAY_SPECIAL = str.maketrans({"\\": "\\\\", ",": "\\,", ":": "\\:"})
 # What a bind mount may not lose in a user namespace: mount_namespaces(7), "locked".
 LOCKED_FLAGS = {
@@ -70,6 +73,7 @@ class Plan(TypedDict):
     owned: list[tuple[str, int, int]]  # directories to give to a uid and gid before the start
     kept: list[str]  # directories whose content must be on disk before a success is reported
     runtime: str
+    pasta: list[str]  # the program that connects the network namespace `SCRATCH/netns`, or nothing
     cgroup: str  # below each cgroup hierarchy, or "" where none can be made
 
 
@@ -116,19 +120,24 @@ class _Commands:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._lines: list[str] = []
 
     def read(self) -> list[str]:
         """The lines that have arrived; waits for some. Ends this process when the shim is gone."""
-        data = os.read(COMMANDS, 65536)
-        if not data:
-            os._exit(0)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [line.decode() for line in lines]
+        if not self._lines:
+            data = os.read(COMMANDS, 65536)
+            if not data:
+                os._exit(0)
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._lines = [line.decode() for line in lines]
+        taken, self._lines = self._lines, []
+        return taken
 
     def line(self) -> str:
-        """Wait for one line, where no other can have followed it yet."""
+        """Wait for one line and leave those after it."""
         while not (lines := self.read()):
             pass
+        self._lines = lines[1:]
         return lines[0]
 
 
@@ -156,20 +165,29 @@ def _mount_overlay(plan: Plan, root: str) -> None:
     )
 
 
-def _assemble_read_only_root(lower: str, root: str) -> None:
-    """A root directory of our own whose entries are the image's, read-only: mount points can be made in it."""
-    _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
-    for entry in os.scandir(lower):
-        target = os.path.join(root, entry.name)
+def _bind_entries(source: str, target: str, opened: set[str]) -> None:
+    """Give a directory of our own the entries of the image's, read-only; those `opened` are ours in turn."""
+    for entry in os.scandir(source):
+        place = os.path.join(target, entry.name)
         if entry.is_symlink():
-            os.symlink(os.readlink(entry.path), target)
+            os.symlink(os.readlink(entry.path), place)
         elif entry.is_dir():
-            os.mkdir(target, 0o755)
-            if entry.name not in ("tmp", "run", "proc", "sys", "dev", "tweed"):
-                _bind_read_only(entry.path, target)
+            os.mkdir(place, 0o755)
+            if entry.name in opened:
+                _bind_entries(entry.path, place, set())
+            else:
+                _bind_read_only(entry.path, place)
         elif entry.is_file():
-            os.close(os.open(target, os.O_CREAT | os.O_CLOEXEC, 0o644))
-            _bind_read_only(entry.path, target)
+            os.close(os.open(place, os.O_CREAT | os.O_CLOEXEC, 0o644))
+            _bind_read_only(entry.path, place)
+
+
+def _assemble_read_only_root(plan: Plan, root: str) -> None:
+    """A root directory of our own with the image's entries: the mount points that the image lacks can be made."""
+    _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
+    targets = [mount["destination"] for mount in json.loads(plan["config"])["mounts"]]
+    missing = [path for path in targets if not os.path.lexists(plan["lower"] + path)]
+    _bind_entries(plan["lower"], root, {path.split("/")[1] for path in missing})
 
 
 def _prepare(plan: Plan) -> None:
@@ -193,7 +211,27 @@ def _prepare(plan: Plan) -> None:
         if plan["overlay"]:
             _mount_overlay(plan, root)
         else:
-            _assemble_read_only_root(plan["lower"], root)
+            _assemble_read_only_root(plan, root)
+
+
+def _connect_network(plan: Plan) -> None:
+    """Start what holds the network namespace (pasta.py), and wait until it is connected."""
+    told, tell = os.pipe()
+    os.posix_spawn(
+        plan["pasta"][0],
+        plan["pasta"],
+        {"PATH": os.environ.get("PATH", os.defpath)},
+        file_actions=[(os.POSIX_SPAWN_DUP2, tell, 1), (os.POSIX_SPAWN_DUP2, tell, 2)],
+        setsigmask=[],
+        setsigdef=INHERITED_SIGNALS,
+    )
+    os.close(tell)
+    said = bytearray()
+    while not said.endswith(b"\n") and (data := os.read(told, 4096)):
+        said += data
+    os.close(told)
+    if said != b"ready\n":
+        raise _StageError("network", said.decode(errors="replace").strip() or "it gave no reason")
 
 
 def _runtime_error(scratch: str) -> str:
@@ -203,7 +241,9 @@ def _runtime_error(scratch: str) -> str:
         with open(os.path.join(scratch, "runtime.log"), encoding="utf-8", errors="replace") as file:
             for line in file:
                 entry = json.loads(line)
-                if entry.get("level") in ("error", "fatal") and not entry.get("msg", "").startswith(CLEANING_UP):
+                if entry.get("level") in ("error", "fatal") and not entry.get("msg", "").startswith(
+                    CLEANING_UP
+                ):
                     message = entry["msg"]
     except (OSError, ValueError, AttributeError, KeyError):
         pass
@@ -231,8 +271,8 @@ def _start_container(plan: Plan) -> int:
         os.close(quiet)
         _, status = os.waitpid(runtime, 0)
     if status != 0:
-        raise _StageError("start", _runtime_error(scratch)+open(scratch+"/runtime.log").read())
-    with open(pid_file, encoding="ascii") as file:
+        raise _StageError("start", _runtime_error(scratch))
+    with _stage("start"), open(pid_file, encoding="ascii") as file:
         return int(file.read())
 
 
@@ -250,19 +290,31 @@ def _takes_default(pid: int, number: int) -> bool:
     return not any(int(mask[1], 16) >> (number - 1) & 1 for mask in masks)
 
 
-def _wait(pid: int, commands: _Commands) -> tuple[int, int | None]:
-    """Wait for the container, passing signals on; its wait status, and the signal that it was sent last."""
-    asked: int | None = None
+def _program(pid: int) -> tuple[int, int] | None:
+    try:
+        about = os.stat(f"/proc/{pid}/exe")
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
+
+
+def _wait(pid: int, commands: _Commands) -> int:
+    """Wait for the container, passing signals on; its wait status."""
     end = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(end, select.POLLIN)
     poll.register(COMMANDS, select.POLLIN)
+    asked, told = 0, None
     while True:
-        ready = {fd for fd, _ in poll.poll()}
+        ready = {fd for fd, _ in poll.poll(LOOK_AGAIN if asked else None)}
         if end in ready:
-            return os.waitpid(pid, 0)[1], asked
-        for line in commands.read():
-            asked = int(json.loads(line)["signal"])
+            return os.waitpid(pid, 0)[1]
+        if COMMANDS in ready:
+            for line in commands.read():
+                asked, told = int(json.loads(line)["signal"]), None
+        # The first signal may have met the runtime, which was about to become the program.
+        if asked and (told != _program(pid) or _takes_default(pid, asked)):
+            told = _program(pid)
             os.kill(pid, signal.SIGKILL if _takes_default(pid, asked) else asked)
 
 
@@ -327,17 +379,19 @@ def _first_process(plan: Plan, commands: _Commands) -> NoReturn:
             os.umask(0)
         _prepare(plan)
         mounted = time.monotonic()
+        if plan["pasta"]:
+            _connect_network(plan)
         os.umask(0o022)
         pid = _start_container(plan)
         _report(started=pid, times=[begun, mounted, time.monotonic()])
-        status, asked = _wait(pid, commands)
+        status = _wait(pid, commands)
         ended = time.monotonic()
         oom = _leave_cgroups(plan["cgroup"])
         if status == 0:
             with _stage("keep"):
                 for directory in plan["kept"]:
                     _sync_tree(directory)
-        _report(exited=status, oom=oom, by=asked, times=[ended, time.monotonic()])
+        _report(exited=status, oom=oom, times=[ended, time.monotonic()])
     except _StageError as failure:
         _leave_cgroups(plan["cgroup"])
         _report(failed=failure.stage, error=str(failure), errno=failure.number)
@@ -350,6 +404,8 @@ def _keep(plan: Plan) -> NoReturn:
     """Be the keeper: make the namespaces, start their first process, and last as long as it does."""
     commands = _Commands()
     try:
+        for fd in (REPORTS, COMMANDS):
+            os.set_inheritable(fd, False)
         os.setsid()
         with _stage("namespace"):
             _die_with_parent()
@@ -387,20 +443,17 @@ def start(plan: Plan, stdio: tuple[int, int, int], reports: int, commands: int) 
         for number, fd in enumerate([_above_wanted(fd) for fd in (*stdio, reports, commands)]):
             os.dup2(fd, number)
         # A lock that this process kept open would outlive its holder.
-        os.closerange(COMMANDS + 1, os.sysconf("SC_OPEN_MAX"))
+        os.closerange(COMMANDS + 1, HIGHEST_DESCRIPTOR)
         _keep(plan)
     finally:
         os._exit(1)
 
 
-def spawn(plan: Plan, stdio: tuple[int, int, int], reports: int, commands: tuple[int, int]) -> int:
-    """Start the keeper of a run as a program of its own; returns its process id.
-
-    commands: the read end, which the keeper gets, and the write end, through which it is told the plan.
-    """
-    copies = [_above_wanted(fd) for fd in (*stdio, reports, commands[0])]
+def spawn(stdio: tuple[int, int, int], reports: int, commands: int) -> int:
+    """Start the keeper of a run as a program of its own; returns its process id. The first command is the plan."""
+    copies = [_above_wanted(fd) for fd in (*stdio, reports, commands)]
     try:
-        pid = os.posix_spawn(
+        return os.posix_spawn(
             sys.executable,
             [sys.executable, "-I", "-S", os.path.abspath(__file__)],
             {"PATH": os.environ.get("PATH", os.defpath)},
@@ -411,10 +464,6 @@ def spawn(plan: Plan, stdio: tuple[int, int, int], reports: int, commands: tuple
     finally:
         for fd in copies:
             os.close(fd)
-    message = json.dumps(plan).encode() + b"\n"
-    while message:
-        message = message[os.write(commands[1], message) :]
-    return pid
 
 
 def _told_plan() -> Plan:
@@ -429,5 +478,5 @@ def _told_plan() -> Plan:
 
 
 if __name__ == "__main__":
-    os.closerange(COMMANDS + 1, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(COMMANDS + 1, HIGHEST_DESCRIPTOR)
     _keep(_told_plan())

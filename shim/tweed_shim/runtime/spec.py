@@ -29,6 +29,7 @@ MASKED_PATHS = [
 READ_ONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 OPEN_FILES = 1 << 20
 CPU_PERIOD = 100_000  # microseconds
+SMALLEST_QUOTA = 1_000  # microseconds
 TEMPORARY = ("/tmp", "/run", "/var/tmp")  # noqa: S108 - directories of the container, not of the host
 
 
@@ -68,7 +69,8 @@ def _kernel_mounts(request: Request, host: Host) -> list[dict[str, Any]]:
 
 def _bind(mount: Mount) -> dict[str, Any]:
     access = "rw" if mount.writable else "ro"
-    return _mount(mount.destination, "bind", mount.source, "rbind", "rprivate", "nosuid", "nodev", access)
+    options = ("rbind", "rprivate", "nosuid", "nodev", access, *mount.keeps)
+    return _mount(mount.destination, "bind", mount.source, *options)
 
 
 def _capability_sets(request: Request, bounding: tuple[str, ...]) -> dict[str, list[str]]:
@@ -116,6 +118,8 @@ def _resources(limits: Limits, host: Host) -> dict[str, Any]:
                 f"{options[controller]} cannot be enforced: this user has no '{controller}' control group here; "
                 "leave the option out, run as root, or have the controller delegated to the user"
             )
+    if limits.cpus is not None and limits.cpus < SMALLEST_QUOTA / CPU_PERIOD:
+        raise HostError(f"--cpus {limits.cpus:g} cannot be enforced: the kernel knows no share below 0.01")
     resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
     if "pids" in host.controllers:
         resources["pids"] = {"limit": limits.pids or DEFAULT_PIDS}

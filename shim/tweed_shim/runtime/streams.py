@@ -121,8 +121,8 @@ class Shown:
         return len(self._pending) >= SHOWN_PENDING
 
     def write(self, data: bytes) -> None:
-        """Take more bytes; dropped where nobody reads the stream any more."""
-        if self._open:
+        """Take more bytes; dropped where nobody reads the stream any more, or more waits than a reader may leave."""
+        if self._open and not self.full:
             self._pending += data
 
     def flush_some(self) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
@@ -27,8 +27,10 @@ class Options(NamedTuple):
     """How a backend's image is had, and how its operations run; the defaults are the contract's.
 
     pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure: plain HTTP is allowed.
-    network: `none` or `host`; `metadata` always has none. timeout: seconds. env_stream: where setup writes its
+    network: `none`, `host` or `pasta`; `metadata` always has none. timeout: seconds. env_stream: where setup writes its
     environment. read_only: the image's root cannot be written. scratch: a directory for what is written to it.
+    cap_add and cap_drop: capabilities more and fewer than the default ones, or `ALL`. seccomp: `default`,
+    `unconfined`, or the path of a profile in the form of the OCI runtime specification.
     """
 
     pull: str = "missing"
@@ -153,7 +155,8 @@ class Backend:
     def setup(self, interaction: str = "default", *, replace: bool = False) -> Setup:
         """Set an interaction up and return its environment.
 
-        replace: forget the output of an earlier setup of the same interaction that has not been torn down.
+        replace: forget the output of an earlier setup of the same interaction that has not been torn down; what
+        that one made in the backend stays there.
         Raises StateError where the cloud is not configured or the interaction is already set up, ContractError where
         the environment is not what the contract wants, OperationFailed where the image fails: nothing is recorded
         then, and teardown is not called.
@@ -161,7 +164,8 @@ class Backend:
         operation = OPERATIONS["setup"]
         place = self._cloud.place(operation.writes, clouds.check_name("an interaction", interaction))
         with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
-            if clouds.current(place) is not None and not replace:
+            earlier = clouds.current(place)
+            if earlier is not None and not replace:
                 raise StateError(
                     f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up; "
                     "tear it down first, or set it up again with --replace"
@@ -173,6 +177,10 @@ class Backend:
                     environment = self._environment(image, output)
                 with trace.span("commit"):
                     new.commit({**self._record(image), "environment": environment})
+        if earlier is not None:
+            self._console.warn(
+                f"what the earlier setup of interaction '{interaction}' made is forgotten here and stays in the backend"
+            )
         return Setup(self, interaction, environment)
 
     def teardown(self, interaction: str = "default") -> None:
@@ -182,8 +190,8 @@ class Backend:
         """
         operation = OPERATIONS["teardown"]
         place = self._cloud.place(operation.reads, clouds.check_name("an interaction", interaction))
-        with self._image() as image, clouds.used(self._cloud), self._set_up(place, interaction) as output:
-            self._warn_of_other_image(output.record, image, f"interaction '{interaction}' was set up by")
+        with self._image() as image, self._set_up(place, interaction) as output:
+            self._refuse_other_image(output.record, image, interaction)
             kept = f"all of interaction '{interaction}' is kept for another try"
             self._run(_Call(operation, image, interaction, in_config=output.data), if_failed=kept)
             with trace.span("commit"):
@@ -238,13 +246,16 @@ class Backend:
 
     @contextmanager
     def _set_up(self, place: str, interaction: str) -> Iterator[clouds.Generation]:
-        with clouds.changing(self._cloud, place) if os.path.isdir(place) else nullcontext():
+        refusal = StateError(
+            f"interaction '{interaction}' of cloud '{self._cloud.name}' is not set up; "
+            "'tweed-shim clouds' lists those that are"
+        )
+        if not os.path.isdir(place):
+            raise refusal
+        with clouds.used(self._cloud), clouds.changing(self._cloud, place):
             output = clouds.current(place)
             if output is None:
-                raise StateError(
-                    f"interaction '{interaction}' of cloud '{self._cloud.name}' is not set up; "
-                    "'tweed-shim clouds' lists those that are"
-                )
+                raise refusal
             yield output
 
     def _refuse_unconfigured(self) -> NoReturn:
@@ -252,6 +263,21 @@ class Backend:
             f"cloud '{self._cloud.name}' is not configured; configure it first: "
             f"tweed-shim exec {self._reference} configure --cloud {self._cloud.name} --config FILE"
         )
+
+    def _refuse_other_image(self, record: Mapping[str, Any], image: Image, interaction: str) -> None:
+        """Another backend would be given what is not for it, and make us forget what only the right one can undo."""
+        named = [references.parse(text) for text in (record["image"], image.reference)]
+        repositories = {(each.registry, each.repository) for each in named}
+        # The path of a local image is no name: an image that was built again may have another.
+        if (
+            len(repositories) > 1
+            and all(each.registry for each in named)
+            and record["digest"] != image.digest
+        ):
+            raise StateError(
+                f"interaction '{interaction}' was set up by {record['image']}, and only that image can tear it down"
+            )
+        self._warn_of_other_image(record, image, f"interaction '{interaction}' was set up by")
 
     def _warn_of_other_image(self, record: Mapping[str, Any], image: Image, what: str) -> None:
         other = record["image"]
@@ -264,12 +290,10 @@ class Backend:
 
     def _metadata(self, image: Image) -> dict[str, Any]:
         path = os.path.join(image.directory, METADATA_CACHE)
-        try:
-            with open(path, "rb") as file:
-                cached: dict[str, Any] = json.load(file)
-                return cached
-        except FileNotFoundError:
-            pass
+        # A cache that a power cut left empty is as good as none.
+        with suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
+            cached: dict[str, Any] = json.load(file)
+            return cached
         output = self._run(_Call(OPERATIONS["metadata"], image, ""))
         from tweed_shim.tweed import metadata
 

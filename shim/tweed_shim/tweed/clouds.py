@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from tweed_shim import files, idmap, scratch
-from tweed_shim.errors import ConfigError, StateError
+from tweed_shim.errors import ConfigError, HostError, StateError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 CURRENT = "current"
@@ -167,14 +167,18 @@ def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
 
 
 def _sweep(cloud: Cloud, place: str) -> None:
-    """Remove all at a place but the generation in force and those that somebody still uses."""
+    """Remove all at a place but the generation in force and those that somebody still uses.
+
+    What cannot be removed changes nothing about what is in force: it is left for another time.
+    """
     for entry in _beside_current(place):
-        if not entry.is_dir(follow_symlinks=False):
-            os.unlink(entry.path)
-            continue
-        with files.held_directory(entry.path, shared=False, wait=False) as unused:
-            if unused:
-                idmap.remove_tree(cloud.ids, entry.path)
+        with suppress(OSError, HostError):
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            with files.held_directory(entry.path, shared=False, wait=False) as unused:
+                if unused:
+                    idmap.remove_tree(cloud.ids, entry.path)
 
 
 class CloudState(NamedTuple):
