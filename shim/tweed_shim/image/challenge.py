@@ -12,11 +12,11 @@ import threading
 from typing import Any, NamedTuple
 
 import requests
-from oras.auth.token import TokenAuth
 
 from tweed_shim.errors import RegistryError
 from tweed_shim.image.connection import check_passing, explained, host_of, read_all
 from tweed_shim.image.credentials import Credentials
+from tweed_shim.image.oras_parts import TokenAuth
 from tweed_shim.image.reference import is_loopback
 
 CLIENT_ID = "tweed-shim"

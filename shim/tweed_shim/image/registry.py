@@ -15,8 +15,6 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import requests
-from oras.logger import logger as oras_logger
-from oras.provider import Registry
 
 from tweed_shim.errors import RegistryError
 from tweed_shim.image import credentials, reference
@@ -34,6 +32,8 @@ from tweed_shim.image.connection import (
     read_all,
     read_chunks,
 )
+from tweed_shim.image.oras_parts import Registry
+from tweed_shim.image.oras_parts import logger as oras_logger
 
 MAX_MANIFEST = 4 << 20
 MAX_ERROR = 64 << 10

@@ -84,7 +84,7 @@ def unpack(root: str, order: Order) -> Image:
             "size": sum(blob.size for blob in order.manifest.blobs),
             "config": order.config.run._asdict(),
         }
-        files.write_whole(os.path.join(tree, "image.json"), json.dumps(about).encode())
+        files.write_whole(os.path.join(tree, "image.json"), json.dumps(about).encode(), durable=False)
         with trace.span("sync"):
             _sync_filesystem(tree)
         old = scratch.put_aside(root, place) if os.path.lexists(place) else None
