@@ -8,7 +8,6 @@ of the operation's steps: right after the n-th change of a name in one of the st
 which is where a commit has its weak points.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -17,9 +16,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from installed import END_SECONDS, Result, Shim, cgroups, describe, mentions, processes, survivors
+from examinations import Examination
+from installed import SYSTEM_PATH, Result, Shim
 from layouts import File, Layer, build_layout
 from layouts import directory as empty_directory
 from script_images import METADATA
@@ -37,7 +37,7 @@ ENTRYPOINT = f"""#!/bin/sh
 fill() {{ for number in $(seq {WRITTEN}); do echo "$1" > "$OUT_CONFIG/$number"; done; }}
 case $1 in
 metadata) {METADATA} ;;
-configure) fill "$(cat)" ;;
+configure) value=$(cat); fill "$value"; case $value in *stuck*) sleep 1000 ;; esac ;;
 check) cat "$IN_CONFIG"/* | sort | uniq -c ;;
 setup) value=$(cat /proc/sys/kernel/random/uuid); fill "$value"; echo "VALUE: $value" ;;
 teardown) cat "$IN_CONFIG"/* | sort | uniq -c ;;
@@ -72,6 +72,14 @@ class Usual(NamedTuple):
     steps: int
 
 
+class Call(NamedTuple):
+    """How an operation is called."""
+
+    arguments: tuple[str, ...]
+    stdin: bytes | None = None
+    env: dict[str, str] | None = None
+
+
 class Aim(NamedTuple):
     """When to kill: after `seconds`, or at step `step` where that is not 0."""
 
@@ -102,25 +110,32 @@ class Tally:
         self.anomalies += found.anomalies
 
 
+def is_stuck(operation: str) -> bool:
+    """Whether an operation never ends by itself, so that nothing but a kill can end what it started."""
+    return operation.startswith("stuck ")
+
+
 class Target:
     """The store of one account. An image is `used` by its cloud; another is there to be `pulled`."""
 
-    OPERATIONS = ("pull", "unpack", "configure", "setup", "teardown", "rm")
+    OPERATIONS = ("pull", "unpack", "configure", "setup", "teardown", "rm", "stuck unpack", "stuck configure")
 
     def __init__(self, shim: Shim, used: str, pulled: str, chance: random.Random) -> None:
         self._shim = shim
         self._used = used
         self._pulled = pulled
         self._chance = chance
+        self._seen = Examination(shim, WRITTEN)
         self._value = 0
         self._must("exec", used, "configure", stdin=self._next_value())
         self._must("exec", used, "setup")
-        before = set(self._trees())
+        before = set(self._seen.trees())
         self._must("pull", pulled)
-        [tree] = set(self._trees()) - before
+        [tree] = set(self._seen.trees()) - before
         self._pulled_tree = os.path.join(shim.root, "rootfs", tree)
-        self._whole = {name: self._tree_state(name) for name in self._trees()}
-        self._usual = {name: self._measure(name) for name in self.OPERATIONS}
+        self._seen.remember_trees()
+        self._stuck_tools = self._make_stuck_tools()
+        self._usual = {name: self._measure(name) for name in self.OPERATIONS if not is_stuck(name)}
         self._must("exec", used, "setup")
         self._must("pull", pulled)
 
@@ -129,7 +144,7 @@ class Target:
         self._prepare(operation)
         before = self._state(operation)
         running = self._kill(operation, self._aim(operation))
-        anomalies = [f"after the kill: {each}" for each in (*self._examine_host(), *self._examine_store())]
+        anomalies = [f"after the kill: {each}" for each in (*self._seen.host(), *self._seen.store())]
         after = self._state(operation)
         anomalies += [f"next: {each}" for each in self._go_on(operation)]
         anomalies += [f"tidied: {each}" for each in self.examine()]
@@ -138,8 +153,8 @@ class Target:
 
     def examine(self) -> Iterator[str]:
         """What is wrong with a store, and a host, of which nothing was killed lately."""
-        yield from self._examine_host()
-        yield from self._examine_tidy()
+        yield from self._seen.host()
+        yield from self._seen.tidy()
 
     def finish(self) -> list[str]:
         """What is wrong when `gc` has done its work."""
@@ -154,32 +169,47 @@ class Target:
     def _prepare(self, operation: str) -> None:
         if operation == "pull":
             self._must("rm", self._pulled)
-        elif operation == "unpack":
+        elif operation.endswith("unpack"):
             shutil.rmtree(self._pulled_tree)
-        elif operation == "teardown" and self._interaction() is None:
+        elif operation == "teardown" and self._seen.interaction() is None:
             self._must("exec", self._used, "setup")
         # So that all the directories that are watched are there.
         os.makedirs(os.path.join(self._shim.root, "tmp"), exist_ok=True)
 
-    def _command(self, operation: str) -> tuple[tuple[str, ...], bytes | None]:
-        commands = {
-            "pull": ("pull", self._pulled),
-            "unpack": ("pull", "--pull", "missing", self._pulled),
-            "configure": ("exec", self._used, "configure"),
-            "setup": ("exec", self._used, "setup", "--replace"),
-            "teardown": ("exec", self._used, "teardown"),
-            "rm": ("rm", self._pulled),
+    def _call(self, operation: str) -> Call:
+        calls = {
+            "pull": Call(("pull", self._pulled)),
+            "unpack": Call(("pull", "--pull", "missing", self._pulled)),
+            "configure": Call(("exec", self._used, "configure")),
+            "setup": Call(("exec", self._used, "setup", "--replace")),
+            "teardown": Call(("exec", self._used, "teardown")),
+            "rm": Call(("rm", self._pulled)),
         }
-        return commands[operation], self._next_value() if operation == "configure" else None
+        call = calls[operation.removeprefix("stuck ")]
+        if operation.endswith("configure"):
+            call = call._replace(stdin=self._next_value("stuck " if is_stuck(operation) else ""))
+        return call._replace(env={"PATH": self._stuck_tools}) if operation == "stuck unpack" else call
+
+    def _make_stuck_tools(self) -> str:
+        """A PATH on which umoci never ends."""
+        directory = os.path.join(os.path.dirname(self._shim.root), "stuck")
+        os.mkdir(directory)
+        path = os.path.join(directory, "umoci")
+        with open(path, "w", encoding="ascii") as file:
+            file.write('#!/bin/bash\nexec -a "umoci $*" sleep 1000\n')
+        os.chmod(path, 0o755)
+        return f"{directory}:{SYSTEM_PATH}"
 
     def _state(self, operation: str) -> object:
-        if operation in ("pull", "unpack", "rm"):
-            return len(self._records()), os.path.isdir(self._pulled_tree)
-        return self._configuration() if operation == "configure" else self._interaction()
+        if operation in ("setup", "teardown"):
+            return self._seen.interaction()
+        if operation.endswith("configure"):
+            return self._seen.configuration()
+        return len(self._seen.records()), os.path.isdir(self._pulled_tree)
 
-    def _next_value(self) -> bytes:
+    def _next_value(self, prefix: str = "") -> bytes:
         self._value += 1
-        return b'{"value": "%d"}' % self._value
+        return f'{{"value": "{prefix}{self._value}"}}'.encode()
 
     def _go_on(self, operation: str) -> Iterator[str]:
         """Do what a user would do next; what fails is an anomaly."""
@@ -187,15 +217,18 @@ class Target:
         if done.code != 0:
             yield f"check: {done}"
         else:
-            yield from self._compare(done.out, self._configuration(), "check")
-        again = "setup" if operation == "teardown" and self._interaction() is None else operation
-        again = "pull" if operation == "rm" else again
-        command, stdin = self._command(again)
-        done = self._shim.run(*command, stdin=stdin)
+            yield from self._compare(done.out, self._seen.configuration(), "check")
+        again = {"rm": "pull"}.get(operation, operation.removeprefix("stuck "))
+        if again == "teardown" and self._seen.interaction() is None:
+            again = "setup"
+        call = self._call(again)
+        done = self._shim.run(*call.arguments, stdin=call.stdin)
         if done.code != 0:
             yield f"{again} again: {done}"
-        elif stdin is not None and json.loads(self._configuration() or "{}") != json.loads(stdin):
-            yield f"configure again leaves {self._configuration()!r} where {stdin!r} was given"
+        elif call.stdin is not None and json.loads(self._seen.configuration() or "{}") != json.loads(
+            call.stdin
+        ):
+            yield f"configure again leaves {self._seen.configuration()!r} where {call.stdin!r} was given"
 
     def _compare(self, said: bytes, value: str | None, what: str) -> Iterator[str]:
         """said: the words of `uniq -c` about what the image sees."""
@@ -206,10 +239,10 @@ class Target:
 
     def _measure(self, operation: str) -> Usual:
         self._prepare(operation)
-        command, stdin = self._command(operation)
+        call = self._call(operation)
         with Watch(self._directories()) as watch:
             begun = time.monotonic()
-            self._must(*command, stdin=stdin)
+            self._must(*call.arguments, stdin=call.stdin)
             return Usual(time.monotonic() - begun, watch.changes())
 
     def _directories(self) -> list[str]:
@@ -222,7 +255,9 @@ class Target:
         ]
 
     def _aim(self, operation: str) -> Aim:
-        usual = self._usual[operation]
+        usual = self._usual[operation.removeprefix("stuck ")]
+        if is_stuck(operation):
+            return Aim(self._chance.uniform(0, usual.seconds * 1.5))
         way = self._chance.choice(("any", "any", "start", "step", "step", "step"))
         if way == "start":
             return Aim(self._chance.uniform(0, START_SECONDS))
@@ -232,15 +267,16 @@ class Target:
 
     def _kill(self, operation: str, aim: Aim) -> bool:
         """Whether the operation was under way."""
-        command, stdin = self._command(operation)
+        call = self._call(operation)
+        source = subprocess.PIPE if call.stdin else subprocess.DEVNULL
         with (
             Watch(self._directories()) as watch,
-            self._shim.start(*command, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL) as process,
+            self._shim.start(*call.arguments, env=call.env, stdin=source) as process,
         ):
-            if process.stdin is not None and stdin is not None:
-                process.stdin.write(stdin)
+            if process.stdin is not None and call.stdin is not None:
+                process.stdin.write(call.stdin)
                 process.stdin.close()
-            process.stdin = None
+                process.stdin = None
             self._await(process.pid, watch, aim)
             process.kill()
             # What the shim started may hold its pipes for a moment; it is examined below.
@@ -270,131 +306,3 @@ class Target:
         if done.code != 0:
             raise AssertionError(f"{command} fails undisturbed: {done}")
         return done
-
-    # The examination, from the outside.
-
-    def _examine_host(self) -> Iterator[str]:
-        root = self._shim.root
-        left = survivors(processes(root, self._shim.account))
-        yield from (f"process {describe(pid)} is left after {END_SECONDS} s" for pid in left)
-        if mentions("/proc/self/mountinfo", os.fsencode(root)):
-            yield "a mount is left"
-        for group in cgroups(root):
-            with open(os.path.join(group, "cgroup.procs"), encoding="ascii") as file:
-                if file.read().strip():
-                    yield f"a process is left in {group}"
-
-    def _examine_store(self) -> Iterator[str]:
-        """What has to hold at any time."""
-        yield from self._examine_blobs()
-        yield from self._examine_records()
-        for name in self._trees():
-            if self._tree_state(name) != self._whole.get(name):
-                yield f"the tree {name} is not whole"
-        for what in (self._configuration, self._interaction):
-            if (value := what()) and value.startswith("mixed"):
-                yield value
-        if self._configuration() is None:
-            yield "the cloud's configuration is gone"
-
-    def _examine_tidy(self) -> Iterator[str]:
-        """What has to hold besides once the same operation has been done again."""
-        yield from self._examine_store()
-        root = self._shim.root
-        yield from (f"{each} is left" for each in cgroups(root))
-        for place in ("tmp", "scratch"):
-            yield from (f"{place}/{name} is left" for name in os.listdir(os.path.join(root, place)))
-        for path, directories, names in os.walk(os.path.join(root, "clouds")):
-            for name in (*directories, *names):
-                if name.startswith("draft-") or ".new-" in name:
-                    yield f"{os.path.join(path, name)} is left"
-            generations = [name for name in directories if name.isdigit()]
-            if len(generations) > 1:
-                yield f"{path} has the generations {generations}"
-        recorded = sorted(record["reference"] for record in self._records())
-        indexed = sorted(each["annotations"]["tweed-shim.reference"] for each in self._index())
-        if recorded != indexed or recorded != sorted((self._used, self._pulled)):
-            yield f"there are records of {recorded}, and the index has {indexed}"
-
-    def _examine_blobs(self) -> Iterator[str]:
-        place = os.path.join(self._shim.root, "images", "blobs", "sha256")
-        for name in os.listdir(place):
-            with open(os.path.join(place, name), "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if ".new-" not in name and digest != name:
-                yield f"the blob {name} has the digest {digest}"
-
-    def _examine_records(self) -> Iterator[str]:
-        named = [(each["annotations"]["tweed-shim.reference"], each["digest"]) for each in self._index()]
-        for record in self._records():
-            if (record["reference"], record["digest"]) not in named:
-                yield f"the record of {record['reference']} is not in the index"
-            manifest = self._blob(record["digest"])
-            for blob in (manifest["config"], *manifest["layers"]):
-                if not os.path.exists(self._blob_path(blob["digest"])):
-                    yield f"the blob {blob['digest']} of a recorded image is missing"
-
-    def _blob_path(self, digest: str) -> str:
-        return os.path.join(self._shim.root, "images", "blobs", *digest.split(":"))
-
-    def _blob(self, digest: str) -> Any:
-        with open(self._blob_path(digest), "rb") as file:
-            return json.load(file)
-
-    def _index(self) -> list[dict[str, Any]]:
-        with open(os.path.join(self._shim.root, "images", "index.json"), "rb") as file:
-            manifests: list[dict[str, Any]] = json.load(file)["manifests"]
-            return manifests
-
-    def _records(self) -> list[dict[str, Any]]:
-        place = os.path.join(self._shim.root, "images", "references")
-        found = []
-        for name in os.listdir(place):
-            if name.endswith(".json"):
-                with open(os.path.join(place, name), "rb") as file:
-                    found.append(json.load(file))
-        return found
-
-    def _trees(self) -> list[str]:
-        return os.listdir(os.path.join(self._shim.root, "rootfs"))
-
-    def _tree_state(self, name: str) -> object:
-        """The kinds, sizes and owners of all files of an unpacked image."""
-        directory = os.path.join(self._shim.root, "rootfs", name)
-        with open(os.path.join(directory, "image.json"), "rb") as file:
-            about = json.load(file)
-        found = {}
-        for path, directories, names in os.walk(os.path.join(directory, "rootfs")):
-            for name in (*directories, *names):
-                file_state = os.lstat(os.path.join(path, name))
-                found[os.path.relpath(os.path.join(path, name), directory)] = (
-                    file_state.st_mode,
-                    file_state.st_uid,
-                    file_state.st_size if name in names else 0,
-                )
-        return about, found
-
-    def _configuration(self) -> str | None:
-        return self._written("config")
-
-    def _interaction(self) -> str | None:
-        value = self._written("interactions/default")
-        if value is None or value.startswith("mixed"):
-            return value
-        place = os.path.join(self._shim.root, "clouds", "default", "interactions", "default", "current")
-        with open(os.path.join(place, "record.json"), "rb") as file:
-            environment = json.load(file)["environment"]
-        return value if environment == {"VALUE": value} else f"mixed: {environment} and files of {value}"
-
-    def _written(self, name: str) -> str | None:
-        """The one value of all the files of the generation in force; `mixed` and why where it is not one."""
-        place = os.path.join(self._shim.root, "clouds", "default", name, "current")
-        if not os.path.lexists(place):
-            return None
-        values = []
-        for file_name in os.listdir(os.path.join(place, "data")):
-            with open(os.path.join(place, "data", file_name), encoding="utf-8") as file:
-                values.append(file.read().strip())
-        if len(values) != WRITTEN or len(set(values)) != 1:
-            return f"mixed: {name} has {len(values)} files with the values {sorted(set(values))}"
-        return values[0]

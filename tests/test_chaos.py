@@ -10,7 +10,7 @@ from chaos import Target, push_victims
 from installed import Shim, fresh_shim
 from servers import RegistryServer
 
-ROUNDS = 6
+ROUNDS = 8
 
 
 @pytest.fixture(scope="module")
