@@ -1,9 +1,11 @@
 """What operations leave behind: the state of clouds and interactions, through the installed program."""
 
+import glob
 import json
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -195,3 +197,39 @@ def test_interactions_are_set_up_at_the_same_time(shim: Shim, image: str) -> Non
         process.communicate()
     assert [process.returncode for process in running] == [0] * len(interactions)
     assert clouds(shim) == {"default": []}
+
+
+def test_a_teardown_in_a_cloud_that_is_not_there_leaves_nothing(shim: Shim, image: str) -> None:
+    assert "is not set up" in refusal(quietly(shim, image, "teardown", "--cloud", "nosuch"))
+    assert not os.path.exists(os.path.join(shim.root, "clouds"))
+
+
+def test_a_cache_of_metadata_that_was_lost_is_made_again(shim: Shim, image: str) -> None:
+    assert shim.run("exec", image, "metadata").code == 0
+    [cache] = glob.glob(os.path.join(shim.root, "rootfs", "*", "metadata.json"))
+    os.truncate(cache, 0)
+    assert shim.run("exec", image, "metadata").code == 0
+    assert os.path.getsize(cache) > 0
+
+
+@pytest.fixture
+def strict_store(shim: Shim) -> Iterator[Shim]:
+    """A store on a file system that is mounted as administrators like it."""
+    os.mkdir(shim.root)
+    options = f"nosuid,nodev,noexec,noatime,mode=0700,uid={shim.account.uid},gid={shim.account.gid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", shim.root], check=True)
+    yield shim
+    subprocess.run(["umount", shim.root], check=True)
+
+
+def test_a_store_on_a_mount_with_all_restrictions(strict_store: Shim, image: str) -> None:
+    assert configure(strict_store, image, env="A: b").code == 0
+    for operation in ("check", "setup", "teardown"):
+        assert strict_store.run("exec", image, operation).code == 0
+
+
+def test_a_store_whose_path_has_every_kind_of_letter(shim: Shim, image: str) -> None:
+    odd = shim._replace(root=f"{shim.root}:a,b\\c d\"e%f\ng'é")
+    assert configure(odd, image, env="A: b").code == 0
+    for operation in ("check", "setup", "teardown"):
+        assert odd.run("exec", image, operation).code == 0

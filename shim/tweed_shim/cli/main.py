@@ -47,11 +47,19 @@ COMMANDS = {
 }
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """argparse makes one for every option; to find the width itself, it would import a tenth of a Python start."""
+    width = int(columns) if (columns := os.environ.get("COLUMNS", "")).isdigit() else 0
+    if not width and os.isatty(1):
+        width = os.get_terminal_size(1).columns
+    return argparse.RawDescriptionHelpFormatter(prog, width=max((width or 100) - 2, 40))
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one sentence, and that takes no abbreviated options."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        super().__init__(allow_abbrev=False, formatter_class=_formatter, **options)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but what is not known may be a password and is not repeated: only options are named."""

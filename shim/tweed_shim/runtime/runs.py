@@ -114,7 +114,8 @@ def read(run: Run) -> dict[str, Any]:
 
 def find(root: str, number: str) -> Run:
     """A run by its number; raises StateError where it is not kept (any more)."""
-    run = Run(int(number) if number.isdigit() else 0, os.path.join(root, "runs", number))
-    if not number.isascii() or run.number == 0 or not os.path.isdir(run.directory):
+    is_number = number.isascii() and number.isdigit()
+    run = Run(int(number) if is_number else 0, os.path.join(root, "runs", number))
+    if run.number == 0 or not os.path.isdir(run.directory):
         raise StateError(f"there is no run '{number}'; 'tweed-shim logs' lists those that are kept")
     return run
