@@ -233,6 +233,8 @@ def _enter_and_become(kind: str, arguments: list[str]) -> None:
         os.setuid(0)
     # A change of ids would make the kernel forget it: prctl(2).
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # What is unpacked is for all users of an image, however private the caller's own files are.
+    os.umask(0o022)
     os.execvp(arguments[0], arguments)  # noqa: S606 - becoming the command is the purpose; no shell is wanted
 
 
