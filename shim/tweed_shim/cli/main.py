@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
@@ -155,6 +157,29 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
 
 
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Write all of stdout within the block: at the interpreter's end nobody could tell what is wrong with it."""
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _give_up_stdout()
+            raise
+        except OSError as error:
+            _give_up_stdout()
+            raise HostError(
+                f"the output cannot be written ({error.strerror}); send it where there is room"
+            ) from error
+
+
+def _give_up_stdout() -> None:
+    """Let the flush at the interpreter's end go nowhere, so that it has nothing to complain about."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit code (see the README's table)."""
     entry = trace.entry()
@@ -163,19 +188,18 @@ def main(argv: list[str] | None = None) -> int:
         _open_standard_streams()
         os.umask(0o077)
         signals.interrupting()
-        arguments, call = _parse(sys.argv[1:] if argv is None else argv)
-        voice = Voice(arguments.level, arguments.log_format == "json")
-        settings = _settings(arguments)
-        root = settings.root
-        with trace.recording(arguments.trace, entry):
-            return call(arguments, Context(settings, voice))
+        with _flushed():
+            arguments, call = _parse(sys.argv[1:] if argv is None else argv)
+            voice = Voice(arguments.level, arguments.log_format == "json")
+            settings = _settings(arguments)
+            root = settings.root
+            with trace.recording(arguments.trace, entry):
+                return call(arguments, Context(settings, voice))
     except ShimError as error:
         voice.error(str(error))
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has stopped reading; the flush at exit must not complain about that.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 128 + 13
+        return 128 + signal.SIGPIPE
     except OSError as error:
         from tweed_shim.image import store
 
