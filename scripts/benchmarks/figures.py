@@ -9,6 +9,7 @@ from statistics import median
 from typing import NamedTuple
 
 COLUMNS = ("case", "account", "measured", "ours", "peer's", "ratio", "of the best", "goal", "")
+VERDICTS = {None: "", True: "reached", False: "MISSED"}
 
 
 class Figure(NamedTuple):
@@ -48,6 +49,11 @@ class Figure(NamedTuple):
         )
 
 
+def tell(figure: Figure) -> None:
+    """Tell a figure as soon as it is known: the rest may take long."""
+    say(f"    {figure.what}: {figure.value:.2f} (of the best {figure.best:.2f}) {VERDICTS[figure.reached]}")
+
+
 def say(text: str) -> None:
     """Tell how it goes on."""
     print(f"-- {text}", file=sys.stderr, flush=True)
@@ -77,7 +83,7 @@ def timed(action: Callable[[], object]) -> Callable[[], float]:
 def _cells(figure: Figure) -> tuple[str, ...]:
     bound = f"<= {figure.most:g}" if figure.most is not None else ""
     bound = f">= {figure.least:g}" if figure.least is not None else bound
-    verdict = {None: "", True: "reached", False: "MISSED"}[figure.reached]
+    verdict = VERDICTS[figure.reached]
     ours = f"{median(figure.ours):.3f} {figure.unit}"
     if not figure.theirs:
         return figure.case, figure.account, figure.what, ours, "", "", "", bound, verdict

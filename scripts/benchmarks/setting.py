@@ -57,13 +57,16 @@ class Place(NamedTuple):
             code = process.wait()
         if code != 0:
             # Once more, to hear what it says: a pipe for every run would be a part of the measured time.
-            raise Failed(f"{' '.join(command)} ended with {code}: {self.output(command, merged=True)}")
+            said = self.output(["sh", "-c", '"$@" 2>&1 || true', "sh", *command])
+            raise Failed(f"{' '.join(command)} ended with {code}: {said}")
 
-    def output(self, command: Sequence[str], *, merged: bool = False, stdin: bytes = b"") -> str:
-        """What a program prints."""
-        errors = subprocess.STDOUT if merged else None
-        with self.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process:
-            return process.communicate(stdin)[0].decode(errors="replace").strip()
+    def output(self, command: Sequence[str], *, stdin: bytes = b"") -> str:
+        """What a program prints. Raises Failed."""
+        with self.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None) as process:
+            printed = process.communicate(stdin)[0].decode(errors="replace").strip()
+        if process.returncode != 0:
+            raise Failed(f"{command[0]} ended with {process.returncode}; what it said is above")
+        return printed
 
 
 class Setting(NamedTuple):
