@@ -1,0 +1,44 @@
+"""scripts/bench: what it prints, with as few turns as can be."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+BENCH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts", "bench")
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is measured")
+
+
+def _bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, BENCH, *arguments], check=False, capture_output=True, text=True)
+
+
+def test_every_account_gets_a_ratio_of_each_case(tmp_path: os.PathLike[str]) -> None:
+    result = _bench("--json", "--rounds", "1", "--case", "a,b,c-small", "--cache", os.fspath(tmp_path))
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)["figures"]
+    compared = {(figure["account"], figure["case"]) for figure in figures if figure["theirs"]}
+    cases = {"a", "b"} | {each["case"] for each in figures if "podman pull" in each["what"]}
+    assert compared >= {(account, case) for account in ("root", "range") for case in cases}
+    assert all(figure["value"] > 0 for figure in figures)
+
+
+def test_the_profile_names_the_steps_and_adds_up(tmp_path: os.PathLike[str]) -> None:
+    result = _bench("--profile", "--accounts", "root", "--rounds", "1", "--cache", os.fspath(tmp_path))
+    assert result.returncode == 0, result.stderr
+    steps = {}
+    for line in result.stdout.splitlines()[2:]:
+        name, value = line.rsplit(maxsplit=1)
+        steps[name[2:]] = float(value)
+    own = [value for name, value in steps.items() if not name.startswith(" ") and name != "whole"]
+    assert {"start", "imports", "resolve", "prepare", "run", "collect", "commit"} <= set(steps)
+    assert sum(own) == pytest.approx(steps["whole"], abs=1)
+
+
+def test_a_case_that_does_not_exist_is_refused() -> None:
+    result = _bench("--case", "a,z")
+    assert result.returncode == 2
+    assert "there is no 'z'" in result.stderr
