@@ -1,9 +1,11 @@
 """`gc` and `rm` through the program: what goes, what stays, and what crashes and others leave alone."""
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import zlib
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from accounts import Account
 from installed import Result, Shim, fresh_shim
 from layouts import File, Layer, LayoutWriter, busybox_files
 from script_images import METADATA, ScriptImage
+from tweed_shim import Shim as Api
+from tweed_shim.runtime.runs import KEPT
 
 SCRIPT = f"""case $1 in
 metadata) {METADATA} ;;
@@ -177,6 +181,51 @@ def test_what_crashes_leave_is_removed_and_nothing_else(shim: Shim, tag: Tag) ->
     assert sorted(names(removed, "work")) == ["tmp/lock-nobody", "tmp/work-0"]
     assert everything(shim.root) == whole
     assert gc(shim) == []
+
+
+def test_a_file_that_is_being_written_stays(shim: Shim, tag: Tag) -> None:
+    tag.move("one")
+    done(shim.run("pull", tag.reference))
+    path = os.path.join(shim.root, "images", "index.json.new-0")
+    with open(path, "wb") as file:
+        os.chown(path, shim.account.uid, shim.account.gid)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert gc(shim) == []
+    assert names(gc(shim), "file") == ["images/index.json.new-0"]
+
+
+def test_runs_that_are_no_longer_kept_and_control_groups_of_dead_runs_go(
+    accounts: dict[str, Account], program: str, tag: Tag
+) -> None:
+    with fresh_shim(accounts["root"], program) as shim:
+        tag.move("one")
+        done(shim.run("exec", tag.reference, "metadata"))
+        for number in ("2", str(KEPT + 1), str(KEPT + 2)):
+            os.mkdir(os.path.join(shim.root, "runs", number))
+        name = f"tweed-shim-{zlib.crc32(os.fsencode(os.path.realpath(shim.root))):08x}-2"
+        hierarchy = "/sys/fs/cgroup/pids" if os.path.isdir("/sys/fs/cgroup/pids") else "/sys/fs/cgroup"
+        os.mkdir(os.path.join(hierarchy, name))
+        try:
+            removed = gc(shim)
+        finally:
+            if os.path.isdir(os.path.join(hierarchy, name)):
+                os.rmdir(os.path.join(hierarchy, name))
+        assert names(removed, "run") == ["runs/1", "runs/2"]
+        assert names(removed, "cgroup") == [os.path.join(hierarchy, name)]
+        assert gc(shim) == []
+
+
+def test_the_api_removes_and_tells_the_same(accounts: dict[str, Account], program: str, tag: Tag) -> None:
+    with fresh_shim(accounts["root"], program) as shim:
+        api = Api(shim.root)
+        old = tag.move("old")
+        api.pull(tag.reference)
+        tag.move("new")
+        api.pull(tag.reference)
+        would = api.gc(dry_run=True)
+        assert would[0][:2] == ("image", old)
+        assert api.gc(keep_last=1) == []
+        assert api.gc() == would
 
 
 def test_a_first_configure_that_failed_leaves_a_cloud_that_gc_tidies(
