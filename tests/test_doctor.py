@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -196,3 +197,16 @@ def test_a_runtime_that_is_not_there(shim: Shim) -> None:
     examined = Examined(result.code, result.out)
     assert (examined.code, examined.state("runtime")) == (1, "missing")
     assert "--runtime" in examined.findings["runtime"]["mend"]
+
+
+def test_a_tun_device_that_is_not_for_everybody_is_named(program: str, accounts: dict[str, Account]) -> None:
+    mode = stat.S_IMODE(os.stat("/dev/net/tun").st_mode)
+    try:
+        for wanted, state in ((0o600, "warning"), (0o666, "ok")):
+            os.chmod("/dev/net/tun", wanted)
+            with fresh_shim(accounts["range"], program) as shim:
+                findings = {each["name"]: each for each in json.loads(shim.run("doctor", "--json").out)}
+            assert findings["pasta"]["state"] == state
+        assert findings["pasta"]["mend"] == ""
+    finally:
+        os.chmod("/dev/net/tun", mode)

@@ -21,6 +21,7 @@ OK, WARNING, MISSING = "ok", "warning", "missing"
 LIMITED = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids"}
 LITTLE_DISK, NO_DISK = 1 << 30, 10 << 20
 LITTLE_MEMORY = 256 << 20
+TUN = "/dev/net/tun"
 # No clock that is right shows a time before this was written: 2025-01-01.
 EARLIEST = 1735689600
 SWITCHES = (
@@ -242,7 +243,20 @@ def _umoci(_: Patient) -> Finding:
 
 
 def _pasta(_: Patient) -> Finding:
-    return _program("pasta", WARNING, "--network pasta will not work")
+    effect = "--network pasta will not work"
+    found = _program("pasta", WARNING, effect)
+    if found.state != OK:
+        return found
+    # pasta gives its privileges up before it opens it.
+    try:
+        everybody = os.stat(TUN).st_mode & 0o006 == 0o006
+    except OSError:
+        return Finding("pasta", WARNING, f"there is no {TUN}", effect, "modprobe tun")
+    return (
+        found
+        if everybody
+        else Finding("pasta", WARNING, f"{TUN} is not for everybody", effect, f"chmod 0666 {TUN}")
+    )
 
 
 def _seccomp(patient: Patient) -> Finding:
