@@ -117,12 +117,16 @@ def digest_of(data: bytes) -> str:
 
 
 class Layer(NamedTuple):
-    """A layer to be: its entries, and what may be claimed about it otherwise than is true."""
+    """A layer to be: its entries, and what may be claimed about it otherwise than is true.
+
+    tar: its content, where entries cannot express it.
+    """
 
     files: Files
     compression: str = "gzip"
     media_type: str | None = None
     diff_id: str | None = None
+    tar: bytes | None = None
 
 
 class LayoutWriter:
@@ -167,7 +171,7 @@ class LayoutWriter:
         types = DOCKER_LAYER_TYPES if docker else LAYER_TYPES
         descriptors, diff_ids = [], []
         for layer in layers:
-            tar = tar_of(layer.files)
+            tar = tar_of(layer.files) if layer.tar is None else layer.tar
             diff_ids.append(layer.diff_id or digest_of(tar))
             blob = compress(tar, layer.compression)
             descriptors.append(self.blob(blob, layer.media_type or types[layer.compression]))

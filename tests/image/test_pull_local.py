@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import layouts
-from layouts import File, Layer, LayoutWriter, build_layout, symlink
+from layouts import HOST_PLATFORM, File, Layer, LayoutWriter, build_layout, symlink
 from tweed_shim.errors import BadReference, ConfigError, HostError, ImageError, StateError
 from tweed_shim.image import compression, fetch, store
 from tweed_shim.image.blobs import Job, Progress
@@ -32,8 +32,8 @@ def layout(tmp_path: Path) -> LayoutWriter:
     return LayoutWriter(str(tmp_path / "layout"))
 
 
-def small(text: str = "x", **more: str) -> Layer:
-    return Layer({"file": text}, **more)
+def small(text: str = "x") -> Layer:
+    return Layer({"file": text})
 
 
 def tar_directory(path: str, target: str) -> str:
@@ -83,7 +83,8 @@ def test_every_media_type_and_compression_is_unpacked_and_keeps_its_digest(
     assert image.digest == digest
     assert image.reference == f"oci:{tmp_path}/layout:latest"
     assert image.directory == os.path.join(root, "rootfs", digest.removeprefix("sha256:"))
-    assert image.config == ((("/entrypoint"),), (), ("A=1",), "7:8", "/tmp")
+    architecture = HOST_PLATFORM["architecture"]
+    assert image.config == (("/entrypoint",), (), ("A=1",), "7:8", "/tmp", architecture)
     assert content(image, "etc/motd") == "hello"
     assert os.stat(f"{image.rootfs}/entrypoint").st_mode & 0o7777 == 0o755
     assert Path(image.rootfs, "bin/busybox").read_bytes() == Path("/bin/busybox").read_bytes()

@@ -48,7 +48,7 @@ class _Checked:
                 self.wrong(f"has a {name!r} that is no number from 0 to {most}")
 
     def objects(self, name: str) -> list[Any]:
-        value = self._fields.get(name) or []
+        value = self._fields.get(name, [])
         if not isinstance(value, list):
             self.wrong(f"has {name!r} that is no list")
         return value

@@ -159,6 +159,12 @@ def generate(
     writable_root: whether the root filesystem has a writable layer of its own.
     Raises HostError where a limit or a capability that was asked for cannot be had on this host.
     """
+    if request.read_only and host.ids.kind == "host" and not host.cgroup_version:
+        # The runtime's way to make the root read-only takes `nodev` from it.
+        raise HostError(
+            "--read-only is not safe here: there is no control group that keeps the image from its own devices; "
+            "leave the option out, or mount /sys/fs/cgroup"
+        )
     rlimits = _rlimits(host, request.limits)
     bounding = capabilities.choose(request.cap_add, request.cap_drop, host.capabilities)
     user = {"uid": request.uid, "gid": request.gid, "additionalGids": list(request.groups), "umask": 0o022}

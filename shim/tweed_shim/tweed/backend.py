@@ -109,6 +109,8 @@ class Backend:
         self._host = host.inspect()
         self._cap_add = tuple(map(capabilities.parse, options.cap_add))
         self._cap_drop = tuple(map(capabilities.parse, options.cap_drop))
+        # What cannot be had is refused before anything is pulled.
+        capabilities.choose(self._cap_add, self._cap_drop, self._host.capabilities)
         self._seccomp = seccomp.load(options.seccomp)
         self._cloud = clouds.Cloud(
             settings.root, clouds.check_name("a cloud", cloud), self._host.ids, waiting=console.warn

@@ -1,0 +1,157 @@
+"""Entrypoints that mean no good: whatever they do, the run ends, and nothing of it is left.
+
+That no process, no mount and no control group is left is what the fixture `shim` checks at its end.
+"""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from host_programs import PYTHON, ProgramsImage
+from installed import Result, Shim
+from script_images import METADATA, ScriptImage
+
+KEPT = 64 << 20
+FORKING = """
+import os, time
+made = 0
+while True:
+    try:
+        if os.fork() == 0:
+            while True:
+                time.sleep(1000)
+        made += 1
+    except OSError as error:
+        print(made, error.errno, flush=True)
+        time.sleep(1000)
+"""
+
+Configure = Callable[..., Result]
+
+
+def script(image: ScriptImage, text: str) -> str:
+    """An image whose `configure` is a text of shell."""
+    return image(f'if [ "$1" = metadata ]; then {METADATA}; exit; fi\n{text}')
+
+
+@pytest.fixture
+def configure(shim: Shim) -> Configure:
+    def run(image: str, *options: str, timeout: float = 60) -> Result:
+        return shim.run(
+            "exec", image, "configure", "--network", "none", *options, stdin=b"{}", timeout=timeout
+        )
+
+    return run
+
+
+def test_forking_forever_is_bounded_and_ends(
+    shim: Shim, programs_image: ProgramsImage, configure: Configure
+) -> None:
+    metadata = "backend: tweed/v1\\nname: n\\nversion: v"
+    head = f"#!{PYTHON} -I\nimport sys\nif sys.argv[1] == 'metadata':\n    sys.exit(print('{metadata}'))\n"
+    options = ("--pids", "64") if shim.account.kind == "root" else ()
+    done = configure(programs_image(head + FORKING), "--timeout", "5", *options)
+    assert done.code == 124, done
+    made, number = map(int, done.out.split())
+    assert number == 11, "EAGAIN"
+    assert 0 < made < (64 if options else 1024)
+
+
+def test_allocating_forever_ends_at_the_limit_which_is_named(
+    shim: Shim, script_image: ScriptImage, configure: Configure
+) -> None:
+    image = script(script_image, "x=0123456789; while :; do x=$x$x; done")
+    done = configure(image, "--memory", "64m")
+    if shim.account.kind == "root":
+        assert done.code not in (0, 124, 125), done
+        assert b"its memory limit was reached; allow it more with --memory" in done.err
+    else:
+        assert done.code == 125
+        assert b"--memory cannot be enforced" in done.err
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_printing_much_is_shown_and_kept_in_part(
+    shim: Shim, script_image: ScriptImage, configure: Configure, stream: str
+) -> None:
+    size = 100_000_000
+    where = ">&2" if stream == "stderr" else ""
+    text = f"(echo first; yes something | head -c {size}; echo last) {where}"
+    done = configure(script(script_image, text))
+    assert done.code == 0
+    assert len(done.out) == size + len("first\nlast\n")
+    [number] = [
+        run["run"] for run in json.loads(shim.run("logs", "--json").out) if run["operation"] == "configure"
+    ]
+    log = shim.run("logs", str(number)).out
+    assert log.startswith(b"first\n")
+    assert log.endswith(b"last\n")
+    assert KEPT - (1 << 20) < len(log) < KEPT + (1 << 10)
+
+
+def test_printing_forever_as_a_result_ends_the_run(shim: Shim, script_image: ScriptImage) -> None:
+    done = shim.run("exec", script_image("yes 'a: b'"), "metadata")
+    assert done.code == 125
+    assert done.out == b""
+    assert b"more than 4 MiB" in done.err
+
+
+def test_printing_forever_as_diagnostics_ends_with_the_time(
+    script_image: ScriptImage, configure: Configure
+) -> None:
+    done = configure(script(script_image, "yes"), "--timeout", "1")
+    assert done.code == 124
+
+
+def test_ignoring_the_wish_to_end_helps_for_the_grace_period_only(
+    script_image: ScriptImage, configure: Configure
+) -> None:
+    text = "trap 'echo ignored' TERM INT HUP; while :; do sleep 1; done"
+    done = configure(script(script_image, text), "--timeout", "1")
+    assert done.code == 124
+    assert b"ignored" in done.out
+
+
+def test_a_stopped_program_is_ended_as_well(script_image: ScriptImage, configure: Configure) -> None:
+    done = configure(script(script_image, "sh -c 'kill -STOP $$'"), "--timeout", "1")
+    assert done.code == 124
+
+
+def test_closing_the_streams_ends_nothing_early(
+    script_image: ScriptImage, configure: Configure, shim: Shim
+) -> None:
+    text = 'exec <&- >&- 2>&-; sleep 0.3; echo kept > "$OUT_CONFIG/file"; exit 3'
+    done = configure(script(script_image, text))
+    assert done.code == 3, done
+    assert done.out == b""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "setsid sh -c 'setsid sleep 1000 < /dev/null > /dev/null 2>&1 &' &",
+        "(trap '' HUP TERM INT; sleep 1000) &",
+        "setsid sh -c 'trap \"\" HUP TERM INT; (sleep 1000 &) ; sleep 1000' &",
+    ],
+    ids=["a daemon", "a child that holds the pipes", "daemons that hold the pipes"],
+)
+def test_what_is_left_running_ends_with_the_entrypoint(
+    script_image: ScriptImage, configure: Configure, text: str
+) -> None:
+    done = configure(script(script_image, f"{text}\necho done"))
+    assert done.code == 0, done
+    assert done.out == b"done\n"
+
+
+def test_filling_the_root_is_bounded(script_image: ScriptImage, configure: Configure) -> None:
+    text = "head -c 1200000000 /dev/zero > /file 2>/dev/null && exit 9; wc -c < /file"
+    done = configure(script(script_image, text))
+    assert done.code == 0, done
+    assert 1_000_000_000 < int(done.out) <= 1 << 30
+
+
+def test_a_program_that_kills_all_it_sees_ends_itself_alone(shim: Shim, script_image: ScriptImage) -> None:
+    text = "kill -9 -1; for pid in $(seq 1 400); do kill -9 $pid 2>/dev/null; done; exit 5"
+    done = shim.run("exec", script(script_image, text), "configure", stdin=b"{}")
+    assert done.code == 5, done

@@ -1,0 +1,136 @@
+"""The seccomp profile, and the user's own."""
+
+import ctypes
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tweed_shim.errors import ConfigError
+from tweed_shim.runtime import capabilities, seccomp, seccomp_file
+
+# AUDIT_ARCH_* of <linux/audit.h>, by what images call them.
+AUDIT = {"amd64": 0xC000003E, "386": 0x40000003, "arm64": 0xC00000B7, "arm": 0x40000028}
+NEWEST = 456  # futex_requeue of Linux 6.7
+SPECIAL = {"socket", "socketcall", "personality", "clone", "clone3"}
+
+
+def names_by_action(profile: dict[str, Any]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for rule in profile["syscalls"]:
+        found.setdefault(rule["action"], set()).update(rule["names"])
+    return found
+
+
+def calls_of(architecture: str) -> Iterator[str]:
+    """The calls of an architecture up to NEWEST that this host's libseccomp knows."""
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        pytest.skip("libseccomp is not installed")
+    resolve = library.seccomp_syscall_resolve_num_arch
+    resolve.restype = ctypes.c_char_p
+    resolve.argtypes = [ctypes.c_uint32, ctypes.c_int]
+    for number in range(NEWEST + 1):
+        name = resolve(AUDIT[architecture], number)
+        if name:
+            yield name.decode()
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture"),
+    [("x86_64", "amd64"), ("x86_64", "386"), ("aarch64", "arm64"), ("aarch64", "arm")],
+)
+def test_every_known_call_is_decided_upon(machine: str, architecture: str) -> None:
+    profile = seccomp.profile(capabilities.DEFAULT, machine, architecture)
+    named = set().union(*names_by_action(profile).values()) | SPECIAL
+    # Those that 64-bit programs never had are unknown to them.
+    missing = {*calls_of(architecture)} - named
+    assert missing == set()
+
+
+def test_no_call_is_both_allowed_and_refused() -> None:
+    for granted in (capabilities.DEFAULT, frozenset(capabilities.NAMES), frozenset[str]()):
+        actions = names_by_action(seccomp.profile(granted, "x86_64"))
+        assert actions["SCMP_ACT_ALLOW"] & actions["SCMP_ACT_ERRNO"] <= SPECIAL
+
+
+@given(st.sets(st.sampled_from(capabilities.NAMES)))
+def test_a_call_that_needs_a_capability_is_allowed_with_it_only(granted: set[str]) -> None:
+    allowed = names_by_action(seccomp.profile(granted, "x86_64"))["SCMP_ACT_ALLOW"]
+    for name in {name for names in seccomp.GRANTED.values() for name in names.split()}:
+        opening = {each for each, names in seccomp.GRANTED.items() if name in names.split()}
+        assert (name in allowed) == bool(opening & granted)
+
+
+def test_only_an_image_of_32_bit_programs_has_their_calls() -> None:
+    assert "architectures" not in seccomp.profile((), "x86_64", "amd64")
+    assert seccomp.profile((), "x86_64", "386")["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    assert "chown32" in names_by_action(seccomp.profile((), "aarch64", "arm"))["SCMP_ACT_ALLOW"]
+    assert "chown32" in names_by_action(seccomp.profile((), "armv7l"))["SCMP_ACT_ALLOW"]
+
+
+def test_the_profile_is_one_that_the_reader_of_profiles_takes(tmp_path: Path) -> None:
+    path = str(tmp_path / "own.json")
+    profile = seccomp.profile(capabilities.DEFAULT, "x86_64", "386")
+    Path(path).write_text(json.dumps(profile))
+    assert seccomp.load(path) == profile
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "it is not an object"),
+        ("{}", "it has no valid 'defaultAction'"),
+        ('{"defaultAction": "ALLOW"}', "it has no valid 'defaultAction'"),
+        ('{"defaultAction": "SCMP_ACT_NOTIFY"}', "it has no valid 'defaultAction'"),
+        ('{"defaultAction": "SCMP_ACT_ALLOW", "archMap": []}', "of Docker's form"),
+        ('{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}', "'listenerPath', which is not known"),
+        (
+            '{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 5000}',
+            "a 'defaultErrnoRet' that is no number",
+        ),
+        (
+            '{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": true}',
+            "a 'defaultErrnoRet' that is no number",
+        ),
+        ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {}}', "'syscalls' that is no list"),
+        ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [1]}', r"syscalls\[0\] is not an object"),
+        (
+            '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ALLOW"}]}',
+            r"syscalls\[0\] names no call",
+        ),
+        (
+            '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["x"], "action": "SCMP_ACT_ALLOW",'
+            ' "includes": {}}]}',
+            r"syscalls\[0\] has 'includes', which is of Docker's form",
+        ),
+        (
+            '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["x"], "action": "SCMP_ACT_ALLOW",'
+            ' "args": [{"index": 6, "op": "SCMP_CMP_EQ"}]}]}',
+            r"syscalls\[0\].args\[0\] has a 'index' that is no number from 0 to 5",
+        ),
+    ],
+)
+def test_what_is_no_profile_is_refused_with_its_place(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        seccomp_file.read(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="cannot be read: No such file or directory; name a file, or write unconf"
+    ):
+        seccomp.load(str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        seccomp.load(os.fspath(tmp_path))
