@@ -1,8 +1,6 @@
 """`python -m tweed_shim` is the command line."""
 
-import sys
-
-from tweed_shim.cli.main import main
+from tweed_shim.cli.main import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -29,9 +29,9 @@ class StartError(Exception):
 
 
 class Running:
-    """A sandbox on its way: its keeper, the pipes to it, and what has been heard of it."""
+    """A sandbox on its way: its keeper, the pipes to it, and what has been heard of it since it was `begun`."""
 
-    def __init__(self, keeper: int, reports: int, commands: int, ids: idmap.IdMap) -> None:
+    def __init__(self, keeper: int, reports: int, commands: int, ids: idmap.IdMap, begun: float) -> None:
         self.keeper = keeper
         self.reports = reports
         self.mapped = ids.kind == "host"
@@ -41,7 +41,7 @@ class Running:
         self._commands = commands
         self._ids = ids
         self._rest = b""
-        self._traced = time.monotonic()
+        self._traced = begun
 
     def command(self, text: str) -> None:
         """Tell the sandbox something; it may have ended already."""

@@ -107,12 +107,12 @@ def _sandboxed(plan: sandbox.Plan, pipes: _Pipes, fds: _Descriptors, ids: idmap.
     """Start a sandbox; it is gone at the end, whatever happens."""
     reports, reports_write = fds.pipe()
     commands_read, commands = fds.pipe()
-    spawned = not _one_thread()
+    spawned, begun = not _one_thread(), time.monotonic()
     if not spawned:
         keeper = sandbox.start(plan, pipes.container, reports_write, commands_read)
     else:
         keeper = sandbox.spawn(pipes.container, reports_write, commands_read)
-    running = Running(keeper, reports, commands, ids)
+    running = Running(keeper, reports, commands, ids, begun)
     try:
         for fd in {*pipes.container, reports_write, commands_read}:
             fds.close(fd)
