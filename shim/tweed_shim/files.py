@@ -80,7 +80,8 @@ def point_link(path: str, target: str) -> None:
     try:
         os.rename(beside, path)
     except BaseException:
-        os.unlink(beside)
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
         raise
     sync_directory(os.path.dirname(path))
 

@@ -223,6 +223,7 @@ def _enter_and_become(kind: str, arguments: list[str]) -> None:
     import signal
 
     libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getppid()
     if kind != "host" and libc.unshare(CLONE_NEWUSER) != 0:
         sys.exit(f"cannot make a user namespace: {os.strerror(ctypes.get_errno())}")
     os.write(1, b".")
@@ -233,6 +234,8 @@ def _enter_and_become(kind: str, arguments: list[str]) -> None:
         os.setuid(0)
     # A change of ids would make the kernel forget it: prctl(2).
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("whoever wanted this has ended already")
     # What is unpacked is for all users of an image, however private the caller's own files are.
     os.umask(0o022)
     os.execvp(arguments[0], arguments)  # noqa: S606 - becoming the command is the purpose; no shell is wanted

@@ -1,0 +1,36 @@
+"""The inner half of `run_mapped`, which may not outlive who wants it."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+from tweed_shim import idmap
+
+SECONDS = 20
+
+# Starts a command, lets it go on only when it is stopped, and ends: in the very moment when it would bind its life.
+PARENT = """
+import os, signal, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+child.stdout.read(1)
+os.kill(child.pid, signal.SIGSTOP)
+child.stdin.write(b".")
+print(child.pid)
+os._exit(0)
+"""
+
+
+def test_a_command_whose_caller_ends_before_it_has_begun_does_not_begin() -> None:
+    command = [sys.executable, "-I", "-S", idmap.__file__, "host", "sleep", "1000"]
+    done = subprocess.run([sys.executable, "-uc", PARENT, *command], stdout=subprocess.PIPE, check=True)
+    pid = int(done.stdout)
+    end = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(end, signal.SIGCONT)
+        assert select.select([end], [], [], SECONDS)[0], "it outlived its caller"
+    finally:
+        if not select.select([end], [], [], 0)[0]:
+            signal.pidfd_send_signal(end, signal.SIGKILL)
+        os.close(end)
