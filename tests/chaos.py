@@ -1,4 +1,4 @@
-"""Kills the shim with SIGKILL in the middle of its work, and looks from the outside at what that leaves.
+"""Kills the shim in the middle of its work, with SIGKILL or more gently, and sees from the outside what that leaves.
 
 `Target` is one account's store under attack. A round prepares an operation, starts it, kills it, examines the
 host and the store, has the next operations succeed, and examines the store again, which then has to be tidy.
@@ -13,6 +13,7 @@ import os
 import random
 import select
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -139,12 +140,17 @@ class Target:
         self._must("exec", used, "setup")
         self._must("pull", pulled)
 
-    def round(self, operation: str) -> Found:
-        """Kill an operation once."""
+    def round(self, operation: str, number: signal.Signals = signal.SIGKILL) -> Found:
+        """Send an operation a signal once."""
         self._prepare(operation)
         before = self._state(operation)
-        running = self._kill(operation, self._aim(operation))
+        done = self._kill(operation, self._aim(operation), number)
+        running = done.code != 0
         anomalies = [f"after the kill: {each}" for each in (*self._seen.host(), *self._seen.store())]
+        if number != signal.SIGKILL and (
+            done.code not in (0, 128 + number, -number) or b"Traceback" in done.err
+        ):
+            anomalies.append(f"{number.name}: {done}")
         after = self._state(operation)
         anomalies += [f"next: {each}" for each in self._go_on(operation)]
         anomalies += [f"tidied: {each}" for each in self.examine()]
@@ -265,8 +271,7 @@ class Target:
             return Aim(self._chance.uniform(0, usual.seconds * 1.1))
         return Aim(NEVER_SECONDS, self._chance.randint(1, max(1, usual.steps)))
 
-    def _kill(self, operation: str, aim: Aim) -> bool:
-        """Whether the operation was under way."""
+    def _kill(self, operation: str, aim: Aim, number: signal.Signals) -> Result:
         call = self._call(operation)
         source = subprocess.PIPE if call.stdin else subprocess.DEVNULL
         with (
@@ -278,9 +283,9 @@ class Target:
                 process.stdin.close()
                 process.stdin = None
             self._await(process.pid, watch, aim)
-            process.kill()
-            # What the shim started may hold its pipes for a moment; it is examined below.
-            return process.wait(NEVER_SECONDS) < 0
+            process.send_signal(number)
+            out, said = process.communicate(timeout=NEVER_SECONDS)
+            return Result(process.returncode, out, said)
 
     def _await(self, pid: int, watch: Watch, aim: Aim) -> None:
         """Wait for the instant, or for the end of the process where that comes first."""

@@ -1,0 +1,179 @@
+"""Signals at the command line: during a pull, an unpacking, a run and a commit; twice; ignored; and a closed pipe."""
+
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from accounts import Account
+from chaos import Target, push_victims
+from installed import SYSTEM_PATH, Shim, fresh_shim
+from script_images import METADATA, ScriptImage
+from servers import Fault, FaultyProxy, RegistryServer, faulty_proxy
+from tweed_shim.runtime.carrier import GRACE
+
+PATIENCE = 60
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(scope="module")
+def victims(registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    return push_victims(registry, os.fspath(tmp_path_factory.mktemp("victims")))
+
+
+@pytest.fixture
+def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
+    with faulty_proxy(registry.host) as running:
+        yield running
+
+
+@pytest.fixture
+def root(accounts: dict[str, Account], program: str) -> Iterator[Shim]:
+    with fresh_shim(accounts["root"], program) as shim:
+        yield shim
+
+
+def ended_tidily(shim: Shim, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    out, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (128 + number, b""), said
+    assert b"Traceback" not in said
+    for place in ("tmp", "rootfs"):
+        assert os.listdir(os.path.join(shim.root, place)) == []
+    assert json.loads(shim.run("images", "--json").out) == []
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_ends_a_pull_and_leaves_nothing(
+    root: Shim, victims: tuple[str, str], proxy: FaultyProxy, number: signal.Signals
+) -> None:
+    proxy.spoil("GET .*/blobs/", Fault(stall=1000), times=4)
+    name = victims[0].partition("/")[2]
+    with root.start("pull", f"{proxy.host}/{name}") as process:
+        assert proxy.stalling.wait(PATIENCE)
+        process.send_signal(number)
+        ended_tidily(root, process, number)
+
+
+def stuck_umoci(shim: Shim) -> tuple[str, int]:
+    """A PATH on which umoci says that it was started and never ends, and where it says so."""
+    directory = os.path.join(os.path.dirname(shim.root), "stuck")
+    os.mkdir(directory)
+    started = os.path.join(directory, "started")
+    os.mkfifo(started)
+    os.chmod(started, 0o666)
+    path = os.path.join(directory, "umoci")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f'#!/bin/bash\necho yes > {started}\nexec -a "umoci $*" sleep 1000\n')
+    os.chmod(path, 0o755)
+    return f"{directory}:{SYSTEM_PATH}", os.open(started, os.O_RDONLY | os.O_NONBLOCK)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_ends_an_unpacking_and_leaves_nothing(
+    shim: Shim, victims: tuple[str, str], number: signal.Signals
+) -> None:
+    path, started = stuck_umoci(shim)
+    try:
+        with shim.start("pull", victims[0], env={"PATH": path}) as process:
+            assert select.select([started], [], [], PATIENCE)[0]
+            process.send_signal(number)
+            ended_tidily(shim, process, number)
+    finally:
+        os.close(started)
+    assert shim.run("pull", victims[0]).code == 0
+
+
+def empty(shim: Shim) -> str:
+    """A file with a configuration that says nothing."""
+    path = os.path.join(os.path.dirname(shim.root), "empty.json")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("{}")
+    os.chmod(path, 0o644)
+    return path
+
+
+STUBBORN = f"""
+case $1 in metadata) {METADATA}; exit;; esac
+trap 'echo interrupted' INT
+trap 'echo hung up' HUP
+trap 'exit 0' TERM
+echo begun
+while :; do sleep 1000 & wait $!; done
+"""
+
+
+def test_a_second_interrupt_does_not_wait_for_the_image(shim: Shim, script_image: ScriptImage) -> None:
+    image = script_image(STUBBORN)
+    assert shim.run("exec", image, "metadata").code == 0
+    with shim.start("exec", image, "configure", "--config", empty(shim)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == b"interrupted\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + signal.SIGINT
+    newest = json.loads(shim.run("logs", "--json").out)[0]
+    assert newest["seconds"]["run"] < GRACE
+
+
+def test_nohup_is_respected(shim: Shim, script_image: ScriptImage) -> None:
+    image = script_image(STUBBORN)
+    assert shim.run("exec", image, "metadata").code == 0
+    with subprocess.Popen(
+        ["nohup", shim.program, "--root", shim.root, "exec", image, "configure", "--config", empty(shim)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=shim.environment(),
+        user=shim.account.uid,
+        group=shim.account.gid,
+        extra_groups=[],
+        cwd=os.path.dirname(shim.root),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (128 + signal.SIGTERM, b"")
+
+
+@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize("operation", Target.OPERATIONS)
+def test_a_signal_at_any_step_ends_an_operation_or_comes_too_late(
+    root: Shim, victims: tuple[str, str], operation: str, number: signal.Signals
+) -> None:
+    seed = random.randrange(10**6)
+    target = Target(root, *victims, random.Random(seed))
+    anomalies = [each for _ in range(2) for each in target.round(operation, number).anomalies]
+    assert not anomalies, f"seed {seed}"
+
+
+@pytest.mark.parametrize("command", ["images", "clouds", "logs", "version", "--help", "exec --help"])
+def test_a_reader_that_stops_reading_ends_a_command_quietly(root: Shim, command: str) -> None:
+    with root.start(*command.split()) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (128 + signal.SIGPIPE, b"")
+
+
+def test_an_image_goes_on_when_nobody_reads_what_it_says(shim: Shim, script_image: ScriptImage) -> None:
+    image = script_image(
+        f"case $1 in metadata) {METADATA};; configure) yes | head -c 300000; echo yes > $OUT_CONFIG/done;; esac"
+    )
+    assert shim.run("exec", image, "metadata").code == 0
+    with shim.start("exec", image, "configure", "--config", empty(shim)) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (0, b"")
+    assert len(shim.run("logs", "2").out) == 300000
