@@ -9,7 +9,8 @@ with redis.setup() as environment:
     ...
 """
 
-from typing import TYPE_CHECKING
+# A type checker takes it for true; typing's own would be imported before the program has seen to its signals.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from tweed_shim.shim import Shim as Shim

@@ -1,6 +1,17 @@
-"""`python -m tweed_shim` is the command line."""
+"""The program `tweed-shim`; `python -m tweed_shim` is the same."""
 
-from tweed_shim.cli.main import program
+# The half of `signal` that is in the interpreter: the other half would be imported first, which takes a while.
+import _signal as signal  # type: ignore[import-not-found]  # of the interpreter, so typeshed lacks it
+
+
+def start() -> None:
+    """Be the program. An interrupt that comes before its own handlers are there ends it without a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from tweed_shim.cli.main import program
+
+    program()
+
 
 if __name__ == "__main__":
-    program()
+    start()
