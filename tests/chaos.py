@@ -111,6 +111,13 @@ class Tally:
         self.anomalies += found.anomalies
 
 
+def _ends_well(done: Result, number: signal.Signals) -> bool:
+    """Whether a program that was sent a signal ends by it, or had ended; Python itself may be hit before it is there."""
+    if b"Traceback" in done.err:
+        return b"KeyboardInterrupt" in done.err and b"site-packages" not in done.err
+    return done.code in (0, 128 + number, -number)
+
+
 def is_stuck(operation: str) -> bool:
     """Whether an operation never ends by itself, so that nothing but a kill can end what it started."""
     return operation.startswith("stuck ")
@@ -147,9 +154,7 @@ class Target:
         done = self._kill(operation, self._aim(operation), number)
         running = done.code != 0
         anomalies = [f"after the kill: {each}" for each in (*self._seen.host(), *self._seen.store())]
-        if number != signal.SIGKILL and (
-            done.code not in (0, 128 + number, -number) or b"Traceback" in done.err
-        ):
+        if not _ends_well(done, number):
             anomalies.append(f"{number.name}: {done}")
         after = self._state(operation)
         anomalies += [f"next: {each}" for each in self._go_on(operation)]
