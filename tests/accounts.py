@@ -38,7 +38,8 @@ def _read(path: str) -> str:
         return file.read()
 
 
-def _free_range() -> range:
+def free_range() -> range:
+    """Subordinate ids that nobody has been granted."""
     taken = [
         range(int(start), int(start) + int(count))
         for path in ("/etc/subuid", "/etc/subgid")
@@ -73,7 +74,7 @@ def _user(home: str, kind: str) -> Iterator[Account]:
     try:
         ids = range(0)
         if kind == "range":
-            ids = _free_range()
+            ids = free_range()
             span = f"{ids.start}-{ids.stop - 1}"
             subprocess.run(["usermod", "--add-subuids", span, "--add-subgids", span, name], check=True)
         owner = os.stat(home)

@@ -56,13 +56,18 @@ def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
     ]
 
 
-def _ranges(own_id: int, subordinate: list[tuple[int, int]]) -> tuple[IdRange, ...]:
-    ranges = [IdRange(0, own_id, 1)]
-    inside = 1
-    for start, count in subordinate:
+def _joined(granted: list[tuple[int, int]]) -> tuple[IdRange, ...]:
+    """Ranges of (start, count) one after the other, from 0 on."""
+    ranges = []
+    inside = 0
+    for start, count in granted:
         ranges.append(IdRange(inside, start, count))
         inside += count
     return tuple(ranges)
+
+
+def _ranges(own_id: int, subordinate: list[tuple[int, int]]) -> tuple[IdRange, ...]:
+    return _joined([(own_id, 1), *subordinate])
 
 
 def find_program(name: str) -> str | None:
@@ -99,6 +104,32 @@ def detect() -> IdMap:
     if subuids and subgids and all(map(find_program, HELPERS)):
         return IdMap("range", _ranges(uid, subuids), _ranges(gid, subgids))
     return IdMap("single", _ranges(uid, []), _ranges(gid, []))
+
+
+def granted_to_root() -> IdMap:
+    """The ids of a user namespace that the host's root makes: those of `containers`, as podman has it, or its own.
+
+    Raises HostError where /etc/subuid and /etc/subgid grant none.
+    """
+    for owner in ("containers", "root"):
+        subuids = _subordinate("/etc/subuid", owner, 0)
+        subgids = _subordinate("/etc/subgid", owner, 0)
+        if subuids and subgids:
+            return IdMap("range", _joined(subuids), _joined(subgids))
+    from tweed_shim.errors import HostError
+
+    raise HostError(
+        "--userns has no ids to use: neither 'containers' nor 'root' is in /etc/subuid and /etc/subgid; grant some "
+        "with: echo containers:2147483647:2147483648 | tee -a /etc/subuid /etc/subgid"
+    )
+
+
+def to_host(ranges: tuple[IdRange, ...], number: int) -> int:
+    """What the host calls an id of a user namespace. Raises ValueError for one that the namespace does not have."""
+    for each in ranges:
+        if each.inside <= number < each.inside + each.length:
+            return each.outside + number - each.inside
+    raise ValueError(f"the id {number} is not mapped")
 
 
 def _write_single(pid: int, idmap: IdMap) -> None:

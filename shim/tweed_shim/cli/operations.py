@@ -106,6 +106,11 @@ def _configure_common(parser: Parser) -> None:
     ):
         run.add_argument(option, metavar="CAP", action="append", default=[], type=_capability, help=help_text)
     run.add_argument(
+        "--userns",
+        action="store_true",
+        help="as root: a user namespace, with the ids of 'containers' in /etc/subuid",
+    )
+    run.add_argument(
         "--seccomp",
         metavar="FILE",
         default="default",
@@ -165,6 +170,7 @@ def _backend(arguments: Arguments, context: Context) -> Backend:
         scratch=arguments.scratch,
         cap_add=tuple(arguments.cap_add),
         cap_drop=tuple(arguments.cap_drop),
+        userns=arguments.userns,
         seccomp=arguments.seccomp,
     )
     voice = context.voice

@@ -192,6 +192,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         request = request._replace(mounts=tuple(map(_keeping, request.mounts)))
     config = spec.generate(request, host, scratch=place, name=setting.name, writable_root=bool(overlay))
     writable = [mount.source for mount in request.mounts if mount.writable]
+    top, user = _owners(request)
     return sandbox.Plan(
         id=setting.name,
         userns=host.ids.kind != "host",
@@ -200,18 +201,42 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         lower=request.rootfs,
         overlay=overlay,
         config=json.dumps(config),
-        home=[request.uid, request.gid],
-        owned=[(path, request.uid, request.gid) for path in writable],
+        top=top,
+        home=user,
+        owned=[(path, *user) for path in writable],
         kept=writable,
         runtime=setting.runtime,
-        pasta=_pasta(place) if request.network == "pasta" else [],
+        shift=_script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
+        pasta=_script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],
         cgroup=f"{CGROUP_PREFIX}{setting.name}" if host.cgroup_version else "",
     )
 
 
-def _pasta(place: str) -> list[str]:
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pasta.py")
-    return [sys.executable, "-I", "-S", script, require_program("pasta"), place]
+def _owners(request: Request) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The ids that the container's root and its user have where the sandbox is."""
+    ids = request.userns
+    if ids is None:
+        return (0, 0), (request.uid, request.gid)
+    top, user = (
+        (idmap.to_host(ids.uids, uid), idmap.to_host(ids.gids, gid))
+        for uid, gid in ((0, 0), (request.uid, request.gid))
+    )
+    return top, user
+
+
+def _map_texts(ids: idmap.IdMap) -> tuple[str, str]:
+    """The lines of uid_map and gid_map: user_namespaces(7)."""
+    uids, gids = (
+        "".join(f"{each.inside} {each.outside} {each.length}\n" for each in ranges)
+        for ranges in (ids.uids, ids.gids)
+    )
+    return uids, gids
+
+
+def _script(name: str, *arguments: str) -> list[str]:
+    """The command of one of the scripts that stand alone beside this file."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+    return [sys.executable, "-I", "-S", path, *arguments]
 
 
 def _start_failure(failure: StartError, request: Request) -> ShimError:
@@ -220,6 +245,8 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
         "ids": "compare /etc/subuid and /etc/subgid with the user's name, or remove its lines to run with one id",
         "namespace": "this host may forbid user namespaces; see the sysctls user.max_user_namespaces, "
         "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns",
+        "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "
+        "ext4, xfs or btrfs",
         "scratch": "free some memory, or name a directory on disk with --scratch",
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",

@@ -7,6 +7,8 @@ as much as half of a Python start.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tweed_shim.idmap import IdMap
+
 # `default`, `unconfined`, or the object of the OCI runtime specification.
 Profile = str | Mapping[str, Any]
 
@@ -45,6 +47,7 @@ class Request(NamedTuple):
     `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout).
     network: `none`, `host` or `pasta`. timeout: seconds, None for none. cap_add and cap_drop: as
     `capabilities.parse` gives them. architecture: what the image says that its programs are made for.
+    userns: the ids of a user namespace that the host's root gives the container, None for none.
     """
 
     rootfs: str
@@ -67,6 +70,7 @@ class Request(NamedTuple):
     cap_drop: tuple[str, ...] = ()
     seccomp: Profile = "default"
     architecture: str = ""
+    userns: IdMap | None = None
 
 
 class Outcome(NamedTuple):

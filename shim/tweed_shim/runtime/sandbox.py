@@ -69,10 +69,12 @@ class Plan(TypedDict):
     lower: str  # the unpacked image
     overlay: str  # where its upper layer is: "tmpfs", a directory on disk, or "" for a read-only root
     config: str  # the text of config.json; its root path is "rootfs" and the bundle is the scratch
-    home: list[int]  # uid and gid of the fresh home directory
+    top: tuple[int, int]  # uid and gid of the container's root
+    home: tuple[int, int]  # uid and gid of the fresh home directory
     owned: list[tuple[str, int, int]]  # directories to give to a uid and gid before the start
     kept: list[str]  # directories whose content must be on disk before a success is reported
     runtime: str
+    shift: list[str]  # the program that shows the store with other ids (shifted.py), or nothing
     pasta: list[str]  # the program that connects the network namespace `SCRATCH/netns`, or nothing
     cgroup: str  # below each cgroup hierarchy, or "" where none can be made
 
@@ -195,8 +197,15 @@ def _prepare(plan: Plan) -> None:
     with _stage("namespace"):
         _mount("none", "/", "", MS_REC | MS_PRIVATE)
         _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    if plan["shift"]:
+        if os.path.isabs(plan["overlay"]):
+            # The upper layer is written with the host's ids: by way of the mount as it is before.
+            fd = os.open(plan["overlay"], os.O_PATH | os.O_DIRECTORY)
+            plan["overlay"] = f"/proc/self/fd/{fd}"
+        _shift_ids(plan["shift"])
     with _stage("scratch"):
-        size = f"size={plan['scratch_size']},mode=0700"
+        uid, gid = plan["top"]
+        size = f"size={plan['scratch_size']},mode=0700,uid={uid},gid={gid}"
         _mount("tmpfs", scratch, "tmpfs", MS_NOSUID | MS_NODEV, size)
         for name in ("rootfs", "home", "state"):
             os.mkdir(os.path.join(scratch, name), 0o700)
@@ -212,6 +221,17 @@ def _prepare(plan: Plan) -> None:
             _mount_overlay(plan, root)
         else:
             _assemble_read_only_root(plan, root)
+
+
+def _shift_ids(program: list[str]) -> None:
+    told, tell = os.pipe()
+    actions = [(os.POSIX_SPAWN_DUP2, tell, 2)]
+    script = os.posix_spawn(program[0], program, {}, file_actions=actions, setsigdef=INHERITED_SIGNALS)
+    os.close(tell)
+    with open(told, encoding="utf-8", errors="replace") as file:
+        said = file.read().strip()
+    if os.waitpid(script, 0)[1] != 0:
+        raise _StageError("shift", said.rpartition("\n")[2] or "it gave no reason")
 
 
 def _connect_network(plan: Plan) -> None:

@@ -6,6 +6,7 @@ The format is the OCI Runtime Specification 1.0, `config.md` and `config-linux.m
 from typing import Any
 
 from tweed_shim.errors import HostError
+from tweed_shim.idmap import IdRange
 from tweed_shim.runtime import capabilities, seccomp
 from tweed_shim.runtime.host import CGROUP_PREFIX, Host
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
@@ -37,14 +38,18 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str,
     return {"destination": destination, "type": kind, "source": source, "options": list(options)}
 
 
+def _is_host_root(request: Request, host: Host) -> bool:
+    return host.ids.kind == "host" and request.userns is None
+
+
 def _kernel_mounts(request: Request, host: Host) -> list[dict[str, Any]]:
     # Group 5 (tty) exists in a namespace only if a range of ids is mapped.
     group = () if host.ids.kind == "single" else ("gid=5",)
-    own_network = request.network != "host"
-    # Only the owner of a network namespace may mount its /sys.
+    # Only the owner of a network namespace may mount its /sys: with pasta and --userns that is another.
+    owns_network = request.network == "none" or (request.network == "pasta" and request.userns is None)
     sys = (
         _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro")
-        if own_network or host.ids.kind == "host"
+        if owns_network or _is_host_root(request, host)
         else _mount("/sys", "bind", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro")
     )
     return [
@@ -130,12 +135,20 @@ def _resources(limits: Limits, host: Host) -> dict[str, Any]:
     return resources
 
 
+def _id_mappings(request: Request) -> dict[str, Any]:
+    def table(ranges: tuple[IdRange, ...]) -> list[dict[str, int]]:
+        return [{"containerID": each.inside, "hostID": each.outside, "size": each.length} for each in ranges]
+
+    ids = request.userns
+    return {"uidMappings": table(ids.uids), "gidMappings": table(ids.gids)} if ids else {}
+
+
 def _namespaces(request: Request, scratch: str) -> list[dict[str, str]]:
     network: dict[str, list[dict[str, str]]] = {
         "none": [{"type": "network"}],
         "pasta": [{"type": "network", "path": f"{scratch}/netns"}],
     }
-    kinds = ("pid", "ipc", "uts", "mount", "cgroup")
+    kinds = ("pid", "ipc", "uts", "mount", "cgroup", *(("user",) if request.userns else ()))
     return [*({"type": kind} for kind in kinds), *network.get(request.network, [])]
 
 
@@ -159,14 +172,16 @@ def generate(
     writable_root: whether the root filesystem has a writable layer of its own.
     Raises HostError where a limit or a capability that was asked for cannot be had on this host.
     """
-    if request.read_only and host.ids.kind == "host" and not host.cgroup_version:
+    if request.read_only and _is_host_root(request, host) and not host.cgroup_version:
         # The runtime's way to make the root read-only takes `nodev` from it.
         raise HostError(
             "--read-only is not safe here: there is no control group that keeps the image from its own devices; "
             "leave the option out, or mount /sys/fs/cgroup"
         )
     rlimits = _rlimits(host, request.limits)
-    bounding = capabilities.choose(request.cap_add, request.cap_drop, host.capabilities)
+    # The first process of a user namespace has all capabilities in it.
+    held = host.capabilities if request.userns is None else capabilities.NAMES
+    bounding = capabilities.choose(request.cap_add, request.cap_drop, held)
     user = {"uid": request.uid, "gid": request.gid, "additionalGids": list(request.groups), "umask": 0o022}
     linux: dict[str, Any] = {
         "namespaces": _namespaces(request, scratch),
@@ -175,6 +190,7 @@ def generate(
         "resources": _resources(request.limits, host),
         "rootfsPropagation": "private",
         **_seccomp(request, host, bounding),
+        **_id_mappings(request),
     }
     if host.cgroup_version:
         linux["cgroupsPath"] = f"/{CGROUP_PREFIX}{name}"

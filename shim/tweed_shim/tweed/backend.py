@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from tweed_shim import files, trace
 from tweed_shim.errors import ContractError, StateError
+from tweed_shim.idmap import granted_to_root
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
@@ -29,7 +30,8 @@ class Options(NamedTuple):
     pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure: plain HTTP is allowed.
     network: `none`, `host` or `pasta`; `metadata` always has none. timeout: seconds. env_stream: where setup writes its
     environment. read_only: the image's root cannot be written. scratch: a directory for what is written to it.
-    cap_add and cap_drop: capabilities more and fewer than the default ones, or `ALL`. seccomp: `default`,
+    cap_add and cap_drop: capabilities more and fewer than the default ones, or `ALL`. userns: a user namespace of its
+    own for the container, as host root; others' containers always have one. seccomp: `default`,
     `unconfined`, or the path of a profile in the form of the OCI runtime specification.
     """
 
@@ -45,6 +47,7 @@ class Options(NamedTuple):
     scratch: str | None = None
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
+    userns: bool = False
     seccomp: str = seccomp.DEFAULT
 
 
@@ -109,8 +112,10 @@ class Backend:
         self._host = host.inspect()
         self._cap_add = tuple(map(capabilities.parse, options.cap_add))
         self._cap_drop = tuple(map(capabilities.parse, options.cap_drop))
+        self._userns = granted_to_root() if options.userns and self._host.ids.kind == "host" else None
         # What cannot be had is refused before anything is pulled.
-        capabilities.choose(self._cap_add, self._cap_drop, self._host.capabilities)
+        held = capabilities.NAMES if self._userns else self._host.capabilities
+        capabilities.choose(self._cap_add, self._cap_drop, held)
         self._seccomp = seccomp.load(options.seccomp)
         self._cloud = clouds.Cloud(
             settings.root, clouds.check_name("a cloud", cloud), self._host.ids, waiting=console.warn
@@ -347,7 +352,7 @@ class Backend:
             user=config.user,
             cwd=config.working_dir,
             variables={"HOME": HOME, **{name: mount.destination for name, mount in given}},
-            ids=self._host.ids,
+            ids=self._userns or self._host.ids,
         )
         on_stderr = operation.result == "environment" and options.env_stream == "stderr"
         stdout, stderr = ("log", "result") if on_stderr else ("result" if operation.result else "log", "log")
@@ -372,6 +377,7 @@ class Backend:
             cap_drop=self._cap_drop,
             seccomp=self._seccomp,
             architecture=config.architecture,
+            userns=self._userns,
         )
 
 

@@ -1,0 +1,142 @@
+"""`--userns`: as the host's root, in a user namespace of the container's own."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from accounts import Account, free_range
+from installed import Result, Shim, fresh_shim
+from layouts import File
+from script_images import METADATA, ScriptImage
+
+SCRIPT = f"""
+if [ "$1" = metadata ]; then {METADATA}; exit; fi
+if [ "$1" = configure ]; then
+    cat > "$OUT_CONFIG/file"
+    touch "$HOME/file"
+fi
+if [ "$1" = check ]; then cat "$IN_CONFIG/file" > /dev/null || exit 7; fi
+{{ cat /proc/self/uid_map
+  for each in / /owned "$HOME" ${{OUT_CONFIG-}} ${{IN_CONFIG-}}; do echo "$each $(stat -c %u:%g $each)"; done
+  touch /made 2> /dev/null && echo "root writable"
+  grep -E '^overlay / ' /proc/mounts
+}}
+"""
+
+
+@pytest.fixture
+def root_shim(accounts: dict[str, Account], program: str) -> Iterator[Shim]:
+    with fresh_shim(accounts["root"], program) as fresh:
+        yield fresh
+
+
+def is_granted() -> bool:
+    """Whether this host has subordinate ids for --userns."""
+    texts = (Path(path).read_text() for path in ("/etc/subuid", "/etc/subgid"))
+    return all(re.search("^(containers|root|0):", text, re.MULTILINE) for text in texts)
+
+
+@pytest.fixture(scope="module")
+def granted(accounts: dict[str, Account]) -> Iterator[None]:
+    """Subordinate ids for --userns, for the length of these tests where the host has none."""
+    if is_granted():
+        yield
+        return
+    ids = free_range()
+    span = f"{ids.start}-{ids.stop - 1}"
+    subprocess.run(["useradd", "--system", "--no-create-home", "containers"], check=True)
+    try:
+        subprocess.run(["usermod", "--add-subuids", span, "--add-subgids", span, "containers"], check=True)
+        yield
+    finally:
+        subprocess.run(["userdel", "containers"], check=True)
+
+
+@pytest.fixture
+def image(script_image: ScriptImage) -> str:
+    return script_image(SCRIPT, files={"owned": File(b"x", uid=5, gid=6)})
+
+
+def call(shim: Shim, *arguments: str, stdin: bytes | None = None) -> Result:
+    done = shim.run("exec", *arguments, stdin=stdin)
+    assert done.code == 0, done
+    return done
+
+
+def owners(text: bytes) -> dict[str, str]:
+    return dict(re.findall(r"^(/\S*) (\d+:\d+)$", text.decode(), re.MULTILINE))
+
+
+def test_without_ids_it_is_refused_before_anything(root_shim: Shim, image: str) -> None:
+    if is_granted():
+        pytest.skip("root, or 'containers', has subordinate ids here")
+    done = root_shim.run("exec", image, "metadata", "--userns")
+    assert done.code == 125
+    assert b"--userns has no ids to use" in done.err
+    assert b"tee -a /etc/subuid /etc/subgid" in done.err
+    assert not os.path.exists(os.path.join(root_shim.root, "runs"))
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--read-only",), ("--scratch",), ("--network", "none")], ids=" ".join
+)
+def test_ids_inside_are_those_of_the_image_and_others_outside(
+    root_shim: Shim, granted: None, image: str, options: tuple[str, ...]
+) -> None:
+    scratch = os.path.join(os.path.dirname(root_shim.root), "scratch")
+    os.mkdir(scratch)
+    more = ("--scratch", scratch) if options == ("--scratch",) else options
+    done = call(root_shim, image, "configure", "--userns", *more, stdin=b"{}")
+    inside, outside, _ = map(int, done.out.split()[:3])
+    assert inside == 0 < outside
+    assert owners(done.out) == {"/": "0:0", "/owned": "5:6", "/tweed/home": "0:0", "/tweed/out": "0:0"}
+    assert (b"root writable" in done.out) == (options != ("--read-only",))
+    assert b"nodev" in done.out
+    assert os.listdir(scratch) == []
+
+
+def test_a_user_of_the_image_is_one_in_the_namespace_too(
+    root_shim: Shim, granted: None, script_image: ScriptImage
+) -> None:
+    image = script_image(SCRIPT, files={"owned": File(b"x", uid=5, gid=6)}, user="1234:1235")
+    done = call(root_shim, image, "configure", "--userns", stdin=b"{}")
+    assert owners(done.out)["/tweed/out"] == owners(done.out)["/tweed/home"] == "1234:1235"
+
+
+def test_clouds_are_shared_by_runs_with_and_without_the_namespace(
+    root_shim: Shim, granted: None, image: str
+) -> None:
+    call(root_shim, image, "configure", "--userns", stdin=b"{}")
+    data = os.path.join(root_shim.root, "clouds", "default", "config", "current", "data")
+    assert os.stat(os.path.join(data, "file")).st_uid == 0
+    assert owners(call(root_shim, image, "check").out)["/tweed/in"] == "0:0"
+    call(root_shim, image, "configure", stdin=b"{}")
+    assert owners(call(root_shim, image, "check", "--userns").out)["/tweed/in"] == "0:0"
+
+
+def test_limits_hold_in_the_namespace(root_shim: Shim, granted: None, script_image: ScriptImage) -> None:
+    image = script_image(
+        f'if [ "$1" = metadata ]; then {METADATA}; exit; fi; x=0123456789; while :; do x=$x$x; done'
+    )
+    done = root_shim.run("exec", image, "configure", "--userns", "--memory", "64m", stdin=b"{}")
+    assert b"its memory limit was reached" in done.err
+
+
+def test_the_namespace_is_in_the_specification(root_shim: Shim, granted: None, image: str) -> None:
+    done = root_shim.run("spec", image, "check", "--userns")
+    linux = json.loads(done.out)["linux"]
+    assert {"type": "user"} in linux["namespaces"]
+    assert linux["uidMappings"][0]["containerID"] == linux["gidMappings"][0]["containerID"] == 0
+    assert linux["uidMappings"][0]["hostID"] > 0
+
+
+def test_others_have_a_namespace_anyway(accounts: dict[str, Account], program: str, image: str) -> None:
+    for kind in ("range", "single"):
+        with fresh_shim(accounts[kind], program) as shim:
+            done = call(shim, image, "configure", "--userns", stdin=b"{}")
+            assert int(done.out.split()[1]) == accounts[kind].uid
