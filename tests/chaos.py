@@ -112,7 +112,7 @@ class Tally:
 
 
 def _ends_well(done: Result, number: signal.Signals) -> bool:
-    """Whether a program that was sent a signal ends by it, or had ended; Python itself may be hit before it is there."""
+    """Whether a program ends by the signal that it was sent, or had ended; before it is there, Python itself is hit."""
     if b"Traceback" in done.err:
         return b"KeyboardInterrupt" in done.err and b"site-packages" not in done.err
     return done.code in (0, 128 + number, -number)
