@@ -3,8 +3,9 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from threading import Thread
 from typing import BinaryIO
 
 from tweed_shim.errors import HostError, RegistryError
@@ -14,6 +15,7 @@ from tweed_shim.image.connection import PassingFault
 from tweed_shim.image.registry import Repository
 
 WORKERS = 4
+LAST_WORDS = 5.0  # seconds that an interrupted download has to notice it
 # A connection that brought this much before it broke was worth it: a hundredth of the blob, or a mebibyte.
 WORTH_PART = 100
 WORTH_BYTES = 1 << 20
@@ -34,23 +36,35 @@ def download_all(
 
     `progress` is called as `download_blob` does, from several threads.
     """
-    failures: list[BaseException] = []
+    todo, ends = list(jobs), SimpleQueue[BaseException | None]()
 
-    def get(job: Job) -> None:
-        try:
-            download_blob(repository, job.blob.digest, job.blob.size, job.path, progress=progress)
-        except BaseException as error:  # noqa: BLE001 - raised below, after the others have ended
-            failures.append(error)
-            repository.close()
+    def work() -> None:
+        with suppress(IndexError):  # there is no more to do
+            while True:
+                job = todo.pop(0)
+                try:
+                    download_blob(repository, job.blob.digest, job.blob.size, job.path, progress=progress)
+                except BaseException as error:  # noqa: BLE001 - raised below, after the others have ended
+                    ends.put(error)
+                    todo.clear()
+                    repository.close()
+                    return
+        ends.put(None)
 
-    with ThreadPoolExecutor(workers, thread_name_prefix="download") as pool:
-        try:
-            for each in [pool.submit(get, job) for job in jobs]:
-                each.result()
-        except BaseException:
-            # The caller was interrupted.
-            repository.close()
-            raise
+    # Not a pool of concurrent.futures: an interrupt in the middle of its end would leave it waiting for ever.
+    threads = [Thread(target=work, name="download", daemon=True) for _ in range(min(workers, len(todo)))]
+    try:
+        for thread in threads:
+            thread.start()
+        failures = [error for error in (ends.get() for _ in threads) if error is not None]
+    except BaseException:
+        # The caller was interrupted.
+        todo.clear()
+        repository.close()
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(LAST_WORDS)
+        raise
     if failures:
         raise failures[0]
 
