@@ -128,7 +128,8 @@ def fresh_disk(account: Account) -> Iterator[Place]:
         device = run("losetup", "--find", "--show", "--direct-io=on", image)
         stack.callback(run, "losetup", "--detach", device)
         run("mount", "-o", "noinit_itable", device, place.directory)
-        stack.callback(run, "umount", "--recursive", place.directory)
+        # Lazily: what podman leaves to tidy up may still be at it.
+        stack.callback(run, "umount", "--recursive", "--lazy", place.directory)
         os.chown(place.directory, account.uid, account.gid)
         os.chmod(place.directory, 0o700)
         yield place
