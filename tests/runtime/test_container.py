@@ -203,8 +203,10 @@ def test_a_sandbox_that_is_killed_before_the_start_is_noticed(rootfs: str, root:
     # The runtime sees its parent, process 1 of the sandbox, in a /proc of its own: it cannot kill it, its keeper can.
     where = setting(root)._replace(runtime=runtime_that(root, "exec sleep 1000"))
 
+    before = set(children(os.getpid()))
+
     def kill_keeper() -> None:
-        [keeper] = children(os.getpid())
+        [keeper] = set(children(os.getpid())) - before
         os.kill(keeper, signal.SIGKILL)
 
     with pytest.raises(HostError, match="ended from outside"):
