@@ -112,3 +112,37 @@ def test_a_memory_limit_holds_with_every_runtime_or_is_refused(runner: Runner) -
     as_root = runner.shim.account.kind == "root" and "memory" in host.inspect().controllers
     expected = (b"its memory limit was reached", *(() if as_root else (b"--memory cannot be enforced",)))
     assert any(words in done.err for words in expected), done
+
+
+# Detaches as crun does: by a helper that starts the container, and that may end later than the runtime itself. Here
+# it ends later than the container too, which is then not yet a child of who started the runtime.
+LATE = """#!/usr/bin/python3
+import ctypes, os, select, subprocess, sys
+told, tell = os.pipe()
+if os.fork() == 0:
+    PR_SET_CHILD_SUBREAPER = 36
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    code = subprocess.call(["runc", *sys.argv[1:]])
+    with open(sys.argv[sys.argv.index("--pid-file") + 1]) as file:
+        end = os.pidfd_open(int(file.read()))
+    os.write(tell, bytes([code]))
+    for fd in (0, 1, 2):
+        os.close(fd)
+    select.select([end], [], [])
+    os._exit(0)
+os.close(tell)
+os._exit(os.read(told, 1)[0])
+"""
+
+
+def test_a_runtime_whose_helper_ends_last_is_waited_for(
+    shim: Shim, script_image: ScriptImage, public_directory: str
+) -> None:
+    late = os.path.join(public_directory, f"late-{shim.account.kind}")
+    with open(late, "w", encoding="ascii") as file:
+        file.write(LATE)
+    os.chmod(late, 0o755)
+    runner = Runner(shim, late, script_image(SCRIPT))
+    for _ in range(3):
+        runner.run("metadata")
+        runner.run("configure", stdin=b'{"a": 1}')

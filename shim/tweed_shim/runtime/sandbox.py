@@ -328,7 +328,7 @@ def _wait(pid: int, commands: _Commands) -> int:
     while True:
         ready = {fd for fd, _ in poll.poll(LOOK_AGAIN if asked else None)}
         if end in ready:
-            return os.waitpid(pid, 0)[1]
+            return _reap(pid)
         if COMMANDS in ready:
             for line in commands.read():
                 asked, told = int(json.loads(line)["signal"]), None
@@ -336,6 +336,17 @@ def _wait(pid: int, commands: _Commands) -> int:
         if asked and (told != _program(pid) or _takes_default(pid, asked)):
             told = _program(pid)
             os.kill(pid, signal.SIGKILL if _takes_default(pid, asked) else asked)
+
+
+def _reap(pid: int) -> int:
+    """The wait status of the container, which has ended.
+
+    It is a child of this process once whatever the runtime started it by has ended; with crun that can be later.
+    """
+    while True:
+        ended, status = os.waitpid(-1, 0)
+        if ended == pid:
+            return status
 
 
 def _cgroups(path: str) -> list[str]:
