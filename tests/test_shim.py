@@ -1,0 +1,113 @@
+"""The Python API, in the process of whoever embeds it: a broker, with threads."""
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from script_images import METADATA, ScriptImage
+from tweed_shim import Shim
+from tweed_shim.errors import ConfigError, ContractError, OperationFailed, StateError, TimedOut
+from tweed_shim.tweed.backend import Backend, Options
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
+
+SCRIPT = f"""
+case $1 in
+    metadata) {METADATA}; printf 'inputs: {{greeting: {{type: string}}}}\\n' ;;
+    configure) cat > "$OUT_CONFIG/config" ;;
+    check) grep -q hello "$IN_CONFIG/config" ;;
+    setup) echo made > "$OUT_CONFIG/made"; printf 'USER: "0123"\\nTLS: yes\\n' ;;
+    teardown) cat "$IN_CONFIG/made" ;;
+esac
+"""
+
+
+@pytest.fixture
+def shim() -> Iterator[Shim]:
+    directory = tempfile.mkdtemp(prefix="tweed-shim-api-", dir="/var/tmp")
+    yield Shim(os.path.join(directory, "store"))
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def backend(shim: Shim, script_image: ScriptImage) -> Backend:
+    return shim.backend(script_image(SCRIPT), cloud="prod")
+
+
+def test_a_whole_interaction(shim: Shim, backend: Backend) -> None:
+    assert backend.metadata()["backend"] == "tweed/v1"
+    backend.configure({"greeting": "hello"})
+    backend.check()
+    with backend.setup("shop") as environment:
+        assert dict(environment) == {"USER": "0123", "TLS": "yes"}
+        assert [cloud.interactions for cloud in shim.clouds()] == [("shop",)]
+    assert [cloud.interactions for cloud in shim.clouds()] == [()]
+    shim.remove_cloud("prod")
+    assert shim.clouds() == []
+
+
+def test_an_exception_in_the_block_still_tears_down_and_goes_on(shim: Shim, backend: Backend) -> None:
+    backend.configure({"greeting": "hello"})
+    with pytest.raises(ZeroDivisionError), backend.setup():
+        raise ZeroDivisionError
+    assert [cloud.interactions for cloud in shim.clouds()] == [()]
+
+
+def test_the_errors_tell_what_kind_of_thing_went_wrong(shim: Shim, script_image: ScriptImage) -> None:
+    broken = shim.backend(
+        script_image(f"case $1 in metadata) {METADATA};; check) exit 7;; setup) echo '- list';; esac"),
+        options=Options(timeout=5),
+    )
+    with pytest.raises(StateError, match="not configured"):
+        broken.check()
+    broken.configure({})
+    with pytest.raises(OperationFailed) as failed:
+        broken.check()
+    assert failed.value.exit_code == 7
+    assert failed.value.run.isdigit()
+    with pytest.raises(ContractError, match="map"):
+        broken.setup()
+    with pytest.raises(ConfigError, match="cannot name a cloud"):
+        shim.backend("x", cloud="../up")
+
+
+def test_a_configuration_that_breaks_the_schema_is_refused(backend: Backend) -> None:
+    with pytest.raises(ConfigError, match="greeting"):
+        backend.configure({"greeting": 5})
+
+
+def test_time_that_is_up(shim: Shim, script_image: ScriptImage) -> None:
+    slow = script_image(f"case $1 in metadata) {METADATA};; configure) sleep 1000;; esac")
+    assert shim.backend(slow).metadata()["name"] == "n"
+    with pytest.raises(TimedOut):
+        shim.backend(slow, options=Options(timeout=0.2)).configure({})
+
+
+def test_one_backend_serves_several_threads(backend: Backend) -> None:
+    backend.configure({"greeting": "hello"})
+    seen: dict[str, dict[str, str]] = {}
+
+    def work(name: str) -> None:
+        with backend.setup(name) as environment:
+            backend.check()
+            seen[name] = dict(environment)
+
+    threads = [threading.Thread(target=work, args=(f"thread-{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {f"thread-{number}": {"USER": "0123", "TLS": "yes"} for number in range(4)}
+
+
+def test_spec_describes_a_run_without_one(shim: Shim, backend: Backend) -> None:
+    config = backend.spec("metadata")
+    assert config["process"]["args"] == ["/entrypoint", "metadata"]
+    assert {"type": "network"} in config["linux"]["namespaces"]
+    json.dumps(config)
+    assert not os.path.exists(os.path.join(shim.settings.root, "runs"))
