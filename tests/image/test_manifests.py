@@ -166,7 +166,7 @@ def test_a_configuration_gives_what_a_run_needs() -> None:
         }
     ).encode()
     found = config.parse(body, "the configuration")
-    assert found.run == config.ImageConfig(("/e", "x"), (), ("A=1",), "1:2", "/w")
+    assert found.run == config.ImageConfig(("/e", "x"), (), ("A=1",), "1:2", "/w", "arm")
     assert found.platform == Platform("linux", "arm", "v7")
     assert found.diff_ids == (DIGEST,)
 
