@@ -165,7 +165,7 @@ count=0
 for name in INT TERM HUP; do trap "count=\\$((count+1)); echo got $name" $name; done
 mkfifo /tmp/never
 echo ready
-while [ $count -eq 0 ]; do sleep 1000 & wait $!; done
+while [ $count -eq 0 ]; do sleep 1 & wait $!; done  # a signal just before the wait does not end it
 echo got $count
 """
 
