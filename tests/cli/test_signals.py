@@ -15,6 +15,7 @@ from chaos import Target, push_victims
 from installed import SYSTEM_PATH, Shim, fresh_shim
 from script_images import METADATA, ScriptImage
 from servers import Fault, FaultyProxy, RegistryServer, faulty_proxy
+from tweed_shim.cli import signals
 from tweed_shim.runtime.carrier import GRACE
 
 PATIENCE = 60
@@ -86,6 +87,27 @@ def test_a_signal_ends_an_unpacking_and_leaves_nothing(
     finally:
         os.close(started)
     assert shim.run("pull", victims[0]).code == 0
+
+
+@pytest.fixture
+def interrupting() -> Iterator[None]:
+    """The program's own handlers of signals, in this process."""
+    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGCHLD)}
+    signals.interrupting()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_signal_that_comes_when_the_container_has_just_ended_is_not_lost(interrupting: None) -> None:
+    with pytest.raises(signals.Interrupted), signals.passed_on():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_the_container_was_sent_does_nothing_more(interrupting: None) -> None:
+    with signals.passed_on() as numbers:
+        signal.raise_signal(signal.SIGTERM)
+        assert os.read(numbers, 10) == bytes([signal.SIGTERM])
 
 
 def empty(shim: Shim) -> str:

@@ -37,7 +37,10 @@ def interrupting() -> None:
 
 @contextmanager
 def passed_on() -> Iterator[int]:
-    """Collect the signals instead: yields a descriptor from which their numbers are read, a byte each."""
+    """Collect the signals instead: yields a descriptor from which their numbers are read, a byte each.
+
+    Those that nobody has read at the end of the block do then what they do without it.
+    """
     read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     before = {number: signal.getsignal(number) for number in ENDING}
     wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -50,5 +53,8 @@ def passed_on() -> Iterator[int]:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(wakeup)
-        os.close(read)
         os.close(write)
+        with open(read, "rb") as unread:
+            late = unread.read()
+        for each in late:
+            signal.raise_signal(each)
