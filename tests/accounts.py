@@ -93,8 +93,10 @@ def _user(home: str, kind: str) -> Iterator[Account]:
 def made_public_directory() -> Iterator[str]:
     path = tempfile.mkdtemp(prefix="tweed-shim-tests-", dir="/var/tmp")
     os.chmod(path, 0o755)
-    yield path
-    shutil.rmtree(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
 
 
 @contextmanager

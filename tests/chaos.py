@@ -289,8 +289,12 @@ class Target:
                 process.stdin = None
             self._await(process.pid, watch, aim)
             process.send_signal(number)
-            out, said = process.communicate(timeout=NEVER_SECONDS)
-            return Result(process.returncode, out, said)
+            try:
+                out, said = process.communicate(timeout=NEVER_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, said = b"", b"it, or what it started, did not end by itself"
+            return Result(process.wait(), out, said)
 
     def _await(self, pid: int, watch: Watch, aim: Aim) -> None:
         """Wait for the instant, or for the end of the process where that comes first."""

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -203,9 +204,17 @@ def describe(pid: int) -> str:
         return f"{pid}"
 
 
+def _hear_signals() -> None:
+    """Undo that whoever started the tests (nohup, a shell's &) ignores signals: the program would inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
 @contextmanager
 def fresh_shim(account: Account, program: str) -> Iterator[Shim]:
     """The program with an empty store; afterwards nothing of it may be left, and the store is removed."""
+    _hear_signals()
     directory = tempfile.mkdtemp(prefix="tweed-shim-test-", dir="/var/tmp")
     os.chown(directory, account.uid, account.gid)
     root = os.path.join(directory, "store")
