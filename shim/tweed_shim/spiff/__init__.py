@@ -1,0 +1,1 @@
+"""The dynaml language of spiff: templates in, plain data out."""
