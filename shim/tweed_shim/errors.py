@@ -21,12 +21,25 @@ class BadReference(ShimError):
     """An image reference is malformed; the message names the offending part."""
 
 
+class BadVersion(ShimError):
+    """A version, or a constraint on versions, cannot be read; `reason` says why, without naming the text."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        shown = text if len(text) <= 60 else f"{text[:57]}..."
+        super().__init__(f"{shown!r} is no version or constraint that can be read: {reason}")
+        self.reason = reason
+
+
 class RegistryError(ShimError):
     """A registry could not be reached, refused, or answered with what is not to be believed."""
 
 
 class ImageError(ShimError):
     """An image (manifest, configuration, layer) is not one that can be run."""
+
+
+class ComponentError(ShimError):
+    """A component version, or the repository that it is kept in, is not there or not what it should be."""
 
 
 class ContractError(ShimError):
