@@ -281,7 +281,7 @@ class Repository:
             response.close()
             refused: RegistryError = self._client.auth.refused()
             raise refused
-        codes = _error_codes(response)
+        codes = error_codes(response)
         if response.status_code == http.HTTPStatus.NOT_FOUND:
             part = "the repository" if "NAME_UNKNOWN" in codes else "the tag or digest"
             raise RegistryError(f"the registry {self._registry} does not have {what}: check {part}")
@@ -358,7 +358,7 @@ def _begins_at(response: requests.Response, offset: int) -> bool:
     return match is not None and int(match[1]) == offset
 
 
-def _error_codes(response: requests.Response) -> list[str]:
+def error_codes(response: requests.Response) -> list[str]:
     """The codes of an error answer (OCI distribution specification, "Error Codes"): safe to show."""
     try:
         errors = json.loads(read_all(response, MAX_ERROR) or b"")["errors"]
