@@ -12,7 +12,7 @@ from tweed_shim.runtime import host
 def test_the_control_groups_of_a_run_are_found(
     accounts: dict[str, Account], program: str, redis_image: str
 ) -> None:
-    if not host.inspect().cgroup_version:
+    if not host.inspect().cgroups.version:
         pytest.skip("this host lets nobody make control groups")
     with (
         fresh_shim(accounts["root"], program) as shim,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tweed_shim import idmap, trials
 from tweed_shim.errors import ShimError
 from tweed_shim.image import store
+from tweed_shim.runtime import cgroups
 from tweed_shim.runtime import host as hosts
 from tweed_shim.runtime.host import Host
 
@@ -189,22 +190,16 @@ def _overlay(patient: Patient) -> Finding:
 
 
 def _cgroups(patient: Patient) -> Finding:
-    name, host = "cgroups", patient.host
-    top = hosts.CGROUP_ROOT
+    name, found = "cgroups", patient.host.cgroups
+    top = cgroups.TOP
     mode = "v2" if os.path.exists(f"{top}/cgroup.controllers") else "v1"
     mode = "v1 and v2 (hybrid)" if mode == "v1" and os.path.isdir(f"{top}/unified") else mode
-    usable = ", ".join(each for each in LIMITED if each in host.controllers) or "no limit"
-    lacking = [option for controller, option in LIMITED.items() if controller not in host.controllers]
+    usable = ", ".join(each for each in LIMITED if each in found.controllers) or "no limit"
+    lacking = [option for controller, option in LIMITED.items() if controller not in found.controllers]
     if not lacking:
         return Finding(name, OK, f"{mode}: {usable}")
-    effect = f"{', '.join(lacking)} cannot be enforced"
-    if patient.is_root:
-        mend = f"mount -o remount,rw {top}"
-    elif mode == "v2":
-        mend = "systemd-run --user --scope --property Delegate=yes tweed-shim ..."
-    else:
-        mend = "run it as root, or start the host with systemd.unified_cgroup_hierarchy=1"
-    return Finding(name, WARNING, f"{mode}: {usable} for this user", effect, mend)
+    effect = f"{', '.join(lacking)} cannot be enforced: {found.fault}"
+    return Finding(name, WARNING, f"{mode}: {usable} for this user", effect, found.mend)
 
 
 def _version(program: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import pytest
 
 from tweed_shim import files
 from tweed_shim.errors import HostError, ImageError
-from tweed_shim.runtime import container, host
+from tweed_shim.runtime import cgroups, container, host
 from tweed_shim.runtime.container import Console, Setting
 from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Outcome, Request
 
@@ -372,7 +372,7 @@ def test_kill_9_of_the_shim_ends_the_container_and_leaves_no_mount(rootfs: str, 
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         assert root not in file.read()
     assert os.listdir(os.path.join(root, "scratch")) == []
-    for path in host.cgroups(f"{host.CGROUP_PREFIX}test-"):
+    for path in cgroups.named(f"{cgroups.PREFIX}test-"):
         os.rmdir(path)
 
 

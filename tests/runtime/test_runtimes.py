@@ -109,7 +109,7 @@ def test_a_kill_of_the_shim_leaves_nothing_with_any_runtime(runner: Runner) -> N
 
 def test_a_memory_limit_holds_with_every_runtime_or_is_refused(runner: Runner) -> None:
     done = runner.shim.run(*runner.command("configure", "--memory", "16m"), stdin=b'{"hungry": 1}')
-    as_root = runner.shim.account.kind == "root" and "memory" in host.inspect().controllers
+    as_root = runner.shim.account.kind == "root" and "memory" in host.inspect().cgroups.controllers
     expected = (b"its memory limit was reached", *(() if as_root else (b"--memory cannot be enforced",)))
     assert any(words in done.err for words in expected), done
 

@@ -13,7 +13,7 @@ from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.runtime import sandbox, spec
 from tweed_shim.runtime.carrier import Carrier, Running, StartError
-from tweed_shim.runtime.host import CGROUP_PREFIX, Host, require_program
+from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
 
@@ -208,7 +208,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         runtime=setting.runtime,
         shift=_script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
         pasta=_script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],
-        cgroup=f"{CGROUP_PREFIX}{setting.name}" if host.cgroup_version else "",
+        cgroup=config["linux"].get("cgroupsPath", "").lstrip("/"),
     )
 
 

@@ -1,4 +1,4 @@
-"""What this host lets a run have: ids, control groups, resource limits. Cheap enough to ask before every run."""
+"""What this host lets a run have: ids, control groups, open files, capabilities. Cheap, as every run asks."""
 
 import os
 import resource
@@ -6,50 +6,24 @@ from typing import NamedTuple
 
 from tweed_shim import idmap
 from tweed_shim.errors import HostError
-from tweed_shim.runtime import capabilities
+from tweed_shim.runtime import capabilities, cgroups
+from tweed_shim.runtime.cgroups import Cgroups
 
-CGROUP_ROOT = "/sys/fs/cgroup"
-CGROUP_PREFIX = "tweed-shim-"
 PACKAGES = {"runc": "runc", "crun": "crun", "umoci": "umoci", "pasta": "passt", "newuidmap": "uidmap"}
 
 
 class Host(NamedTuple):
     """The abilities of a host.
 
-    ids: the ids that a run can have. cgroup_version: 1, 2, or 0 where no control group can be made.
-    controllers: the resources that can be limited. files: the hard limit of open files. capabilities: those that
-    the caller can give to a run. machine: what uname(2) calls the hardware.
+    ids: the ids that a run can have. files: the hard limit of open files. capabilities: those that the caller can
+    give to a run. machine: what uname(2) calls the hardware.
     """
 
     ids: idmap.IdMap
-    cgroup_version: int
-    controllers: frozenset[str]
+    cgroups: Cgroups
     files: int
     capabilities: frozenset[str]
     machine: str
-
-
-def _root_cgroups() -> tuple[int, frozenset[str]]:
-    if not os.access(CGROUP_ROOT, os.W_OK):
-        return 0, frozenset()
-    try:
-        with open(f"{CGROUP_ROOT}/cgroup.controllers", encoding="ascii") as file:
-            return 2, frozenset(file.read().split())
-    except FileNotFoundError:
-        names = frozenset(
-            entry.name for entry in os.scandir(CGROUP_ROOT) if entry.is_dir(follow_symlinks=False)
-        )
-        return (1, names) if "pids" in names or "memory" in names else (0, frozenset())
-
-
-def cgroups(beginning: str) -> list[str]:
-    """The control groups, in whichever hierarchies, whose names begin so."""
-    if not os.path.isdir(CGROUP_ROOT):
-        return []
-    tops = [CGROUP_ROOT]
-    if not os.path.exists(f"{CGROUP_ROOT}/cgroup.controllers"):
-        tops = [entry.path for entry in os.scandir(CGROUP_ROOT) if entry.is_dir(follow_symlinks=False)]
-    return [os.path.join(top, name) for top in tops for name in os.listdir(top) if name.startswith(beginning)]
 
 
 def _capabilities(ids: idmap.IdMap) -> frozenset[str]:
@@ -63,11 +37,9 @@ def _capabilities(ids: idmap.IdMap) -> frozenset[str]:
 def inspect() -> Host:
     """Look at the host as the caller sees it."""
     ids = idmap.detect()
-    version, controllers = _root_cgroups() if ids.kind == "host" else (0, frozenset[str]())
     return Host(
         ids,
-        version,
-        controllers,
+        cgroups.inspect(root=ids.kind == "host"),
         resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         _capabilities(ids),
         os.uname().machine,

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from tweed_shim import files, scratch, trace
 from tweed_shim.errors import OperationFailed, ShimError, TimedOut
-from tweed_shim.runtime import container, runs
+from tweed_shim.runtime import cgroups, container, runs, spec
 from tweed_shim.runtime.container import Console, Setting
-from tweed_shim.runtime.host import CGROUP_PREFIX, Host, cgroups, require_program
+from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.request import Outcome, Request
 from tweed_shim.settings import Settings
 
@@ -48,10 +48,10 @@ def _is_alive(root: str, number: str) -> bool:
 
 def abandoned(root: str) -> list[str]:
     """The control groups of runs of this store whose shim was killed."""
-    beginning = CGROUP_PREFIX + _prefix(root)
+    beginning = cgroups.PREFIX + _prefix(root)
     return [
         path
-        for path in cgroups(beginning)
+        for path in cgroups.named(beginning)
         if not _is_alive(root, os.path.basename(path).removeprefix(beginning))
     ]
 
@@ -110,6 +110,8 @@ def launch(
         meanwhile=while_it_runs,
     )
     try:
+        if of.host.cgroups.version == 2 and spec.has_cgroup(request.limits, of.host):
+            cgroups.make_room(of.host.cgroups)
         with files.held_directory(run.directory):
             outcome = container.run(request, setting)
     except BaseException as error:

@@ -8,7 +8,7 @@ from typing import Any
 from tweed_shim.errors import HostError
 from tweed_shim.idmap import IdRange
 from tweed_shim.runtime import capabilities, seccomp
-from tweed_shim.runtime.host import CGROUP_PREFIX, Host
+from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
 
 MASKED_PATHS = [
@@ -104,10 +104,15 @@ def _seccomp(request: Request, host: Host, bounding: tuple[str, ...]) -> dict[st
 def _rlimits(host: Host, limits: Limits) -> list[dict[str, Any]]:
     files = min(OPEN_FILES, host.files)
     wanted = {"RLIMIT_NOFILE": files, "RLIMIT_CORE": 0}
-    if "pids" not in host.controllers and host.ids.kind != "host":
+    if host.ids.kind != "host" and not (has_cgroup(limits, host) and "pids" in host.cgroups.controllers):
         # The kernel counts the processes of a user in each user namespace.
         wanted["RLIMIT_NPROC"] = limits.pids or DEFAULT_PIDS
     return [{"type": name, "hard": value, "soft": value} for name, value in wanted.items()]
+
+
+def has_cgroup(limits: Limits, host: Host) -> bool:
+    """Whether a run with these limits gets a control group of its own."""
+    return host.cgroups.version != 0 and (host.cgroups.for_all or limits != Limits())
 
 
 def _resources(limits: Limits, host: Host) -> dict[str, Any]:
@@ -118,15 +123,15 @@ def _resources(limits: Limits, host: Host) -> dict[str, Any]:
     asked = {"memory": limits.memory, "cpu": limits.cpus, "pids": limits.pids}
     options = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids"}
     for controller, value in asked.items():
-        if value is not None and controller not in host.controllers:
+        if value is not None and controller not in host.cgroups.controllers:
             raise HostError(
-                f"{options[controller]} cannot be enforced: this user has no '{controller}' control group here; "
-                "leave the option out, run as root, or have the controller delegated to the user"
+                f"{options[controller]} cannot be enforced: {host.cgroups.fault}; leave it out, or "
+                f"{host.cgroups.mend}"
             )
     if limits.cpus is not None and limits.cpus < SMALLEST_QUOTA / CPU_PERIOD:
         raise HostError(f"--cpus {limits.cpus:g} cannot be enforced: the kernel knows no share below 0.01")
     resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
-    if "pids" in host.controllers:
+    if "pids" in host.cgroups.controllers and has_cgroup(limits, host):
         resources["pids"] = {"limit": limits.pids or DEFAULT_PIDS}
     if limits.memory is not None:
         resources["memory"] = {"limit": limits.memory, "swap": limits.memory}
@@ -172,7 +177,7 @@ def generate(
     writable_root: whether the root filesystem has a writable layer of its own.
     Raises HostError where a limit or a capability that was asked for cannot be had on this host.
     """
-    if request.read_only and _is_host_root(request, host) and not host.cgroup_version:
+    if request.read_only and _is_host_root(request, host) and not host.cgroups.version:
         # The runtime's way to make the root read-only takes `nodev` from it.
         raise HostError(
             "--read-only is not safe here: there is no control group that keeps the image from its own devices; "
@@ -192,8 +197,8 @@ def generate(
         **_seccomp(request, host, bounding),
         **_id_mappings(request),
     }
-    if host.cgroup_version:
-        linux["cgroupsPath"] = f"/{CGROUP_PREFIX}{name}"
+    if has_cgroup(request.limits, host):
+        linux["cgroupsPath"] = host.cgroups.path(name)
     return {
         "ociVersion": "1.0.2",
         "process": {

@@ -1,0 +1,187 @@
+"""Control groups: where those of runs can be made, what they can limit there, and what stands in the way.
+
+Version 1 is for root alone. In version 2 root has the whole tree, and others have what was delegated to them: the
+control group that they are in, or the one above it, if its files are theirs. Either has rules of its own
+(cgroups(7), "Delegation" and "no internal processes"): a group whose children have limits holds no processes, so
+that the shim steps aside into a child before the first run with a limit.
+"""
+
+import os
+from contextlib import suppress
+from typing import NamedTuple
+
+from tweed_shim.errors import HostError
+
+TOP = "/sys/fs/cgroup"
+OWN = "/proc/self/cgroup"
+PREFIX = "tweed-shim-"
+ASIDE = "tweed-shim"
+LIMITED = ("cpu", "memory", "pids")
+ROUNDS = 10
+# systemd tells by it whose business the inside of a group is: its CGROUP_DELEGATION document.
+DELEGATED = "user.delegate"
+SYSTEMD = "/run/systemd/system"
+
+
+class Cgroups(NamedTuple):
+    """What a caller has of control groups.
+
+    version: 1, 2, or 0 where none can be made. controllers: the resources that can be limited. parent: the path,
+    below the top, of the group in which those of runs are made. for_all: every run has one, not only those with a
+    limit. fault and mend: why not all resources can be limited, and what to do about it.
+    """
+
+    version: int
+    controllers: frozenset[str] = frozenset()
+    parent: str = "/"
+    for_all: bool = False
+    fault: str = ""
+    mend: str = ""
+
+    def path(self, name: str) -> str:
+        """The path, below the top, of a run's group."""
+        return os.path.join(self.parent, PREFIX + name)
+
+
+def inspect(*, root: bool, top: str = TOP, own: str = OWN) -> Cgroups:
+    """Look at what the caller has; root: whether it is the host's root.
+
+    top: where the hierarchies are mounted. own: the file that tells the caller's groups, as /proc/PID/cgroup.
+    """
+    controllers = _words(f"{top}/cgroup.controllers")
+    if controllers is None:
+        return _version_1(root, top)
+    if root and not os.access(top, os.W_OK):
+        return Cgroups(0, fault=f"{top} is read-only", mend=f"mount it writable: mount -o remount,rw {top}")
+    if root and not os.path.exists(f"{top}/cgroup.type"):  # only the host's own top has no type
+        return _limiting(top, "/", for_all=True)
+    return _delegated(top, _own_path(own), root=root)
+
+
+def _version_1(root: bool, top: str) -> Cgroups:
+    if not root:
+        return Cgroups(0, fault="control groups of version 1 are for root alone", mend="run it as root")
+    names = _names(top) if os.access(top, os.W_OK) else []
+    controllers = frozenset(part for name in names for part in name.split(","))
+    fault, mend = "there is no such control group", f"mount it below {top}"
+    if not controllers & {"memory", "pids"}:
+        return Cgroups(0, fault=fault, mend=mend)
+    return Cgroups(1, controllers, for_all=True, fault=fault, mend=mend)
+
+
+def _names(top: str) -> list[str]:
+    if not os.path.isdir(top):
+        return []
+    return [entry.name for entry in os.scandir(top) if entry.is_dir(follow_symlinks=False)]
+
+
+def _words(path: str) -> list[str] | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().split()
+    except OSError:
+        return None
+
+
+def _own_path(own: str) -> str:
+    """The caller's group of version 2 as seen from the top, or nothing: cgroups(7), "/proc/[pid]/cgroup"."""
+    with suppress(OSError), open(own, encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            if line.startswith("0::/") and "/.." not in line:
+                return line.removeprefix("0::").rstrip("\n")
+    return ""
+
+
+def _limiting(top: str, parent: str, *, for_all: bool) -> Cgroups:
+    controllers = frozenset(_words(f"{top}{parent}/cgroup.controllers") or ())
+    mend = f"have root write it to the cgroup.subtree_control above {parent}"
+    if os.path.isdir(SYSTEMD) and not for_all:
+        mend = "have root put Delegate=cpu memory pids below [Service] with: systemctl edit user@.service"
+    return Cgroups(
+        2, controllers, parent, for_all, f"the control group {parent} has no controller for it", mend
+    )
+
+
+def _delegated(top: str, own: str, *, root: bool) -> Cgroups:
+    above = os.path.dirname(own)
+    if own not in ("", "/") and _is_ours(top + above) and not _words(f"{top}{above}/cgroup.procs"):
+        return _limiting(top, above, for_all=root)
+    if not own or not _is_ours(top + own):
+        fault = f"the control group {own or 'of this process'} does not belong to this user"
+    elif others := len(_others(top, own)):
+        fault = f"the control group {own} has {others} other process{'es' if others > 1 else ''} in it"
+    else:
+        return _limiting(top, own, for_all=root)
+    mend = "have root give this user a control group, and start it alone in that: cgroups(7), 'Delegation'"
+    if os.path.isdir(SYSTEMD):
+        kind = "" if root else " --user"
+        mend = f"start it with: systemd-run{kind} --scope --property=Delegate=yes tweed-shim ..."
+    return Cgroups(0, fault=fault, mend=mend)
+
+
+def _is_ours(directory: str) -> bool:
+    # A slice is never delegated, even if it belongs to the user: it is the user's systemd that sees to it.
+    files = ("", "cgroup.procs", "cgroup.subtree_control")
+    return (
+        not directory.endswith(".slice")
+        and all(os.access(os.path.join(directory, name), os.W_OK) for name in files)
+        and _words(f"{directory}/cgroup.type") in (None, ["domain"])
+    )
+
+
+def _others(top: str, own: str) -> list[str]:
+    """The processes beside the caller in its group that are not to be moved from there."""
+    if own == "/":  # the top of a container, which is as good as delegated
+        return []
+    with suppress(OSError):
+        if os.getxattr(top + own, DELEGATED) == b"1":
+            return []
+    return [pid for pid in _words(f"{top}{own}/cgroup.procs") or [] if pid != str(os.getpid())]
+
+
+def make_room(cgroups: Cgroups, *, top: str = TOP, own: str = OWN) -> None:
+    """Have limits in force for the groups of runs: step aside if need be, and hand the controllers on to them.
+
+    Raises HostError where the host does not let us.
+    """
+    place = top + cgroups.parent
+    if cgroups.version != 2 or not os.path.exists(f"{place}/cgroup.type"):
+        return
+    try:
+        if _own_path(own) == cgroups.parent:
+            aside = os.path.join(place, ASIDE)
+            with suppress(FileExistsError):
+                os.mkdir(aside)
+            for _ in range(ROUNDS):  # those that are born while others move are for the next one
+                for pid in _words(f"{place}/cgroup.procs") or []:
+                    with suppress(ProcessLookupError):
+                        _write(f"{aside}/cgroup.procs", pid)
+        for name in cgroups.controllers.intersection(LIMITED):
+            _write(f"{place}/cgroup.subtree_control", f"+{name}")
+    except OSError as error:
+        raise HostError(
+            f"the control group {cgroups.parent} cannot be shared out ({error.strerror}); see that nothing but "
+            "tweed-shim is started in it"
+        ) from error
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def named(beginning: str) -> list[str]:
+    """The paths of the groups, in whichever hierarchies, whose names begin so, where the caller's could be."""
+    if os.path.exists(f"{TOP}/cgroup.controllers"):
+        own = _own_path(OWN)
+        places = {TOP, *(os.path.normpath(TOP + each) for each in (own, os.path.dirname(own)))}
+    else:
+        places = {os.path.join(TOP, name) for name in _names(TOP)}
+    found = []
+    for place in sorted(places):
+        with suppress(OSError):
+            found += [os.path.join(place, name) for name in os.listdir(place) if name.startswith(beginning)]
+    return found
