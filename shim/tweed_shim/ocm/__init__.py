@@ -1,0 +1,1 @@
+"""Component versions of the Open Component Model: read, resolved and transported."""

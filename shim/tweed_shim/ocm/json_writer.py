@@ -1,0 +1,60 @@
+"""JSON as Go's library writes it, and the canonical JSON of RFC 8785."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tweed_shim.ocm import numbers
+
+Number = Callable[[int | float], str]
+
+# Safe within HTML, and in JavaScript of before 2019.
+_HTML = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
+
+
+def dump(value: Any) -> str:
+    """Without blanks, maps in the order that they have, and escaped as Go does by default."""
+    return escape_html(_text(value, numbers.json_text))
+
+
+def escape_html(text: str) -> str:
+    """JSON that is the same value with `<`, `>`, `&` and two line separators escaped."""
+    return text.translate(_HTML)
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785: keys in the order of their UTF-16 code units, every number as a double."""
+    return _text(ordered(value), double).encode()
+
+
+def double(number: int | float) -> str:
+    """A number as the nearest double is written. Raises OverflowError where there is none."""
+    return numbers.json_text(float(number))
+
+
+def ordered(value: Any) -> Any:
+    """The same value with the keys of all maps in order."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value, key=_code_units)}
+    if isinstance(value, list):
+        return [ordered(each) for each in value]
+    return value
+
+
+def _code_units(key: str) -> bytes:
+    return key.encode("utf-16-be")
+
+
+def _text(value: Any, number: Number) -> str:
+    if isinstance(value, dict):
+        entries = (f"{_quoted(key)}:{_text(part, number)}" for key, part in value.items())
+        return "{" + ",".join(entries) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_text(part, number) for part in value) + "]"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value)
+    return _quoted(value)
+
+
+def _quoted(value: str | bool | None) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,137 @@
+"""How the parts of a component descriptor are written: one table a class, in the order of the reference's fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tweed_shim.ocm import descriptor as model
+from tweed_shim.ocm import json_writer
+
+
+class Field(NamedTuple):
+    """A field: what it is called in a document and in the class, and the shape of what it holds, if any.
+
+    always: it is written even where it is empty. ordered: a map that is written with its keys in order.
+    """
+
+    key: str
+    attribute: str
+    shape: "Shape | None" = None
+    many: bool = False
+    always: bool = False
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A class of `tweed_shim.ocm.descriptor` and its fields."""
+
+    kind: type[Any]
+    fields: tuple[Field, ...]
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    def read(self, value: Mapping[str, Any]) -> Any:
+        """Make the object of a map that is known to be valid; what is null counts as missing."""
+        rest = dict(value)
+        for old, new in self.aliases:
+            if rest.get(new) is None and old in rest:
+                rest[new] = rest.pop(old)
+        known = {}
+        for field in self.fields:
+            if (part := rest.pop(field.key, None)) is not None:
+                known[field.attribute] = _read(field, part)
+        return self.kind(**known, unknown=rest)
+
+    def write(self, part: Any) -> dict[str, Any]:
+        """The map of an object, its fields in order and the unknown ones last."""
+        written = {}
+        for field in self.fields:
+            value = getattr(part, field.attribute)
+            if value or field.always:
+                written[field.key] = _write(field, value)
+        return written | dict(part.unknown)
+
+
+def _read(field: Field, part: Any) -> Any:
+    if field.shape is None:
+        return part
+    return tuple(field.shape.read(each) for each in part) if field.many else field.shape.read(part)
+
+
+def _write(field: Field, value: Any) -> Any:
+    if field.shape is None:
+        return json_writer.ordered(dict(value)) if field.ordered else value
+    return [field.shape.write(each) for each in value] if field.many else field.shape.write(value)
+
+
+LABEL = Shape(
+    model.Label,
+    (
+        Field("name", "name", always=True),
+        Field("value", "value", always=True),
+        Field("version", "version"),
+        Field("signing", "signing"),
+        Field("merge", "merge"),
+    ),
+)
+DIGEST = Shape(
+    model.Digest,
+    (
+        Field("hashAlgorithm", "hash_algorithm", always=True),
+        Field("normalisationAlgorithm", "normalisation", always=True),
+        Field("value", "value", always=True),
+    ),
+)
+_LABELS = Field("labels", "labels", LABEL, many=True)
+_ELEMENT = (
+    Field("name", "name", always=True),
+    Field("version", "version", always=True),
+    Field("extraIdentity", "extra_identity", ordered=True),
+    _LABELS,
+)
+_SOURCE_REFERENCE = Shape(
+    model.SourceReference, (Field("identitySelector", "identity_selector", ordered=True), _LABELS)
+)
+RESOURCE = Shape(
+    model.Resource,
+    (
+        *_ELEMENT,
+        Field("type", "type", always=True),
+        Field("relation", "relation"),
+        Field("srcRefs", "source_references", _SOURCE_REFERENCE, many=True),
+        Field("access", "access", always=True, ordered=True),
+        Field("digest", "digest", DIGEST),
+    ),
+    aliases=(("srcRef", "srcRefs"),),
+)
+SOURCE = Shape(
+    model.Source,
+    (*_ELEMENT, Field("type", "type", always=True), Field("access", "access", always=True, ordered=True)),
+)
+REFERENCE = Shape(
+    model.Reference,
+    (*_ELEMENT, Field("componentName", "component", always=True), Field("digest", "digest", DIGEST)),
+)
+SIGNATURE = Shape(
+    model.Signature,
+    (
+        Field("name", "name", always=True),
+        Field("digest", "digest", DIGEST, always=True),
+        Field(
+            "signature",
+            "value",
+            Shape(
+                model.SignatureValue,
+                (
+                    Field("algorithm", "algorithm", always=True),
+                    Field("value", "value", always=True),
+                    Field("mediaType", "media_type", always=True),
+                    Field("issuer", "issuer"),
+                ),
+            ),
+            always=True,
+        ),
+        Field("timestamp", "timestamp"),
+    ),
+)
+PROVIDER = Shape(model.Provider, (Field("name", "name", always=True), _LABELS))
