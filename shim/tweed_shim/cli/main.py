@@ -13,6 +13,7 @@ from tweed_shim import __version__, trace
 from tweed_shim.cli import signals
 from tweed_shim.cli.voice import Voice
 from tweed_shim.errors import HostError, ShimError
+from tweed_shim.runtime.start import end_ahead
 from tweed_shim.settings import Settings, default_root
 
 Arguments = argparse.Namespace
@@ -214,4 +215,6 @@ def program() -> NoReturn:
 
     It ends there and then. All is written, and to take the interpreter apart would cost a warm run a tenth of its time.
     """
-    os._exit(main())
+    code = main()
+    end_ahead()
+    os._exit(code)

@@ -5,17 +5,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
-from tweed_shim.runtime import sandbox, spec
-from tweed_shim.runtime.carrier import Carrier, Running, StartError
+from tweed_shim.runtime import spec, start
+from tweed_shim.runtime.carrier import Carrier
 from tweed_shim.runtime.host import Host, require_program
+from tweed_shim.runtime.keeper import Keeper, StartError
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
+
+if TYPE_CHECKING:
+    # It is for the sandbox's own process.
+    from tweed_shim.runtime.sandbox import Plan
 
 SCRATCH_SIZE = 1 << 30
 LOCKED_OPTIONS = {os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime", os.ST_NODIRATIME: "nodiratime"}
@@ -56,78 +61,27 @@ class Setting(NamedTuple):
     meanwhile: Callable[[], None] = lambda: None
 
 
-class _Pipes(NamedTuple):
-    """The ends of a run's pipes: the container's, which the keeper inherits, and ours."""
-
-    container: tuple[int, int, int]
-    stdin: int | None
-    stdout: int
-    stderr: int | None
-
-
-class _Descriptors(list[int]):
-    """Open descriptors; those that nobody has closed by name are closed at the end of the block."""
-
-    def pipe(self) -> tuple[int, int]:
-        ends = os.pipe()
-        self.extend(ends)
-        return ends
-
-    def close(self, fd: int) -> None:
-        self.remove(fd)
-        os.close(fd)
-
-    def __enter__(self) -> "_Descriptors":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for fd in self:
-            os.close(fd)
-
-
-def _open_pipes(request: Request, fds: _Descriptors) -> _Pipes:
-    if request.stdin is None:
-        stdin_read, stdin_write = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), None
-        fds.append(stdin_read)
-    else:
-        stdin_read, stdin_write = fds.pipe()
-    stdout_read, stdout_write = fds.pipe()
-    if request.stderr == "stdout":
-        return _Pipes((stdin_read, stdout_write, stdout_write), stdin_write, stdout_read, None)
-    stderr_read, stderr_write = fds.pipe()
-    return _Pipes((stdin_read, stdout_write, stderr_write), stdin_write, stdout_read, stderr_read)
-
-
-def _one_thread() -> bool:
-    return len(os.listdir("/proc/self/task")) == 1
-
-
 @contextmanager
-def _sandboxed(plan: sandbox.Plan, pipes: _Pipes, fds: _Descriptors, ids: idmap.IdMap) -> Iterator[Running]:
-    """Start a sandbox; it is gone at the end, whatever happens."""
-    reports, reports_write = fds.pipe()
-    commands_read, commands = fds.pipe()
-    spawned, begun = not _one_thread(), time.monotonic()
-    if not spawned:
-        keeper = sandbox.start(plan, pipes.container, reports_write, commands_read)
-    else:
-        keeper = sandbox.spawn(pipes.container, reports_write, commands_read)
-    running = Running(keeper, reports, commands, ids, begun)
+def _kept(ids: idmap.IdMap) -> Iterator[tuple[start.Sandbox, Keeper]]:
+    """A sandbox that waits for its plan; it is gone at the end, whatever happens. Raises StartError."""
+    sandbox = start.take(userns=ids.kind != "host")
+    keeper = None
     try:
-        for fd in {*pipes.container, reports_write, commands_read}:
-            fds.close(fd)
-        if spawned:
-            running.command(json.dumps(plan))
-        yield running
+        keeper = Keeper(sandbox, ids)
+        yield sandbox, keeper
     finally:
-        if running.status is None:
-            os.kill(keeper, signal.SIGKILL)
-        with suppress(ChildProcessError):  # whoever ignores SIGCHLD has nothing to wait for
-            os.waitpid(keeper, 0)
+        sandbox.end(kill=keeper is None or keeper.status is None)
+
+
+def _feeds(plan: "Plan", stdin: bytes | None, started: start.Sandbox) -> list[Feed]:
+    feeds = [Feed(started.pipes.pop("plan"), json.dumps(plan).encode())]
+    if stdin is not None:
+        feeds.append(Feed(started.pipes.pop("stdin"), stdin))
+    return feeds
 
 
 def _sources(
-    request: Request, setting: Setting, pipes: _Pipes, log: Log, result: Result
+    request: Request, setting: Setting, pipes: Mapping[str, int], log: Log, result: Result
 ) -> dict[int, list[Sink]]:
     """Which pipe of the container goes where."""
 
@@ -136,9 +90,9 @@ def _sources(
             return [result]
         return [log] if shown is None else [log, Shown(shown)]
 
-    sources = {pipes.stdout: sinks(request.stdout, setting.console.stdout)}
-    if pipes.stderr is not None:
-        sources[pipes.stderr] = sinks(request.stderr, setting.console.stderr)
+    sources = {pipes["stdout"]: sinks(request.stdout, setting.console.stdout)}
+    if request.stderr != "stdout":
+        sources[pipes["stderr"]] = sinks(request.stderr, setting.console.stderr)
     return sources
 
 
@@ -147,33 +101,32 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
     with trace.span("prepare"):
         plan = _plan(request, setting, overlay)
     log, result = Log(setting.log), Result(RESULT_LIMIT)
-    with trace.span("run"), setting.console.catching() as signals, _Descriptors() as fds:
-        pipes = _open_pipes(request, fds)
-        with _sandboxed(plan, pipes, fds, setting.host.ids) as running:
-            feed = None
-            if pipes.stdin is not None and request.stdin is not None:
-                feed = Feed(pipes.stdin, request.stdin)
-                fds.remove(pipes.stdin)
-            sources = _sources(request, setting, pipes, log, result)
-            carrier = Carrier(running, sources, feed, signals, setting.meanwhile)
-            try:
-                carrier.carry(request.timeout)
-            finally:
-                log.close()
-            ended = time.monotonic()
-    if running.status is None and not carrier.asked and not result.overflow:
+    with (
+        trace.span("run"),
+        setting.console.catching() as signals,
+        _kept(setting.host.ids) as (started, keeper),
+    ):
+        feeds = _feeds(plan, request.stdin, started)
+        sources = _sources(request, setting, started.pipes, log, result)
+        carrier = Carrier(keeper, sources, feeds, signals, setting.meanwhile)
+        try:
+            carrier.carry(request.timeout)
+        finally:
+            log.close()
+        ended = time.monotonic()
+    if keeper.status is None and not carrier.asked and not result.overflow:
         raise HostError("the run's sandbox was ended from outside, perhaps for want of memory; run it again")
-    code = None if running.status is None else os.waitstatus_to_exitcode(running.status)
+    code = None if keeper.status is None else os.waitstatus_to_exitcode(keeper.status)
     killed = signal.SIGKILL if code is None else -code if code < 0 else None
-    started = running.started or ended
+    begun_running = keeper.started or ended
     return Outcome(
         exit_code=None if killed or carrier.asked else code,
         signal=carrier.asked or killed,
         result=result.value(),
         overflow=result.overflow,
         timed_out=carrier.timed_out,
-        oom=running.oom,
-        seconds={"start": started - begun, "run": ended - started},
+        oom=keeper.oom,
+        seconds={"start": begun_running - begun, "run": ended - begun_running},
     )
 
 
@@ -185,7 +138,7 @@ def _keeping(mount: Mount) -> Mount:
     return mount._replace(keeps=tuple(keeps))
 
 
-def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
+def _plan(request: Request, setting: Setting, overlay: str) -> "Plan":
     place = files.make_private(os.path.join(setting.root, "scratch"))
     host = setting.host
     if host.ids.kind != "host":
@@ -193,23 +146,25 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
     config = spec.generate(request, host, scratch=place, name=setting.name, writable_root=bool(overlay))
     writable = [mount.source for mount in request.mounts if mount.writable]
     top, user = _owners(request)
-    return sandbox.Plan(
-        id=setting.name,
-        userns=host.ids.kind != "host",
-        scratch=place,
-        scratch_size=SCRATCH_SIZE,
-        lower=request.rootfs,
-        overlay=overlay,
-        config=json.dumps(config),
-        top=top,
-        home=user,
-        owned=[(path, *user) for path in writable],
-        kept=writable,
-        runtime=setting.runtime,
-        shift=_script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
-        pasta=_script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],
-        cgroup=config["linux"].get("cgroupsPath", "").lstrip("/"),
-    )
+    return {
+        "id": setting.name,
+        "userns": host.ids.kind != "host",
+        "stdin": request.stdin is not None,
+        "joined": request.stderr == "stdout",
+        "scratch": place,
+        "scratch_size": SCRATCH_SIZE,
+        "lower": request.rootfs,
+        "overlay": overlay,
+        "config": json.dumps(config),
+        "top": top,
+        "home": user,
+        "owned": [(path, *user) for path in writable],
+        "kept": writable,
+        "runtime": setting.runtime,
+        "shift": _script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
+        "pasta": _script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],
+        "cgroup": config["linux"].get("cgroupsPath", "").lstrip("/"),
+    }
 
 
 def _owners(request: Request) -> tuple[tuple[int, int], tuple[int, int]]:

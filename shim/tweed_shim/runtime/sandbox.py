@@ -1,20 +1,20 @@
 """The private namespaces that a run lives in, and their first process.
 
 The shim starts a *keeper*, which makes the mount, process and, where asked for, user namespace. The keeper's
-child is process 1 of them: it mounts the scratch and the root filesystem, has the OCI runtime start the
-container, and waits for it. When the shim, the keeper or process 1 ends, in whatever way, the kernel ends
+child is process 1 of them: it waits for the plan, mounts the scratch and the root filesystem, has the OCI runtime
+start the container, and waits for it. When the shim, the keeper or process 1 ends, in whatever way, the kernel ends
 everything inside of the namespaces and throws the mounts away: nobody needs to clean up.
 
-This file stands alone on the standard library, because it is entered in two ways: by `start`, a plain fork,
+This file stands alone on the standard library, because it is entered in two ways: by `enter`, after a plain fork,
 from a process with one thread; and as a script (`python -I -S sandbox.py`) by `spawn` from a process with more,
 where forking Python code could deadlock. Both speak the same lines of JSON: reports on descriptor 3, commands on
-descriptor 4.
+descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 are the container's.
 
     reports    {"userns": true}                 map my ids, then send "mapped"
                {"started": PID, "times": [T, T, T]}     the container runs; see carrier.py for the times
                {"failed": STAGE, "error": TEXT, "errno": N|null}
                {"exited": WAIT_STATUS, "oom": BOOL, "by": N|null, "times": [T, T]}  by: the signal that was asked for
-    commands   the plan (spawn only), "mapped", {"signal": N}
+    commands   mapped, {"signal": N}
 """
 
 import ctypes
@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypedDict
 
-REPORTS, COMMANDS = 3, 4
+REPORTS, COMMANDS, PLAN = 3, 4, 5
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -41,6 +41,7 @@ MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
 CGROUP_PATIENCE = 200  # milliseconds
 LOOK_AGAIN = 50  # milliseconds
+READ = 64 << 10
 # A soft limit that was lowered says nothing of the descriptors that were open before.
 HIGHEST_DESCRIPTOR = 1 << 16
 # What the runtime complains of after the complaint that matters.
@@ -64,6 +65,8 @@ class Plan(TypedDict):
 
     id: str
     userns: bool
+    stdin: bool  # whether the container reads descriptor 0, or nothing
+    joined: bool  # whether its stderr is its stdout
     scratch: str  # an empty directory that the private tmpfs is mounted on
     scratch_size: int
     lower: str  # the unpacked image
@@ -127,7 +130,7 @@ class _Commands:
     def read(self) -> list[str]:
         """The lines that have arrived; waits for some. Ends this process when the shim is gone."""
         if not self._lines:
-            data = os.read(COMMANDS, 65536)
+            data = os.read(COMMANDS, READ)
             if not data:
                 os._exit(0)
             *lines, self._rest = (self._rest + data).split(b"\n")
@@ -192,11 +195,37 @@ def _assemble_read_only_root(plan: Plan, root: str) -> None:
     _bind_entries(plan["lower"], root, {path.split("/")[1] for path in missing})
 
 
-def _prepare(plan: Plan) -> None:
-    scratch = plan["scratch"]
+def _become_first() -> None:
     with _stage("namespace"):
+        _die_with_parent()
+        os.umask(0)
         _mount("none", "/", "", MS_REC | MS_PRIVATE)
         _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def _told_plan() -> Plan:
+    """Wait for the plan. Ends this process when the shim is gone."""
+    message = bytearray()
+    while data := os.read(PLAN, READ):
+        message += data
+    os.close(PLAN)
+    if not message:
+        os._exit(0)
+    plan: Plan = json.loads(message)
+    return plan
+
+
+def _arrange_streams(plan: Plan) -> None:
+    if not plan["stdin"]:
+        quiet = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(quiet, 0)
+        os.close(quiet)
+    if plan["joined"]:
+        os.dup2(1, 2)
+
+
+def _prepare(plan: Plan) -> None:
+    scratch = plan["scratch"]
     if plan["shift"]:
         if os.path.isabs(plan["overlay"]):
             # The upper layer is written with the host's ids: by way of the mount as it is before.
@@ -402,12 +431,13 @@ def _sync(path: str, flags: int) -> None:
         os.close(fd)
 
 
-def _first_process(plan: Plan, commands: _Commands) -> NoReturn:
-    begun = time.monotonic()
+def _first_process(commands: _Commands) -> NoReturn:
+    plan = None
     try:
-        with _stage("namespace"):
-            _die_with_parent()
-            os.umask(0)
+        _become_first()
+        plan = _told_plan()
+        begun = time.monotonic()
+        _arrange_streams(plan)
         _prepare(plan)
         mounted = time.monotonic()
         if plan["pasta"]:
@@ -424,32 +454,33 @@ def _first_process(plan: Plan, commands: _Commands) -> NoReturn:
                     _sync_tree(directory)
         _report(exited=status, oom=oom, times=[ended, time.monotonic()])
     except _StageError as failure:
-        _leave_cgroups(plan["cgroup"])
+        if plan:
+            _leave_cgroups(plan["cgroup"])
         _report(failed=failure.stage, error=str(failure), errno=failure.number)
     except BaseException as error:  # noqa: BLE001 - nobody above could hear of it
         _report(failed="sandbox", error=repr(error), errno=None)
     os._exit(0)
 
 
-def _keep(plan: Plan) -> NoReturn:
+def _keep(*, userns: bool) -> NoReturn:
     """Be the keeper: make the namespaces, start their first process, and last as long as it does."""
     commands = _Commands()
     try:
-        for fd in (REPORTS, COMMANDS):
+        for fd in (REPORTS, COMMANDS, PLAN):
             os.set_inheritable(fd, False)
         os.setsid()
         with _stage("namespace"):
             _die_with_parent()
-            flags = CLONE_NEWNS | CLONE_NEWPID | (CLONE_NEWUSER if plan["userns"] else 0)
+            flags = CLONE_NEWNS | CLONE_NEWPID | (CLONE_NEWUSER if userns else 0)
             _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
-            if plan["userns"]:
+            if userns:
                 _report(userns=True)
                 commands.line()
                 _die_with_parent()  # a change of credentials forgets it: prctl(2)
         first = os.fork()
         if first == 0:
-            _first_process(plan, commands)
-        for fd in range(5):
+            _first_process(commands)
+        for fd in range(PLAN + 1):
             os.close(fd)
         os.waitpid(first, 0)
     except _StageError as failure:
@@ -458,35 +489,29 @@ def _keep(plan: Plan) -> NoReturn:
 
 
 def _above_wanted(fd: int) -> int:
-    """A copy of a descriptor that stands in the way of none of 0 to 4, and does not outlive an exec."""
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, COMMANDS + 1)
+    """A copy of a descriptor that stands in the way of none of 0 to 5, and does not outlive an exec."""
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, PLAN + 1)
 
 
-def start(plan: Plan, stdio: tuple[int, int, int], reports: int, commands: int) -> int:
-    """Fork the keeper of a run; returns its process id. The caller must have one thread only."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        signal.set_wakeup_fd(-1)
-        for inherited in INHERITED_SIGNALS:
-            signal.signal(inherited, signal.SIG_DFL)
-        for number, fd in enumerate([_above_wanted(fd) for fd in (*stdio, reports, commands)]):
-            os.dup2(fd, number)
-        # A lock that this process kept open would outlive its holder.
-        os.closerange(COMMANDS + 1, HIGHEST_DESCRIPTOR)
-        _keep(plan)
-    finally:
-        os._exit(1)
+def enter(fds: list[int], *, userns: bool) -> NoReturn:
+    """Be the keeper of a sandbox: what `fds` are becomes descriptors 0 to 5. The caller is a child of one thread."""
+    signal.set_wakeup_fd(-1)
+    for inherited in INHERITED_SIGNALS:
+        signal.signal(inherited, signal.SIG_DFL)
+    for number, fd in enumerate([_above_wanted(fd) for fd in fds]):
+        os.dup2(fd, number)
+    # A lock that the parent kept open would outlive its holder.
+    os.closerange(PLAN + 1, HIGHEST_DESCRIPTOR)
+    _keep(userns=userns)
 
 
-def spawn(stdio: tuple[int, int, int], reports: int, commands: int) -> int:
-    """Start the keeper of a run as a program of its own; returns its process id. The first command is the plan."""
-    copies = [_above_wanted(fd) for fd in (*stdio, reports, commands)]
+def spawn(fds: list[int], *, userns: bool) -> int:
+    """Start a keeper as a program of its own, whose descriptors 0 to 5 are `fds`; returns its process id."""
+    copies = [_above_wanted(fd) for fd in fds]
     try:
         return os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", os.path.abspath(__file__)],
+            [sys.executable, "-I", "-S", os.path.abspath(__file__), *(["--userns"] if userns else [])],
             {"PATH": os.environ.get("PATH", os.defpath)},
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies)],
             setsigmask=[],
@@ -497,17 +522,6 @@ def spawn(stdio: tuple[int, int, int], reports: int, commands: int) -> int:
             os.close(fd)
 
 
-def _told_plan() -> Plan:
-    message = bytearray()
-    while not message.endswith(b"\n"):
-        byte = os.read(COMMANDS, 1)
-        if not byte:
-            sys.exit(1)
-        message += byte
-    plan: Plan = json.loads(message)
-    return plan
-
-
 if __name__ == "__main__":
-    os.closerange(COMMANDS + 1, HIGHEST_DESCRIPTOR)
-    _keep(_told_plan())
+    os.closerange(PLAN + 1, HIGHEST_DESCRIPTOR)
+    _keep(userns="--userns" in sys.argv)
