@@ -10,12 +10,13 @@ import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.image import compression
 from tweed_shim.image.members import Directory, Extent, Members
+from tweed_shim.ocm.content import Content
 
 MOST_MEMBERS = 100_000
 LARGEST_HEADER = 1 << 20
@@ -96,6 +97,12 @@ class Tar:
             except StopIteration:
                 raise KeyError(name) from None
         yield self._extents[name]
+
+    def names(self, prefix: str) -> list[str]:
+        """All names that begin so. Raises ComponentError likewise."""
+        for _ in self._rest:
+            pass
+        return [name for name in self._extents if name.startswith(prefix)]
 
     def _read(self, source: Source) -> Iterator[None]:
         try:
@@ -192,6 +199,18 @@ def opened_tar(content: Extent, what: str) -> Iterator[Tar]:
 
 
 @contextmanager
+def opened_content(content: Content, what: str) -> Iterator[Tar]:
+    """The tar, compressed or not, that the content is."""
+    with ExitStack() as stack:
+        if not isinstance(content, Extent):
+            spool = stack.enter_context(nameless())
+            for piece in content.chunks():
+                write_all(spool, piece)
+            content = Extent(spool, 0, content.size)
+        yield stack.enter_context(opened_tar(content, what))
+
+
+@contextmanager
 def nameless() -> Iterator[int]:
     """An empty file that is gone after the block, in the directory for temporary files."""
     try:
@@ -229,3 +248,12 @@ def read(members: Members, name: str) -> bytes | None:
             raise ComponentError(f"{name} in {members.what} is larger than 4 MiB, which no honest one is")
         return b"".join(extent.chunks())
     return None
+
+
+def names(members: Members, directory: str) -> list[str]:
+    """The files in a directory, by whole name. Raises ComponentError for what is not a whole archive."""
+    if isinstance(members, Tar):
+        return sorted(members.names(directory))
+    with suppress(FileNotFoundError):
+        return sorted(directory + name for name in os.listdir(os.path.join(members.what, directory)))
+    return []

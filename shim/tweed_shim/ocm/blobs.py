@@ -5,41 +5,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
 from tweed_shim.errors import ComponentError
 from tweed_shim.image.members import Extent, Members
 from tweed_shim.ocm import archives
+from tweed_shim.ocm.content import Content, Data
 
 LARGEST_SMALL = archives.LARGEST_SMALL
-
-
-class Content(Protocol):
-    """Bytes that can be read, more than once."""
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        ...
-
-    def chunks(self) -> Iterator[bytes]:
-        """All of them, in pieces."""
-        ...
-
-
-class Data(NamedTuple):
-    """Bytes in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        """See Content."""
-        return len(self.data)
-
-    def chunks(self) -> Iterator[bytes]:
-        """See Content."""
-        yield self.data
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,285 @@
+"""Archives in the Common Transport Format, version 1: OCI artifacts as files.
+
+    artifact-index.json     which tags of which repositories stand for which digests
+    blobs/sha256.HEX        manifests and blobs alike
+
+as a directory, a tar, or a gzipped tar. Source: OCM specification, doc/04-extensions/common/formatspec.md. Older
+archives call the index artifact-descriptor.json.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, BinaryIO
+
+from tweed_shim import documents, files
+from tweed_shim.errors import ComponentError, HostError
+from tweed_shim.image import compression
+from tweed_shim.image.manifest import Descriptor, Raw
+from tweed_shim.image.members import Members
+from tweed_shim.ocm import archives, blobs, stores, tars
+from tweed_shim.ocm.blobs import Blob
+
+INDEX = "artifact-index.json"
+INDEXES = (INDEX, "artifact-descriptor.json")
+BLOBS = "blobs"
+FORMATS = ("directory", "tar", "tgz")
+SCHEMA_VERSION = 1
+
+Entry = dict[str, Any]
+
+
+class Ctf:
+    """An archive that is open; see stores.Store. What is put into it is there for others when it is closed."""
+
+    def __init__(self, what: str, members: Members | None) -> None:
+        """members: None for a new archive. Raises ComponentError where it is no archive of this format."""
+        self.what = what
+        self.changed = False
+        self.added: dict[str, Blob] = {}
+        self._members = members
+        self._entries = [] if members is None else _read_index(members)
+
+    def repositories(self) -> list[str]:
+        """See Store."""
+        return sorted({entry["repository"] for entry in self._entries})
+
+    def tags(self, repository: str) -> list[str]:
+        """See Store."""
+        found = (entry.get("tag") for entry in self._entries if entry["repository"] == repository)
+        return sorted(tag for tag in found if tag)
+
+    def manifest(self, repository: str, reference: str) -> Raw | None:
+        """See Store."""
+        entry = next(filter(lambda each: _stands_for(each, repository, reference), self._entries), None)
+        if entry is None:
+            return None
+        digest = entry["digest"]
+        blob = self.added.get(digest)
+        body = self._read(digest, f"{repository}:{reference}") if blob is None else blob.read()
+        return Raw(entry.get("mediaType") or "", body, digest)
+
+    def blob(self, _repository: str, blob: Descriptor, what: str) -> Blob:
+        """See Store."""
+        if blob.digest in self.added:
+            return self.added[blob.digest]
+        found = self._member(blob.digest, blob.media_type, what)
+        if found.size != blob.size:
+            raise ComponentError(
+                f"{found.what} is damaged: it has {found.size} bytes instead of {blob.size}; transfer it again"
+            )
+        return found
+
+    def put(self, repository: str, tag: str, manifest: Raw, blobs: Sequence[Blob]) -> None:
+        """See Store."""
+        made = _of_raw(manifest)
+        for blob in (*blobs, made):
+            self.added.setdefault(blob.digest, blob)
+        entry = {
+            "repository": repository,
+            "tag": tag,
+            "digest": manifest.digest,
+            "mediaType": manifest.media_type,
+        }
+        others = (each for each in self._entries if not _stands_for(each, repository, tag))
+        self._entries = sorted((*others, entry), key=_order)
+        self.changed = True
+
+    def index(self) -> bytes:
+        """The index as it is written."""
+        return stores.encode({"schemaVersion": SCHEMA_VERSION, "artifacts": self._entries})
+
+    def _read(self, digest: str, what: str) -> bytes:
+        return self._member(digest, "", f"the manifest of {what}").read()
+
+    def _member(self, digest: str, media_type: str, what: str) -> Blob:
+        if self._members is None:
+            raise ComponentError(f"{self.what} lacks {what} ({digest}): transfer it again")
+        return blobs.of_member(self._members, blob_name(digest), digest, media_type, what)
+
+
+def blob_name(digest: str) -> str:
+    """Where an archive keeps a blob."""
+    return f"{BLOBS}/{digest.replace(':', '.')}"
+
+
+def _of_raw(manifest: Raw) -> Blob:
+    return blobs.of_bytes(manifest.body, manifest.media_type, f"the manifest {manifest.digest}")
+
+
+def _stands_for(entry: Entry, repository: str, reference: str) -> bool:
+    named = entry["digest"] if ":" in reference else entry.get("tag")
+    return bool(entry["repository"] == repository and named == reference)
+
+
+def _order(entry: Entry) -> tuple[str, str]:
+    return entry["repository"], entry.get("tag") or f"@{entry['digest']}"
+
+
+def _read_index(members: Members) -> list[Entry]:
+    for name in INDEXES:
+        body = archives.read(members, name)
+        if body is not None:
+            return _parse_index(body, f"{name} of {members.what}")
+    raise ComponentError(f"{members.what} is no Common Transport Format archive: it has no {INDEX}")
+
+
+def _parse_index(body: bytes, what: str) -> list[Entry]:
+    value = documents.load(body, name=what, error=ComponentError, json_only=True).value
+    fields = stores.table(value, what)
+    if fields.get("schemaVersion") != SCHEMA_VERSION:
+        raise ComponentError(
+            f"{what} has a schemaVersion other than {SCHEMA_VERSION}, which is the only one that is known: "
+            "write it with another release of its tool"
+        )
+    entries = fields.get("artifacts") or []
+    if not isinstance(entries, list):
+        raise ComponentError(f"{what} is malformed: its artifacts are no list; have it made again")
+    return [_parse_entry(entry, f"artifacts[{number}] of {what}") for number, entry in enumerate(entries)]
+
+
+def _parse_entry(value: Any, what: str) -> Entry:
+    fields = stores.table(value, what)
+    stores.digest(fields, what)
+    stores.text(fields, "tag", what)
+    stores.text(fields, "mediaType", what)
+    if not stores.text(fields, "repository", what):
+        raise ComponentError(f"{what} is malformed: it names no repository; have it made again")
+    return dict(fields)
+
+
+def is_ctf(members: Members) -> bool:
+    """Whether it has an index of this format's."""
+    return archives.read(members, INDEX) is not None
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Ctf]:
+    """An archive to read, for the length of a block. Raises ComponentError where there is none."""
+    with archives.opened(path) as members:
+        yield Ctf(path, members)
+
+
+@contextmanager
+def written(path: str, file_format: str | None = None) -> Iterator[Ctf]:
+    """An archive to write, an existing or a new one, for the length of a block.
+
+    All that was put into it is there after the block, and nothing of it where the block fails. file_format: one
+    of FORMATS, by default an existing archive's and for a new one `directory`. Raises ComponentError where there
+    is something else, and HostError where it cannot be written.
+    """
+    with _faults(path), ExitStack() as stack:
+        members = None
+        there = _format_of(path)
+        if there is not None:
+            if there == "directory":
+                stack.enter_context(files.held_directory(path, shared=False))
+            members = stack.enter_context(archives.opened(path))
+            if file_format not in (None, there):
+                raise ComponentError(
+                    f"{path} is there already, as a {there} and not a {file_format}: name another"
+                )
+        target = Ctf(path, members)
+        yield target
+        if target.changed:
+            _WRITERS[there or file_format or "directory"](target, path, members)
+
+
+def _format_of(path: str) -> str | None:
+    """The format of what is there; None where nothing is."""
+    try:
+        with open(path, "rb") as file:
+            return "tar" if compression.detect(file.read(compression.HEAD)) == "none" else "tgz"
+    except FileNotFoundError:
+        return None
+    except IsADirectoryError:
+        return "directory" if os.listdir(path) else None
+
+
+@contextmanager
+def _faults(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostError(
+            f"{path} cannot be written ({error.strerror or error}): make room, or write elsewhere"
+        ) from None
+
+
+def _write_directory(target: Ctf, path: str, members: Members | None) -> None:
+    """Blobs first, the index last: what an index names is there."""
+    if members is not None:
+        _add_files(target, path)
+        files.write_whole(os.path.join(path, INDEX), target.index())
+        return
+    beside = files.unique_name(f"{path}{files.BESIDE}")
+    os.makedirs(os.path.join(beside, BLOBS))
+    try:
+        _add_files(target, beside)
+        with open(os.path.join(beside, INDEX), "xb") as file:
+            file.write(target.index())
+        os.rename(beside, path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _add_files(target: Ctf, directory: str) -> None:
+    for digest, blob in target.added.items():
+        path = os.path.join(directory, blob_name(digest))
+        if not os.path.exists(path):
+            with _replacing(path) as file:
+                file.writelines(blob.pieces())
+
+
+@contextmanager
+def _replacing(path: str) -> Iterator[BinaryIO]:
+    """A file that takes the place of another when it is whole. Not synced: its readers verify what they read."""
+    beside = files.unique_name(f"{path}{files.BESIDE}")
+    try:
+        with open(beside, "xb") as file:
+            yield file
+        os.rename(beside, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+
+
+def _write_tar(target: Ctf, path: str, members: Members | None) -> None:
+    with _replacing(path) as file:
+        file.writelines(tars.archive(_members(target, members)))
+
+
+def _write_tgz(target: Ctf, path: str, members: Members | None) -> None:
+    with _replacing(path) as file:
+        file.writelines(tars.compressed(tars.archive(_members(target, members))))
+
+
+def _members(target: Ctf, members: Members | None) -> Iterator[tars.Member]:
+    """What the archive then holds: the index first, and the blobs by name."""
+    kept = {} if members is None else {blob.digest: blob for blob in _kept(members)}
+    found = {**kept, **target.added}
+    yield _file(INDEX, blobs.of_bytes(target.index(), "", INDEX))
+    yield tars.Member(BLOBS)
+    for digest in sorted(found):
+        yield _file(blob_name(digest), found[digest])
+
+
+def _file(name: str, blob: Blob) -> tars.Member:
+    return tars.Member(name, blob.size, blob.pieces)
+
+
+def _kept(members: Members) -> Iterable[Blob]:
+    for name in archives.names(members, f"{BLOBS}/"):
+        digest = name.removeprefix(f"{BLOBS}/").replace(".", ":", 1)
+        if stores.DIGEST.fullmatch(digest):
+            yield blobs.of_member(members, name, digest, "", f"the blob {digest}")
+
+
+_WRITERS: dict[str, Callable[[Ctf, str, Members | None], None]] = {
+    "directory": _write_directory,
+    "tar": _write_tar,
+    "tgz": _write_tgz,
+}

@@ -1,0 +1,122 @@
+"""OCI registries as stores of component versions (see stores.Store)."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tweed_shim.errors import ComponentError, HostError
+from tweed_shim.image import download
+from tweed_shim.image.credentials import Credentials
+from tweed_shim.image.manifest import Descriptor, Raw
+from tweed_shim.image.members import Directory, Extent
+from tweed_shim.ocm.blobs import Blob, digest_of
+
+if TYPE_CHECKING:
+    from tweed_shim.image.upload import Writable
+
+LookUp = Callable[[str, str], Credentials | None]
+
+
+def _nobody(_registry: str, _repository: str) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How registries are spoken to.
+
+    insecure: allow plain HTTP and any certificate. ca_file: trust the authorities in it and no others. caller: gives
+    the credentials for a registry and a repository; where it has none, those count that `login` keeps.
+    """
+
+    insecure: bool = False
+    ca_file: str | None = None
+    caller: LookUp = _nobody
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+class RegistryStore:
+    """A registry `host[:port]`, open for as long as `stack` is; see Store."""
+
+    def __init__(self, host: str, connection: Connection, stack: ExitStack, *, writing: bool = False) -> None:
+        self.what = host
+        self._connection = connection
+        self._stack = stack
+        self._writing = writing
+        self._open: dict[str, Writable] = {}
+
+    def repositories(self) -> list[str]:
+        """See Store. A registry tells its repositories to its operator at most."""
+        raise ComponentError(f"the registry {self.what} does not tell which components it has: name one")
+
+    def tags(self, repository: str) -> list[str]:
+        """See Store."""
+        return sorted(self._repository(repository).tags())
+
+    def manifest(self, repository: str, reference: str) -> Raw | None:
+        """See Store."""
+        place = self._repository(repository)
+        if not place.has_manifest(reference):
+            return None
+        media_type, body, _ = place.manifest(reference)
+        return Raw(media_type, body, digest_of([body]))
+
+    def blob(self, repository: str, blob: Descriptor, what: str) -> Blob:
+        """See Store. It is fetched each time it is opened, and verified then."""
+        place = self._repository(repository)
+        return Blob(
+            f"{what} in {self.what}/{repository}",
+            blob.media_type,
+            blob.digest,
+            blob.size,
+            lambda: _fetched(place, blob),
+        )
+
+    def put(self, repository: str, tag: str, manifest: Raw, blobs: Sequence[Blob]) -> None:
+        """See Store. The manifest comes last: whoever finds it finds the rest."""
+        place = self._repository(repository)
+        for blob in blobs:
+            if not place.has_blob(blob.digest):
+                with blob.opened() as content:
+                    place.push_blob(blob.digest, content)
+        place.push_manifest(tag, manifest.media_type, manifest.body)
+
+    def _repository(self, name: str) -> "Writable":
+        from tweed_shim.image import upload
+
+        if name not in self._open:
+            connection = self._connection
+            self._open[name] = self._stack.enter_context(
+                upload.open_writable(
+                    self.what,
+                    name,
+                    writing=self._writing,
+                    caller=connection.caller(self.what, name),
+                    insecure=connection.insecure,
+                    ca_file=connection.ca_file,
+                    environ=connection.environ,
+                )
+            )
+        return self._open[name]
+
+
+@contextmanager
+def _fetched(repository: "Writable", blob: Descriptor) -> Iterator[Extent]:
+    with ExitStack() as stack:
+        try:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="tweed-shim-"))
+        except OSError as error:
+            raise HostError(
+                f"the directory for temporary files cannot be written ({error.strerror}): "
+                "choose another with $TMPDIR"
+            ) from None
+        path = os.path.join(directory, "blob")
+        download.download_blob(repository, blob.digest, blob.size, path)
+        content = stack.enter_context(Directory(directory).opened("blob"))
+        # It has no name from here on, so that nothing is left of it wherever this process ends.
+        with suppress(OSError):
+            os.unlink(path)
+        yield content
