@@ -9,7 +9,7 @@ import posixpath
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
@@ -97,6 +97,13 @@ class Tar:
             except StopIteration:
                 raise KeyError(name) from None
         yield self._extents[name]
+
+    def first_of(self, names: Collection[str]) -> str | None:
+        """Which of some files comes first; None where there is none of them. Raises ComponentError likewise."""
+        while not (found := next((name for name in names if name in self._extents), None)):
+            if next(self._rest, self) is self:
+                return None
+        return found
 
     def names(self, prefix: str) -> list[str]:
         """All names that begin so. Raises ComponentError likewise."""
@@ -257,3 +264,13 @@ def names(members: Members, directory: str) -> list[str]:
     with suppress(FileNotFoundError):
         return sorted(directory + name for name in os.listdir(os.path.join(members.what, directory)))
     return []
+
+
+def first_of(members: Members, names: Collection[str]) -> str | None:
+    """Which of some files comes first, in a directory by their order here; None where there is none of them.
+
+    Raises ComponentError for what is not a whole archive.
+    """
+    if isinstance(members, Tar):
+        return members.first_of(names)
+    return next((name for name in names if os.path.isfile(os.path.join(members.what, name))), None)

@@ -7,9 +7,6 @@ as a directory, a tar, or a gzipped tar. Source: OCM specification, doc/04-exten
 component-archive.md. They are read, and not written: a transport archive holds whatever they can.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from tweed_shim.errors import ComponentError
 from tweed_shim.image.members import Members
 from tweed_shim.ocm import archives, blobs, codec, stores
@@ -66,15 +63,3 @@ class ComponentArchive:
             with unnamed.opened() as content:
                 digest = blobs.digest_of(content.chunks())
         return blobs.of_member(self._members, path, digest, media_type, what)
-
-
-def is_component_archive(members: Members) -> bool:
-    """Whether it has a descriptor of this format's."""
-    return archives.read(members, DESCRIPTOR) is not None
-
-
-@contextmanager
-def opened(path: str) -> Iterator[ComponentArchive]:
-    """A component archive, for the length of a block. Raises ComponentError where there is none."""
-    with archives.opened(path) as members:
-        yield ComponentArchive(path, members)

@@ -149,18 +149,6 @@ def _parse_entry(value: Any, what: str) -> Entry:
     return dict(fields)
 
 
-def is_ctf(members: Members) -> bool:
-    """Whether it has an index of this format's."""
-    return archives.read(members, INDEX) is not None
-
-
-@contextmanager
-def opened(path: str) -> Iterator[Ctf]:
-    """An archive to read, for the length of a block. Raises ComponentError where there is none."""
-    with archives.opened(path) as members:
-        yield Ctf(path, members)
-
-
 @contextmanager
 def written(path: str, file_format: str | None = None) -> Iterator[Ctf]:
     """An archive to write, an existing or a new one, for the length of a block.

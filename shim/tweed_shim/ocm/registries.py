@@ -13,38 +13,61 @@ from tweed_shim.image.credentials import Credentials
 from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Directory, Extent
 from tweed_shim.ocm.blobs import Blob, digest_of
+from tweed_shim.ocm.consumers import OCI_REGISTRY
 
 if TYPE_CHECKING:
     from tweed_shim.image.upload import Writable
 
-LookUp = Callable[[str, str], Credentials | None]
+# The properties of the credentials for a consumer (`type`, `hostname`, ...), where there are some.
+Find = Callable[[Mapping[str, str]], Mapping[str, str] | None]
 
 
-def _nobody(_registry: str, _repository: str) -> None:
+def _nothing(_consumer: Mapping[str, str]) -> None:
     return None
 
 
 @dataclass(frozen=True)
 class Connection:
-    """How registries are spoken to.
+    """How servers are spoken to.
 
-    insecure: allow plain HTTP and any certificate. ca_file: trust the authorities in it and no others. caller: gives
-    the credentials for a registry and a repository; where it has none, those count that `login` keeps.
+    insecure: allow plain HTTP and any certificate. ca_file: trust the authorities in it and no others. find: gives
+    configured credentials; where it has none for a registry, those count that `login` keeps.
     """
 
     insecure: bool = False
     ca_file: str | None = None
-    caller: LookUp = _nobody
+    find: Find = _nothing
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def caller(self, registry: str, repository: str) -> Credentials | None:
+        """The configured credentials for a repository of a registry."""
+        host, _, port = (
+            registry.rpartition(":") if registry.rpartition(":")[2].isdigit() else (registry, "", "")
+        )
+        consumer = {"type": OCI_REGISTRY, "hostname": host, "port": port, "pathprefix": repository}
+        found = self.find({key: value for key, value in consumer.items() if value})
+        if not found:
+            return None
+        name, token = found.get("username", ""), found.get("identityToken", "")
+        return Credentials(name, found.get("password", ""), token) if name or token else None
 
 
 class RegistryStore:
-    """A registry `host[:port]`, open for as long as `stack` is; see Store."""
+    """A registry `host[:port]`, open for as long as `stack` is; see Store. plain: it was said to speak HTTP."""
 
-    def __init__(self, host: str, connection: Connection, stack: ExitStack, *, writing: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        connection: Connection,
+        stack: ExitStack,
+        *,
+        plain: bool = False,
+        writing: bool = False,
+    ) -> None:
         self.what = host
         self._connection = connection
         self._stack = stack
+        self._plain = plain
         self._writing = writing
         self._open: dict[str, Writable] = {}
 
@@ -95,7 +118,7 @@ class RegistryStore:
                     name,
                     writing=self._writing,
                     caller=connection.caller(self.what, name),
-                    insecure=connection.insecure,
+                    insecure=connection.insecure or self._plain,
                     ca_file=connection.ca_file,
                     environ=connection.environ,
                 )
