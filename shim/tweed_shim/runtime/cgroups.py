@@ -18,8 +18,6 @@ PREFIX = "tweed-shim-"
 ASIDE = "tweed-shim"
 LIMITED = ("cpu", "memory", "pids")
 ROUNDS = 10
-# systemd tells by it whose business the inside of a group is: its CGROUP_DELEGATION document.
-DELEGATED = "user.delegate"
 SYSTEMD = "/run/systemd/system"
 
 
@@ -129,14 +127,22 @@ def _is_ours(directory: str) -> bool:
     )
 
 
-def _others(top: str, own: str) -> list[str]:
-    """The processes beside the caller in its group that are not to be moved from there."""
-    if own == "/":  # the top of a container, which is as good as delegated
+def _others(top: str, own: str) -> list[int]:
+    """The processes in the caller's group that are not its own."""
+    if own == "/":  # the top of a container, all of which is to be moved
         return []
-    with suppress(OSError):
-        if os.getxattr(top + own, DELEGATED) == b"1":
-            return []
-    return [pid for pid in _words(f"{top}{own}/cgroup.procs") or [] if pid != str(os.getpid())]
+    pids = map(int, _words(f"{top}{own}/cgroup.procs") or [])
+    return [pid for pid in pids if os.getpid() not in _ancestry(pid)]
+
+
+def _ancestry(pid: int) -> list[int]:
+    """A process, its parent, and so on: the fourth field of proc(5), /proc/PID/stat."""
+    found = []
+    while pid > 0:
+        found.append(pid)
+        stat = " ".join(_words(f"/proc/{pid}/stat") or ["() ? 0"])
+        pid = int(stat.rpartition(")")[2].split()[1])
+    return found
 
 
 def make_room(cgroups: Cgroups, *, top: str = TOP, own: str = OWN) -> None:

@@ -36,6 +36,7 @@ REPORTS, COMMANDS, PLAN = 3, 4, 5
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
+CLONE_NEWCGROUP = 0x02000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
@@ -226,6 +227,10 @@ def _arrange_streams(plan: Plan) -> None:
 
 def _prepare(plan: Plan) -> None:
     scratch = plan["scratch"]
+    if not plan["cgroup"]:
+        with _stage("namespace"):
+            # A runtime that sees the caller's control group makes one beside it, which nobody would remove.
+            _check(_libc.unshare(ctypes.c_int(CLONE_NEWCGROUP)), "unshare")
     if plan["shift"]:
         if os.path.isabs(plan["overlay"]):
             # The upper layer is written with the host's ids: by way of the mount as it is before.
