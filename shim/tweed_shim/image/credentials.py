@@ -56,8 +56,7 @@ def find(registry: str, repository: str, environ: Mapping[str, str]) -> Credenti
     or fails.
     """
     for path in _paths(environ):
-        document = _read(path)
-        if found := _find_in(document, path, registry, repository, environ):
+        if found := find_in(read(path), path, registry, repository, environ):
             return found
     return None
 
@@ -69,7 +68,7 @@ def keep(registry: str, credentials: Credentials, environ: Mapping[str, str]) ->
     """
     path = os.path.realpath(_path_to_write(environ))
     with _changing(path):
-        document = _read(path)
+        document = read(path)
         program = _program(document, path, registry)
         _forget_entries(document, path, registry)
         if program:
@@ -95,7 +94,7 @@ def _forget_in(path: str, registry: str, environ: Mapping[str, str]) -> bool:
     if not os.path.exists(path):
         return False
     with _changing(path):
-        document = _read(path)
+        document = read(path)
         program = _program(document, path, registry)
         had = False
         if program and _ask(program, path, registry, environ) is not None:
@@ -145,7 +144,8 @@ def _path_to_write(environ: Mapping[str, str]) -> str:
     return next((path for path in usual if os.path.exists(path)), usual[0])
 
 
-def _read(path: str) -> Document:
+def read(path: str) -> Document:
+    """A credentials file in Docker's format, empty where it is not there. Raises ConfigError."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -220,9 +220,10 @@ def _forget_entries(document: Document, path: str, registry: str) -> bool:
     return bool(keys)
 
 
-def _find_in(
+def find_in(
     document: Document, path: str, registry: str, repository: str, environ: Mapping[str, str]
 ) -> Credentials | None:
+    """What `find` does for one file, which has been read already; `path` is what messages call it."""
     helper = _helper(document, path, registry)
     if helper:
         return _ask(helper, path, registry, environ)
