@@ -2,6 +2,7 @@
 
 # The half of `signal` that is in the interpreter: the other half would be imported first, which takes a while.
 import _signal as signal  # type: ignore[import-not-found]  # of the interpreter, so typeshed lacks it
+import gc
 import sys
 
 
@@ -12,6 +13,7 @@ def start() -> None:
     if "exec" in sys.argv[1:]:
         from tweed_shim.runtime.start import ahead
 
+        gc.disable()  # what is imported has no garbage; collecting would cost a twentieth of the whole run
         ahead()
     from tweed_shim.cli.main import program
 

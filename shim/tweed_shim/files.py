@@ -73,6 +73,14 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
         sync_directory(os.path.dirname(path))
 
 
+def write_new(path: str, data: bytes) -> None:
+    """Make a file, mode 0600, with content that survives a power cut once its directory is synced as well."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def point_link(path: str, target: str) -> None:
     """Make `path` a symbolic link to `target`, replacing in one durable step the link that was there."""
     beside = unique_name(f"{path}{BESIDE}")

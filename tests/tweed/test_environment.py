@@ -184,6 +184,38 @@ def test_dotenv_is_read_back(variables: dict[str, str]) -> None:
     assert read_dotenv(environment.render(variables, "dotenv")) == variables
 
 
+plain_lines = st.from_regex(environment._PLAIN_LINE, fullmatch=True)
+
+
+@settings(max_examples=300)
+@given(lines=st.lists(plain_lines, min_size=1, max_size=5, unique_by=lambda line: line.partition(":")[0]))
+def test_plain_lines_mean_what_yaml_makes_of_them(lines: list[str]) -> None:
+    text = "\n".join(lines).encode()
+    for data in (text, text + b"\n"):
+        assert environment._parse_plain(data) == environment._parse_yaml(data, image="i")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'A: "\\n"',
+        "A: b #c",
+        "A: b: c",
+        "A: b:",
+        "A: é",
+        "A:b",
+        "A: b\nA: c",
+        "A: 'b'",
+        "A:\n",
+        "A: b\n\nB: c",
+        "A: b\r\n",
+        "",
+    ],
+)
+def test_what_yaml_is_needed_for_is_left_to_it(text: str) -> None:
+    assert environment._parse_plain(text.encode()) is None
+
+
 def test_dotenv_quotes_no_more_than_is_needed() -> None:
     variables = {"A": "redis://h:6379/0", "B": "", "C": 'a "b" $c #d', "D": 'it\'s\na \\ "$x"'}
     assert environment.render(variables, "dotenv") == (

@@ -1,6 +1,7 @@
 """The entry: global options, then the module of the command that was called, and no other."""
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -195,6 +196,8 @@ def main(argv: list[str] | None = None) -> int:
             settings = _settings(arguments)
             root = settings.root
             with trace.recording(arguments.trace, entry):
+                gc.freeze()
+                gc.enable()  # __main__.py
                 return call(arguments, Context(settings, voice))
     except ShimError as error:
         voice.error(str(error))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 SIGKILL = 9  # whoever starts a sandbox ahead has not imported `signal`
 PLACES = ("stdin", "stdout", "stderr", "reports", "commands", "plan")
 WRITTEN = ("stdin", "commands", "plan")
+# What both processes use of the standard library is imported once, before they part.
+SHARED = ("contextlib", "json", "select", "signal", "typing")
 
 _waiting: "Sandbox | None" = None
 
@@ -91,6 +93,8 @@ def ahead() -> None:
             os.fstat(standard)
     except OSError:
         return  # a pipe would take the place of the one that is closed
+    for shared in SHARED:
+        __import__(shared)
     _waiting = Sandbox(userns=os.geteuid() != 0, ahead=True)
 
 

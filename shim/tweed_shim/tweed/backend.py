@@ -385,7 +385,7 @@ class Backend:
 def _import_for(operation: Operation) -> None:
     """Import what reads the operation's result while the container is busy with writing it."""
     modules = {
-        "environment": ("yaml", "tweed_shim.tweed.environment"),
+        "environment": ("tweed_shim.tweed.environment",),
         "metadata": ("yaml", "jsonschema", "tweed_shim.tweed.metadata"),
     }
     for name in modules.get(operation.result, ()):

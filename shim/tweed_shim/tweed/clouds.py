@@ -123,11 +123,11 @@ class Draft:
 
     def commit(self, record: dict[str, Any]) -> None:
         """Put the generation, with what is to be noted about it, in force. Its data is on disk already."""
-        files.write_whole(os.path.join(self._directory, "record.json"), json.dumps(record).encode())
+        files.write_new(os.path.join(self._directory, "record.json"), json.dumps(record).encode())
         number = str(1 + max((int(name) for name in os.listdir(self._place) if name.isdigit()), default=0))
         files.sync_directory(self._directory)
+        # File systems keep the order of renames: the link cannot survive a power cut that its target does not.
         os.rename(self._directory, os.path.join(self._place, number))
-        files.sync_directory(self._place)
         files.point_link(os.path.join(self._place, CURRENT), number)
         _sweep(self._cloud, self._place)
 

@@ -8,18 +8,21 @@ import json
 import re
 from collections.abc import Callable, Mapping
 
-from tweed_shim import documents
 from tweed_shim.errors import ContractError, UsageError
 
+# Patterns are compiled where they are used: most runs need two of them.
 # A name as POSIX knows it (Base Definitions, 3.216), short enough to be written as a simple key of YAML,
 # which has at most 1024 characters.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,999}")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,999}"
+# A line that means the same to every reader: in double quotes without an escape, or of letters, digits and a few signs.
+_PLAIN_LINE = rf'({_NAME}): (?:"([ !#-\[\]-~]*)"|([A-Za-z0-9](?::?[A-Za-z0-9_./+@-])*))'
+_PLAIN_MOST = 1 << 16
 # Names that a YAML 1.1 reader would not take for text.
 _YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
-_YAML_ESCAPED = re.compile('["\\\\\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]')
+_YAML_ESCAPED = '["\\\\\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]'
 _YAML_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_DOTENV_BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
-_DOTENV_VERBATIM = re.compile(r"[^'\\\r\n]*")
+_DOTENV_BARE = r"[A-Za-z0-9_./:@%+,=-]*"
+_DOTENV_VERBATIM = r"[^'\\\r\n]*"
 _DOTENV_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"}
 
 
@@ -31,6 +34,26 @@ def parse(data: bytes, *, image: str) -> dict[str, str]:
     name that is no variable's (letters, digits and underscores, no digit first) or is there twice, and NUL in
     a value.
     """
+    plain = _parse_plain(data)
+    return _parse_yaml(data, image=image) if plain is None else plain
+
+
+def _parse_plain(data: bytes) -> dict[str, str] | None:
+    """What `_parse_yaml` makes of lines that need no YAML to be read, without its cost; None for all else."""
+    if len(data) > _PLAIN_MOST:
+        return None
+    try:
+        lines = data.decode("ascii").removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        return None
+    matches = [re.fullmatch(_PLAIN_LINE, line) for line in lines]
+    found = {match[1]: match[2] if match[3] is None else match[3] for match in matches if match}
+    return found if len(found) == len(lines) else None
+
+
+def _parse_yaml(data: bytes, *, image: str) -> dict[str, str]:
+    from tweed_shim import documents
+
     document = documents.load(
         data, name=f"the environment that setup of {image} printed", error=ContractError, as_text=True
     )
@@ -55,7 +78,7 @@ def parse(data: bytes, *, image: str) -> dict[str, str]:
 
 
 def _problem(name: str, value: object) -> str | None:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         return "is not the name of a variable"
     if isinstance(value, dict | list):
         return f"is a {'map' if isinstance(value, dict) else 'list'}, where only text can be"
@@ -93,7 +116,7 @@ def _yaml_name(name: str) -> str:
 
 
 def _yaml_text(value: str) -> str:
-    return '"' + _YAML_ESCAPED.sub(_yaml_escape, value) + '"'
+    return '"' + re.sub(_YAML_ESCAPED, _yaml_escape, value) + '"'
 
 
 def _yaml_escape(match: re.Match[str]) -> str:
@@ -110,9 +133,9 @@ def _to_dotenv(environment: Mapping[str, str]) -> str:
 
 
 def _dotenv_text(value: str) -> str:
-    if _DOTENV_BARE.fullmatch(value):
+    if re.fullmatch(_DOTENV_BARE, value):
         return value
-    if _DOTENV_VERBATIM.fullmatch(value):
+    if re.fullmatch(_DOTENV_VERBATIM, value):
         return f"'{value}'"
     return '"' + "".join(_DOTENV_ESCAPES.get(character, character) for character in value) + '"'
 
