@@ -122,7 +122,7 @@ def _is_ours(directory: str) -> bool:
     files = ("", "cgroup.procs", "cgroup.subtree_control")
     return (
         not directory.endswith(".slice")
-        and all(os.access(os.path.join(directory, name), os.W_OK) for name in files)
+        and all(os.access(os.path.join(directory, name), os.W_OK, effective_ids=True) for name in files)
         and _words(f"{directory}/cgroup.type") in (None, ["domain"])
     )
 

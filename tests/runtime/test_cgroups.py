@@ -1,0 +1,254 @@
+"""What a caller has of control groups, over trees made up like the kernel's; and what becomes of a run's limits."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+
+from tweed_shim.errors import HostError
+from tweed_shim.idmap import IdMap, IdRange
+from tweed_shim.runtime import cgroups, spec
+from tweed_shim.runtime.cgroups import Cgroups
+from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Request
+
+SOMEBODY = 65534
+SLICE = "/user.slice/user-7.slice/user@7.service/app.slice"
+SCOPE = f"{SLICE}/run-1.scope"
+ALL = "cpu memory pids"
+
+
+class Tree(NamedTuple):
+    """A hierarchy of version 2 in a directory, and the file that tells the caller's place in it."""
+
+    top: str
+    own: str
+
+    def group(
+        self, path: str, *, mine: bool, pids: str = "", controllers: str = ALL, kind: str = "domain"
+    ) -> None:
+        directory = self.top + path
+        os.makedirs(directory, exist_ok=True)
+        texts = {
+            "cgroup.procs": pids,
+            "cgroup.controllers": controllers,
+            "cgroup.subtree_control": "",
+            "cgroup.type": kind,
+        }
+        for name, text in texts.items():
+            with open(os.path.join(directory, name), "w", encoding="ascii") as file:
+                file.write(text.replace(" ", "\n") if name == "cgroup.procs" else text)
+        if mine:
+            for name in ("", "cgroup.procs", "cgroup.subtree_control"):
+                os.chown(os.path.join(directory, name), SOMEBODY, -1)
+
+    def enter(self, path: str) -> None:
+        with open(self.own, "w", encoding="ascii") as file:
+            file.write(f"1:name=systemd:/elsewhere\n0::{path}\n")
+
+    def seen(self) -> Cgroups:
+        with _somebody():
+            return cgroups.inspect(root=False, top=self.top, own=self.own)
+
+
+@contextmanager
+def _somebody() -> Iterator[None]:
+    """Be another user than root."""
+    os.seteuid(SOMEBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def tree() -> Iterator[Tree]:
+    """A user's systemd, and a scope of it that holds this process alone."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make files of somebody else")
+    directory = tempfile.mkdtemp(prefix="tweed-shim-test-")
+    os.chmod(directory, 0o755)
+    made = Tree(os.path.join(directory, "top"), os.path.join(directory, "own"))
+    made.group("", mine=False, controllers=f"cpuset io {ALL}")
+    os.unlink(os.path.join(made.top, "cgroup.type"))
+    made.group(SLICE, mine=True)
+    made.group(SCOPE, mine=True, pids=str(os.getpid()))
+    made.enter(SCOPE)
+    yield made
+    shutil.rmtree(directory)
+
+
+def test_root_has_the_whole_tree(tree: Tree) -> None:
+    found = cgroups.inspect(root=True, top=tree.top, own=tree.own)
+    assert (found.version, found.parent, found.for_all) == (2, "/", True)
+    assert found.controllers >= {*ALL.split()}
+    assert found.path("x") == "/tweed-shim-x"
+
+
+def test_a_group_that_is_ours_alone_is_delegated(tree: Tree) -> None:
+    found = tree.seen()
+    assert (found.version, found.parent, found.for_all) == (2, SCOPE, False)
+    assert found.controllers == {*ALL.split()}
+    assert found.path("x") == f"{SCOPE}/tweed-shim-x"
+
+
+def test_a_group_within_one_that_is_ours_is_left_where_it_is(tree: Tree) -> None:
+    tree.group(SCOPE, mine=True)
+    tree.group(f"{SCOPE}/inner", mine=False, pids=f"1 {os.getpid()}")
+    tree.enter(f"{SCOPE}/inner")
+    assert tree.seen().parent == SCOPE
+
+
+def test_a_slice_is_systemds(tree: Tree) -> None:
+    tree.group(SCOPE, mine=True, pids=f"1 {os.getpid()}")
+    found = tree.seen()
+    assert found.version == 0
+    assert f"{SCOPE} has 1 other process in it" in found.fault
+
+
+def test_children_of_ours_are_no_others(tree: Tree) -> None:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(read, 1)
+        os._exit(0)
+    try:
+        tree.group(SCOPE, mine=True, pids=f"{os.getpid()} {child}")
+        assert tree.seen().parent == SCOPE
+    finally:
+        os.write(write, b".")
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)
+
+
+def test_the_top_of_a_container_is_ours_with_all_that_is_in_it(tree: Tree) -> None:
+    tree.group("", mine=True, pids=f"1 {os.getpid()}")
+    tree.enter("/")
+    assert (tree.seen().version, tree.seen().parent) == (2, "/")
+    found = cgroups.inspect(root=True, top=tree.top, own=tree.own)
+    assert (found.version, found.parent, found.for_all) == (2, "/", True)
+
+
+@pytest.mark.parametrize(
+    ("mine", "kind", "own"),
+    [
+        (False, "domain", SCOPE),
+        (True, "threaded", SCOPE),
+        (True, "domain invalid", SCOPE),
+        (True, "domain", "/../outside"),
+        (True, "domain", "/gone"),
+    ],
+)
+def test_a_group_that_cannot_be_used_is_none(tree: Tree, mine: bool, kind: str, own: str) -> None:
+    for name in ("", "cgroup.procs", "cgroup.subtree_control"):
+        os.chown(os.path.join(tree.top + SCOPE, name), 0, -1)
+    tree.group(SCOPE, mine=mine, pids=str(os.getpid()), kind=kind)
+    tree.enter(own)
+    found = tree.seen()
+    assert (found.version, found.controllers) == (0, frozenset())
+    assert "does not belong to this user" in found.fault
+    assert found.mend
+
+
+def test_version_1_is_for_root_alone(tmp_path: Any) -> None:
+    top, own = str(tmp_path), os.devnull
+    assert cgroups.inspect(root=True, top=top, own=own).version == 0
+    for name in ("cpu,cpuacct", "memory", "unified"):
+        os.mkdir(os.path.join(top, name))
+    found = cgroups.inspect(root=True, top=top, own=own)
+    assert (found.version, found.for_all) == (1, True)
+    assert found.controllers >= {"cpu", "memory"}
+    assert "pids" not in found.controllers
+    assert cgroups.inspect(root=False, top=top, own=own).version == 0
+
+
+def test_room_is_made_by_stepping_aside_and_handing_the_controllers_on(tree: Tree) -> None:
+    pid = os.getpid()
+    found = tree.seen()
+    tree.group(f"{SCOPE}/tweed-shim", mine=True)  # as the kernel makes the files of a new group
+    cgroups.make_room(found, top=tree.top, own=tree.own)
+    with open(f"{tree.top}{SCOPE}/tweed-shim/cgroup.procs", encoding="ascii") as file:
+        assert file.read().startswith(str(pid))
+    with open(f"{tree.top}{SCOPE}/cgroup.subtree_control", encoding="ascii") as file:
+        assert file.read()[0] == "+"
+    tree.group(SCOPE, mine=True)
+    tree.enter(f"{SCOPE}/tweed-shim")
+    assert tree.seen() == found
+    cgroups.make_room(found, top=tree.top, own=tree.own)
+    with open(f"{tree.top}{SCOPE}/cgroup.subtree_control", encoding="ascii") as file:
+        assert file.read()[0] == "+"
+
+
+def test_room_that_cannot_be_made_is_one_sentence(tree: Tree) -> None:
+    found = tree.seen()
+    os.unlink(f"{tree.top}{SCOPE}/cgroup.subtree_control")
+    with pytest.raises(HostError, match=f"{SCOPE} cannot be shared out"):
+        cgroups.make_room(found, top=tree.top, own=tree.own)
+
+
+# What becomes of the limits
+
+
+RANGE = IdMap(
+    "range", (IdRange(0, 7, 1), IdRange(1, 100000, 65536)), (IdRange(0, 7, 1), IdRange(1, 100000, 65536))
+)
+
+
+def generated(found: Cgroups, limits: Limits, ids: IdMap = RANGE) -> dict[str, Any]:
+    host = Host(ids, found, 1024, frozenset(), "x86_64")
+    request = Request("/image", ("/program",), (), 0, 0, (), "/", "/home", network="none", limits=limits)
+    return spec.generate(request, host, scratch="/scratch", name="x")
+
+
+def rlimits(config: dict[str, Any]) -> dict[str, int]:
+    return {each["type"]: each["hard"] for each in config["process"]["rlimits"]}
+
+
+def test_limits_are_below_the_delegated_group() -> None:
+    config = generated(Cgroups(2, frozenset(ALL.split()), SCOPE), Limits(memory=64 << 20, cpus=0.5, pids=30))
+    assert config["linux"]["cgroupsPath"] == f"{SCOPE}/tweed-shim-x"
+    resources = config["linux"]["resources"]
+    assert resources["memory"] == {"limit": 64 << 20, "swap": 64 << 20}
+    assert resources["cpu"] == {"period": 100_000, "quota": 50_000}
+    assert resources["pids"] == {"limit": 30}
+    assert "RLIMIT_NPROC" not in rlimits(config)
+
+
+@pytest.mark.parametrize(
+    "found", [Cgroups(0), Cgroups(2, frozenset(ALL.split()), SCOPE), Cgroups(2, frozenset(), SCOPE)]
+)
+def test_nobody_steps_aside_for_the_default(found: Cgroups) -> None:
+    config = generated(found, Limits())
+    assert "cgroupsPath" not in config["linux"]
+    assert "pids" not in config["linux"]["resources"]
+    assert rlimits(config)["RLIMIT_NPROC"] == DEFAULT_PIDS
+
+
+def test_without_the_controller_of_processes_the_kernel_counts_them_for_each_user() -> None:
+    config = generated(Cgroups(2, frozenset({"memory"}), SCOPE), Limits(memory=64 << 20))
+    assert "pids" not in config["linux"]["resources"]
+    assert rlimits(config)["RLIMIT_NPROC"] == DEFAULT_PIDS
+
+
+def test_root_has_a_group_for_every_run_and_the_default_where_it_can() -> None:
+    for controllers, wanted in ((ALL, {"limit": DEFAULT_PIDS}), ("memory", None)):
+        config = generated(Cgroups(2, frozenset(controllers.split()), for_all=True), Limits(), IdMap("host"))
+        assert config["linux"]["cgroupsPath"] == "/tweed-shim-x"
+        assert config["linux"]["resources"].get("pids") == wanted
+
+
+@pytest.mark.parametrize(
+    ("limits", "option"),
+    [(Limits(memory=64 << 20), "--memory"), (Limits(cpus=1), "--cpus"), (Limits(pids=10), "--pids")],
+)
+def test_a_limit_that_cannot_be_enforced_is_refused_with_reason_and_remedy(
+    limits: Limits, option: str
+) -> None:
+    with pytest.raises(HostError) as refusal:
+        generated(Cgroups(0, fault="the reason", mend="the remedy"), limits)
+    assert str(refusal.value) == f"{option} cannot be enforced: the reason; leave it out, or the remedy"
