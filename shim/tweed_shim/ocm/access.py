@@ -1,0 +1,295 @@
+"""Access methods: from the access specification of a resource or a source to its content.
+
+Source: OCM specification, doc/04-extensions/02-access-types, with the attribute names that the reference reads.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from tweed_shim import documents
+from tweed_shim.errors import BadReference, ComponentError
+from tweed_shim.image import reference
+from tweed_shim.image.manifest import LARGEST_BLOB, Descriptor
+from tweed_shim.image.reference import Reference
+from tweed_shim.ocm import artifact_sets, consumers, stores
+from tweed_shim.ocm.blobs import Blob, Spooled
+from tweed_shim.ocm.mapping import OciRepository
+from tweed_shim.ocm.registries import Connection, RegistryStore
+from tweed_shim.ocm.repository import (
+    Access,
+    ComponentVersion,
+    kind_of,
+    local_reference,
+    media_type_of,
+)
+
+HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+TGZ = "application/x-tgz"
+BYTES = "application/octet-stream"
+NOTHING = "none"
+
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be got at, and how; what it opens stays open as long as `stack` is. `what` names it in errors."""
+
+    version: ComponentVersion
+    access: Access
+    what: str
+    connection: Connection
+    stack: ExitStack
+
+    def text(self, *keys: str) -> str:
+        """The text of the first attribute that is there. Raises ComponentError where none is."""
+        for key in keys:
+            value = self.access.get(key)
+            if isinstance(value, str) and value:
+                return value
+        raise ComponentError(
+            f"the access of {self.what} has no {keys[0]}: have the component version made again"
+        )
+
+    def registry(self, host: str, *, plain: bool = False) -> RegistryStore:
+        """A registry to read."""
+        return RegistryStore(host, self.connection, self.stack, plain=plain)
+
+
+Method = Callable[[Request], Blob]
+
+
+def reach(request: Request) -> Blob:
+    """The content of what the request names. Raises ComponentError or RegistryError where it cannot be had."""
+    kind = kind_of(request.access)
+    if (local := local_reference(request.access)) is not None:
+        return request.version.local_blob(local, media_type_of(request.access))
+    if kind not in _METHODS:
+        raise ComponentError(
+            f"{request.what} is accessed by {request.access.get('type')!r}, which is not supported: have the component "
+            "version transferred with its resources (--copy-resources) by a tool that knows it"
+        )
+    return _METHODS[kind](request)
+
+
+def image_reference(access: Access, what: str) -> tuple[Reference, bool] | None:
+    """The reference of an OCI artifact in a registry, and whether it is said to speak HTTP; None for other kinds.
+
+    Raises ComponentError where it is malformed.
+    """
+    if kind_of(access) not in _OCI_ARTIFACT:
+        return None
+    text = access.get("imageReference")
+    if not isinstance(text, str) or not text:
+        raise ComponentError(
+            f"the access of {what} has no imageReference: have the component version made again"
+        )
+    return _parse_reference(text, what)
+
+
+def name_hint(version: ComponentVersion, access: Access) -> str:
+    """What an artifact may be called where it is uploaded again: the `referenceName` of a local blob of it."""
+    if local_reference(access) is not None:
+        name = access.get("referenceName")
+        return name if isinstance(name, str) else ""
+    if kind_of(access) == _RELATIVE:
+        return str(access.get("reference") or "").partition("@")[0]
+    found = image_reference(access, "a resource")
+    if found is None:
+        return ""
+    repository = version.repository
+    prefix = repository.sub_path if isinstance(repository, OciRepository) else ""
+    name = found[0].repository.removeprefix(f"{prefix}/") if prefix else found[0].repository
+    return f"{name}:{found[0].tag}" if found[0].tag else name
+
+
+def global_access(access: Access) -> Mapping[str, Any] | None:
+    """What a local blob can also be reached by, where that is told."""
+    found = access.get("globalAccess")
+    return found if isinstance(found, dict) else None
+
+
+def _parse_reference(text: str, what: str) -> tuple[Reference, bool]:
+    match = re.fullmatch("(?:(https?|oci)://)?(.*)", text, re.DOTALL)
+    try:
+        found = reference.parse(f"docker://{match[2]}" if match else text)
+    except BadReference as error:
+        raise ComponentError(f"the access of {what} is malformed: {error}") from None
+    return found, bool(match and match[1] == "http")
+
+
+def _oci_artifact(request: Request) -> Blob:
+    found, plain = _parse_reference(request.text("imageReference"), request.what)
+    store = request.registry(found.registry, plain=plain)
+    return _collected(request, store, found)
+
+
+def _relative(request: Request) -> Blob:
+    """An artifact of the very registry or archive that the component version is in."""
+    repository = request.version.repository
+    if not isinstance(repository, OciRepository):
+        raise ComponentError(
+            f"{request.what} is relative to a registry, and {repository.what} is none: transfer it"
+        )
+    # A host is needed to read a reference, and left out again.
+    found, _ = _parse_reference(f"relative.invalid/{request.text('reference')}", request.what)
+    return _collected(request, repository.store, found)
+
+
+def _collected(request: Request, store: stores.Store, found: Reference) -> Blob:
+    asked = found.digest or found.tag or reference.DEFAULT_TAG
+    raw = store.manifest(found.repository, asked)
+    if raw is None:
+        raise ComponentError(
+            f"{store.what} does not have {found.repository}:{asked}, which is {request.what}"
+        )
+    return artifact_sets.collected(store, found.repository, raw.digest, request.what, found.tag or "")
+
+
+def _oci_blob(request: Request) -> Blob:
+    found, plain = _parse_reference(request.text("ref", "imageReference"), request.what)
+    size, digest = request.access.get("size"), request.text("digest")
+    if not isinstance(size, int) or not 0 <= size <= LARGEST_BLOB or not stores.DIGEST.fullmatch(digest):
+        raise ComponentError(f"the access of {request.what} has no digest and size: have it made again")
+    store = request.registry(found.registry, plain=plain)
+    wanted = Descriptor(media_type_of(request.access) or BYTES, digest, size)
+    return store.blob(found.repository, wanted, request.what)
+
+
+def _wget(request: Request) -> Blob:
+    from tweed_shim.ocm import web
+
+    url, access = request.text("URL", "url"), request.access
+    headers, body = access.get("header"), access.get("body")
+    pieces = web.fetch(
+        url,
+        request.connection,
+        consumer=consumers.of_url(consumers.WGET, url),
+        method=str(access.get("verb") or "GET"),
+        headers=headers if isinstance(headers, dict) else None,
+        body=body.encode() if isinstance(body, str) and body else None,
+        redirects=not (access.get("noRedirect") or access.get("noredirect")),
+    )
+    return Spooled(pieces).blob(media_type_of(access) or BYTES, request.what)
+
+
+def _helm(request: Request) -> Blob:
+    place = request.text("helmRepository").rstrip("/")
+    chart, _, version = request.text("helmChart").partition(":")
+    version = version or request.text("version")
+    if place.startswith("oci://"):
+        return _helm_artifact(request, f"{place}/{chart}", version)
+    from tweed_shim.ocm import web
+
+    consumer = consumers.of_url(consumers.HELM_REPOSITORY, place)
+    text = _small(
+        web.fetch(f"{place}/index.yaml", request.connection, consumer=consumer), f"{place}/index.yaml"
+    )
+    address = urljoin(f"{place}/", _chart_url(text, chart, version, place))
+    # The credentials of the repository are for nobody else.
+    consumer = consumers.of_url(consumers.HELM_REPOSITORY, address)
+    return Spooled(web.fetch(address, request.connection, consumer=consumer)).blob(HELM_CHART, request.what)
+
+
+def _helm_artifact(request: Request, name: str, version: str) -> Blob:
+    found, plain = _parse_reference(f"{name}:{version.replace('+', '_')}", request.what)
+    store = request.registry(found.registry, plain=plain)
+    raw = store.manifest(found.repository, found.tag or "")
+    if raw is None:
+        raise ComponentError(
+            f"{store.what} does not have {found.repository}:{found.tag}, which is {request.what}"
+        )
+    artifact = stores.parse(raw, f"the manifest of {request.what}")
+    layers = [part.descriptor for part in artifact.parts if part.descriptor.media_type == HELM_CHART]
+    if len(layers) != 1:
+        raise ComponentError(f"{name}:{version}, which is {request.what}, is no Helm chart: name one that is")
+    return store.blob(found.repository, layers[0], request.what)
+
+
+def _small(pieces: Any, what: str) -> bytes:
+    body = b""
+    for piece in pieces:
+        body += piece
+        if len(body) > documents.MAX_BYTES:
+            raise ComponentError(f"{what} is larger than 4 MiB, which is the most that is read")
+    return body
+
+
+def _chart_url(text: bytes, chart: str, version: str, place: str) -> str:
+    index = documents.load(text, name=f"{place}/index.yaml", error=ComponentError, as_text=True).value
+    entries = index.get("entries") if isinstance(index, dict) else None
+    listed = entries.get(chart) if isinstance(entries, dict) else None
+    for entry in listed if isinstance(listed, list) else ():
+        urls = entry.get("urls") if isinstance(entry, dict) and entry.get("version") == version else None
+        if isinstance(urls, list) and urls and isinstance(urls[0], str):
+            return urls[0]
+    raise ComponentError(f"the Helm repository {place} does not have the chart {chart}:{version}")
+
+
+def _github(request: Request) -> Blob:
+    from tweed_shim.ocm import web
+
+    url, commit = request.text("repoUrl"), request.text("commit")
+    parts = urlsplit(url if "://" in url else f"https://{url}")
+    path = parts.path.strip("/").removesuffix(".git")
+    if path.count("/") != 1 or not _COMMIT.fullmatch(commit):
+        raise ComponentError(
+            f"the access of {request.what} names no commit of a GitHub repository: have it made again"
+        )
+    told = request.access.get("apiHostname")
+    host = told if isinstance(told, str) and told else parts.netloc
+    api = "https://api.github.com" if host == "github.com" else f"{parts.scheme}://{host}/api/v3"
+    consumer = consumers.of_url(consumers.GITHUB, f"{parts.scheme}://{parts.netloc}/{path}")
+    pieces = web.fetch(f"{api}/repos/{path}/tarball/{commit}", request.connection, consumer=consumer)
+    return Spooled(pieces).blob(TGZ, request.what)
+
+
+def _s3(request: Request) -> Blob:
+    try:
+        import boto3  # type: ignore[import-not-found, unused-ignore]  # an extra that need not be there
+        from botocore.exceptions import (  # type: ignore[import-not-found, unused-ignore]  # likewise
+            BotoCoreError,
+            ClientError,
+        )
+    except ImportError:
+        raise ComponentError(
+            f"{request.what} is in an S3 bucket, which takes boto3: install tweed-shim[s3]"
+        ) from None
+    bucket, key = request.text("bucketName", "bucket"), request.text("objectKey", "key")
+    found = request.connection.find({"type": consumers.S3, "pathprefix": f"{bucket}/{key}"}) or {}
+    try:
+        client = boto3.client(
+            "s3",
+            region_name=request.access.get("region") or None,
+            aws_access_key_id=found.get("awsAccessKeyID"),
+            aws_secret_access_key=found.get("awsSecretAccessKey"),
+            aws_session_token=found.get("token"),
+        )
+        versions = {"VersionId": request.access["version"]} if request.access.get("version") else {}
+        body = client.get_object(Bucket=bucket, Key=key, **versions)["Body"]
+        return Spooled(body.iter_chunks(1 << 20)).blob(media_type_of(request.access) or BYTES, request.what)
+    except (BotoCoreError, ClientError) as error:
+        raise ComponentError(f"the S3 bucket {bucket} does not give {key} ({type(error).__name__})") from None
+
+
+def _none(request: Request) -> Blob:
+    raise ComponentError(f"{request.what} has no content, only an entry in its component descriptor")
+
+
+_RELATIVE = "relativeocireference"
+_OCI_ARTIFACT = ("ociartifact", "ociregistry", "ociimage")
+_METHODS: dict[str, Method] = {
+    **dict.fromkeys(_OCI_ARTIFACT, _oci_artifact),
+    _RELATIVE: _relative,
+    "ociblob": _oci_blob,
+    "ociimagelayer": _oci_blob,
+    "wget": _wget,
+    "helm": _helm,
+    "github": _github,
+    "s3": _s3,
+    NOTHING: _none,
+}
