@@ -1,1 +1,88 @@
-"""The dynaml language of spiff: templates in, plain data out."""
+"""The dynaml language of spiff: templates and stubs in, plain data out.
+
+    from tweed_shim import spiff
+    spiff.merge("a: (( b + 1 ))\\nb: 2")            # {"a": 3, "b": 2}
+
+The language is the one of https://github.com/mandelsoft/spiff; `docs/spiff.md` tells what is different here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from tweed_shim.spiff.failures import SpiffError, UnresolvedNode
+
+__all__ = ["SpiffError", "UnresolvedNode", "dump", "merge", "merge_stream"]
+
+Mode = Literal["private", "files", "system"]
+
+
+def merge(
+    template: str,
+    *stubs: str,
+    features: Sequence[str] = (),
+    mode: Mode = "private",
+    bindings: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    partial: bool = False,
+) -> Any:
+    """Process a template with stubs (YAML texts), each stub against those behind it, and return plain data.
+
+    A template of several documents gives the list of their results, as `merge_stream` does.
+
+    features: "interpolation" and "control". mode: what expressions may reach: "private" nothing of the host, "files" files,
+    "system" also commands and the environment. bindings: names that all documents see. tags: global tags. functions: more
+    functions by name; they get plain values. partial: what cannot be resolved stays an expression and is no error.
+
+    Raises SpiffError, which lists all nodes that could not be resolved.
+    """
+    results = merge_stream(
+        template,
+        *stubs,
+        features=features,
+        mode=mode,
+        bindings=bindings,
+        tags=tags,
+        functions=functions,
+        partial=partial,
+    )
+    return results[0] if len(results) == 1 else results
+
+
+def merge_stream(
+    template: str,
+    *stubs: str,
+    features: Sequence[str] = (),
+    mode: Mode = "private",
+    bindings: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    partial: bool = False,
+) -> list[Any]:
+    """As `merge`, but the result of every document of the template in a list."""
+    from tweed_shim.spiff import merging, output
+
+    options = merging.Options(
+        features=features,
+        mode=mode,
+        bindings=bindings,
+        tags=tags,
+        functions=functions or {},
+        partial=partial,
+    )
+    documents = [merging.Document(text, f"stub{number}") for number, text in enumerate(stubs, 1)]
+    results = merging.process(merging.Document(template, "template"), documents, options)
+    return [output.plain_data(result) for result in results]
+
+
+def dump(value: Any, format: Literal["yaml", "json"] = "yaml") -> str:  # noqa: A002 - the word that people know
+    """A value as YAML, which ends with a line feed, or as one line of JSON; the keys of maps in order. Raises SpiffError."""
+    from tweed_shim.spiff import output
+    from tweed_shim.spiff.values import Fault
+
+    try:
+        return output.to_yaml(value) if format == "yaml" else output.to_json(value)
+    except Fault as fault:
+        raise SpiffError(f"the value cannot be written: {fault}") from None

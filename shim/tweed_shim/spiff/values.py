@@ -99,8 +99,11 @@ def truth(value: Value) -> bool:
     return isinstance(value, float) or bool(value)
 
 
-def float_text(number: float) -> str:
-    """A float in its shortest form, as Go's `strconv.FormatFloat(f, 'g', -1, 64)` writes it."""
+def float_text(number: float, plain: range = range(-4, 6)) -> str:
+    """A float in its shortest form, as Go's `strconv.FormatFloat(f, 'g', -1, 64)` writes it.
+
+    plain: the powers of ten that are written without an exponent.
+    """
     if math.isnan(number):
         return "NaN"
     if math.isinf(number):
@@ -111,8 +114,7 @@ def float_text(number: float) -> str:
         if float(text) == number:
             digits, exponent = text.split("e")
             break
-    # Go leaves the exponent away between 1e-4 and 1e21.
-    if -4 <= int(exponent) < 21:
+    if int(exponent) in plain:
         return _positional(digits, int(exponent))
     return f"{digits}e{exponent}"
 

@@ -1,0 +1,60 @@
+"""What the functions' arguments have in common: their types, and the texts of their complaints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tweed_shim.spiff.values import Fault, Value, simple_text
+
+if TYPE_CHECKING:
+    from tweed_shim.spiff.functions.registry import Call
+
+ORDINALS = ("first", "second", "third", "fourth")
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
+
+
+def is_integer(value: Value) -> bool:
+    """Whether a value is an integer; a bool is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def string(call: Call, position: int, value: Value) -> str:
+    """The argument at that position, which has to be a string. Raises Fault."""
+    if not isinstance(value, str):
+        raise Fault(f"{ORDINALS[position]} argument for {call.name} must be a string")
+    return value
+
+
+def integer(call: Call, position: int, value: Value) -> int:
+    """The argument at that position, which has to be an integer. Raises Fault."""
+    if not is_integer(value):
+        raise Fault(f"{ORDINALS[position]} argument for {call.name} must be an integer")
+    assert isinstance(value, int)  # noqa: S101 - what is_integer has just said
+    return value
+
+
+def parse_integer(text: str, base: int = 10) -> int | None:
+    """A 64-bit integer as Go's strconv.ParseInt reads it; None where it is none."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not digits.isascii() or not digits.isalnum() or len(digits) > 64:
+        return None
+    try:
+        number = int(text, base)
+    except ValueError:
+        return None
+    return number if SMALLEST <= number <= LARGEST else None
+
+
+def parse_bool(text: str) -> bool | None:
+    """A bool as Go's strconv.ParseBool reads it; None where it is none."""
+    if text in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    return False if text in ("0", "f", "F", "false", "FALSE", "False") else None
+
+
+def texts(values: Value, complaint: str) -> list[str]:
+    """The simple values of a list as strings. Raises Fault with the complaint where one is not simple."""
+    found = [simple_text(value) for value in values]
+    if None in found:
+        raise Fault(complaint)
+    return [text for text in found if text is not None]

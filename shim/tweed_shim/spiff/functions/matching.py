@@ -1,0 +1,153 @@
+"""Strings searched and changed: by plain text, and by regular expressions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from tweed_shim.spiff.functions import patterns
+from tweed_shim.spiff.functions.arguments import integer, is_integer, string
+from tweed_shim.spiff.functions.registry import Call, function
+from tweed_shim.spiff.values import Fault, Lambda, Value, simple_text
+
+# A place in a string: where it begins and ends, and the texts of the match and its groups.
+Place = tuple[int, int, list[str]]
+Finder = Callable[[str], "Place | None"]
+_REFERENCE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)\}|(?P<name>\w+))", re.ASCII)
+
+
+def _groups(match: re.Match[str]) -> list[str]:
+    return [match[0], *[group or "" for group in match.groups()]]
+
+
+@function("match", 2, 3)
+def match(call: Call, pattern: Value, text: Value, repeat: Value = 0) -> Value:  # noqa: ARG001 - as every function
+    """The match and its groups, or a list of all of them; [] where there is none, false for nil."""
+    if not isinstance(pattern, str):
+        raise Fault("pattern string for argument one of function match required")
+    if text is None:
+        return False
+    limit = _limit(repeat)
+    simple = simple_text(text)
+    if simple is None:
+        raise Fault("simple value for argument two of function match required")
+    expression = _compiled("match", pattern)
+    if limit is not None:
+        return [_groups(found) for found in patterns.matches(expression, simple, limit)]
+    found = expression.search(simple)
+    return _groups(found) if found else []
+
+
+def _limit(repeat: Value) -> int | None:
+    """How many matches are wanted; None for one that is not in a list of matches."""
+    if isinstance(repeat, bool):
+        return -1 if repeat else 1
+    if not is_integer(repeat):
+        raise Fault("simple value for argument three of function match required")
+    return int(repeat) or None
+
+
+def _compiled(name: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return patterns.compiled(pattern)
+    except Fault as fault:
+        raise Fault(f"{name}: {fault}") from None
+
+
+@function("split_match", 2, 3)
+def split_match(call: Call, separator: Value, text: Value, limit: Value = -1) -> Value:
+    """A string cut wherever the expression matches."""
+    string(call, 1, text)
+    most = integer(call, 2, limit)
+    expression = _compiled("split_match", string(call, 0, separator))
+    if most == 0:
+        return []
+    if separator and not text:
+        return [""]
+    parts, begin, end = [], 0, 0
+    for found in patterns.matches(expression, text, most):
+        if most > 0 and len(parts) == most - 1:
+            break
+        end = found.start()
+        if found.end() != 0:
+            parts.append(text[begin:end])
+        begin = found.end()
+    if end != len(text):
+        parts.append(text[begin:])
+    return parts
+
+
+@function("replace", 3, 4)
+def replace(call: Call, text: Value, old: Value, new: Value, limit: Value = -1) -> Value:
+    """A string with another text in place of a text; a lambda makes the new one out of a list with the old one."""
+    where, what, most = string(call, 0, text), string(call, 1, old), integer(call, 3, limit)
+    if isinstance(new, str):
+        return where.replace(what, new, most)
+
+    def find(rest: str) -> Place | None:
+        at = rest.find(what)
+        return None if at < 0 else (at, at + len(what), [what])
+
+    return _replaced(where, find, _expander(call, new), most)
+
+
+@function("replace_match", 3, 4)
+def replace_match(call: Call, text: Value, pattern: Value, new: Value, limit: Value = -1) -> Value:
+    """A string with another text wherever an expression matches: `$1` and `${1}` in it are groups."""
+    where, most = string(call, 0, text), integer(call, 3, limit)
+    expression = _compiled("replace_match", string(call, 1, pattern))
+
+    def find(rest: str) -> Place | None:
+        found = expression.search(rest)
+        return None if found is None else (found.start(), found.end(), _groups(found))
+
+    if isinstance(new, str):
+        return _replaced(where, find, lambda groups: _expanded(new, groups, expression), most)
+    return _replaced(where, find, _expander(call, new), most)
+
+
+def _expander(call: Call, new: Value) -> Callable[[list[str]], str]:
+    if not isinstance(new, Lambda):
+        raise Fault(f"{call.name}: replace substitution must be string or lambda")
+
+    def expand(groups: list[str]) -> str:
+        made = call.apply(new, [groups])
+        if not isinstance(made, str):
+            raise Fault(f"{call.name}: replace: lambda must return a string")
+        return made
+
+    return expand
+
+
+def _expanded(template: str, groups: list[str], expression: re.Pattern[str]) -> str:
+    def value(reference: re.Match[str]) -> str:
+        name = reference["braced"] or reference["name"]
+        if name is None:
+            return "$"
+        position = int(name) if name.isdigit() and len(name) < 6 else expression.groupindex.get(name, len(groups))
+        return groups[position] if position < len(groups) else ""
+
+    return _REFERENCE.sub(value, template)
+
+
+def _replaced(text: str, find: Finder, expand: Callable[[list[str]], str], limit: int) -> str:
+    """The text with what is found replaced; an empty match directly behind a match is passed over."""
+    done: list[str] = []
+    rest, after_empty = text, True
+    while limit != 0:
+        place = find(rest)
+        if place is None:
+            break
+        limit -= 1
+        start, end, groups = place
+        done.append(rest[:start])
+        if after_empty or end > 0:
+            done.append(expand(groups))
+        rest = rest[end:]
+        after_empty = start == end
+        if after_empty:
+            if not rest:
+                break
+            done.append(rest[0])
+            rest = rest[1:]
+    return "".join([*done, rest])

@@ -1,0 +1,258 @@
+"""Regular expressions as the language writes them: the syntax of RE2, matched with Python's engine.
+
+Source of the syntax: https://github.com/google/re2/wiki/Syntax. What RE2 does not have (references to groups,
+lookarounds, possessive repetition) is refused here too. Digits, words and blanks are those of ASCII.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from tweed_shim.spiff.values import Fault
+
+_POSIX = {
+    "alnum": "0-9A-Za-z",
+    "alpha": "A-Za-z",
+    "ascii": r"\x00-\x7f",
+    "blank": r"\t ",
+    "cntrl": r"\x00-\x1f\x7f",
+    "digit": "0-9",
+    "graph": "!-~",
+    "lower": "a-z",
+    "print": " -~",
+    "punct": r"!-/:-@\[-`{-~",
+    "space": r"\t\n\v\f\r ",
+    "upper": "A-Z",
+    "word": "0-9A-Za-z_",
+}
+_PERL = {
+    "d": "[0-9]", "D": "[^0-9]",
+    "s": r"[\t\n\f\r ]", "S": r"[^\t\n\f\r ]",
+    "w": "[0-9A-Za-z_]", "W": "[^0-9A-Za-z_]",
+}  # fmt: skip
+_ANCHORS = {"A": r"\A", "z": r"\Z", "b": r"\b", "B": r"\B"}
+_CONTROLS = frozenset("afnrtv")
+_ESCAPE = re.compile(
+    r"\\(?:x\{(?P<braced>[0-9A-Fa-f]{1,6})\}|x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>0[0-7]{0,2}|[1-7][0-7]{1,2})"
+    r"|(?P<property>[pP](?:\{\^?\w+\}|[A-Za-z]))|(?P<one>.))",
+    re.DOTALL,
+)
+_GROUP = re.compile(r"\((?:\?P?<(?P<name>\w+)>|\?(?P<flags>[imsU]*(?:-[imsU]+)?)(?P<end>[:)])|(?!\?))")
+_REPEAT = re.compile(r"[*+?]\??|\{(?P<least>[0-9]+)(?P<comma>,(?P<most>[0-9]*))?\}\??")
+_MOST_REPEATS = 1000
+
+
+@lru_cache(maxsize=512)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The compiled expression. Raises Fault with what is wrong with it."""
+    try:
+        return re.compile(_Translation(pattern).text(), re.ASCII)
+    except (re.error, OverflowError, RecursionError) as error:
+        reason = error.msg if isinstance(error, re.error) else "expression nests too deeply"
+        raise Fault(f"error parsing regexp: {reason}: `{pattern}`") from None
+
+
+def matches(pattern: re.Pattern[str], text: str, limit: int = -1) -> Iterator[re.Match[str]]:
+    """All matches from left to right, at most `limit`; an empty one that touches the one before does not count."""
+    position, previous, found = 0, -1, 0
+    while position <= len(text) and found != limit:
+        match = pattern.search(text, position)
+        if match is None:
+            return
+        if match.end() > match.start() or match.start() != previous:
+            found += 1
+            yield match
+        previous = match.end()
+        position = match.end() if match.end() > match.start() else match.end() + 1
+
+
+class _Translation:
+    """One pass over a pattern, which writes the same in Python's syntax."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self.position = 0
+        self.written: list[str] = []
+        # What a `$` means depends on the group it stands in: its flags end with it.
+        self.multiline = [False]
+        # A flag in the midst of a group reaches to the group's end: so many groups of its own are open.
+        self.opened = [0]
+
+    def text(self) -> str:
+        """The expression in Python's syntax. Raises re.error."""
+        repeatable = False
+        while self.position < len(self.pattern):
+            repeatable = self._next(repeatable)
+        self.written.append(")" * self.opened[0])
+        return "".join(self.written)
+
+    def _fail(self, reason: str) -> re.error:
+        return re.error(reason)
+
+    def _next(self, repeatable: bool) -> bool:
+        """Translate one element; answers whether what follows may repeat it."""
+        character = self.pattern[self.position]
+        if character == "\\":
+            return self._escape()
+        if character == "[":
+            return self._class()
+        if character == "(":
+            return self._group()
+        if character == ")":
+            return self._close()
+        repeat = _REPEAT.match(self.pattern, self.position)
+        if repeat is not None:
+            return self._repeat(repeat, repeatable)
+        self.position += 1
+        if character == "$":
+            character = "$" if self.multiline[-1] else r"\Z"
+        self.written.append(r"\{" if character == "{" else character)
+        return character != "|"
+
+    def _repeat(self, repeat: re.Match[str], repeatable: bool) -> bool:
+        if not repeatable:
+            before = self.written[-1] if self.written else ""
+            nested = before and before[0] in "*+?{"
+            raise self._fail(
+                "invalid nested repetition operator" if nested else "missing argument to repetition operator"
+            )
+        bounds = [int(bound) for bound in (repeat["least"], repeat["most"]) if bound]
+        if any(bound > _MOST_REPEATS for bound in bounds) or bounds != sorted(bounds):
+            raise self._fail("invalid repeat count")
+        self.position = repeat.end()
+        self.written.append(repeat[0])
+        return False
+
+    def _escape(self) -> bool:
+        if self.pattern.startswith(r"\Q", self.position):
+            end = self.pattern.find(r"\E", self.position)
+            quoted = self.pattern[self.position + 2 : end if end >= 0 else None]
+            self.position = end + 2 if end >= 0 else len(self.pattern)
+            self.written += [re.escape(character) for character in quoted]
+            return bool(quoted)
+        match = _ESCAPE.match(self.pattern, self.position)
+        if match is None:
+            raise self._fail("trailing backslash at end of expression")
+        self.position = match.end()
+        if match["one"] in _ANCHORS:
+            self.written.append(_ANCHORS[match["one"]])
+        elif match["one"] in _PERL:
+            self.written.append(_PERL[match["one"]])
+        elif match["property"]:
+            self.written.append(f"[{_property(match['property'])}]")
+        else:
+            self.written.append(self._character(match))
+        return True
+
+    def _character(self, match: re.Match[str]) -> str:
+        code = match["braced"] or match["hex"]
+        if code or match["octal"]:
+            number = int(code, 16) if code else int(match["octal"], 8)
+            if number > 0x10FFFF:
+                raise self._fail("invalid escape sequence")
+            return re.escape(chr(number))
+        one = match["one"]
+        if one in _CONTROLS:
+            return f"\\{one}"
+        if one.isalnum() and one.isascii():
+            raise self._fail("invalid escape sequence")
+        return re.escape(one)
+
+    def _group(self) -> bool:
+        match = _GROUP.match(self.pattern, self.position)
+        if match is None:
+            raise self._fail("invalid or unsupported Perl syntax")
+        self.position = match.end()
+        if match["end"] is None:
+            self.written.append(f"(?P<{match['name']}>" if match["name"] else "(")
+            self._open(self.multiline[-1])
+            return False
+        on, _, off = (match["flags"] or "").partition("-")
+        if "U" in on:
+            raise self._fail("the flag U is not supported here")
+        multiline = (self.multiline[-1] or "m" in on) and "m" not in off
+        off = off.replace("U", "")
+        self.written.append(f"(?{on}-{off}:" if off else f"(?{on}:")
+        if match["end"] == ":":
+            self._open(multiline)
+        else:
+            # A flag without a colon: up to the end of the group around it, alternatives included.
+            self.multiline[-1] = multiline
+            self.opened[-1] += 1
+        return False
+
+    def _open(self, multiline: bool) -> None:
+        self.multiline.append(multiline)
+        self.opened.append(0)
+
+    def _close(self) -> bool:
+        if len(self.opened) == 1:
+            raise self._fail("unexpected )")
+        self.position += 1
+        self.multiline.pop()
+        self.written.append(")" * (self.opened.pop() + 1))
+        return True
+
+    def _class(self) -> bool:
+        self.position += 1
+        negated = self.pattern.startswith("^", self.position)
+        self.position += negated
+        parts: list[str] = []
+        while not (parts and self.pattern.startswith("]", self.position)):
+            if self.position >= len(self.pattern):
+                raise self._fail("missing closing ]")
+            parts.append(self._member())
+        self.position += 1
+        self.written.append(f"[{'^' if negated else ''}{''.join(parts)}]")
+        return True
+
+    def _member(self) -> str:
+        named = re.compile(r"\[:(\^?)(\w+):\]").match(self.pattern, self.position)
+        if named is not None:
+            self.position = named.end()
+            if named[2] not in _POSIX:
+                raise self._fail("invalid character class range")
+            return _complement(_POSIX[named[2]]) if named[1] else _POSIX[named[2]]
+        if self.pattern[self.position] != "\\":
+            self.position += 1
+            character = self.pattern[self.position - 1]
+            return character if character == "-" else re.escape(character)
+        match = _ESCAPE.match(self.pattern, self.position)
+        if match is None:
+            raise self._fail("missing closing ]")
+        self.position = match.end()
+        if match["one"] in _PERL:
+            inner = _PERL[match["one"]][1:-1]
+            return _complement(inner[1:]) if inner.startswith("^") else inner
+        return _property(match["property"]) if match["property"] else self._character(match)
+
+
+def _complement(members: str) -> str:
+    """The members of a class for all characters but those of an ASCII class."""
+    inside = re.compile(f"[{members}]")
+    outside = [f"\\x{code:02x}" for code in range(128) if not inside.match(chr(code))]
+    return "".join(outside) + "\x80-\U0010ffff"
+
+
+@lru_cache(maxsize=64)
+def _property(written: str) -> str:
+    """The members of a Unicode general category such as `pL` or `p{Lu}`, `P` for all others."""
+    import unicodedata
+
+    name = written[1:].strip("{}")
+    negated = (written[0] == "P") != name.startswith("^")
+    name = name.removeprefix("^")
+    ranges: list[str] = []
+    start = -1
+    for code in range(0x110001):
+        inside = code <= 0x10FFFF and unicodedata.category(chr(code)).startswith(name) != negated
+        if inside and start < 0:
+            start = code
+        elif not inside and start >= 0:
+            ranges.append(f"{re.escape(chr(start))}-{re.escape(chr(code - 1))}")
+            start = -1
+    if len(name) > 2 or not ranges:
+        raise re.error(f"invalid character class range: `\\{written}`")
+    return "".join(ranges)

@@ -1,0 +1,266 @@
+"""A merge as a whole: stubs are processed from the last to the first, and the documents of a template against all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tweed_shim.spiff import flow as flowing
+from tweed_shim.spiff import parser, reading
+from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.evaluation import Evaluable
+from tweed_shim.spiff.failures import Mistake, SpiffError
+from tweed_shim.spiff.interpolation import unescaped_node
+from tweed_shim.spiff.lambdas import TooDeep
+from tweed_shim.spiff.nodes import LOCAL, STATE, TEMPORARY, Node, Path, derived, wrapped
+from tweed_shim.spiff.state import State, Tag, check_tag_name
+from tweed_shim.spiff.unresolved import Unresolved
+from tweed_shim.spiff.values import Fault, Value
+
+MODES = ("private", "files", "system")
+FEATURES = ("control", "interpolation")
+
+# Python's own limit is reached by documents and lambdas that are far from ours. Calls of Python
+# functions by others do not need the interpreter's stack.
+_RECURSION_LIMIT = 40_000
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text to be processed, and what messages call it."""
+
+    text: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a merge may do and how; see `tweed_shim.spiff.merge`.
+
+    preserve_escapes, preserve_temporary: leave escaped expressions, and what is marked &temporary or &local, in the result.
+    encryption_key: of `encrypt` and `decrypt` where none is given.
+    """
+
+    features: Sequence[str] = ()
+    mode: str = "private"
+    bindings: Mapping[str, Any] | None = None
+    tags: Mapping[str, Any] | None = None
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    partial: bool = False
+    preserve_escapes: bool = False
+    preserve_temporary: bool = False
+    encryption_key: str = ""
+
+
+class Engine:
+    """See `state.Engine`."""
+
+    def expression(self, text: str, path: Path, stub_path: Path) -> Evaluable:
+        """See `state.Engine`."""
+        return parser.parse(text, path, stub_path)
+
+    def flow(self, env: Environment, node: Node) -> tuple[Node, Unresolved | None]:
+        """See `state.Engine`."""
+        return flowing.flow(env, node, override=False)
+
+    def merge(self, env: Environment, template: Node, stubs: list[Node]) -> Node:
+        """See `state.Engine`."""
+        prepared = _prepared(env, stubs, partial=False)
+        result, unresolved = _nested(env, template, prepared)
+        if unresolved:
+            raise Fault(str(unresolved))
+        return _cleaned(result, env.state, Options())
+
+    def documents(self, text: str, source: str) -> list[Node]:
+        """See `state.Engine`."""
+        return reading.read(text, source)
+
+
+def process(template: Document, stubs: Iterable[Document], options: Options) -> list[Node]:
+    """The results of all documents of the template, as nodes. Raises SpiffError."""
+    state = _state(options)
+    with _ended(state), _deep_recursion(template.name):
+        env = Environment(state, "context", binding=True)
+        if options.bindings:
+            env = env.with_bound(_bound(options.bindings))
+        templates = _read(template)
+        prepared = _prepared_stubs(env, [_single(stub) for stub in stubs], options)
+        return [_applied(env, node, prepared, options) for node in templates]
+
+
+def state_of(node: Node) -> Node:
+    """What of a result is marked with &state: the state to be kept for the next merge."""
+    value = node.value
+    if isinstance(value, dict):
+        kept = {key: _kept_state(entry) for key, entry in value.items()}
+        return node.with_value({key: entry for key, entry in kept.items() if entry is not None})
+    return node.with_value([]) if isinstance(value, list) else node
+
+
+def _kept_state(node: Node) -> Node | None:
+    return node if node.note.flags & STATE else None
+
+
+def _state(options: Options) -> State:
+    if options.mode not in MODES:
+        raise Mistake(f"the mode '{options.mode}' is none of {', '.join(MODES)}")
+    state = State(
+        Engine(),
+        files_allowed=options.mode != "private",
+        commands_allowed=options.mode == "system",
+        features=_features(options.features),
+        encryption_key=options.encryption_key,
+        functions=dict(options.functions),
+    )
+    for name, value in (options.tags or {}).items():
+        try:
+            check_tag_name(name)
+        except Fault as fault:
+            raise Mistake(f"the tag name '{name}' is not valid: {fault}") from None
+        node = value if isinstance(value, Node) else derived(wrapped(value, name), name)
+        state.tags[name.replace(":", ".")] = Tag(name.replace(":", "."), node)
+    return state
+
+
+def _features(names: Sequence[str]) -> frozenset[str]:
+    features: set[str] = set()
+    for name in names:
+        plain = name.removeprefix("no")
+        if plain not in FEATURES:
+            raise Mistake(f"unknown feature flag '{name}' (known are {', '.join(FEATURES)})")
+        if plain == name:
+            features.add(name)
+        else:
+            features.discard(plain)
+    return frozenset(features)
+
+
+def _bound(bindings: Mapping[str, Any]) -> dict[str, Node]:
+    return {
+        name: value if isinstance(value, Node) else Node(wrapped(value, "bindings"), "bindings")
+        for name, value in bindings.items()
+    }
+
+
+@contextmanager
+def _ended(state: State) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        state.end()
+
+
+@contextmanager
+def _deep_recursion(name: str) -> Iterator[None]:
+    """Let Python go as deep as our own limits allow, and turn into an error what goes deeper."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
+    try:
+        yield
+    except TooDeep as fault:
+        raise Mistake(str(fault)) from None
+    except RecursionError:
+        raise Mistake(f"{name}: its expressions or values are nested too deep") from None
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _read(document: Document) -> list[Node]:
+    try:
+        return reading.read(document.text, document.name)
+    except Fault as fault:
+        raise Mistake(f"{document.name}: {fault}") from None
+
+
+def _single(document: Document) -> Node:
+    nodes = _read(document)
+    if len(nodes) > 1:
+        raise Mistake(f"{document.name}: a stub has one document, and this one has {len(nodes)}")
+    return nodes[0]
+
+
+def _prepared_stubs(env: Environment, stubs: list[Node], options: Options) -> list[Node]:
+    env.state.begin_stream()
+    try:
+        prepared = _prepared(env, stubs, partial=options.partial)
+    except _Unprepared as fault:
+        raise SpiffError(fault.unresolved) from None
+    env.state.begin_stream()
+    return prepared
+
+
+class _Unprepared(Fault):
+    """A stub cannot be resolved."""
+
+    def __init__(self, unresolved: Unresolved) -> None:
+        super().__init__(str(unresolved))
+        self.unresolved = unresolved
+
+
+def _prepared(env: Environment, stubs: list[Node], *, partial: bool) -> list[Node]:
+    """Every stub processed against those behind it."""
+    prepared: list[Node] = []
+    for stub in reversed(stubs):
+        if env.outer is None:
+            env.state.begin_stream()
+        result, unresolved = _nested(env, stub, prepared)
+        if unresolved and not partial:
+            raise _Unprepared(unresolved)
+        prepared = [_discarded(result, LOCAL), *prepared]
+    return prepared
+
+
+def _nested(outer: Environment, source: Node, stubs: list[Node]) -> tuple[Node, Unresolved | None]:
+    return flowing.flow(Environment(outer.state, source.source, stubs, outer), source)
+
+
+def _applied(env: Environment, template: Node, stubs: list[Node], options: Options) -> Node:
+    if template.value is None:
+        return template
+    result, unresolved = _nested(env, template, stubs)
+    if not unresolved:
+        result = _cleaned(result, env.state, options)
+        env.state.end_document(result)
+    elif not options.partial:
+        raise SpiffError(unresolved)
+    return result
+
+
+def _cleaned(node: Node, state: State, options: Options) -> Node:
+    if not options.preserve_temporary:
+        node = _discarded(node, TEMPORARY | LOCAL)
+    return node if options.preserve_escapes else _unescaped(node, state.interpolation)
+
+
+def _discarded(node: Node, flags: int) -> Node:
+    """The node without what is flagged below it."""
+    value = node.value
+    if isinstance(value, dict):
+        return node.with_value(
+            {key: _discarded(entry, flags) for key, entry in value.items() if not entry.note.flags & flags}
+        )
+    if isinstance(value, list):
+        return node.with_value([_discarded(entry, flags) for entry in value if not entry.note.flags & flags])
+    return node
+
+
+def _unescaped(node: Node, interpolation: bool) -> Node:
+    value = node.value
+    if isinstance(value, dict):
+        return node.with_value(
+            {
+                key: _unescaped(unescaped_node(entry, interpolation), interpolation)
+                for key, entry in value.items()
+            }
+        )
+    if isinstance(value, list):
+        return node.with_value(
+            [_unescaped(unescaped_node(entry, interpolation), interpolation) for entry in value]
+        )
+    return node
+
+
+__all__ = ["Document", "Options", "Value", "process", "state_of"]

@@ -1,0 +1,356 @@
+"""The tree that is processed: nodes, what is noted on them, and how a path is followed through it.
+
+A node is never changed: what a pass makes of it is another node, or the same one where nothing is different.
+The value of a map is a dict of nodes, the value of a list a list of nodes; an expression is a value as well.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any
+
+from tweed_shim.spiff.values import Lambda, Template, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tweed_shim.spiff.environment import Environment
+
+Path = tuple[str, ...]
+
+MERGE_KEYS = ("<<", "<<<")
+
+_INDEX = re.compile(r"\[(-?[0-9]{1,18})\]")
+_INDICES = re.compile(r"\[[^\[]*|[^\[]+")
+
+
+class Flag(IntFlag):
+    """What markers say of a node, and what the engine adds to it."""
+
+    NONE = 0
+    TEMPORARY = 1
+    LOCAL = 2
+    INJECT = 4
+    STATE = 8
+    DEFAULT = 16
+    DYNAMIC = 32
+    INJECTED = 64
+    IMPLIED = 128
+    NO_MERGE = 256
+
+
+# Flags are tested for every node in every pass: plain integers are several times as fast as the enumeration.
+TEMPORARY, LOCAL, INJECT, STATE = int(Flag.TEMPORARY), int(Flag.LOCAL), int(Flag.INJECT), int(Flag.STATE)
+DEFAULT, DYNAMIC, INJECTED = int(Flag.DEFAULT), int(Flag.DYNAMIC), int(Flag.INJECTED)
+IMPLIED, NO_MERGE = int(Flag.IMPLIED), int(Flag.NO_MERGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Why a node has no value. `origin` is the path where that was found; `sequence`: `nested` are causes of causes."""
+
+    text: str = ""
+    origin: Path | None = None
+    nested: tuple[Issue, ...] = ()
+    sequence: bool = False
+
+
+NO_ISSUE = Issue()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is known of a node beside its value."""
+
+    redirect: Path | None = None
+    replace: bool = False
+    preferred: bool = False
+    merged: bool = False
+    key_name: str = ""
+    error: bool = False
+    failed: bool = False
+    undefined: bool = False
+    issue: Issue = NO_ISSUE
+    tag: str = ""
+    flags: int = 0
+
+
+PLAIN = Note()
+
+
+class Node:
+    """A value, the document it comes from, and what is noted on it."""
+
+    __slots__ = (
+        "_complete",
+        "_names",
+        "_resolved",
+        "note",
+        "resolver",
+        "settled",
+        "source",
+        "template",
+        "value",
+    )
+
+    def __init__(
+        self,
+        value: Value,
+        source: str,
+        note: Note = PLAIN,
+        template: Template | None = None,
+        resolver: Environment | None = None,
+    ) -> None:
+        self.value = value
+        self.source = source
+        self.note = note
+        # What a dynamic node is made of again and again.
+        self.template = template
+        # What `_` stands for: where the names behind it are looked up.
+        self.resolver = resolver
+        self.settled: object = None
+        self._complete: bool | None = None
+        self._resolved: bool | None = None
+        self._names: dict[tuple[str, bool], dict[str, Node]] | None = None
+
+    def __repr__(self) -> str:
+        """For debugging."""
+        return f"Node({self.value!r})"
+
+    def with_value(self, value: Value) -> Node:
+        """The same node with another value; itself where it is the same value."""
+        if value is self.value:
+            return self
+        return Node(value, self.source, self.note, self.template, self.resolver)
+
+    def noted(self, **changes: Any) -> Node:
+        """The same node with other notes; itself where they are the same."""
+        note = replace(self.note, **changes)
+        if note == self.note:
+            return self
+        return Node(self.value, self.source, note, self.template, self.resolver)
+
+    def flagged(self, flags: int) -> Node:
+        """The same node with more flags."""
+        if flags | self.note.flags == self.note.flags:
+            return self
+        return self.noted(flags=self.note.flags | flags)
+
+    def with_issue(self, issue: Issue, *, error: bool, failed: bool) -> Node:
+        """The same node with an issue; one without text leaves the older one's."""
+        if not issue.text:
+            issue = self.note.issue
+        return self.noted(issue=issue, error=error, failed=failed)
+
+    def complete(self, control: bool) -> bool:
+        """Whether a map or list has no merge entry any more, nor, where controls are enabled, a control."""
+        if self._complete is None:
+            self._complete = is_complete(self.value, control)
+        return self._complete
+
+    def resolved(self, control: bool) -> bool:
+        """Whether nothing in the node is still to be evaluated."""
+        if self._resolved is None:
+            self._resolved = is_resolved(self.value, control)
+        return self._resolved
+
+    def by_name(self, key: str, raw: bool, control: bool) -> dict[str, Node]:
+        """The entries of a list that are maps, by their field `key`; the first one wins."""
+        if self._names is None:
+            self._names = {}
+        names = self._names.get((key, raw))
+        if names is None:
+            names = self._names[key, raw] = {}
+            for entry in self.value:
+                name = field(entry, key, raw, control)
+                if isinstance(name, str):
+                    names.setdefault(name, entry)
+        return names
+
+
+class Expression:
+    """The base of every expression; one that is a value has still to be evaluated."""
+
+    __slots__ = ()
+
+
+def field(entry: Node, key: str, raw: bool, control: bool) -> Value:
+    """The value of a map's field; None for anything else."""
+    if not isinstance(entry.value, dict) or not (raw or entry.complete(control)):
+        return None
+    found = entry.value.get(key)
+    return found.value if found is not None else None
+
+
+def is_complete(value: Value, control: bool) -> bool:
+    """See `Node.complete`."""
+    if isinstance(value, dict):
+        if control:
+            return not any([key.startswith("<<") for key in value])
+        return "<<" not in value and "<<<" not in value
+    if isinstance(value, list):
+        return not any([merge_entry(entry) for entry in value])
+    return True
+
+
+def is_resolved(value: Value, control: bool) -> bool:
+    """See `Node.resolved`."""
+    if isinstance(value, Expression):
+        return False
+    if isinstance(value, str):
+        return embedded(value) is None
+    if isinstance(value, dict):
+        if not is_complete(value, control):
+            return False
+        for entry in value.values():
+            if not entry.resolved(control):
+                return False
+    elif isinstance(value, list):
+        for entry in value:
+            if not entry.resolved(control):
+                return False
+    return True
+
+
+def locally_resolved(value: Value, control: bool) -> bool:
+    """Whether the value itself, not what is in it, is known."""
+    return not isinstance(value, Expression) and is_complete(value, control)
+
+
+def embedded(text: str) -> str | None:
+    """The expression in `((...))`; None for any other text and for an escaped one."""
+    if text.startswith("((") and text.endswith("))") and len(text) >= 4 and not text.startswith("((!"):
+        return text[2:-2]
+    return None
+
+
+def merge_entry(entry: Node) -> tuple[Node, str] | None:
+    """What a list's entry of the form `- <<: value` holds, and its key."""
+    value = entry.value
+    if isinstance(value, dict) and len(value) == 1:
+        for key in MERGE_KEYS:
+            if key in value:
+                return value[key], key
+    return None
+
+
+def step(here: Node, name: str, raw: bool, control: bool) -> Node | None:
+    """The entry of a map or list. `raw` looks into incomplete ones as well."""
+    value = here.value
+    if isinstance(value, dict):
+        return value.get(name) if raw or here.complete(control) else None
+    if isinstance(value, list):
+        return _list_step(here, name, raw, control) if raw or here.complete(control) else None
+    return None
+
+
+def _list_step(here: Node, name: str, raw: bool, control: bool) -> Node | None:
+    index = _INDEX.fullmatch(name)
+    if index:
+        position, entries = int(index[1]), here.value
+        return entries[position] if -len(entries) <= position < len(entries) else None
+    key = here.note.key_name or "name"
+    split = name.find(":")
+    if split > 0:
+        key, name = name[:split], name[split + 1 :]
+    return here.by_name(key, raw, control).get(name)
+
+
+def find(root: Node, path: Iterable[str], control: bool, *, raw: bool = False) -> Node | None:
+    """What a path leads to."""
+    here: Node | None = root
+    for name in path:
+        here = step(here, name, raw, control) if here is not None else None
+        if here is None:
+            return None
+    return here
+
+
+def derived(value: Value, source: str) -> Node:
+    """A node that an expression made; its source tells so."""
+    if not source:
+        return Node(value, "dynaml")
+    return Node(value, source if source.startswith("dynaml@") else f"dynaml@{source}")
+
+
+def copied(node: Node) -> Node:
+    """The node and all below it without notes."""
+    value = node.value
+    if isinstance(value, dict):
+        value = {key: copied(entry) for key, entry in value.items()}
+    elif isinstance(value, list):
+        value = [copied(entry) for entry in value]
+    return Node(value, node.source)
+
+
+class Entries(dict[str, Any]):
+    """A map as functions see it: plain, but aware of the nodes it is made of."""
+
+    __slots__ = ("origin",)
+    origin: dict[str, Node]
+
+
+class Items(list[Any]):
+    """A list as functions see it: plain, but aware of the nodes it is made of."""
+
+    __slots__ = ("origin",)
+    origin: list[Node]
+
+
+def plain(value: Value) -> Value:
+    """A value as functions see it: without nodes."""
+    if isinstance(value, dict):
+        entries = Entries({key: plain(entry.value) for key, entry in value.items()})
+        entries.origin = value
+        return entries
+    if isinstance(value, list):
+        items = Items([plain(entry.value) for entry in value])
+        items.origin = value
+        return items
+    return value
+
+
+def wrapped(value: Value, source: str) -> Value:
+    """A value that a function returned, with nodes again; parts of arguments are what they were."""
+    if isinstance(value, (Entries, Items)):
+        return value.origin
+    if isinstance(value, dict):
+        return {str(key): derived(wrapped(entry, source), source) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [derived(wrapped(entry, source), source) for entry in value]
+    return value
+
+
+def equivalent(one: Value, other: Value) -> bool:
+    """Whether two values are the same, whatever is noted on them; 1, 1.0 and true are three values."""
+    if isinstance(one, Lambda) and isinstance(other, Lambda):
+        return bool(one.expression == other.expression)
+    if isinstance(one, Template) and isinstance(other, Template):
+        return equivalent(one.original.value, other.original.value)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(
+            [equivalent(entry.value, other[key].value) for key, entry in one.items()]
+        )
+    if isinstance(one, list):
+        return len(one) == len(other) and all(
+            [equivalent(mine.value, its.value) for mine, its in zip(one, other, strict=True)]
+        )
+    return bool(one == other)
+
+
+def components(text: str, *, leading: bool) -> Path:
+    """The steps of a path such as `foo.[0].bar`; `leading` keeps the empty one before a leading dot."""
+    path: list[str] = []
+    *parts, last = text.split(".")
+    for part in parts:
+        path += _INDICES.findall(part) or ([""] if leading else [])
+    return (*path, *_INDICES.findall(last))
+
+
+def joined(path: Sequence[str]) -> str:
+    """A path as messages show it."""
+    return ".".join(path)

@@ -1,0 +1,398 @@
+"""Expressions with operators: logic, alternatives, comparison, concatenation, arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tweed_shim.spiff import addresses
+from tweed_shim.spiff.evaluation import (
+    NOTHING,
+    Evaluable,
+    Failure,
+    Info,
+    Outcome,
+    fault_info,
+    pending,
+    pushed,
+    resolve,
+)
+from tweed_shim.spiff.nodes import derived, equivalent
+from tweed_shim.spiff.terms import integer_operand, is_integer
+from tweed_shim.spiff.values import Fault, Lambda, Template, Value, simple_text, truth, type_name
+
+if TYPE_CHECKING:
+    from tweed_shim.spiff.environment import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Evaluable):
+    """`! a`."""
+
+    inner: Evaluable
+
+    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operand is needed whole
+        """The opposite of what the operand counts as."""
+        value, info = self.inner.evaluate(env)
+        if pending(value):
+            return (self if value is self.inner else Not(value)), info
+        return not truth(value), info
+
+    def __str__(self) -> str:
+        """As the language writes it."""
+        return f"!({self.inner})"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional(Evaluable):
+    """`a ? b : c`."""
+
+    condition: Evaluable
+    then: Evaluable
+    otherwise: Evaluable
+
+    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+        """One branch; where its value is not known yet, that branch alone."""
+        condition, info = self.condition.evaluate(env)
+        if pending(condition):
+            return (self if condition is self.condition else replace(self, condition=condition)), info
+        value, found = (self.then if truth(condition) else self.otherwise).evaluate(env)
+        return value, found.joined(info)
+
+    def merges_directly(self) -> bool:
+        """See Evaluable."""
+        return self.then.merges_directly() or self.otherwise.merges_directly()
+
+    def __str__(self) -> str:
+        """As the language writes it."""
+        return f"{self.condition} ? {self.then} : {self.otherwise}"
+
+
+@dataclass(frozen=True, slots=True)
+class Or(Evaluable):
+    """`a || b`: the other one where the first one fails or is undefined."""
+
+    left: Evaluable
+    right: Evaluable
+
+    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+        """The first operand's value if it has one."""
+        try:
+            value, info = self.left.evaluate(env)
+        except Fault as fault:
+            info = fault_info(fault)
+        else:
+            if not info.undefined:
+                return (self if pending(value) else value), info
+        value, found = self.right.evaluate(env)
+        joined = info.cleared().joined(found)
+        return value, joined if joined.undefined == found.undefined else joined.changed(
+            undefined=found.undefined
+        )
+
+    def merges_directly(self) -> bool:
+        """See Evaluable."""
+        return self.left.merges_directly() or self.right.merges_directly()
+
+    def __str__(self) -> str:
+        """As the language writes it."""
+        return f"{self.left} || {self.right}"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidOr(Evaluable):
+    """`a // b`: the other one where the first one fails, is undefined or nil."""
+
+    left: Evaluable
+    right: Evaluable
+
+    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+        """The first operand's value if it has one."""
+        try:
+            value, info = self.left.evaluate(env)
+        except Fault as fault:
+            info = fault_info(fault)
+        else:
+            if value is self.left:
+                raise Failure(info.issue.text, info)
+            if value is not None:
+                return (self if pending(value) else value), info
+        value, found = self.right.evaluate(env)
+        return value, info.cleared().joined(found).changed(undefined=found.undefined)
+
+    def __str__(self) -> str:
+        """As the language writes it."""
+        return f"{self.left} // {self.right}"
+
+
+@dataclass(frozen=True, slots=True)
+class Logic(Evaluable):
+    """`a -and b` and `a -or b`; of two integers bit by bit."""
+
+    left: Evaluable
+    operator: str
+    right: Evaluable
+
+    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+        """A bool or an integer."""
+        left, info = self.left.evaluate(env)
+        if pending(left):
+            return self, info
+        decided = truth(left) is (self.operator == "-or")
+        try:
+            right, found = self.right.evaluate(env)
+        except Fault:
+            if decided:
+                return truth(left), info
+            raise
+        info = info.joined(found)
+        if pending(right):
+            return self, info
+        if is_integer(left) and is_integer(right):
+            return (left | right if self.operator == "-or" else left & right), info
+        return (truth(left) if decided else truth(right)), info
+
+    def __str__(self) -> str:
+        """As the language writes it."""
+        return f"{self.left} {self.operator} {self.right}"
+
+
+class Binary(Evaluable):
+    """An operator whose two operands are evaluated first."""
+
+    __slots__ = ()
+
+    left: Evaluable
+    right: Evaluable
+
+    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+        """The result."""
+        left, info = self.left.evaluate(env)
+        right, info = resolve(self.right, env, info)
+        if pending(left) or pending(right):
+            one, other = pushed(self.left, left), pushed(self.right, right)
+            if one is self.left and other is self.right:
+                return self, info
+            return replace(self, left=one, right=other), info  # type: ignore[type-var]  # its subclasses are dataclasses
+        return self.apply(left, right, info, env), info
+
+    def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:
+        """The result for two values."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Concatenation(Binary):
+    """`a b`: of texts, lists and maps."""
+
+    left: Evaluable
+    right: Evaluable
+
+    def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:  # noqa: ARG002 - see Binary
+        """The two in one."""
+        text = _text(left, right)
+        if text is not None:
+            return text
+        if isinstance(left, list):
+            if isinstance(right, list):
+                return left + right
+            return left if right is None else [*left, derived(right, info.source)]
+        if isinstance(left, dict) and (right is None or isinstance(right, dict)):
+            return left if right is None else {**left, **right}
+        raise Failure(
+            f"type '{type_name(right)}'({self.right}) cannot be concatenated with type "
+            f"'{type_name(left)}'({self.left})",
+            info,
+        )
+
+    def merges_directly(self) -> bool:
+        """See Evaluable."""
+        return self.left.merges_directly() or self.right.merges_directly()
+
+    def __str__(self) -> str:
+        """As the language writes it."""
+        return f"{self.left} {self.right}"
+
+
+def _text(left: Value, right: Value) -> str | None:
+    one = simple_text(left)
+    other = str(right) if isinstance(right, Lambda) else simple_text(right)
+    return None if one is None or other is None else one + other
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Binary):
+    """`a == b` and its like."""
+
+    left: Evaluable
+    operator: str
+    right: Evaluable
+
+    def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:  # noqa: ARG002 - see Binary
+        """A bool."""
+        if self.operator == "==":
+            return equal(left, right)
+        if self.operator == "!=":
+            return not equal(left, right)
+        if is_integer(left):
+            if not is_integer(right):
+                raise Failure(f"comparision {self.operator} only for integers or strings")
+        elif not isinstance(left, str):
+            return False
+        elif not isinstance(right, str):
+            raise Failure(f"comparision {self.operator} only for strings or integers")
+        return _ORDERS[self.operator](left, right)
+
+    def __str__(self) -> str:
+        """As the language writes it."""
+        return f"{self.left} {self.operator} {self.right}"
+
+
+_ORDERS: dict[str, Callable[[Value, Value], bool]] = {
+    "<": lambda one, other: one < other,
+    "<=": lambda one, other: one <= other,
+    ">": lambda one, other: one > other,
+    ">=": lambda one, other: one >= other,
+}
+
+
+def equal(one: Value, other: Value) -> bool:
+    """Whether two values are equal; texts of numbers and bools equal them. Raises Fault where nil meets another value."""
+    if one is None or other is None:
+        if one is None and other is None:
+            return True
+        raise Failure("")
+    if isinstance(one, (list, dict)):
+        return type(one) is type(other) and len(one) == len(other) and _parts_equal(one, other)
+    if isinstance(one, (Lambda, Template)):
+        return equivalent(one, other)
+    if isinstance(one, str):
+        return _text_equal(one, other)
+    if isinstance(one, bool):
+        return other is one if isinstance(other, bool) else isinstance(other, str) and _bool(other) is one
+    if isinstance(one, int):
+        if isinstance(other, str):
+            return _integer(other) == one
+        return isinstance(other, int) and one == other
+    # The reference finds no float equal to anything.
+    return False
+
+
+def _text_equal(one: str, other: Value) -> bool:
+    text = str(other) if isinstance(other, Lambda) else simple_text(other)
+    if text is None:
+        raise Failure("types uncomparable")
+    return one == text
+
+
+def _parts_equal(one: Value, other: Value) -> bool:
+    if isinstance(one, dict):
+        if one.keys() != other.keys():
+            return False
+        pairs = [(entry.value, other[key].value) for key, entry in one.items()]
+    else:
+        pairs = [(mine.value, its.value) for mine, its in zip(one, other, strict=True)]
+    for mine, its in pairs:
+        try:
+            if not equal(mine, its):
+                return False
+        except Fault:
+            return False
+    return True
+
+
+def _integer(text: str) -> int | None:
+    digits = text[1:] if text[:1] in "+-" else text
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+
+
+def _bool(text: str) -> bool | None:
+    # What Go's strconv.ParseBool reads.
+    return {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}.get(text.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic(Binary):
+    """`a + b` and its like, of numbers, IP addresses and CIDRs."""
+
+    left: Evaluable
+    operator: str
+    right: Evaluable
+
+    def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:  # noqa: ARG002 - see Binary
+        """A number, an address or a CIDR."""
+        if isinstance(left, str):
+            return addresses.OPERATIONS[self.operator](left, right)
+        if not (_is_number(left) and _is_number(right)):
+            raise Failure(_NO_NUMBERS[self.operator])
+        if isinstance(left, float) or isinstance(right, float):
+            return _floats(self.operator, float(left), float(right))
+        return bounded(_integers(self.operator, left, right))
+
+    def __str__(self) -> str:
+        """As the language writes it."""
+        return f"{self.left} {self.operator} {self.right}"
+
+
+_NO_NUMBERS = {
+    "+": "non-IP address addition requires number arguments",
+    "-": "non-IP address subtration requires number arguments",
+    "*": "non-CIDR multiplication requires number arguments",
+    "/": "non-CIDR division requires number arguments",
+}
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, float) or is_integer(value)
+
+
+def _integers(operator: str, left: int, right: int) -> int:
+    if operator == "+":
+        return left + right
+    if operator == "-":
+        return left - right
+    if operator == "*":
+        return left * right
+    return _quotient(left, right)
+
+
+def _quotient(left: int, right: int) -> int:
+    """Towards zero."""
+    if right == 0:
+        raise Failure("division by zero")
+    quotient = abs(left) // abs(right)
+    return quotient if (left < 0) == (right < 0) else -quotient
+
+
+def _floats(operator: str, left: float, right: float) -> float:
+    if operator == "/":
+        if right == 0:
+            raise Failure("division by zero")
+        return left / right
+    return {"+": left + right, "-": left - right, "*": left * right}[operator]
+
+
+def bounded(number: int) -> int:
+    """The number as 64 bits hold it."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+@dataclass(frozen=True, slots=True)
+class Modulo(Evaluable):
+    """`a % b`."""
+
+    left: Evaluable
+    right: Evaluable
+
+    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+        """The remainder, with the sign of the first operand."""
+        left, info = integer_operand(self.left, env, NOTHING)
+        right, info = integer_operand(self.right, env, info)
+        if pending(left) or pending(right):
+            return self, info
+        return left - right * _quotient(left, right), info
+
+    def __str__(self) -> str:
+        """As the language writes it."""
+        return f"{self.left} % {self.right}"
