@@ -51,7 +51,8 @@ def inspect(*, root: bool, top: str = TOP, own: str = OWN) -> Cgroups:
         return _version_1(root, top)
     if root and not os.access(top, os.W_OK):
         return Cgroups(0, fault=f"{top} is read-only", mend=f"mount it writable: mount -o remount,rw {top}")
-    if root and not os.path.exists(f"{top}/cgroup.type"):  # only the host's own top has no type
+    # Only the host's own top has no type, and may have processes beside children with limits.
+    if root and not (os.path.exists(f"{top}/cgroup.type") and _words(f"{top}/cgroup.procs")):
         return _limiting(top, "/", for_all=True)
     return _delegated(top, _own_path(own), root=root)
 

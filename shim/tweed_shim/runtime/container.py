@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
-from tweed_shim.runtime import spec, start
+from tweed_shim.runtime import cgroups, spec, start
 from tweed_shim.runtime.carrier import Carrier
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.keeper import Keeper, StartError
@@ -222,6 +222,8 @@ def run(request: Request, setting: Setting) -> Outcome:
     """
     with suppress(FileNotFoundError):
         os.unlink(setting.log)
+    if spec.has_cgroup(request.limits, setting.host):
+        cgroups.make_room(setting.host.cgroups)
     try:
         if setting.scratch is not None:
             with _chosen_scratch(setting.scratch, setting.host.ids) as directory:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tweed_shim import files, scratch, trace
 from tweed_shim.errors import OperationFailed, ShimError, TimedOut
-from tweed_shim.runtime import cgroups, container, runs, spec
+from tweed_shim.runtime import cgroups, container, runs
 from tweed_shim.runtime.container import Console, Setting
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.request import Outcome, Request
@@ -110,8 +110,6 @@ def launch(
         meanwhile=while_it_runs,
     )
     try:
-        if of.host.cgroups.version == 2 and spec.has_cgroup(request.limits, of.host):
-            cgroups.make_room(of.host.cgroups)
         with files.held_directory(run.directory):
             outcome = container.run(request, setting)
     except BaseException as error:
