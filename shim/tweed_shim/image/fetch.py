@@ -3,8 +3,8 @@
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
 from tweed_shim import files, scratch, trace
@@ -32,7 +32,7 @@ from tweed_shim.image.store import Image, Record
 
 
 class Wanted(NamedTuple):
-    """What `pull.obtain` was asked for. platform: as platforms.key gives it; pull: the policy."""
+    """What `pull.obtain` was asked for. platform: as platforms.key gives it; pull: the policy; source: see there."""
 
     root: str
     reference: Reference
@@ -42,6 +42,7 @@ class Wanted(NamedTuple):
     insecure: bool
     ca_file: str | None
     report: Report
+    source: "Opener | None" = None
 
 
 class Source(Protocol):
@@ -58,6 +59,10 @@ class Source(Protocol):
     def fetch(self, jobs: Sequence[Job], progress: Progress, /) -> None:
         """Make a file of each blob, verified. After a failure those that are there are whole."""
         ...
+
+
+# Opens a source for the length of a block.
+Opener = Callable[[], AbstractContextManager[Source]]
 
 
 class Resolved(NamedTuple):
@@ -216,7 +221,10 @@ def _in_store(wanted: Wanted, top: str) -> tuple[Source, Resolved] | None:
 @contextmanager
 def _elsewhere(wanted: Wanted) -> Iterator[Source]:
     reference = wanted.reference
-    if reference.transport == "oci":
+    if wanted.source is not None:
+        with wanted.source() as given:
+            yield given
+    elif reference.transport == "oci":
         yield LayoutSource(Directory(reference.path), reference.tag)
     elif reference.path:
         with archive.opened_tar(reference.path, os.path.join(wanted.root, "tmp")) as fd:

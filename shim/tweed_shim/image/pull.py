@@ -4,6 +4,7 @@ This module is on the path of every run: what fetches is imported only when some
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tweed_shim import idmap as idmaps
 from tweed_shim import trace
@@ -12,6 +13,9 @@ from tweed_shim.idmap import IdMap
 from tweed_shim.image import platforms, present, store
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.image.store import Image
+
+if TYPE_CHECKING:
+    from tweed_shim.image.fetch import Opener
 
 POLICIES = ("missing", "always", "never")
 
@@ -26,12 +30,14 @@ def obtain(
     ca_file: str | None = None,
     report: Callable[[str], None] | None = None,
     idmap: IdMap | None = None,
+    source: "Opener | None" = None,
 ) -> Image:
     """The image that a reference names, unpacked for the ids of `idmap` (default: those that the caller has).
 
     pull: `missing` uses the network only for what is not here; `always` asks the registry again what the tag
     means; `never` leaves the network alone. A local image (`oci:`, archives) is looked at each time except
-    with `never`. report: is told each step of what takes long, in one line.
+    with `never`. report: is told each step of what takes long, in one line. source: where to get it from in place
+    of the registry that the reference names, which then has a digest.
 
     Raises BadReference, ConfigError, RegistryError, ImageError, StateError (not here, with `never`) and
     HostError; then the reference means what it meant before.
@@ -48,5 +54,7 @@ def obtain(
         with trace.span("imports"):
             from tweed_shim.image import fetch, progress
 
-        wanted = fetch.Wanted(root, name, key, ids, pull, insecure, ca_file, report or progress.silent)
+        wanted = fetch.Wanted(
+            root, name, key, ids, pull, insecure, ca_file, report or progress.silent, source
+        )
         return fetch.fetch(wanted)

@@ -76,21 +76,6 @@ def reach(request: Request) -> Blob:
     return _METHODS[kind](request)
 
 
-def image_reference(access: Access, what: str) -> tuple[Reference, bool] | None:
-    """The reference of an OCI artifact in a registry, and whether it is said to speak HTTP; None for other kinds.
-
-    Raises ComponentError where it is malformed.
-    """
-    if kind_of(access) not in _OCI_ARTIFACT:
-        return None
-    text = access.get("imageReference")
-    if not isinstance(text, str) or not text:
-        raise ComponentError(
-            f"the access of {what} has no imageReference: have the component version made again"
-        )
-    return _parse_reference(text, what)
-
-
 def name_hint(version: ComponentVersion, access: Access) -> str:
     """What an artifact may be called where it is uploaded again: the `referenceName` of a local blob of it."""
     if local_reference(access) is not None:
@@ -98,13 +83,13 @@ def name_hint(version: ComponentVersion, access: Access) -> str:
         return name if isinstance(name, str) else ""
     if kind_of(access) == _RELATIVE:
         return str(access.get("reference") or "").partition("@")[0]
-    found = image_reference(access, "a resource")
-    if found is None:
+    if kind_of(access) not in _OCI_ARTIFACT:
         return ""
+    found, _ = _parse_reference(str(access.get("imageReference")), f"a resource of {version}")
     repository = version.repository
     prefix = repository.sub_path if isinstance(repository, OciRepository) else ""
-    name = found[0].repository.removeprefix(f"{prefix}/") if prefix else found[0].repository
-    return f"{name}:{found[0].tag}" if found[0].tag else name
+    name = found.repository.removeprefix(f"{prefix}/") if prefix else found.repository
+    return f"{name}:{found.tag}" if found.tag else name
 
 
 def global_access(access: Access) -> Mapping[str, Any] | None:
@@ -122,32 +107,50 @@ def _parse_reference(text: str, what: str) -> tuple[Reference, bool]:
     return found, bool(match and match[1] == "http")
 
 
-def _oci_artifact(request: Request) -> Blob:
-    found, plain = _parse_reference(request.text("imageReference"), request.what)
-    store = request.registry(found.registry, plain=plain)
-    return _collected(request, store, found)
+@dataclass(frozen=True)
+class Artifact:
+    """An OCI artifact in a registry, or in the archive that the component version is in."""
+
+    store: stores.Store
+    repository: str
+    digest: str
+    tag: str
 
 
-def _relative(request: Request) -> Blob:
-    """An artifact of the very registry or archive that the component version is in."""
-    repository = request.version.repository
-    if not isinstance(repository, OciRepository):
-        raise ComponentError(
-            f"{request.what} is relative to a registry, and {repository.what} is none: transfer it"
-        )
-    # A host is needed to read a reference, and left out again.
-    found, _ = _parse_reference(f"relative.invalid/{request.text('reference')}", request.what)
-    return _collected(request, repository.store, found)
+def artifact(request: Request) -> Artifact | None:
+    """Where the OCI artifact of a request is; None where it is not in a store, or no artifact at all.
 
-
-def _collected(request: Request, store: stores.Store, found: Reference) -> Blob:
+    Raises ComponentError and RegistryError where it is not there.
+    """
+    kind = kind_of(request.access)
+    if kind in _OCI_ARTIFACT:
+        found, plain = _parse_reference(request.text("imageReference"), request.what)
+        store: stores.Store = request.registry(found.registry, plain=plain)
+    elif kind == _RELATIVE:
+        repository = request.version.repository
+        if not isinstance(repository, OciRepository):
+            raise ComponentError(
+                f"{request.what} is relative to a registry, and {repository.what} is none: transfer it there"
+            )
+        # A host is needed to read a reference, and left out again.
+        found, _ = _parse_reference(f"relative.invalid/{request.text('reference')}", request.what)
+        store = repository.store
+    else:
+        return None
     asked = found.digest or found.tag or reference.DEFAULT_TAG
     raw = store.manifest(found.repository, asked)
     if raw is None:
         raise ComponentError(
-            f"{store.what} does not have {found.repository}:{asked}, which is {request.what}"
+            f"{store.what} does not have {found.repository}:{asked}, which is {request.what}: check who removed it"
         )
-    return artifact_sets.collected(store, found.repository, raw.digest, request.what, found.tag or "")
+    return Artifact(store, found.repository, found.digest or raw.digest, found.tag or "")
+
+
+def _collected(request: Request) -> Blob:
+    found = artifact(request)
+    if found is None:
+        raise ComponentError(f"{request.what} is no OCI artifact: have the component version made again")
+    return artifact_sets.collected(found.store, found.repository, found.digest, request.what, found.tag)
 
 
 def _oci_blob(request: Request) -> Blob:
@@ -283,8 +286,8 @@ def _none(request: Request) -> Blob:
 _RELATIVE = "relativeocireference"
 _OCI_ARTIFACT = ("ociartifact", "ociregistry", "ociimage")
 _METHODS: dict[str, Method] = {
-    **dict.fromkeys(_OCI_ARTIFACT, _oci_artifact),
-    _RELATIVE: _relative,
+    **dict.fromkeys(_OCI_ARTIFACT, _collected),
+    _RELATIVE: _collected,
     "ociblob": _oci_blob,
     "ociimagelayer": _oci_blob,
     "wget": _wget,

@@ -157,7 +157,7 @@ def written(path: str, file_format: str | None = None) -> Iterator[Ctf]:
     of FORMATS, by default an existing archive's and for a new one `directory`. Raises ComponentError where there
     is something else, and HostError where it cannot be written.
     """
-    with _faults(path), ExitStack() as stack:
+    with faults(path), ExitStack() as stack:
         members = None
         there = _format_of(path)
         if there is not None:
@@ -186,7 +186,8 @@ def _format_of(path: str) -> str | None:
 
 
 @contextmanager
-def _faults(path: str) -> Iterator[None]:
+def faults(path: str) -> Iterator[None]:
+    """Turn what the disk refuses within a block into a HostError that names the path."""
     try:
         yield
     except OSError as error:
@@ -217,12 +218,12 @@ def _add_files(target: Ctf, directory: str) -> None:
     for digest, blob in target.added.items():
         path = os.path.join(directory, blob_name(digest))
         if not os.path.exists(path):
-            with _replacing(path) as file:
+            with replacing(path) as file:
                 file.writelines(blob.pieces())
 
 
 @contextmanager
-def _replacing(path: str) -> Iterator[BinaryIO]:
+def replacing(path: str) -> Iterator[BinaryIO]:
     """A file that takes the place of another when it is whole. Not synced: its readers verify what they read."""
     beside = files.unique_name(f"{path}{files.BESIDE}")
     try:
@@ -236,12 +237,12 @@ def _replacing(path: str) -> Iterator[BinaryIO]:
 
 
 def _write_tar(target: Ctf, path: str, members: Members | None) -> None:
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.writelines(tars.archive(_members(target, members)))
 
 
 def _write_tgz(target: Ctf, path: str, members: Members | None) -> None:
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.writelines(tars.compressed(tars.archive(_members(target, members))))
 
 

@@ -1,17 +1,26 @@
 """Resources: their content, verified against the digest that is recorded for them, and images among them."""
 
 import hashlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tweed_shim.errors import ComponentError
-from tweed_shim.ocm import access, artifact_sets, identity
+from tweed_shim.idmap import IdMap
+from tweed_shim.image.manifest import Descriptor
+from tweed_shim.image.reference import Reference
+from tweed_shim.ocm import access, artifact_sets, ctf, identity
 from tweed_shim.ocm.access import Request
-from tweed_shim.ocm.artifact_sets import ArtifactSet
+from tweed_shim.ocm.artifact_sets import Holder
 from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.descriptor import Digest, Resource, Source
 from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.repository import ComponentVersion
+
+if TYPE_CHECKING:
+    from tweed_shim.image import store
 
 GENERIC = "genericBlobDigest/v1"
 OCI_ARTIFACT = "ociArtifactDigest/v1"
@@ -46,6 +55,22 @@ def request(
     return Request(version, element.access, describe(version, element), connection, stack)
 
 
+def write(blob: Blob, path: str) -> None:
+    """Write content to a file, which is there only if it is whole and right; `-` is stdout.
+
+    Raises ComponentError where it is damaged, HostError where it cannot be written.
+    """
+    if path == "-":
+        # It cannot be taken back: it is verified first.
+        for _ in blob.pieces():
+            pass
+        sys.stdout.flush()
+        sys.stdout.buffer.writelines(blob.pieces())
+        return
+    with ctf.faults(path), ctf.replacing(path) as file:
+        file.writelines(blob.pieces())
+
+
 def verify(blob: Blob, digest: Digest) -> None:
     """Compare content with the digest that is recorded for it. Raises ComponentError where it is another."""
     if digest.is_excluded:
@@ -59,10 +84,13 @@ def verify(blob: Blob, digest: Digest) -> None:
     wanted = f"{algorithm}:{digest.value}"
     found = _artifact_digest(blob) if digest.normalisation == OCI_ARTIFACT else _digest(blob, algorithm)
     if found != wanted:
-        raise ComponentError(
-            f"{blob.what} is not what its component version says: its digest is {found} instead of {wanted}; "
-            "do not use it"
-        )
+        raise _another(blob.what, found, wanted)
+
+
+def _another(what: str, found: str, wanted: str) -> ComponentError:
+    return ComponentError(
+        f"{what} is not what its component version says: its digest is {found} instead of {wanted}; do not use it"
+    )
 
 
 def can_verify(digest: Digest) -> bool:
@@ -85,33 +113,97 @@ def _artifact_digest(blob: Blob) -> str:
         return artifact.main.digest
 
 
-@contextmanager
-def opened_image(
-    version: ComponentVersion, resource: Resource, connection: Connection
-) -> Iterator[ArtifactSet]:
-    """The OCI artifact that a resource is, for the length of a block.
+@dataclass(frozen=True)
+class Image:
+    """An OCI artifact that is a resource, and who has its parts; `what` names it in errors."""
 
-    Its parts are verified when they are read, by the digests that begin with the recorded one. Raises ComponentError
-    where the resource is no OCI artifact.
+    holder: Holder
+    repository: str
+    main: Descriptor
+    what: str
+
+
+@contextmanager
+def opened_image(version: ComponentVersion, resource: Resource, connection: Connection) -> Iterator[Image]:
+    """The OCI artifact that a resource is, wherever it is kept, for the length of a block.
+
+    Its parts are verified when they are read, by digests that begin with the recorded one. Raises ComponentError where
+    the resource is no OCI artifact or another one than recorded, and RegistryError.
     """
-    with opened(version, resource, connection) as blob:
-        if not artifact_sets.is_artifact_set(blob.media_type):
-            raise ComponentError(
-                f"{describe(version, resource)} is no OCI artifact but {blob.media_type or 'of no media type'}: "
-                "name another"
-            )
-        with artifact_sets.opened(blob) as artifact:
-            yield artifact
+    what = describe(version, resource)
+    with ExitStack() as stack:
+        asked = request(version, resource, connection, stack)
+        found = access.artifact(asked)
+        if found is not None:
+            image = Image(found.store, found.repository, Descriptor("", found.digest, 0), what)
+        else:
+            blob = access.reach(asked)
+            if not artifact_sets.is_artifact_set(blob.media_type):
+                raise ComponentError(
+                    f"{what} is no OCI artifact, but has the media type {blob.media_type!r}: name another"
+                )
+            held = stack.enter_context(artifact_sets.opened(blob))
+            image = Image(held, "", held.main, what)
+        recorded = recorded_artifact(resource)
+        if recorded not in (None, image.main.digest):
+            raise _another(what, image.main.digest, str(recorded))
+        yield image
+
+
+def recorded_artifact(resource: Resource) -> str | None:
+    """The digest of the manifest or index that a resource is, where it is recorded."""
+    digest = resource.digest
+    if digest is None or digest.normalisation != OCI_ARTIFACT or digest.hash_algorithm not in ALGORITHMS:
+        return None
+    return f"{ALGORITHMS[digest.hash_algorithm]}:{digest.value}"
 
 
 def write_layout(
     version: ComponentVersion, resource: Resource, connection: Connection, directory: str
 ) -> str:
-    """Make an OCI image layout of an image that is a resource; returns the reference to pull it by.
+    """Make an OCI image layout of an OCI artifact that is a resource; returns the reference to pull it by.
 
-    directory: is made. No registry is asked where the image is a local blob. Raises ComponentError and RegistryError,
-    and OSError where it cannot be written.
+    directory: is made. No registry is asked where the artifact is a local blob. Raises as `opened_image`, and OSError
+    where it cannot be written.
     """
-    with opened_image(version, resource, connection) as artifact:
-        artifact_sets.write_layout(artifact, "", artifact.main, directory, artifact.what)
+    with opened_image(version, resource, connection) as image:
+        artifact_sets.write_layout(image.holder, image.repository, image.main, directory, image.what)
     return f"oci:{directory}"
+
+
+def pull(
+    root: str,
+    version: ComponentVersion,
+    resource: Resource,
+    connection: Connection,
+    *,
+    platform: str | None = None,
+    report: Callable[[str], None] | None = None,
+    idmap: IdMap | None = None,
+) -> "store.Image":
+    """Have an image that is a resource in the store, unpacked; it is called by its component and its digest.
+
+    Nothing is read where the digest is recorded and the image is there already. Raises as `opened_image` and
+    image.pull.obtain do.
+    """
+    from tweed_shim.image import pull as images
+
+    digest = recorded_artifact(resource)
+    if digest is None:
+        with opened_image(version, resource, connection) as image:
+            digest = image.main.digest
+    registry, _, repository = version.descriptor.name.partition("/")
+
+    @contextmanager
+    def source() -> Iterator[artifact_sets.Source]:
+        with opened_image(version, resource, connection) as image:
+            yield artifact_sets.Source(image.holder, image.repository, image.main, image.what)
+
+    return images.obtain(
+        root,
+        Reference("docker", registry, repository, digest=digest),
+        platform=platform,
+        report=report,
+        idmap=idmap,
+        source=source,
+    )

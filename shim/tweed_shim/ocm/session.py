@@ -1,6 +1,6 @@
 """Looking for component versions and resources: in the repository that was named, and in further ones."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -136,12 +136,14 @@ class Session:
             )
         return owner, found
 
-    def closure(self, start: ComponentVersion, path: Path = ()) -> Iterator[ComponentVersion]:
-        """All that a component version references, at any depth, each before whoever references it; itself last.
+    def closure(self, starts: Iterable[ComponentVersion]) -> Iterator[ComponentVersion]:
+        """All that component versions reference, at any depth, and themselves: each once, before whoever references it.
 
         Raises ComponentError where something is missing or references go round in a circle.
         """
-        return self._closure(start, path, set())
+        seen: set[str] = set()
+        for start in starts:
+            yield from self._closure(start, (), seen)
 
     def _closure(self, start: ComponentVersion, path: Path, seen: set[str]) -> Iterator[ComponentVersion]:
         way = (*path, str(start))

@@ -1,6 +1,6 @@
 """Transport: component versions with what belongs to them, from where they are to another repository."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -50,18 +50,21 @@ class Transferred(NamedTuple):
 
 
 def transfer(
-    session: Session, version: ComponentVersion, target: Specification, order: Order, report: Report
+    session: Session, wanted: Iterable[ComponentVersion], target: Specification, order: Order, report: Report
 ) -> list[Transferred]:
-    """Have a component version in another repository, after all that it references. An archive has all or nothing.
+    """Have component versions in another repository, after all that they reference. An archive has all or nothing.
 
     report: is told each step in one line. Raises ComponentError where something is missing or damaged, or the target
     has a version that differs, and RegistryError and HostError.
     """
-    with ExitStack() as stack, sessions.written(target, session.connection, order.file_format) as repository:
+    with (
+        ExitStack() as stack,
+        sessions.written(target, session.connection, order.file_format) as repository,
+    ):
         # The contents are read when the target is written, at the end of this block.
         work = _Work(session, repository, order, report, stack)
-        wanted = session.closure(version) if order.recursive else iter((version,))
-        return [work.take(each) for each in wanted]
+        every = session.closure(wanted) if order.recursive else wanted
+        return [work.take(each) for each in every]
 
 
 @dataclass(frozen=True)

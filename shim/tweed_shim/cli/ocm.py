@@ -1,0 +1,262 @@
+"""`ocm`: component versions of the Open Component Model."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tweed_shim.cli import tables
+from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.errors import ComponentError, UsageError
+from tweed_shim.ocm import codec, configuration, ctf, identity, locations, resources, transfer, versions
+from tweed_shim.ocm.credentials import Credentials
+from tweed_shim.ocm.descriptor import Resource
+from tweed_shim.ocm.registries import Connection
+from tweed_shim.ocm.repository import ComponentVersion
+from tweed_shim.ocm.session import Session
+
+COMPONENT = "PATH//NAME[:VERSION], HOST[:PORT]/PREFIX//NAME[:VERSION], or with --repo NAME[:VERSION]"
+VERSIONS = {"component": "COMPONENT", "version": "VERSION", "provider": "PROVIDER"}
+RESOURCES = {
+    "name": "NAME",
+    "version": "VERSION",
+    "identity": "IDENTITY",
+    "type": "TYPE",
+    "relation": "RELATION",
+    "access": "ACCESS",
+}
+TRANSFERRED = {"component": "COMPONENT", "version": "VERSION", "done": "TRANSFERRED"}
+
+
+def _configure_source(parser: Parser, *, several: bool = False) -> None:
+    named = COMPONENT + (", or a whole repository" if several else "")
+    parser.add_argument("component", metavar="COMPONENT", help=named)
+    group = parser.add_argument_group("where component versions are")
+    group.add_argument("--repo", metavar="REPOSITORY", default="", help="COMPONENT is in it")
+    group.add_argument(
+        "--lookup",
+        metavar="REPOSITORY",
+        action="append",
+        default=[],
+        help="look there too for what is referenced (repeatable)",
+    )
+    group.add_argument(
+        "-c",
+        "--constraints",
+        metavar="RANGE",
+        default="",
+        help="where COMPONENT has no version: the newest of these, such as '>=1.2, <2'",
+    )
+    group.add_argument(
+        "--ocmconfig", metavar="FILE", help="OCM's configuration ($OCM_CONFIG, ~/.ocmconfig), or None"
+    )
+    group.add_argument(
+        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
+    )
+    group.add_argument(
+        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
+    )
+
+
+def _configure_list(parser: Parser) -> None:
+    tables.configure(parser)
+    parser.add_argument("--format", choices=("table", "json", "yaml"), default="table", help="how to print")
+
+
+def _session(arguments: Arguments, context: Context) -> Session:
+    path = configuration.path(arguments.ocmconfig, os.environ)
+    settings = configuration.load(path) if path else configuration.Configuration()
+    credentials = Credentials(settings, os.environ)
+    for warning in (*settings.warnings, *credentials.warnings):
+        context.voice.info(warning)
+    connection = Connection(
+        insecure=arguments.insecure, ca_file=arguments.ca_file, find=credentials.for_consumer
+    )
+    return Session(connection=connection, lookups=arguments.lookup, configuration=settings)
+
+
+def _form(arguments: Arguments) -> str:
+    return "json" if arguments.json else str(arguments.format)
+
+
+def _named(session: Session, arguments: Arguments) -> ComponentVersion:
+    return session.component_version(arguments.component, arguments.repo, arguments.constraints)
+
+
+def _all_named(session: Session, arguments: Arguments, *, every: bool) -> Iterator[ComponentVersion]:
+    """The component version that was named; or all of a component, or of a repository without one."""
+    repository, location = session.locate(arguments.component, arguments.repo)
+    if repository is None or location.version or (location.component and not every):
+        yield _named(session, arguments)
+        return
+    for component in [location.component] if location.component else repository.components():
+        for version in versions.meeting(repository.versions(component), arguments.constraints):
+            yield session.find(component, version, [repository])
+
+
+def configure_ocm_get(parser: Parser) -> None:
+    """The options of `ocm get`."""
+    _configure_source(parser, several=True)
+    parser.add_argument(
+        "--all", action="store_true", help="every version of a component, not the newest alone"
+    )
+    parser.add_argument("-r", "--recursive", action="store_true", help="all that is referenced too")
+    _configure_list(parser)
+
+
+def ocm_get_command(arguments: Arguments, context: Context) -> int:
+    """List component versions, or print their descriptors."""
+    with _session(arguments, context) as session:
+        found = _all_named(session, arguments, every=arguments.all)
+        listed = list(session.closure(found) if arguments.recursive else found)
+        if _form(arguments) == "yaml":
+            sys.stdout.write("---\n".join(codec.encode(each.descriptor).decode() for each in listed))
+        elif _form(arguments) == "json":
+            _print_json([codec.to_fields(each.descriptor) for each in listed])
+        else:
+            rows = [
+                {"component": each.name, "version": each.version, "provider": each.provider.name}
+                for each in (version.descriptor for version in listed)
+            ]
+            tables.show(rows, VERSIONS, as_json=False)
+    return 0
+
+
+def configure_ocm_resources(parser: Parser) -> None:
+    """The options of `ocm resources`."""
+    _configure_source(parser)
+    parser.add_argument("-r", "--recursive", action="store_true", help="of all that is referenced too")
+    _configure_list(parser)
+
+
+def ocm_resources_command(arguments: Arguments, context: Context) -> int:
+    """List the resources of a component version."""
+    with _session(arguments, context) as session:
+        start = _named(session, arguments)
+        owners = list(session.closure([start])) if arguments.recursive else [start]
+        rows = [_row(owner, each) for owner in owners for each in owner.descriptor.resources]
+        columns = {"component": "COMPONENT", **RESOURCES} if arguments.recursive else RESOURCES
+        if _form(arguments) == "table":
+            for row in rows:
+                row["identity"] = identity.show(row["identity"])
+                row["access"] = row["access"]["type"]
+            tables.show(rows, columns, as_json=False)
+        else:
+            _print(rows, _form(arguments))
+    return 0
+
+
+def _row(owner: ComponentVersion, each: Resource) -> dict[str, Any]:
+    digest = each.digest
+    recorded = digest and {
+        "hashAlgorithm": digest.hash_algorithm,
+        "normalisationAlgorithm": digest.normalisation,
+        "value": digest.value,
+    }
+    return {
+        "component": str(owner),
+        "name": each.name,
+        "version": each.version,
+        "identity": identity.identity(each, owner.descriptor.resources),
+        "type": each.type,
+        "relation": each.relation,
+        "access": dict(each.access),
+        **({"digest": recorded} if recorded else {}),
+    }
+
+
+def configure_ocm_download(parser: Parser) -> None:
+    """The options of `ocm download`."""
+    _configure_source(parser)
+    parser.add_argument("name", metavar="NAME", help="the resource")
+    parser.add_argument(
+        "identity",
+        metavar="KEY=VALUE",
+        nargs="*",
+        help="further parts of its identity, as 'ocm resources' lists it",
+    )
+    parser.add_argument("-O", "--outfile", metavar="FILE", required=True, help="what to write; - is stdout")
+    parser.add_argument(
+        "--oci-layout", action="store_true", help="write an OCI artifact as a directory, for 'exec oci:DIR'"
+    )
+
+
+def ocm_download_command(arguments: Arguments, context: Context) -> int:
+    """Write the content of a resource, verified, to a file."""
+    wanted = identity.parse([arguments.name, *arguments.identity])
+    if arguments.oci_layout and arguments.outfile == "-":
+        raise UsageError("--oci-layout writes a directory: name it with -O")
+    with _session(arguments, context) as session:
+        version = _named(session, arguments)
+        resource = _only(version, wanted)
+        if arguments.oci_layout:
+            resources.write_layout(version, resource, session.connection, arguments.outfile)
+            return 0
+        with resources.opened(version, resource, session.connection) as blob:
+            resources.write(blob, arguments.outfile)
+    return 0
+
+
+def _only(version: ComponentVersion, wanted: Mapping[str, str]) -> Resource:
+    found = identity.select(version.descriptor.resources, wanted)
+    if len(found) == 1:
+        return found[0]
+    there = "; ".join(
+        identity.show(identity.identity(each, version.descriptor.resources))
+        for each in found or version.descriptor.resources
+    )
+    raise ComponentError(
+        f"{version} has {len(found) or 'no'} resources {identity.show(wanted)}: it has {there or 'none at all'}"
+    )
+
+
+def configure_ocm_transfer(parser: Parser) -> None:
+    """The options of `ocm transfer`."""
+    _configure_source(parser, several=True)
+    parser.add_argument("target", metavar="TARGET", help="PATH of an archive, or HOST[:PORT]/PREFIX")
+    parser.add_argument("-r", "--recursive", action="store_true", help="all that is referenced too")
+    parser.add_argument(
+        "-V", "--copy-resources", action="store_true", help="embed resources that are elsewhere"
+    )
+    parser.add_argument("--copy-sources", action="store_true", help="embed sources that are elsewhere")
+    parser.add_argument("-f", "--overwrite", action="store_true", help="replace versions that differ")
+    parser.add_argument(
+        "-t",
+        "--type",
+        choices=ctf.FORMATS,
+        default="",
+        help="what a new archive becomes (default: directory)",
+    )
+    tables.configure(parser)
+
+
+def ocm_transfer_command(arguments: Arguments, context: Context) -> int:
+    """Have component versions in another repository."""
+    target = locations.parse_repository(arguments.target)
+    order = transfer.Order(
+        recursive=arguments.recursive,
+        copy_resources=arguments.copy_resources,
+        copy_sources=arguments.copy_sources,
+        overwrite=arguments.overwrite,
+        file_format=arguments.type,
+    )
+    with _session(arguments, context) as session:
+        wanted = list(_all_named(session, arguments, every=False))
+        report = context.voice.report or (lambda _step: None)
+        rows = [each._asdict() for each in transfer.transfer(session, wanted, target, order, report)]
+    tables.show(rows, TRANSFERRED, as_json=arguments.json)
+    return 0
+
+
+def _print_json(value: Sequence[Mapping[str, Any]]) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def _print(rows: Sequence[Mapping[str, Any]], form: str) -> None:
+    if form == "json":
+        _print_json(rows)
+        return
+    import yaml
+
+    yaml.safe_dump([dict(row) for row in rows], sys.stdout, sort_keys=False)
