@@ -45,6 +45,7 @@ def fault(text: bytes | str, **options: Any) -> str:
         ("1.5", 1.5), ("1e3", 1000.0), ("-.5", -0.5), ("3.", 3.0), (".inf", ".inf"), (".nan", ".nan"),
         ('"1"', "1"), ("'true'", "true"), ("!!str 1", "1"), ("! 1", "1"), ("|-\n  1", "1"),
         ("123456789012345678901234567890", 123456789012345678901234567890),
+        ("1e999", "1e999"), ("496e2714", "496e2714"), ("9" * 5000, "9" * 5000),
     ],
 )  # fmt: skip
 def test_only_unambiguous_scalars_are_more_than_text(parser: str, written: str, meant: Any) -> None:
@@ -126,8 +127,6 @@ def test_a_path_is_named_without_surprises(path: list[str | int], name: str) -> 
         (b"a: !!map [1]\n", "line 1: an unknown tag"),
         (b"a: &a [*a]\n", "line 1: an alias stands for what it is itself part of"),
         (b"a: *b\n", "line 1: an alias without an anchor"),
-        (b"a: 1e999\n", "line 1: the number is too large"),
-        (b"a: " + b"9" * 5000, "line 1: the number is too large"),
         (b"%YAML 7.0\n---\na: 1\n", "not YAML"),
     ],
 )

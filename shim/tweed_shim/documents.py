@@ -4,8 +4,8 @@ What is read is plain data: dict, list, str, int, float, bool and None, and noth
 Keys are always the text that was written (`8080: x` has the key "8080"), and no map has a key twice. Of plain
 YAML scalars only those are more than text which no reader takes for anything else: `null` and `~`, `true` and
 `false` (also `True`, `TRUE` and so on), and decimal numbers without leading zeros. So `yes`, `0123`, `1_000`,
-`12:30`, `2020-01-01`, `0x1F` and `.inf` are text, and the key `<<` is a key like any other. Of YAML's tags
-only `!!str`, `!!map` and `!!seq` are known.
+`12:30`, `2020-01-01`, `0x1F` and `.inf` are text, as is a number that no double is near to (`496e2714`, part of a
+digest), and the key `<<` is a key like any other. Of YAML's tags only `!!str`, `!!map` and `!!seq` are known.
 
 Faults are raised as the class of `tweed_shim.errors` that the caller names, with line and column where they
 are known, and never quote a value: it may be a secret.
@@ -209,7 +209,9 @@ class _Builder:
         node = _Node(frame.value, None, frame.entries, nodes, characters, frame.depth)
         self._add(node, frame.line, frame.anchor)
 
-    def scalar(self, text: str, line: int, *, plain: bool, anchor: str | None = None) -> None:
+    def scalar(
+        self, text: str, line: int, *, plain: bool, is_json: bool = False, anchor: str | None = None
+    ) -> None:
         self._count(1, len(text), 0, line)
         if _SURROGATE.search(text):
             self.refuse("an escape stands for half a character (a lone surrogate)", line)
@@ -218,7 +220,8 @@ class _Builder:
             try:
                 value = typed(text)
             except ValueError:
-                self.refuse("the number is too large: quote it if it is text", line)
+                if is_json:
+                    self.refuse("the number is too large: quote it if it is text", line)
         self._add(_Node(value, text, {}, 1, len(text), 0), line, anchor)
 
     def alias(self, anchor: str | None, line: int) -> None:
@@ -316,7 +319,7 @@ def _read_json(text: str, builder: _Builder) -> Document:
         elif word[0] == '"':
             builder.scalar(json.loads(word), line, plain=False)
         else:
-            builder.scalar(word, line, plain=True)
+            builder.scalar(word, line, plain=True, is_json=True)
     return builder.document()
 
 

@@ -24,20 +24,27 @@ def escape_html(text: str) -> str:
 
 def canonical(value: Any) -> bytes:
     """RFC 8785: keys in the order of their UTF-16 code units, every number as a double."""
-    return _text(ordered(value), double).encode()
+    return as_doubles(ordered(value, _code_units)).encode()
 
 
-def double(number: int | float) -> str:
-    """A number as the nearest double is written. Raises OverflowError where there is none."""
+def as_doubles(value: Any) -> str:
+    """Without blanks, maps in the order that they have, and every number as a double.
+
+    Raises OverflowError for a number that no double is near to.
+    """
+    return _text(value, _double)
+
+
+def _double(number: int | float) -> str:
     return numbers.json_text(float(number))
 
 
-def ordered(value: Any) -> Any:
+def ordered(value: Any, order: Callable[[str], str | bytes] = str) -> Any:
     """The same value with the keys of all maps in order."""
     if isinstance(value, dict):
-        return {key: ordered(value[key]) for key in sorted(value, key=_code_units)}
+        return {key: ordered(value[key], order) for key in sorted(value, key=order)}
     if isinstance(value, list):
-        return [ordered(each) for each in value]
+        return [ordered(each, order) for each in value]
     return value
 
 

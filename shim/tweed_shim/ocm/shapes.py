@@ -11,7 +11,8 @@ from tweed_shim.ocm import json_writer
 class Field(NamedTuple):
     """A field: what it is called in a document and in the class, and the shape of what it holds, if any.
 
-    always: it is written even where it is empty. ordered: a map that is written with its keys in order.
+    always: it is written even where it is empty. ordered: it is free in its shape, and written with the keys
+    of all maps in order.
     """
 
     key: str
@@ -42,14 +43,14 @@ class Shape:
                 known[field.attribute] = _read(field, part)
         return self.kind(**known, unknown=rest)
 
-    def write(self, part: Any) -> dict[str, Any]:
-        """The map of an object, its fields in order and the unknown ones last."""
+    def write(self, part: Any, *, unknown: bool = True) -> dict[str, Any]:
+        """The map of an object, its fields in order and the unknown ones last, or left out."""
         written = {}
         for field in self.fields:
             value = getattr(part, field.attribute)
             if value or field.always:
-                written[field.key] = _write(field, value)
-        return written | dict(part.unknown)
+                written[field.key] = _write(field, value, unknown)
+        return written | dict(part.unknown) if unknown else written
 
 
 def _read(field: Field, part: Any) -> Any:
@@ -58,20 +59,22 @@ def _read(field: Field, part: Any) -> Any:
     return tuple(field.shape.read(each) for each in part) if field.many else field.shape.read(part)
 
 
-def _write(field: Field, value: Any) -> Any:
+def _write(field: Field, value: Any, unknown: bool) -> Any:
     if field.shape is None:
-        return json_writer.ordered(dict(value)) if field.ordered else value
-    return [field.shape.write(each) for each in value] if field.many else field.shape.write(value)
+        return json_writer.ordered(value) if field.ordered else value
+    if field.many:
+        return [field.shape.write(each, unknown=unknown) for each in value]
+    return field.shape.write(value, unknown=unknown)
 
 
 LABEL = Shape(
     model.Label,
     (
         Field("name", "name", always=True),
-        Field("value", "value", always=True),
+        Field("value", "value", always=True, ordered=True),
         Field("version", "version"),
         Field("signing", "signing"),
-        Field("merge", "merge"),
+        Field("merge", "merge", ordered=True),
     ),
 )
 DIGEST = Shape(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tweed_shim.ocm import descriptor as model
+from tweed_shim.ocm import times
 
 _DEFINITIONS = {model.V2: "v2", model.V3: "v3alpha1"}
 _LISTS = {
@@ -117,12 +118,21 @@ def _length_problem(schema: dict[str, Any], value: Any) -> str | None:
     return None
 
 
+def _time_problem(schema: dict[str, Any], value: Any) -> str | None:
+    try:
+        times.normal(value or "1970-01-01T00:00:00Z")
+    except (ValueError, OverflowError):
+        return f"is not {schema['description']}"
+    return None
+
+
 _KEYWORDS: dict[str, Callable[[dict[str, Any], Any], str | None]] = {
     "type": _type_problem,
     "enum": _enum_problem,
     "minLength": _length_problem,
     "maxLength": _length_problem,
     "pattern": _pattern_problem,
+    "format": _time_problem,
 }
 
 
