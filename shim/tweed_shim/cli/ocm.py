@@ -233,7 +233,7 @@ def configure_ocm_transfer(parser: Parser) -> None:
 
 def ocm_transfer_command(arguments: Arguments, context: Context) -> int:
     """Have component versions in another repository."""
-    target = locations.parse_repository(arguments.target)
+    target = _target(arguments)
     order = transfer.Order(
         recursive=arguments.recursive,
         copy_resources=arguments.copy_resources,
@@ -247,6 +247,13 @@ def ocm_transfer_command(arguments: Arguments, context: Context) -> int:
         rows = [each._asdict() for each in transfer.transfer(session, wanted, target, order, report)]
     tables.show(rows, TRANSFERRED, as_json=arguments.json)
     return 0
+
+
+def _target(arguments: Arguments) -> locations.Specification:
+    """Where a type is given, what names a registry otherwise (`new.tar`) is the name of a file."""
+    if arguments.type and ":" not in arguments.target:
+        return locations.Specification(locations.CTF, path=arguments.target)
+    return locations.parse_repository(arguments.target)
 
 
 def _print_json(value: Sequence[Mapping[str, Any]]) -> None:

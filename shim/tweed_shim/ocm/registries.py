@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tweed_shim.errors import ComponentError, HostError
-from tweed_shim.image import download
 from tweed_shim.image.credentials import Credentials
 from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Directory, Extent
@@ -128,6 +127,8 @@ class RegistryStore:
 
 @contextmanager
 def _fetched(repository: "Writable", blob: Descriptor) -> Iterator[Extent]:
+    from tweed_shim.image import download
+
     with ExitStack() as stack:
         try:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="tweed-shim-"))

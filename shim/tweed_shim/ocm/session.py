@@ -96,8 +96,10 @@ class Session:
             asked.append(repository.what)
             if (version_found := repository.lookup(component, version)) is not None:
                 return version_found
+        if not asked:
+            raise _nowhere(f"{component}:{version}")
         way = f", which {shown(path)} references" if path else ""
-        where = ", ".join(asked) or "no repository: name one"
+        where = ", ".join(asked)
         raise ComponentError(
             f"the component version {component}:{version}{way} is not there: looked into {where}; "
             "check its name, or name more with --lookup"
@@ -169,7 +171,9 @@ class Session:
             raise ComponentError(
                 f"no version of {component} meets {constraint!r}: there are {', '.join(versions.ordered(there))}"
             )
-        where = ", ".join(each.what for each in self._places(component, first)) or "no repository: name one"
+        where = ", ".join(each.what for each in self._places(component, first))
+        if not where:
+            raise _nowhere(component)
         raise ComponentError(f"the component {component} is not there: looked into {where}; check its name")
 
     def _places(self, component: str, first: Sequence[Repository]) -> Iterator[Repository]:
@@ -182,6 +186,12 @@ class Session:
             if repository not in seen:
                 seen.append(repository)
                 yield repository
+
+
+def _nowhere(name: str) -> ComponentError:
+    return ComponentError(
+        f"no repository was named to look for {name} in: write REPOSITORY//{name}, or use --repo or --lookup"
+    )
 
 
 def shown(path: Path) -> str:
