@@ -11,10 +11,13 @@ start it.
 import os
 import stat
 import sys
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
+LOOK_AGAIN = 20  # milliseconds
+READ = 64 << 10
 BLOCK = 512  # the unit of st_blocks: stat(2)
 HELPERS = ("newuidmap", "newgidmap")
 
@@ -181,11 +184,14 @@ def finish_maps(mappers: list[Mapper]) -> None:
             raise PermissionError(1, "refused the ids that /etc/subuid and /etc/subgid grant", name)
 
 
-def run_mapped(idmap: IdMap, arguments: list[str], *, cwd: str | None = None) -> tuple[int, bytes]:
+def run_mapped(
+    idmap: IdMap, arguments: list[str], *, cwd: str | None = None, watch: Callable[[int], None] | None = None
+) -> tuple[int, bytes]:
     """Run a command as root of a user namespace with these ids; without a namespace where there are none.
 
-    The command is killed when the calling thread ends before it. Returns its exit code (-N where signal N ended
-    it) and what it wrote to stderr and stdout together.
+    The command is killed when the calling thread ends before it. `watch` is called with its process id many times a
+    second; what it raises ends the command. Returns its exit code (-N where signal N ended it) and what it wrote to
+    stderr and stdout together.
     """
     import subprocess
 
@@ -195,6 +201,7 @@ def run_mapped(idmap: IdMap, arguments: list[str], *, cwd: str | None = None) ->
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        bufsize=0,
     ) as process:
         assert process.stdin is not None  # noqa: S101 - tells the type checker what PIPE means
         assert process.stdout is not None  # noqa: S101 - likewise
@@ -204,11 +211,28 @@ def run_mapped(idmap: IdMap, arguments: list[str], *, cwd: str | None = None) ->
                 finish_maps(begin_maps(process.pid, idmap))
                 process.stdin.write(b".")
             process.stdin.close()
-            output = process.stdout.read()
+            output = b"".join(_heard(process.pid, process.stdout.fileno(), watch))
         except BaseException:
             process.kill()
             raise
     return process.returncode, output if ready == b"." else ready + output
+
+
+def _heard(pid: int, output: int, watch: Callable[[int], None] | None) -> Iterator[bytes]:
+    """What a process writes, until its end; it is watched while it does so."""
+    import select
+
+    poll = select.poll()
+    poll.register(output, select.POLLIN)
+    while True:
+        ready = poll.poll(LOOK_AGAIN if watch else None)
+        if watch:
+            watch(pid)
+        if ready:
+            data = os.read(output, READ)
+            if not data:
+                return
+            yield data
 
 
 def _remove(path: str) -> None:

@@ -17,7 +17,7 @@ from script_images import METADATA, ScriptImage
 
 # A million takes minutes: give it in the variable to see.
 MANY = int(os.environ.get("TWEED_TEST_ENTRIES", "100000"))
-HUGE = 10 << 30
+HUGE, LARGE = 10 << 30, 128 << 20
 SECRET = b"of the host"
 
 
@@ -328,20 +328,24 @@ def bomb(size: int) -> bytes:
     return member.tobuf()
 
 
-@pytest.mark.parametrize("kind", ["a sparse file", "zeros in gzip"])
-def test_a_small_layer_that_becomes_large_meets_the_end_of_the_disk(
+@pytest.mark.parametrize("kind", ["a sparse file", "zeros in gzip", "zeros in zstd"])
+def test_a_small_layer_that_becomes_large_is_refused_before_the_disk_is_full(
     small_disk: Shim, public_directory: str, kind: str
 ) -> None:
     layer = (
         raw_layer(sparse_tar(HUGE))
         if kind == "a sparse file"
-        else raw_layer(bomb(1 << 30) + bytes(1 << 30), "gzip")
+        else raw_layer(bomb(LARGE) + bytes(LARGE), kind.rpartition(" ")[2])
     )
     image = image_of(public_directory, kind, [layer])
     done = small_disk.run("exec", image, "metadata", timeout=300)
     assert done.code == 125, done
-    assert b"no space is left in" in done.err
+    refusal = done.err.decode().splitlines()[-1]
+    assert f"no space is left in {small_disk.root} to unpack {image}" in refusal
     assert os.listdir(os.path.join(small_disk.root, "rootfs")) == []
+    assert [
+        each for each in os.listdir(os.path.join(small_disk.root, "tmp")) if each.startswith("work")
+    ] == []
     good = image_of(public_directory, "good", [])
     assert is_refused_or_harmless(small_disk, good), "with room again it works again"
 

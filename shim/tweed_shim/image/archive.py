@@ -19,6 +19,7 @@ from tweed_shim.image.documents import Document
 from tweed_shim.image.layout import LayoutSource
 from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Extent, Members, Tar, read
+from tweed_shim.image.room import Room
 
 DOCKER_INDEX = "manifest.json"
 
@@ -54,7 +55,7 @@ def opened_tar(path: str, scratch: str) -> Iterator[int]:
             fd = _nameless_file(scratch)
             stack.callback(os.close, fd)
             with open(fd, "wb", closefd=False) as file:
-                file.writelines(compression.expand(whole.chunks(), how, path))
+                file.writelines(Room(scratch, path).content(compression.expand(whole.chunks(), how, path)))
         yield fd
 
 

@@ -17,19 +17,21 @@ from tweed_shim.image import manifest as manifests
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Descriptor, Manifest
 from tweed_shim.image.members import Extent
+from tweed_shim.image.room import Room
 
 TAG = "image"
 
 
-def make(store: Layout, image: Manifest, diff_ids: tuple[str, ...], path: str, what: str) -> None:
+def make(store: Layout, image: Manifest, diff_ids: tuple[str, ...], path: str, room: Room) -> None:
     """Make the layout at `path`, on the filesystem of `store`; the image is called TAG in it.
 
-    Raises ImageError where a layer that has to be expanded is damaged or is not that of its diff id.
+    Raises ImageError where a layer that has to be expanded is damaged or is not that of its diff id, HostError where
+    it needs more than the room that there is.
     """
     target = Layout(path, durable=False)
     target.create()
     layers = [
-        _layer(store, target, layer, diff_id, what)
+        _layer(store, target, layer, diff_id, room)
         for layer, diff_id in zip(image.layers, diff_ids, strict=True)
     ]
     config = {"architecture": "", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
@@ -48,7 +50,7 @@ def _add(target: Layout, document: object, media_type: str) -> Descriptor:
     return Descriptor(media_type, digest, len(body))
 
 
-def _layer(store: Layout, target: Layout, layer: Descriptor, diff_id: str, what: str) -> Descriptor:
+def _layer(store: Layout, target: Layout, layer: Descriptor, diff_id: str, room: Room) -> Descriptor:
     fd = os.open(store.blob_path(layer.digest), os.O_RDONLY | os.O_CLOEXEC)
     try:
         blob = Extent(fd, 0, layer.size)
@@ -56,11 +58,11 @@ def _layer(store: Layout, target: Layout, layer: Descriptor, diff_id: str, what:
         if how != "zstd":
             _link_once(store.blob_path(layer.digest), target.blob_path(layer.digest))
             return Descriptor(manifests.OCI_LAYERS[how], layer.digest, layer.size)
-        named = f"the layer {layer.digest} of {what}"
+        named = f"the layer {layer.digest} of {room.what}"
         # umoci verifies what it reads; of what is expanded here it never sees the original.
         if blobs.digest_of(blob.chunks()) != layer.digest:
             raise ImageError(f"{named} is damaged; pull the image again")
-        return _expand(blob, target, diff_id, named)
+        return _expand(blob, target, diff_id, named, room)
     finally:
         os.close(fd)
 
@@ -70,9 +72,9 @@ def _link_once(source: str, path: str) -> None:
         os.link(source, path)
 
 
-def _expand(blob: Extent, target: Layout, diff_id: str, named: str) -> Descriptor:
+def _expand(blob: Extent, target: Layout, diff_id: str, named: str, room: Room) -> Descriptor:
     path = files.unique_name(f"{target.blob_path(diff_id)}.")
     content = compression.expand(blob.chunks(), "zstd", named)
-    size = blobs.write(content, path, diff_id, f"the content of {named}")
+    size = blobs.write(room.content(content), path, diff_id, f"the content of {named}")
     target.adopt(path, diff_id)
     return Descriptor(manifests.OCI_LAYERS["none"], diff_id, size)

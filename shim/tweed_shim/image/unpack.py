@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tweed_shim import files, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.idmap import IdMap, find_program, run_mapped
-from tweed_shim.image import convert, store
+from tweed_shim.image import convert, room, store
 from tweed_shim.image.config import Configuration
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Manifest
@@ -72,12 +72,12 @@ def unpack(root: str, order: Order) -> Image:
     place = store.tree_path(root, order.digest)
     with scratch.directory(scratch.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
-        blobs = Layout(os.path.join(root, "images"))
+        blobs, space = Layout(os.path.join(root, "images")), room.Room(root, order.name)
         with trace.span("convert"):
-            convert.make(blobs, order.manifest, order.config.diff_ids, layout, order.name)
+            convert.make(blobs, order.manifest, order.config.diff_ids, layout, space)
         files.make_private(tree)
         with trace.span("umoci"):
-            _run_umoci(root, order, layout, os.path.join(tree, "rootfs"))
+            _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
         about = {
             "digest": order.digest,
             "ids": store.ids_text(order.ids),
@@ -98,7 +98,7 @@ def unpack(root: str, order: Order) -> Image:
     return image
 
 
-def _run_umoci(root: str, order: Order, layout: str, dest: str) -> None:
+def _run_umoci(root: str, order: Order, layout: str, dest: str, space: room.Room) -> None:
     umoci = [program("umoci", "umoci"), "raw", "unpack"]
     work = os.path.dirname(layout)
     rootless = ["--rootless"] if order.ids.kind == "single" else []
@@ -114,6 +114,7 @@ def _run_umoci(root: str, order: Order, layout: str, dest: str) -> None:
             os.path.relpath(dest, work),
         ],
         cwd=work,
+        watch=space.watch,
     )
     if code != 0:
         raise _fault(root, order.name, code, output.decode(errors="replace"))
