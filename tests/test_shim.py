@@ -6,12 +6,14 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
 from script_images import METADATA, ScriptImage
 from tweed_shim import Shim
 from tweed_shim.errors import ConfigError, ContractError, OperationFailed, StateError, TimedOut
+from tweed_shim.image import store
 from tweed_shim.tweed.backend import Backend, Options
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
@@ -49,6 +51,24 @@ def test_a_whole_interaction(shim: Shim, backend: Backend) -> None:
     assert [cloud.interactions for cloud in shim.clouds()] == [()]
     shim.remove_cloud("prod")
     assert shim.clouds() == []
+
+
+def test_an_image_that_is_removed_when_it_has_just_been_found_is_had_once_more(
+    shim: Shim, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, found = store.hold, []
+
+    def hold_late(image: store.Image) -> AbstractContextManager[None]:
+        found.append(image)
+        if len(found) == 1:
+            shim.remove([image.reference])
+            shim.gc()
+            assert not os.path.exists(image.directory)
+        return hold(image)
+
+    monkeypatch.setattr(store, "hold", hold_late)
+    assert backend.metadata()["name"] == "n"
+    assert len(found) == 2
 
 
 def test_an_exception_in_the_block_still_tears_down_and_goes_on(shim: Shim, backend: Backend) -> None:

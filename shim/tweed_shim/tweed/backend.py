@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
@@ -224,9 +224,21 @@ class Backend:
     @contextmanager
     def _image(self) -> Iterator[Image]:
         """The image, unpacked, which is kept from removal for as long as the block lasts."""
+        with ExitStack() as held:
+            image = self._obtain()
+            try:
+                held.enter_context(store.hold(image))
+            except StateError:
+                # Its tag has moved and `gc` has taken it since it was found; what is found now is newer.
+                image = self._obtain()
+                held.enter_context(store.hold(image))
+            held.enter_context(store.disk_faults(self._settings.root))
+            yield image
+
+    def _obtain(self) -> Image:
         options = self._options
         with trace.span("resolve"):
-            image = pull.obtain(
+            return pull.obtain(
                 self._settings.root,
                 self._reference,
                 pull=options.pull,
@@ -236,8 +248,6 @@ class Backend:
                 report=self._console.report,
                 idmap=self._host.ids,
             )
-        with store.hold(image), store.disk_faults(self._settings.root):
-            yield image
 
     @contextmanager
     def _configured(self, image: Image) -> Iterator[clouds.Generation]:
