@@ -9,9 +9,12 @@ The language is the one of https://github.com/mandelsoft/spiff; `docs/spiff.md` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tweed_shim.spiff.failures import SpiffError, UnresolvedNode
+
+if TYPE_CHECKING:
+    from tweed_shim.spiff.merging import Document
 
 __all__ = ["SpiffError", "UnresolvedNode", "dump", "merge", "merge_stream"]
 
@@ -30,25 +33,22 @@ def merge(
 ) -> Any:
     """Process a template with stubs (YAML texts), each stub against those behind it, and return plain data.
 
-    A template of several documents gives the list of their results, as `merge_stream` does.
+    A template of several documents gives a list, as `merge_stream` does.
 
-    features: "interpolation" and "control". mode: what expressions may reach: "private" nothing of the host, "files" files,
-    "system" also commands and the environment. bindings: names that all documents see. tags: global tags. functions: more
-    functions by name; they get plain values. partial: what cannot be resolved stays an expression and is no error.
+    features: "interpolation" and "control". mode: what expressions may reach: "private" nothing of the host,
+    "files" files, "system" also commands and the environment. bindings: names that all documents see. tags:
+    global tags. functions: more functions by name; they get plain values. partial: what cannot be resolved
+    stays an expression and is no error.
 
     Raises SpiffError, which lists all nodes that could not be resolved.
     """
-    results = merge_stream(
-        template,
-        *stubs,
-        features=features,
-        mode=mode,
-        bindings=bindings,
-        tags=tags,
-        functions=functions,
-        partial=partial,
-    )
-    return results[0] if len(results) == 1 else results
+    from tweed_shim.spiff import merging, output
+
+    options = merging.Options(features, mode, bindings, tags, functions or {}, partial)
+    results = merging.process(*_documents(template, stubs), options)
+    if len(results) == 1:
+        return output.plain_data(results[0])
+    return [output.plain_data(result) for result in merging.lasting(results)]
 
 
 def merge_stream(
@@ -61,24 +61,26 @@ def merge_stream(
     functions: Mapping[str, Callable[..., Any]] | None = None,
     partial: bool = False,
 ) -> list[Any]:
-    """As `merge`, but the result of every document of the template in a list."""
+    """As `merge`, but the result of every document of the template in a list, without those that are temporary."""
     from tweed_shim.spiff import merging, output
 
-    options = merging.Options(
-        features=features,
-        mode=mode,
-        bindings=bindings,
-        tags=tags,
-        functions=functions or {},
-        partial=partial,
-    )
-    documents = [merging.Document(text, f"stub{number}") for number, text in enumerate(stubs, 1)]
-    results = merging.process(merging.Document(template, "template"), documents, options)
-    return [output.plain_data(result) for result in results]
+    options = merging.Options(features, mode, bindings, tags, functions or {}, partial)
+    results = merging.process(*_documents(template, stubs), options)
+    return [output.plain_data(result) for result in merging.lasting(results)]
+
+
+def _documents(template: str, stubs: Sequence[str]) -> tuple[Document, list[Document]]:
+    from tweed_shim.spiff.merging import Document
+
+    named = [Document(text, f"stub{number}") for number, text in enumerate(stubs, 1)]
+    return Document(template, "template"), named
 
 
 def dump(value: Any, format: Literal["yaml", "json"] = "yaml") -> str:  # noqa: A002 - the word that people know
-    """A value as YAML, which ends with a line feed, or as one line of JSON; the keys of maps in order. Raises SpiffError."""
+    """A value as YAML, which ends with a line feed, or as one line of JSON; the keys of maps are in order.
+
+    Raises SpiffError for what JSON has no word for.
+    """
     from tweed_shim.spiff import output
     from tweed_shim.spiff.values import Fault
 

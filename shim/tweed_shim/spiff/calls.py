@@ -33,9 +33,7 @@ class Call(Evaluable):
         """What the function returns."""
         name = self._name()
         if name in LAZY:
-            if self.curry:
-                raise Failure(f"no currying for intrinsic builtin function ({name})")
-            return LAZY[name](self, self.arguments, env)
+            return self._lazy(name, env)
         function = None if name else self._function(env)
         if isinstance(function, tuple):
             return function
@@ -45,7 +43,7 @@ class Call(Evaluable):
             return (self if same else replace(self, arguments=tuple(became))), info
         if isinstance(function, Lambda):
             return self._apply(function, values, info, env)
-        if any([isinstance(argument, Named) for argument in self.arguments]):
+        if any(isinstance(argument, Named) for argument in self.arguments):
             raise Failure(f"no named arguments for builtin function ({name})", info)
         if self.curry:
             return _curried(name, values, env), NOTHING
@@ -57,6 +55,11 @@ class Call(Evaluable):
         if isinstance(function, Reference) and not function.tag and len(function.path) == 1:
             return function.path[0] if function.path[0] != "_" else ""
         return ""
+
+    def _lazy(self, name: str, env: Environment) -> Outcome:
+        if self.curry:
+            raise Failure(f"no currying for intrinsic builtin function ({name})")
+        return LAZY[name](self, self.arguments, env)
 
     def _function(self, env: Environment) -> Lambda | Outcome:
         value, info = self.function.evaluate(env)
@@ -84,6 +87,8 @@ class Call(Evaluable):
     ) -> Outcome:
         if name in STRICT:
             result, found = STRICT[name](values, info, env, locally)
+            if name == "type":
+                return result, found
         else:
             try:
                 result, found = _function(self, name, values, env)
@@ -102,7 +107,8 @@ def _curried(name: str, values: list[Value], env: Environment) -> Lambda:
     arguments = (*[Constant(value) for value in values], Expansion(Reference((_ARGUMENTS,))))
     body = Call(Reference((name,)), arguments)
     expression = lambdas.LambdaExpression(((_ARGUMENTS, None),), True, body)
-    return expression.evaluate(env)[0]
+    curried: Lambda = expression.evaluate(env)[0]
+    return curried
 
 
 def _function(written: Call, name: str, values: list[Value], env: Environment) -> Outcome:

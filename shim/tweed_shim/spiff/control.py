@@ -35,7 +35,7 @@ class Structure:
         known = not self.value.note.failed and self.value.resolved(control)
         if not (self.value.note.undefined or known):
             return False
-        return all([accepted(node, control) for node in (*self.options.values(), *self.fields.values())])
+        return all(accepted(node, control) for node in (*self.options.values(), *self.fields.values()))
 
     def refuse_fields(self) -> None:
         """Raises Refusal where there are other fields."""
@@ -58,9 +58,9 @@ def accepted(node: Node, control: bool) -> bool:
         return True
     value = node.value
     if isinstance(value, dict) and node.complete(control):
-        return all([accepted(entry, control) for entry in value.values()])
+        return all(accepted(entry, control) for entry in value.values())
     if isinstance(value, list):
-        return all([accepted(entry, control) for entry in value])
+        return all(accepted(entry, control) for entry in value)
     return False
 
 
@@ -175,9 +175,7 @@ def _for(structure: Structure) -> Node | None:
         raise Refusal("do field required")
     if structure.value.note.undefined:
         return structure.nothing()
-    return loops.run(
-        structure.value.value, body, structure.options.get("mapkey"), structure.node, structure.env
-    )
+    return loops.run(structure.value.value, body, structure.options.get("mapkey"), structure.env)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +205,7 @@ def structure_of(node: Node, undefined: Mapping[str, Node], env: Environment) ->
     if not env.state.control or not isinstance(node.value, dict):
         return None
     all_fields = {**node.value, **undefined}
-    if not any([key.startswith(PREFIX) for key in all_fields]):
+    if not any(key.startswith(PREFIX) for key in all_fields):
         return None
     controls, options, fields = _sorted_out(all_fields)
     if not controls:

@@ -68,7 +68,7 @@ def template(node: Node, env: Environment) -> Template:
             original = original.with_value({**value, "<<<": marker})
         elif "<<" not in value:
             original = original.with_value({**value, "<<": marker})
-    elif isinstance(value, list) and not any([_is_marked(entry, env) for entry in value]):
+    elif isinstance(value, list) and not any(_is_marked(entry, env) for entry in value):
         original = derived([derived({"<<<": marker}, node.source), *value], node.source)
     return Template(env.path, node, original, env)
 

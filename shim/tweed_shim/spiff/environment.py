@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from typing import TYPE_CHECKING
 
-from tweed_shim.spiff.nodes import IMPLIED, DEFAULT, Node, Path, find, joined, step
+from tweed_shim.spiff.nodes import DEFAULT, IMPLIED, Node, Path, find, joined, step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +54,19 @@ class Environment:
     """Immutable: what is different further in is another environment."""
 
     __slots__ = (
-        "binding", "bound", "current_source", "no_merge", "outer", "path", "run", "scope", "source", "state", "stub_path", "stubs",
-    )  # fmt: skip
+        "binding",
+        "bound",
+        "current_source",
+        "no_merge",
+        "outer",
+        "path",
+        "scope",
+        "scopes",
+        "source",
+        "state",
+        "stub_path",
+        "stubs",
+    )
 
     def __init__(
         self,
@@ -73,8 +84,8 @@ class Environment:
         # Whether the scope holds what the caller of the merge has bound.
         self.binding = binding
         self.scope: Scope | None = None
-        # The flow that is going on; what is settled is so for this one.
-        self.run: object = None
+        # The outermost scopes of the flow that is going on.
+        self.scopes: dict[Path, Scope] = {}
         self.path: Path = ()
         self.stub_path: Path = ()
         self.no_merge = False
@@ -86,7 +97,7 @@ class Environment:
         other.state, other.source, other.current_source = self.state, self.source, self.current_source
         other.stubs, other.outer, other.binding = self.stubs, self.outer, self.binding
         other.scope, other.path, other.stub_path = self.scope, self.path, self.stub_path
-        other.no_merge, other.bound, other.run = self.no_merge, self.bound, self.run
+        other.no_merge, other.bound, other.scopes = self.no_merge, self.bound, self.scopes
         return other
 
     def with_source(self, source: str) -> Environment:
@@ -100,11 +111,10 @@ class Environment:
     def with_scope(self, names: dict[str, Node]) -> Environment:
         """Inside of the map at the path, which holds those names. The scope's names are a copy."""
         other = self._copy()
-        known = self.scope.children.get(self.path) if self.scope else None
+        siblings = self.scope.children if self.scope else self.scopes
+        known = siblings.get(self.path)
         if known is None:
-            known = Scope(self.scope, self.path, dict(names))
-            if self.scope:
-                self.scope.children[self.path] = known
+            known = siblings[self.path] = Scope(self.scope, self.path, dict(names))
         else:
             known.renew(dict(names))
         other.scope = known
@@ -138,10 +148,10 @@ class Environment:
         other.scope = Scope(self.scope, None, {})
         return other
 
-    def with_run(self, run: object) -> Environment:
-        """For the passes of another flow."""
+    def with_scopes(self) -> Environment:
+        """For the passes of another flow: its outermost scopes are its own."""
         other = self._copy()
-        other.run = run
+        other.scopes = {}
         return other
 
     def with_step(self, name: str) -> Environment:

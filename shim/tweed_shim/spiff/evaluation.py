@@ -1,6 +1,6 @@
 """How expressions are evaluated: to a value and what is to be noted on its node, or to a `Fault`.
 
-An expression whose value is not known in this pass evaluates to an expression: itself, or one that is closer to the value.
+An expression whose value is not known in this pass evaluates to an expression: itself, or one closer to the value.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class Evaluable(Expression):
 
     __slots__ = ()
 
-    # Whether the expression takes a value from the stubs at the node's own path.
-    direct_merge: ClassVar[bool] = False
+    # Whether a call has become this expression, and is not evaluated anew itself.
+    deferred: ClassVar[bool] = False
 
     def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
         """The value, or an expression where it is not known yet. `locally`: what is in it need not be known.

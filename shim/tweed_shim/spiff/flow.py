@@ -39,7 +39,7 @@ def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node
     """Process a tree to its end, and tell what could not be resolved. `override`: stubs replace what the tree holds."""
     result = source
     walker = _Walker()
-    env = env.with_run(walker)
+    env = env.with_scopes()
     for _ in range(MAX_PASSES):
         inside = env.with_list_scope(result.value) if isinstance(result.value, list) else env
         new = walker.flow(result, inside, override, False)
@@ -222,7 +222,9 @@ def _overridden(found: _Evaluated, original: Node, env: Environment) -> Node:
     if changes:
         node = node.noted(**changes)
     node = node.flagged(flags)
-    same = node.value is original.value or node.value == original.value and isinstance(node.value, Evaluable)
+    same = node.value is original.value or (
+        node.value == original.value and isinstance(node.value, Evaluable)
+    )
     if (
         same
         and node.note == original.note

@@ -61,7 +61,7 @@ def flow_list(walker: Walker, root: Node, env: Environment, template: bool) -> N
         return root
     flags, stub = inherited(env)
     state = _Pass(env, flags, note.tag, template, note.key_name, note.merged, note.replace, note.redirect)
-    if note.flags & NO_MERGE or any([_merges_directly(entry) for entry in root.value]):
+    if note.flags & NO_MERGE or any(_merges_directly(entry) for entry in root.value):
         # The stub's entries have their place already, or the order of the entries would change.
         state.flags |= NO_MERGE
     _splice(walker, state, root)
@@ -89,17 +89,18 @@ def _splice(walker: Walker, state: _Pass, root: Node) -> None:
     for entry in root.value:
         found = merge_entry(entry)
         if found is not None:
-            entry = _spliced(walker, state, root, *found)
+            spliced = _spliced(walker, state, root, entry, *found)
             if state.replace and not state.process:
                 return
-            if entry is None:
+            if spliced is None:
                 continue
+            entry = spliced
         entry, key_name = _without_key_tag(entry)
         state.key_name = key_name or state.key_name
         state.entries.append(entry)
 
 
-def _spliced(walker: Walker, state: _Pass, root: Node, node: Node, key: str) -> Node | None:
+def _spliced(walker: Walker, state: _Pass, root: Node, entry: Node, node: Node, key: str) -> Node | None:
     """What a merge entry becomes in this pass; None where it is done with."""
     initial = isinstance(node.value, str)
     result = walker.untagged_flow(node, state.env, False, False)
@@ -107,7 +108,7 @@ def _spliced(walker: Walker, state: _Pass, root: Node, node: Node, key: str) -> 
     if isinstance(result.value, Evaluable):
         if not initial and is_optional_merge(node.value):
             return None
-        return _pending_entry(state, root, node, result, key)
+        return _pending_entry(state, root, entry, result, key)
     if isinstance(result.value, list):
         new = _new_entries(result.value, root.value, state.key_name, state.env)
         state.merged = True
@@ -122,10 +123,10 @@ def _spliced(walker: Walker, state: _Pass, root: Node, node: Node, key: str) -> 
         state.redirect = result.note.redirect
         state.merged = state.merged or result.note.merged
         return None
-    return root.with_value({key: result})
+    return entry
 
 
-def _pending_entry(state: _Pass, root: Node, node: Node, result: Node, key: str) -> Node | None:
+def _pending_entry(state: _Pass, root: Node, entry: Node, result: Node, key: str) -> Node | None:
     marker = marker_of(result.value, state.template)
     kept: Node | None = result
     if marker:
@@ -138,11 +139,7 @@ def _pending_entry(state: _Pass, root: Node, node: Node, result: Node, key: str)
     if kept is None:
         return None
     state.process = False
-    if kept is node:
-        # Nothing has changed: the entry may stay the node that it is.
-        unchanged = [entry for entry in root.value if merge_entry(entry) == (node, key)]
-        return unchanged[0] if unchanged else root.with_value({key: kept})
-    return Node({key: kept}, root.source)
+    return entry if kept is entry.value[key] else Node({key: kept}, root.source)
 
 
 def _new_entries(entries: list[Node], old: list[Node], key_name: str, env: Environment) -> list[Node]:
@@ -260,10 +257,13 @@ def _injected(state: _Pass, stub: Node | None, root: Node, entries: list[Node]) 
     return [entry for entry in stub.value if entry.note.flags & (INJECT | DEFAULT)] + entries
 
 
+def _same(one: list[Node], other: list[Node]) -> bool:
+    return len(one) == len(other) and all(mine is its for mine, its in zip(one, other, strict=True))
+
+
 def _finished(state: _Pass, root: Node, value: Value) -> Node:
-    if isinstance(value, list) and len(value) == len(root.value):
-        if all([one is other for one, other in zip(value, root.value, strict=True)]):
-            value = root.value
+    if isinstance(value, list) and _same(value, root.value):
+        value = root.value
     node = root.with_value(value)
     if state.key_name:
         node = node.noted(key_name=state.key_name)

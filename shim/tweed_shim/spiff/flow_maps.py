@@ -174,4 +174,4 @@ def _finished(
 
 
 def _same(one: dict[str, Node], other: dict[str, Node]) -> bool:
-    return len(one) == len(other) and all([other.get(key) is node for key, node in one.items()])
+    return len(one) == len(other) and all(other.get(key) is node for key, node in one.items())

@@ -17,6 +17,9 @@ def expression_in(text: str, interpolation: bool) -> str | None:
     parts = _split(text)
     if not any(is_expression for is_expression, _ in parts):
         return None
+    if any(part.endswith("\\") and not is_expression for is_expression, part in parts):
+        # A backslash in front of an expression masks all of the text.
+        return None
     return " ".join([f"( {part.strip()} )" if code else json.dumps(part) for code, part in _joined(parts)])
 
 
@@ -38,7 +41,7 @@ def unescaped_node(node: Node, interpolation: bool) -> Node:
     if isinstance(value, str):
         text = unescaped(value, interpolation)
         return node if text == value else Node(text, node.source)
-    if isinstance(value, dict) and any([key.startswith(("<<!", "<<<!")) for key in value]):
+    if isinstance(value, dict) and any(key.startswith(("<<!", "<<<!")) for key in value):
         return Node({_unescaped_key(key): entry for key, entry in value.items()}, node.source)
     return node
 

@@ -57,7 +57,7 @@ class LambdaExpression(Evaluable):
 
     def _with(self, parameters: Sequence[Parameter]) -> LambdaExpression:
         """The expression with the values of its defaults in place of their expressions."""
-        if not any([parameter.default for parameter in parameters]):
+        if not any(parameter.default for parameter in parameters):
             return self
         return replace(self, parameters=tuple([_declared(parameter) for parameter in parameters]))
 

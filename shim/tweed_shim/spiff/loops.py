@@ -40,8 +40,11 @@ class Variable:
     values: Sequence[tuple[Value, Node]]
 
 
-def run(ranges: Value, body: Node, key: Node | None, node: Node, env: Environment) -> Node | None:
-    """The list, or with a key the map, of what the body is worth; None where that is not known yet. Raises Fault, BodyFault."""
+def run(ranges: Value, body: Node, key: Node | None, env: Environment) -> Node | None:
+    """The list, or with a key the map, of what the body is worth; None where that is not known yet.
+
+    Raises Refusal where the loop is not well-formed, BodyFault where the body fails.
+    """
     if key is not None and not isinstance(key.value, Template):
         raise Refusal("mapkey must be an expression")
     try:

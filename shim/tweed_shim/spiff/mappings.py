@@ -112,7 +112,7 @@ class Mapping(Evaluable):
 
     def __str__(self) -> str:
         """As the language writes it."""
-        begin, end = self.kind.brackets
+        begin, end = self.kind.brackets[0], self.kind.brackets[1]
         return f"{self.kind.keyword}{begin}{self.source}{_function_text(self.function)}{end}"
 
 

@@ -109,7 +109,7 @@ class Auto(Evaluable):
     def _instances(self, job: Node, env: Environment) -> int:
         control = env.state.control
         pool = find(job, ["resource_pool"], control)
-        if pool is None or pool.value != self.path[1].partition(":")[2] and pool.value != self.path[1]:
+        if pool is None or (pool.value != self.path[1].partition(":")[2] and pool.value != self.path[1]):
             return 0
         instances = find(job, ["instances"], control)
         if instances is None or not is_integer(instances.value):

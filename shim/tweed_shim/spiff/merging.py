@@ -1,4 +1,4 @@
-"""A merge as a whole: stubs are processed from the last to the first, and the documents of a template against all of them."""
+"""A merge as a whole: the stubs from the last to the first, and the documents of a template against all of them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Document:
 class Options:
     """What a merge may do and how; see `tweed_shim.spiff.merge`.
 
-    preserve_escapes, preserve_temporary: leave escaped expressions, and what is marked &temporary or &local, in the result.
+    preserve_escapes, preserve_temporary: escaped expressions, and what is marked &temporary or &local, stay in the
+    result.
     encryption_key: of `encrypt` and `decrypt` where none is given.
     """
 
@@ -80,7 +81,7 @@ class Engine:
 
 
 def process(template: Document, stubs: Iterable[Document], options: Options) -> list[Node]:
-    """The results of all documents of the template, as nodes. Raises SpiffError."""
+    """The results of all documents of the template; `lasting` tells which are for others. Raises SpiffError."""
     state = _state(options)
     with _ended(state), _deep_recursion(template.name):
         env = Environment(state, "context", binding=True)
@@ -89,6 +90,11 @@ def process(template: Document, stubs: Iterable[Document], options: Options) -> 
         templates = _read(template)
         prepared = _prepared_stubs(env, [_single(stub) for stub in stubs], options)
         return [_applied(env, node, prepared, options) for node in templates]
+
+
+def lasting(results: Iterable[Node]) -> list[Node]:
+    """Those documents of a stream that are not marked &temporary as a whole."""
+    return [result for result in results if not result.note.flags & TEMPORARY]
 
 
 def state_of(node: Node) -> Node:
@@ -263,4 +269,4 @@ def _unescaped(node: Node, interpolation: bool) -> Node:
     return node
 
 
-__all__ = ["Document", "Options", "Value", "process", "state_of"]
+__all__ = ["Document", "Options", "Value", "lasting", "process", "state_of"]

@@ -188,10 +188,10 @@ def is_complete(value: Value, control: bool) -> bool:
     """See `Node.complete`."""
     if isinstance(value, dict):
         if control:
-            return not any([key.startswith("<<") for key in value])
+            return not any(key.startswith("<<") for key in value)
         return "<<" not in value and "<<<" not in value
     if isinstance(value, list):
-        return not any([merge_entry(entry) for entry in value])
+        return not any(merge_entry(entry) for entry in value)
     return True
 
 
@@ -333,11 +333,11 @@ def equivalent(one: Value, other: Value) -> bool:
         return False
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(
-            [equivalent(entry.value, other[key].value) for key, entry in one.items()]
+            equivalent(entry.value, other[key].value) for key, entry in one.items()
         )
     if isinstance(one, list):
         return len(one) == len(other) and all(
-            [equivalent(mine.value, its.value) for mine, its in zip(one, other, strict=True)]
+            equivalent(mine.value, its.value) for mine, its in zip(one, other, strict=True)
         )
     return bool(one == other)
 

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tweed_shim.spiff import addresses
 from tweed_shim.spiff.evaluation import (
-    NOTHING,
     Evaluable,
     Failure,
     Info,
@@ -19,7 +17,7 @@ from tweed_shim.spiff.evaluation import (
     resolve,
 )
 from tweed_shim.spiff.nodes import derived, equivalent
-from tweed_shim.spiff.terms import integer_operand, is_integer
+from tweed_shim.spiff.terms import is_integer
 from tweed_shim.spiff.values import Fault, Lambda, Template, Value, simple_text, truth, type_name
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ class Or(Evaluable):
             info = fault_info(fault)
         else:
             if not info.undefined:
-                return (self if pending(value) else value), info
+                return (_rest(self, value) if pending(value) else value), info
         value, found = self.right.evaluate(env)
         joined = info.cleared().joined(found)
         return value, joined if joined.undefined == found.undefined else joined.changed(
@@ -98,6 +96,13 @@ class Or(Evaluable):
     def __str__(self) -> str:
         """As the language writes it."""
         return f"{self.left} || {self.right}"
+
+
+def _rest(alternative: Or | ValidOr, value: Value) -> Evaluable:
+    """An alternative whose first operand is not known yet."""
+    return (
+        replace(alternative, left=value) if isinstance(value, Evaluable) and value.deferred else alternative
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ class ValidOr(Evaluable):
             if value is self.left:
                 raise Failure(info.issue.text, info)
             if value is not None:
-                return (self if pending(value) else value), info
+                return (_rest(self, value) if pending(value) else value), info
         value, found = self.right.evaluate(env)
         return value, info.cleared().joined(found).changed(undefined=found.undefined)
 
@@ -143,7 +148,7 @@ class Logic(Evaluable):
         try:
             right, found = self.right.evaluate(env)
         except Fault:
-            if decided:
+            if decided and not is_integer(left):
                 return truth(left), info
             raise
         info = info.joined(found)
@@ -258,7 +263,10 @@ _ORDERS: dict[str, Callable[[Value, Value], bool]] = {
 
 
 def equal(one: Value, other: Value) -> bool:
-    """Whether two values are equal; texts of numbers and bools equal them. Raises Fault where nil meets another value."""
+    """Whether two values are equal; texts of numbers and bools equal them.
+
+    Raises Fault where nil meets another value, or a text what is no text.
+    """
     if one is None or other is None:
         if one is None and other is None:
             return True
@@ -310,89 +318,3 @@ def _integer(text: str) -> int | None:
 def _bool(text: str) -> bool | None:
     # What Go's strconv.ParseBool reads.
     return {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}.get(text.lower())
-
-
-@dataclass(frozen=True, slots=True)
-class Arithmetic(Binary):
-    """`a + b` and its like, of numbers, IP addresses and CIDRs."""
-
-    left: Evaluable
-    operator: str
-    right: Evaluable
-
-    def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:  # noqa: ARG002 - see Binary
-        """A number, an address or a CIDR."""
-        if isinstance(left, str):
-            return addresses.OPERATIONS[self.operator](left, right)
-        if not (_is_number(left) and _is_number(right)):
-            raise Failure(_NO_NUMBERS[self.operator])
-        if isinstance(left, float) or isinstance(right, float):
-            return _floats(self.operator, float(left), float(right))
-        return bounded(_integers(self.operator, left, right))
-
-    def __str__(self) -> str:
-        """As the language writes it."""
-        return f"{self.left} {self.operator} {self.right}"
-
-
-_NO_NUMBERS = {
-    "+": "non-IP address addition requires number arguments",
-    "-": "non-IP address subtration requires number arguments",
-    "*": "non-CIDR multiplication requires number arguments",
-    "/": "non-CIDR division requires number arguments",
-}
-
-
-def _is_number(value: Value) -> bool:
-    return isinstance(value, float) or is_integer(value)
-
-
-def _integers(operator: str, left: int, right: int) -> int:
-    if operator == "+":
-        return left + right
-    if operator == "-":
-        return left - right
-    if operator == "*":
-        return left * right
-    return _quotient(left, right)
-
-
-def _quotient(left: int, right: int) -> int:
-    """Towards zero."""
-    if right == 0:
-        raise Failure("division by zero")
-    quotient = abs(left) // abs(right)
-    return quotient if (left < 0) == (right < 0) else -quotient
-
-
-def _floats(operator: str, left: float, right: float) -> float:
-    if operator == "/":
-        if right == 0:
-            raise Failure("division by zero")
-        return left / right
-    return {"+": left + right, "-": left - right, "*": left * right}[operator]
-
-
-def bounded(number: int) -> int:
-    """The number as 64 bits hold it."""
-    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
-@dataclass(frozen=True, slots=True)
-class Modulo(Evaluable):
-    """`a % b`."""
-
-    left: Evaluable
-    right: Evaluable
-
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
-        """The remainder, with the sign of the first operand."""
-        left, info = integer_operand(self.left, env, NOTHING)
-        right, info = integer_operand(self.right, env, info)
-        if pending(left) or pending(right):
-            return self, info
-        return left - right * _quotient(left, right), info
-
-    def __str__(self) -> str:
-        """As the language writes it."""
-        return f"{self.left} % {self.right}"

@@ -5,32 +5,27 @@ Operators need white space on both sides: `a -1` is the concatenation of `a` and
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from functools import lru_cache
 
 from tweed_shim.spiff import syntax
+from tweed_shim.spiff.arithmetic import Arithmetic, Modulo
 from tweed_shim.spiff.calls import Call
 from tweed_shim.spiff.evaluation import Constant, Evaluable
-from tweed_shim.spiff.lambdas import LambdaExpression, LambdaReference
-from tweed_shim.spiff.mappings import KINDS, Mapping, Sum
 from tweed_shim.spiff.markers import Auto, Marker, Merge, Prefer, Substitution
 from tweed_shim.spiff.nodes import Path, components
 from tweed_shim.spiff.operators import (
-    Arithmetic,
     Comparison,
     Concatenation,
     Conditional,
     Logic,
-    Modulo,
     Not,
     Or,
     ValidOr,
 )
-from tweed_shim.spiff.recovery import Catch, Sync
+from tweed_shim.spiff.parser_functions import FunctionParser
 from tweed_shim.spiff.references import Current, Dynamic, Projection, Qualified, Reference, Slice
-from tweed_shim.spiff.terms import Expansion, Group, ListOf, MapOf, Named, Range, Scoped, Undefined
+from tweed_shim.spiff.terms import Group, ListOf, MapOf, Range, Scoped, Undefined
 
 MAX_DEPTH = 200
 """How deep expressions may be nested in each other."""
@@ -45,53 +40,8 @@ def parse(text: str, path: Path = (), stub_path: Path = ()) -> Evaluable:
     return Parser(text, path, stub_path).whole()
 
 
-class Parser:
+class Parser(FunctionParser):
     """Reads one expression; `position` is how far it has come."""
-
-    def __init__(self, text: str, path: Path, stub_path: Path) -> None:
-        self.text = text
-        self.path = path
-        self.stub_path = stub_path
-        self.position = 0
-        self.depth = 0
-        # Groups that were read already to find out that they are no scope: position to group and its end.
-        self.groups: dict[int, tuple[Evaluable, int]] = {}
-
-    # --- scanning
-
-    def space(self) -> bool:
-        """Skip white space; whether there was any."""
-        begin = self.position
-        match = syntax.SPACE.match(self.text, begin)
-        self.position = match.end() if match else begin
-        return self.position > begin
-
-    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Take what matches here."""
-        match = pattern.match(self.text, self.position)
-        if match:
-            self.position = match.end()
-        return match
-
-    def take(self, token: str) -> bool:
-        """Take a token if it is here."""
-        if self.text.startswith(token, self.position):
-            self.position += len(token)
-            return True
-        return False
-
-    def require(self, token: str) -> None:
-        """Take a token that has to be here."""
-        if not self.take(token):
-            raise self.fault(f"'{token}' expected")
-
-    def peek(self, token: str) -> bool:
-        """Whether a token is here."""
-        return self.text.startswith(token, self.position)
-
-    def fault(self, expected: str) -> syntax.SyntaxFault:
-        """What is wrong here."""
-        return syntax.fault(self.text, self.position, expected)
 
     # --- expressions
 
@@ -246,32 +196,6 @@ class Parser:
             return self.qualified(self.mapping(mapping[0]))
         return self.qualified(self.reference())
 
-    def number(self, text: str) -> int | float:
-        """A number; those with point or exponent are floats."""
-        digits = text.replace("_", "")
-        if set(digits) & set(".eE"):
-            number = float(digits)
-            if number in (float("inf"), float("-inf")):
-                raise self.fault(f"the number {text} is too large")
-            return number
-        if len(digits) > 20 or not -(1 << 63) <= int(digits) < 1 << 63:
-            raise self.fault(f"the number {text} is too large")
-        return int(digits)
-
-    def string(self) -> Evaluable:
-        """`"text"` with the escapes of JSON."""
-        begin = self.position
-        match = self.match(syntax.STRING)
-        if not match:
-            raise self.fault("the string is not closed")
-        try:
-            text: str = json.loads(match[0])
-        except ValueError:
-            self.position = begin
-            raise self.fault("the string has an escape or a character that JSON does not allow") from None
-        # Half characters (lone surrogates) are replaced, as they cannot be written.
-        return Constant(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-
     def symbol(self) -> Evaluable:
         """`$name`, the name as a text."""
         self.require("$")
@@ -395,13 +319,6 @@ class Parser:
         self.require("]")
         return ListOf(tuple(entries))
 
-    def expanded(self, expression: Evaluable) -> Evaluable:
-        """`expression...` or the expression alone."""
-        if not self.take("..."):
-            return expression
-        self.space()
-        return Expansion(expression)
-
     # --- qualifiers
 
     def qualified(self, expression: Evaluable) -> Evaluable:
@@ -425,106 +342,6 @@ class Parser:
             else:
                 return expression
 
-    def arguments(self) -> tuple[Evaluable, ...]:
-        """`(a, b...)`, the named ones first."""
-        self.require("(")
-        self.space()
-        if self.take(")"):
-            return ()
-        named: list[Evaluable] = []
-        others: list[Evaluable] = []
-        while True:
-            name = None if others else self.match(syntax.NAMED_ARGUMENT)
-            if name:
-                named.append(Named(name[1], self.expression()))
-            else:
-                others.append(self.expanded(self.expression()))
-            if not self.take(","):
-                break
-        self.require(")")
-        return (*named, *others)
-
-    # --- lambdas
-
-    def lambda_reference(self) -> Evaluable:
-        """`lambda expression`, behind the keyword."""
-        inner = self.expression()
-        if isinstance(inner, LambdaExpression):
-            return inner
-        return LambdaReference(inner, self.path, self.stub_path)
-
-    def lambda_expression(self) -> LambdaExpression:
-        """`|x, y=1, z...| -> expression`."""
-        parameters, variadic = self.parameters()
-        self.space()
-        self.require("->")
-        return LambdaExpression(parameters, variadic, self.expression())
-
-    def parameters(self) -> tuple[tuple[tuple[str, Evaluable | None], ...], bool]:
-        """`|x, y=1, z...|`."""
-        self.require("|")
-        self.space()
-        parameters: list[tuple[str, Evaluable | None]] = []
-        variadic = False
-        while not self.peek("|"):
-            name = self.match(syntax.NAME)
-            if not name:
-                raise self.fault("the name of a parameter expected")
-            self.space()
-            default = self.expression() if self.take("=") else None
-            if (
-                default is None
-                and any([value is not None for _, value in parameters])
-                and not self.peek("...")
-            ):
-                raise self.fault("a default value expected, as a parameter before has one")
-            parameters.append((name[0], default))
-            variadic = self.take("...")
-            self.space()
-            if variadic or not self.take(","):
-                break
-            self.space()
-        self.require("|")
-        return tuple(parameters), variadic
-
-    def function(self) -> Evaluable:
-        """What a mapping applies: `|x|->expression` or `|expression`."""
-        self.space()
-        begin, depth = self.position, self.depth
-        try:
-            return self.lambda_expression()
-        except syntax.SyntaxFault as of_lambda:
-            end = self.position
-            self.position, self.depth = begin, depth
-            self.require("|")
-            try:
-                return self.expression()
-            except syntax.SyntaxFault:
-                # What was read further is nearer to what was meant.
-                raise (
-                    of_lambda
-                    if end > self.position
-                    else syntax.fault(self.text, self.position, "an operand expected")
-                ) from None
-
-    def mapping(self, keyword: str) -> Evaluable:
-        """`map[...]`, `sum[...]` and so on, behind the bracket."""
-        source = self.nested()
-        result: Evaluable
-        if keyword == "sum[":
-            self.space()
-            self.require("|")
-            result = Sum(source, self.nested(), self.function())
-        elif keyword == "catch[":
-            result = Catch(source, self.function())
-        elif keyword == "sync[":
-            result = self.sync(source)
-        else:
-            result = Mapping(KINDS[keyword], source, self.function())
-        self.space()
-        self.require("}" if keyword.endswith("{") else "]")
-        return result
-
     def nested(self) -> Evaluable:
         """An expression without scope or lambda of its own."""
         self.depth += 1
@@ -533,20 +350,6 @@ class Parser:
         result = self.alternatives()
         self.depth -= 1
         return result
-
-    def sync(self, source: Evaluable) -> Evaluable:
-        """`sync[` behind the expression."""
-        condition = self.function()
-        value = timeout = None
-        self.space()
-        if isinstance(condition, LambdaExpression) and self.take(","):
-            value = LambdaExpression(condition.parameters, False, self.expression())
-        elif self.peek("|"):
-            value = self.function()
-        self.space()
-        if value is not None and self.take("|"):
-            timeout = self.expression()
-        return Sync(source, condition, value, timeout)
 
 
 def _operation(left: Evaluable, operator: str, right: Evaluable) -> Evaluable:

@@ -1,8 +1,8 @@
 """YAML documents, read as the reference's library (candiedyaml, a YAML 1.1 reader after libyaml) reads them.
 
-Plain scalars are null (`~`, `null`, nothing), bools (`y`, `yes`, `on`, `true` and their opposites, in any case), integers
-of 64 bits (also `0x1F`, `0b1`, `0o17`, `017` and `1_000`), floats, which all larger integers are too, and texts. Keys are
-texts: one that is read as something else is refused. Dates stay the text that was written.
+Plain scalars are null (`~`, `null`, nothing), bools (`y`, `yes`, `on`, `true` and their opposites, in any case),
+integers of 64 bits (also `0x1F`, `0b1`, `0o17`, `017` and `1_000`), floats, which all larger integers are too, and
+texts. Keys are texts: one that is read as something else is refused. Dates stay the text that was written.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ _UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\ud
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL_FLOATS = {
-    "+.inf": math.inf, "-.inf": -math.inf, ".inf": math.inf, ".nan": math.nan, "+.nan": math.nan, "-.nan": math.nan,
-    "+inf": math.inf, "-inf": -math.inf, "+infinity": math.inf, "-infinity": -math.inf, "+nan": math.nan, "-nan": math.nan,
+    ".inf": math.inf, "+.inf": math.inf, "+inf": math.inf, "+infinity": math.inf,
+    "-.inf": -math.inf, "-inf": -math.inf, "-infinity": -math.inf,
+    ".nan": math.nan, "+.nan": math.nan, "-.nan": math.nan, "+nan": math.nan, "-nan": math.nan,
 }  # fmt: skip
 _NULLS = ("~", "null", "Null", "NULL", "")
 _BOOLS = {
@@ -97,8 +98,8 @@ def _events(text: str, source: str) -> list[Node]:
         for event in yaml.parse(text, Loader=loader):
             builder.add(event)
     except yaml.MarkedYAMLError as fault:
-        mark = fault.problem_mark or fault.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        mark: Any = fault.problem_mark or fault.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         raise ReadFault(f"{place}{fault.problem or fault.context}") from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as fault:
         raise ReadFault(f"it cannot be read as YAML ({type(fault).__name__})") from None

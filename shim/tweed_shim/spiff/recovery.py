@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tweed_shim.spiff import lambdas
 from tweed_shim.spiff.evaluation import (
@@ -64,6 +64,8 @@ def attempt(expression: Evaluable, env: Environment) -> Attempt:
 class Catch(Evaluable):
     """`catch[a|v,e|->b]`, and `catch(a)` without a lambda."""
 
+    deferred: ClassVar[bool] = True
+
     inner: Evaluable
     function: Evaluable | None = None
 
@@ -80,7 +82,7 @@ class Catch(Evaluable):
                 raise Failure("catch function takes a maximum of 2 arguments")
         tried = attempt(self.inner, env)
         if pending(tried.value):
-            return self, tried.info
+            return (self if tried.value is self.inner else replace(self, inner=tried.value)), tried.info
         if function is None:
             return tried.described(env.source), NOTHING
         arguments = [tried.value, tried.reason if tried.fault else None][: len(function.parameters)]
@@ -108,6 +110,8 @@ class Sync(Evaluable):
 
     called: it was written `sync(a, condition, value, timeout)`, and condition and value see `valid`, `error`, `value`.
     """
+
+    deferred: ClassVar[bool] = True
 
     inner: Evaluable
     condition: Evaluable

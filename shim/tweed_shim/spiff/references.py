@@ -106,7 +106,7 @@ class Reference(Evaluable):
 
 
 def follow(expression: Evaluable, path: Path, look: Look, env: Environment, locally: bool) -> Outcome:
-    """The value at a path's end; the expression where a step or, unless `locally`, what is in it is not resolved yet."""
+    """The value at a path's end; the expression where a step or (unless `locally`) what is in it is not resolved."""
     control = env.state.control
     node = None
     for steps in range(1, len(path) + 1):

@@ -103,7 +103,7 @@ def _stub_path(value: Value) -> tuple[str, ...]:
         return components(value, leading=True)
     if not isinstance(value, list):
         raise Failure("stub() requires a string or reference argument")
-    if not all([isinstance(entry.value, str) for entry in value]):
+    if not all(isinstance(entry.value, str) for entry in value):
         raise Failure("stub() requires a string entries in list")
     return tuple([entry.value for entry in value])
 
@@ -111,7 +111,7 @@ def _stub_path(value: Value) -> tuple[str, ...]:
 def _catch(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) -> Outcome:  # noqa: ARG001 - see LAZY
     if len(arguments) != 1:
         raise Failure("catch requires a single argument")
-    return Catch(arguments[0]).evaluate(env)
+    return _later(Catch(arguments[0]), env)
 
 
 def _sync(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) -> Outcome:  # noqa: ARG001 - see LAZY
@@ -119,7 +119,12 @@ def _sync(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) -> 
         raise Failure("2 or 3 arguments required for sync")
     value = arguments[2] if len(arguments) > 2 else None
     timeout = arguments[3] if len(arguments) > 3 else None
-    return Sync(arguments[0], arguments[1], value, timeout, called=True).evaluate(env)
+    return _later(Sync(arguments[0], arguments[1], value, timeout, called=True), env)
+
+
+def _later(expression: Evaluable, env: Environment) -> Outcome:
+    """As in the reference, a document's expression becomes this one for the next pass; a lambda's is evaluated."""
+    return expression.evaluate(env) if env.bound else (expression, NOTHING)
 
 
 def _static_ips(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) -> Outcome:
@@ -155,7 +160,7 @@ def _eval(values: Sequence[Value], info: Info, env: Environment, locally: bool) 
 def _type(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see STRICT
     if len(values) != 1:
         raise Failure("exactly one argument required for function 'type'")
-    return ("undef" if info.undefined else type_name(values[0])), info
+    return ("undef", NOTHING) if info.undefined else (type_name(values[0]), info)
 
 
 def _features(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see STRICT

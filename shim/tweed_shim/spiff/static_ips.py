@@ -20,7 +20,7 @@ _MAX_ADDRESSES = 1 << 20
 
 
 def addresses(arguments: Sequence[Evaluable], env: Environment) -> list[Node] | None:
-    """The addresses at the positions that are given, as many as there are instances; None where they are not known yet."""
+    """The addresses at the given positions, as many as there are instances; None where they are not known yet."""
     positions: list[int] = []
     for argument in arguments:
         value, _ = argument.evaluate(env)
@@ -81,7 +81,7 @@ def _static(subnet: Node, name: str) -> list[str]:
     if not isinstance(static.value, list):
         raise Failure(f"static ips for network {name} must be a list")
     texts = [entry.value for entry in static.value]
-    if not all([isinstance(text, str) for text in texts]):
+    if not all(isinstance(text, str) for text in texts):
         raise Failure(f"invalid entry for static ips for network {name}")
     return texts
 

@@ -32,7 +32,7 @@ MAPPING = re.compile(r"(?:map|filter|select)[\[{]|(?:sum|catch|sync)\[")
 NAMED_ARGUMENT = re.compile(r"[ \t\n\r]*([A-Za-z0-9_]+)[ \t\n\r]*=(?!=)[ \t\n\r]*")
 PROJECTION = re.compile(r"\.?\[\*\]")
 INDICES = re.compile(r"\.?\[")
-OPERAND = re.compile(r'[A-Za-z0-9_"~$!*(\[{.]|-[0-9]')
+OPERAND = re.compile(r'[A-Za-z0-9_"~$!*(\[{]|-[0-9]|\.(?!\.)')
 
 # Operators of one level are evaluated from left to right; those of a higher level first.
 LEVELS = {

@@ -106,9 +106,9 @@ def resolve_all(
             became.append(expression)
             values.append(value)
     if unknown:
-        same = all([one is other for one, other in zip(expressions, became, strict=True)])
+        same = all(one is other for one, other in zip(expressions, became, strict=True))
         return None, expressions if same else tuple(became), info
-    if not any([isinstance(expression, Expansion) for expression in expressions]):
+    if not any(isinstance(expression, Expansion) for expression in expressions):
         return values, expressions, info
     return _expanded(expressions, values, info), expressions, info
 
@@ -214,7 +214,10 @@ class Range(Evaluable):
     end: Evaluable | None
 
     def bounds(self, env: Environment, size: int | None) -> tuple[int, int, Info] | tuple[Range, Info]:
-        """The first and the last index, for a list of that size or None for a list of numbers; itself where it is not known yet."""
+        """The first and the last index, for a list of that size, or None for a list of numbers.
+
+        Where they are not known yet, the range instead.
+        """
         if size is None and (self.start is None or self.end is None):
             raise Failure("range expression requires start and end index")
         if self.start is None and self.end is None:

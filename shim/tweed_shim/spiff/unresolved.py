@@ -48,7 +48,7 @@ class Unresolved:
     @property
     def has_error(self) -> bool:
         """Whether there is a reason for any of them."""
-        return any([found.node.note.issue.text for found in self.nodes])
+        return any(found.node.note.issue.text for found in self.nodes)
 
     def issue(self, text: str) -> tuple[Issue, bool]:
         """All of them as one issue, and whether one depends on a failed one."""
@@ -62,7 +62,7 @@ class Unresolved:
                 for found in self.nodes
             ]
         )
-        return Issue(text, nested=nested), any([found.node.note.failed for found in self.nodes])
+        return Issue(text, nested=nested), any(found.node.note.failed for found in self.nodes)
 
     def __str__(self) -> str:
         """The report."""
