@@ -16,7 +16,7 @@ VERSIONS = st.builds(
     st.sampled_from(["", "-rc.1", "-0a", "+build.7", "-alpha+b"]),
 )
 TEXTS = st.text(
-    st.characters(codec="utf-8", exclude_characters="\ufeff\u2028\u2029", exclude_categories=("C",)),
+    st.characters(codec="utf-8", exclude_characters="\ufeff\u2028\u2029", exclude_categories=["C"]),
     max_size=12,
 )
 WORDS = st.one_of(

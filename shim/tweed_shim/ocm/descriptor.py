@@ -18,6 +18,8 @@ SCHEMAS = (V2, V3)
 LOCAL = "local"
 EXTERNAL = "external"
 
+# What hashlib calls the hash algorithms, also those of old signatures.
+HASHES = {"SHA-256": "sha256", "SHA-512": "sha512", "sha256": "sha256", "sha512": "sha512"}
 NO_DIGEST = "NO-DIGEST"
 EXCLUDED = "EXCLUDE-FROM-SIGNATURE"
 

@@ -1,0 +1,149 @@
+"""Public keys, and the RSA signatures that they verify (RFC 8017: RSASSA-PKCS1-v1_5 and RSASSA-PSS).
+
+They need the package `cryptography`, which the extra `crypto` brings.
+"""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tweed_shim.errors import ComponentError, ConfigError, HostError
+from tweed_shim.ocm.descriptor import HASHES, Signature
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+PKCS1 = "RSASSA-PKCS1-V1_5"
+PSS = "RSASSA-PSS"
+
+HEXADECIMAL = ("application/vnd.ocm.signature.rsa", "application/vnd.ocm.signature.rsa.pss")
+PEM = "application/x-pem-file"
+
+_LARGEST_FILE = 1 << 20
+_PEM_SIGNATURE = re.compile(
+    r"-----BEGIN SIGNATURE-----\r?\n(?P<headers>(?:[^\n:]+:[^\n]*\n)*)"
+    r"(?P<body>[A-Za-z0-9+/=\s]*)-----END SIGNATURE-----"
+)
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """An RSA key; `what` is what people call it. certificate: where it came from, if it did."""
+
+    what: str
+    key: "RSAPublicKey"
+    certificate: "x509.Certificate | None" = None
+
+
+def load(path: str) -> PublicKey:
+    """Read a public key, or a certificate that holds one, as PEM. Raises ConfigError, and HostError for the extra."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST_FILE)
+    except OSError as error:
+        raise ConfigError(
+            f"the public key {path} cannot be read ({error.strerror}): name another file"
+        ) from None
+    return parse(data, f"the public key {path}")
+
+
+def parse(data: bytes, what: str) -> PublicKey:
+    """The same for the content of a file."""
+    x509, serialization, rsa = _library(
+        "x509", "hazmat.primitives.serialization", "hazmat.primitives.asymmetric.rsa"
+    )
+    certificate = None
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            certificate = x509.load_pem_x509_certificate(data)
+            key = certificate.public_key()
+        else:
+            key = serialization.load_pem_public_key(data)
+    except Exception:  # noqa: BLE001 - the library raises many kinds for what is malformed
+        raise ConfigError(
+            f"{what} is neither a public key nor a certificate in PEM: export it as 'BEGIN PUBLIC KEY'"
+        ) from None
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ConfigError(f"{what} is no RSA key, and no other signatures are known: name another file")
+    return PublicKey(what, key, certificate)
+
+
+def verify(key: PublicKey, signature: Signature, what: str) -> None:
+    """Verify the signature of a digest, which is taken as it is there. Raises ComponentError where it does not hold."""
+    exceptions, hashes, utils = _library(
+        "exceptions", "hazmat.primitives.hashes", "hazmat.primitives.asymmetric.utils"
+    )
+    _check_issuer(key, signature, what)
+    algorithm = {"sha256": hashes.SHA256, "sha512": hashes.SHA512}[HASHES[signature.digest.hash_algorithm]]()
+    try:
+        digest = bytes.fromhex(signature.digest.value)
+        key.key.verify(
+            _bytes(signature, what), digest, _padding(signature, algorithm, what), utils.Prehashed(algorithm)
+        )
+    except (exceptions.InvalidSignature, ValueError):
+        raise ComponentError(
+            f"{what} was not made with {key.what}: do not use it, or verify it with another key"
+        ) from None
+
+
+def _library(*names: str) -> list[Any]:
+    import importlib
+
+    try:
+        return [importlib.import_module(f"cryptography.{name}") for name in names]
+    except ImportError:
+        raise HostError(
+            "signatures need the package cryptography, which is not installed: install 'tweed-shim[crypto]'"
+        ) from None
+
+
+def _padding(signature: Signature, algorithm: Any, what: str) -> Any:
+    [padding] = _library("hazmat.primitives.asymmetric.padding")
+    if signature.value.algorithm == PKCS1:
+        return padding.PKCS1v15()
+    if signature.value.algorithm == PSS:
+        return padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO)
+    raise ComponentError(
+        f"{what} is of the kind {signature.value.algorithm!r}, which is not known here: sign with {PKCS1} or {PSS}"
+    )
+
+
+def _bytes(signature: Signature, what: str) -> bytes:
+    value = signature.value
+    if value.media_type in HEXADECIMAL:
+        return bytes.fromhex(value.value)
+    match = _PEM_SIGNATURE.search(value.value) if value.media_type == PEM else None
+    if match is None:
+        raise ComponentError(
+            f"{what} is written as {value.media_type!r}, which cannot be read: sign it again"
+        )
+    algorithm = re.search(r"^Signature Algorithm:\s*(\S+)\s*$", match["headers"], re.MULTILINE)
+    if algorithm is not None and algorithm[1] != value.algorithm:
+        raise ComponentError(
+            f"{what} names two algorithms, {value.algorithm} and {algorithm[1]}: sign it again"
+        )
+    try:
+        return base64.b64decode(match["body"], validate=False)
+    except binascii.Error:
+        raise ComponentError(f"{what} is damaged: it is not base64; sign it again") from None
+
+
+def _check_issuer(key: PublicKey, signature: Signature, what: str) -> None:
+    """Who signed, by the signature's own words, must be whom the certificate is for."""
+    issuer = signature.value.issuer
+    if key.certificate is None or not issuer:
+        return
+    [x509] = _library("x509")
+    try:
+        claimed = {(each.oid, each.value) for each in x509.Name.from_rfc4514_string(issuer)}
+    except ValueError:
+        claimed = None
+    subject = {(each.oid, each.value) for each in key.certificate.subject}
+    if claimed is None or not claimed <= subject:
+        raise ComponentError(
+            f"{what} says that {issuer!r} made it, and {key.what} is for {key.certificate.subject.rfc4514_string()!r}: "
+            "verify it with another key"
+        )
