@@ -10,11 +10,23 @@ from typing import Any
 
 import pytest
 
-from accounts import Account
+from accounts import Account, free_range
 from installed import Shim, cgroups, fresh_shim
 
 NAMES = [
-    *("kernel", "namespaces", "ids", "/proc", "overlay", "cgroups", "seccomp", "runc", "umoci", "pasta"),
+    *(
+        "kernel",
+        "namespaces",
+        "ids",
+        "/proc",
+        "overlay",
+        "cgroups",
+        "--userns",
+        "seccomp",
+        "runc",
+        "umoci",
+        "pasta",
+    ),
     *("store", "disk", "memory", "clock", "run"),
 ]
 HIDE = "mount --bind /dev/null {}"
@@ -81,6 +93,8 @@ def test_a_host_that_runs_images_is_well_for_every_kind_of_user(shim: Shim) -> N
         assert bool(finding["effect"]) == bool(finding["mend"]) == (finding["state"] != "ok")
     assert examined.state("run") == "ok"
     assert examined.state("ids") == ("warning" if shim.account.kind == "single" else "ok")
+    if shim.account.kind != "root":
+        assert examined.state("--userns") == "ok"
     lines = people.out.decode().splitlines()
     assert [line.split()[1] for line in lines if not line.startswith(" ")] == NAMES
     details = [line.split(":")[0].strip() for line in lines if line.startswith(" ")]
@@ -173,6 +187,27 @@ def examine_on_disk(shim: Shim, script: str = "true") -> Examined:
             )
     finally:
         os.rmdir(place)
+
+
+GRANT = "echo containers:{0}:65536 > ids && mount --bind ids /etc/subuid && mount --bind ids /etc/subgid && rm ids"
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "mend"),
+    [
+        (GRANT, "ok", ""),
+        (f"{HIDE.format('/etc/subuid')} && {HIDE.format('/etc/subgid')}", "warning", "/etc/subuid"),
+        (f"{GRANT} && mount -t ramfs ramfs .", "warning", "Linux 5.19"),
+    ],
+    ids=["as it should be", "no ids", "a file system that shows no other ids"],
+)
+def test_what_a_user_namespace_needs_as_root(
+    accounts: dict[str, Account], program: str, before: str, state: str, mend: str
+) -> None:
+    with fresh_shim(accounts["root"], program) as shim:
+        examined = examine_on_disk(shim, before.format(free_range().start))
+    assert examined.state("--userns") == state, examined.findings
+    assert mend in examined.findings["--userns"]["mend"]
 
 
 def test_a_store_on_a_disk_that_cannot_be_written(shim: Shim) -> None:

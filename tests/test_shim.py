@@ -71,6 +71,12 @@ def test_an_image_that_is_removed_when_it_has_just_been_found_is_had_once_more(
     assert len(found) == 2
 
 
+def test_an_end_by_a_forbidden_system_call_is_explained(shim: Shim, script_image: ScriptImage) -> None:
+    backend = shim.backend(script_image("sh -c 'kill -SYS $$'; exit $?"))
+    with pytest.raises(OperationFailed, match=r"SIGSYS, as by a 32-bit system call.*--seccomp"):
+        backend.metadata()
+
+
 def test_an_exception_in_the_block_still_tears_down_and_goes_on(shim: Shim, backend: Backend) -> None:
     backend.configure({"greeting": "hello"})
     with pytest.raises(ZeroDivisionError), backend.setup():

@@ -324,14 +324,39 @@ def _clock(_: Patient) -> Finding:
     return Finding("clock", OK, found)
 
 
+def _lacking(patient: Patient) -> str | None:
+    """What has to be there before a run can be tried, and is not."""
+    wants = {
+        "namespaces": not patient.namespaces,
+        "a place to write": patient.place,
+        "a runtime": idmap.find_program(patient.runtime),
+    }
+    return next((want for want, there in wants.items() if not there), None)
+
+
+def _userns(patient: Patient) -> Finding:
+    name, effect = "--userns", "--userns will not work"
+    if not patient.is_root:
+        return Finding(name, OK, "every run has a user namespace, as this user is not root")
+    try:
+        ids = idmap.granted_to_root()
+    except ShimError:
+        mend = "echo containers:2147483647:2147483648 | tee -a /etc/subuid /etc/subgid"
+        return Finding(name, WARNING, "no ids for it in /etc/subuid and /etc/subgid", effect, mend)
+    if lacking := _lacking(patient):
+        return _not_tried(name, lacking)
+    fault, _ = trials.run(patient.place, idmap.find_program(patient.runtime) or "", patient.host, ids)
+    if fault:
+        mend = "use Linux 5.19 or newer, and give a --root on ext4, xfs or btrfs"
+        return Finding(name, WARNING, fault, effect, mend)
+    return Finding(name, OK, f"{sum(each.length for each in ids.uids)} ids, and a container ran with them")
+
+
 def _run(patient: Patient) -> Finding:
     name = "run"
-    program = idmap.find_program(patient.runtime)
-    wants = {"namespaces": not patient.namespaces, "a place to write": patient.place, "a runtime": program}
-    for want, there in wants.items():
-        if not there:
-            return _not_tried(name, want)
-    fault, warnings = trials.run(patient.place, program or "", patient.host)
+    if lacking := _lacking(patient):
+        return _not_tried(name, lacking)
+    fault, warnings = trials.run(patient.place, idmap.find_program(patient.runtime) or "", patient.host)
     if fault:
         return Finding(name, MISSING, fault, "no image can be run", "mend what is said above, and ask again")
     if warnings:
@@ -346,6 +371,7 @@ CHECKS: tuple[Callable[[Patient], Finding], ...] = (
     _proc,
     _overlay,
     _cgroups,
+    _userns,
     _seccomp,
     _runtime,
     _umoci,

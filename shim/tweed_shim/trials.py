@@ -107,7 +107,7 @@ def _tried(ids: IdMap, command: list[str], place: str) -> str:
     return "" if code == 0 else (lines[0] if lines else f"{command[0]} ended with code {code}")
 
 
-def run(place: str, runtime: str, host: Host) -> tuple[str, list[str]]:
+def run(place: str, runtime: str, host: Host, userns: IdMap | None = None) -> tuple[str, list[str]]:
     """Run a program of the host as an image's would be; returns the fault, or nothing, and the warnings."""
     program = idmap.find_program("true")
     if program is None:
@@ -127,6 +127,7 @@ def run(place: str, runtime: str, host: Host) -> tuple[str, list[str]]:
         mounts=_borrowed(rootfs),
         network="none",
         timeout=SECONDS,
+        userns=userns,
     )
     log = os.path.join(place, "log")
     setting = Setting(name, place, runtime, host, log, Console(warn=warnings.append))

@@ -73,6 +73,11 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -
         return
     if outcome.oom:
         ended = "was ended because its memory limit was reached; allow it more with --memory"
+    elif outcome.code == 128 + signal.SIGSYS:
+        ended = (
+            "was ended by SIGSYS, as by a 32-bit system call or another that its seccomp profile forbids; see "
+            "--platform and --seccomp"
+        )
     elif outcome.signal is not None:
         ended = f"was ended by {signal.Signals(outcome.signal).name}"
     else:
