@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from tweed_shim.spiff.values import Fault, Value, simple_text
 
@@ -13,7 +13,7 @@ ORDINALS = ("first", "second", "third", "fourth")
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 
-def is_integer(value: Value) -> bool:
+def is_integer(value: Value) -> TypeGuard[int]:
     """Whether a value is an integer; a bool is none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -29,7 +29,6 @@ def integer(call: Call, position: int, value: Value) -> int:
     """The argument at that position, which has to be an integer. Raises Fault."""
     if not is_integer(value):
         raise Fault(f"{ORDINALS[position]} argument for {call.name} must be an integer")
-    assert isinstance(value, int)  # noqa: S101 - what is_integer has just said
     return value
 
 

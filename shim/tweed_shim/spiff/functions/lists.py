@@ -27,7 +27,7 @@ def _list(value: Value, complaint: str) -> list[Value]:
 
 
 @function("length", 1, 1)
-def length(call: Call, value: Value) -> Value:  # noqa: ARG001 - as every function
+def length(call: Call, value: Value) -> Value:
     """How many entries a list or map has, or bytes a string."""
     if isinstance(value, str):
         return len(to_bytes(value))
@@ -37,7 +37,7 @@ def length(call: Call, value: Value) -> Value:  # noqa: ARG001 - as every functi
 
 
 @function("element", 2, 2)
-def element(call: Call, value: Value, index: Value) -> Value:  # noqa: ARG001 - as every function
+def element(call: Call, value: Value, index: Value) -> Value:
     """The entry of a list at an index, or of a map with a key."""
     if value is None or index is None:
         raise Fault("function element does not take nil arguments")
@@ -66,21 +66,25 @@ def _index(values: list[Value], index: Value) -> int:
 
 
 @function("compact", 1, 1)
-def compact(call: Call, values: Value) -> Value:  # noqa: ARG001 - as every function
+def compact(call: Call, values: Value) -> Value:
     """A list without nil and what is empty."""
     kept = _list(values, "invalid type for function compact")
-    return [value for value in kept if value is not None and (value or not isinstance(value, (str, list, dict)))]
+    return [
+        value for value in kept if value is not None and (value or not isinstance(value, (str, list, dict)))
+    ]
 
 
 @function("uniq", 1, 1)
-def uniq(call: Call, values: Value) -> Value:  # noqa: ARG001 - as every function
+def uniq(call: Call, values: Value) -> Value:
     """A list with only the first of equal entries."""
     kept: list[Value] = []
     seen: set[str] = set()
     for value in _list(values, "invalid type for function uniq"):
         if isinstance(value, str) and value in seen:
             continue
-        if not any(same(value, other) for other in kept if not (isinstance(value, str) and isinstance(other, str))):
+        if not any(
+            same(value, other) for other in kept if not (isinstance(value, str) and isinstance(other, str))
+        ):
             kept.append(value)
             if isinstance(value, str):
                 seen.add(value)
@@ -88,7 +92,7 @@ def uniq(call: Call, values: Value) -> Value:  # noqa: ARG001 - as every functio
 
 
 @function("contains", 2, 2)
-def contains(call: Call, value: Value, element: Value) -> Value:  # noqa: ARG001 - as every function
+def contains(call: Call, value: Value, element: Value) -> Value:
     """Whether a list has an entry, a map a key, or a string a text."""
     if isinstance(value, dict):
         return isinstance(element, str) and element in value
@@ -96,13 +100,13 @@ def contains(call: Call, value: Value, element: Value) -> Value:  # noqa: ARG001
 
 
 @function("index", 2, 2)
-def index(call: Call, value: Value, element: Value) -> Value:  # noqa: ARG001 - as every function
+def index(call: Call, value: Value, element: Value) -> Value:
     """Where a list has an entry, or a string a text, for the first time; -1 if nowhere."""
     return _find("index", value, element, last=False)
 
 
 @function("lastindex", 2, 2)
-def lastindex(call: Call, value: Value, element: Value) -> Value:  # noqa: ARG001 - as every function
+def lastindex(call: Call, value: Value, element: Value) -> Value:
     """Where a list has an entry, or a string a text, for the last time; -1 if nowhere."""
     return _find("index", value, element, last=True)
 
@@ -123,13 +127,13 @@ def _find(name: str, value: Value, element: Value, *, last: bool) -> int:
 
 
 @function("reverse", 1, 1)
-def reverse(call: Call, values: Value) -> Value:  # noqa: ARG001 - as every function
+def reverse(call: Call, values: Value) -> Value:
     """A list from its end to its beginning."""
     return list(reversed(_list(values, "argument for reverse must be a list")))
 
 
 @function("intersect")
-def intersect(call: Call, *arguments: Value) -> Value:  # noqa: ARG001 - as every function
+def intersect(call: Call, *arguments: Value) -> Value:
     """The entries of the first list that all others have too; nil is left out."""
     result: list[Value] | None = None
     for position, argument in enumerate(arguments):

@@ -8,7 +8,7 @@ from tweed_shim.spiff.values import Fault, Value, simple_text
 
 
 @function("keys", 1, 1)
-def keys(call: Call, value: Value) -> Value:  # noqa: ARG001 - as every function
+def keys(call: Call, value: Value) -> Value:
     """The keys of a map in order."""
     if not isinstance(value, dict):
         raise Fault("map argument required for keys")
@@ -16,7 +16,7 @@ def keys(call: Call, value: Value) -> Value:  # noqa: ARG001 - as every function
 
 
 @function("makemap", 1)
-def makemap(call: Call, *arguments: Value) -> Value:  # noqa: ARG001 - as every function
+def makemap(call: Call, *arguments: Value) -> Value:
     """A map of pairs: of a list of maps with `key` and `value`, or of arguments by turns."""
     if len(arguments) == 1:
         return _of_entries(arguments[0])

@@ -21,7 +21,7 @@ def _groups(match: re.Match[str]) -> list[str]:
 
 
 @function("match", 2, 3)
-def match(call: Call, pattern: Value, text: Value, repeat: Value = 0) -> Value:  # noqa: ARG001 - as every function
+def match(call: Call, pattern: Value, text: Value, repeat: Value = 0) -> Value:
     """The match and its groups, or a list of all of them; [] where there is none, false for nil."""
     if not isinstance(pattern, str):
         raise Fault("pattern string for argument one of function match required")
@@ -64,7 +64,8 @@ def split_match(call: Call, separator: Value, text: Value, limit: Value = -1) ->
         return []
     if separator and not text:
         return [""]
-    parts, begin, end = [], 0, 0
+    parts: list[str] = []
+    begin = end = 0
     for found in patterns.matches(expression, text, most):
         if most > 0 and len(parts) == most - 1:
             break
@@ -124,7 +125,9 @@ def _expanded(template: str, groups: list[str], expression: re.Pattern[str]) -> 
         name = reference["braced"] or reference["name"]
         if name is None:
             return "$"
-        position = int(name) if name.isdigit() and len(name) < 6 else expression.groupindex.get(name, len(groups))
+        position = (
+            int(name) if name.isdigit() and len(name) < 6 else expression.groupindex.get(name, len(groups))
+        )
         return groups[position] if position < len(groups) else ""
 
     return _REFERENCE.sub(value, template)

@@ -78,7 +78,7 @@ for _name, _compute in (
 
 
 @function("string", 1, 2)
-def string(call: Call, value: Value, base: Value = 10) -> Value:  # noqa: ARG001 - as every function
+def string(call: Call, value: Value, base: Value = 10) -> Value:
     """A simple value as a string; an integer in the given base."""
     if is_integer(value):
         return _in_base(value, base)
@@ -106,7 +106,7 @@ def _in_base(number: int, base: Value) -> str:
 
 
 @function("integer", 1, 1)
-def integer(call: Call, value: Value) -> Value:  # noqa: ARG001 - as every function
+def integer(call: Call, value: Value) -> Value:
     """A simple value as an integer."""
     if isinstance(value, str):
         number = parse_integer(value)
@@ -121,7 +121,7 @@ def integer(call: Call, value: Value) -> Value:  # noqa: ARG001 - as every funct
 
 
 @function("float", 1, 1)
-def float_(call: Call, value: Value) -> Value:  # noqa: ARG001 - as every function
+def float_(call: Call, value: Value) -> Value:
     """A simple value as a float."""
     if isinstance(value, str):
         number = _parse_float(value)
@@ -143,7 +143,7 @@ def _parse_float(text: str) -> float | None:
 
 
 @function("bool", 1, 1)
-def bool_(call: Call, value: Value) -> Value:  # noqa: ARG001 - as every function
+def bool_(call: Call, value: Value) -> Value:
     """A simple value as a bool: nil, "", 0 and 0.0 are false."""
     if isinstance(value, str) and value:
         found = parse_bool(value)

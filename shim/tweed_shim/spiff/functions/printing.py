@@ -91,10 +91,11 @@ class _Printer:
 
 def _named(value: Value) -> str:
     kind = _KINDS.get(type_name(value), type_name(value))
-    return kind if value is None else f"{kind}={_plain(value)}"
+    return kind if value is None else f"{kind}={shown(value)}"
 
 
-def _plain(value: Value) -> str:
+def shown(value: Value) -> str:
+    """A simple value as `%v` shows it."""
     if value is None:
         return "<nil>"
     if isinstance(value, bool):
@@ -127,8 +128,8 @@ def _converted(verb: str, value: Value, flags: str, precision: int | None) -> st
     return f"%!{verb}(<nil>)" if value is None else f"%!{verb}({_named(value)})"
 
 
-def _bool(verb: str, value: Value, flags: str, precision: int | None) -> str | None:  # noqa: ARG001 - as its kin
-    return _plain(value) if verb in "vt" else None
+def _bool(verb: str, value: Value, flags: str, precision: int | None) -> str | None:
+    return shown(value) if verb in "vt" else None
 
 
 def _signed(text: str, flags: str) -> str:
@@ -137,7 +138,15 @@ def _signed(text: str, flags: str) -> str:
     return f"+{text}" if "+" in flags else f" {text}" if " " in flags else text
 
 
-_BASES = {"b": ("b", "0b"), "o": ("o", "0"), "O": ("o", ""), "x": ("x", "0x"), "X": ("X", "0X"), "d": ("d", ""), "v": ("d", "")}
+_BASES = {
+    "b": ("b", "0b"),
+    "o": ("o", "0"),
+    "O": ("o", ""),
+    "x": ("x", "0x"),
+    "X": ("X", "0X"),
+    "d": ("d", ""),
+    "v": ("d", ""),
+}
 
 
 def _integer(verb: str, value: Value, flags: str, precision: int | None) -> str | None:
@@ -159,7 +168,9 @@ def _float(verb: str, value: Value, flags: str, precision: int | None) -> str | 
         return _signed(float_text(value).upper(), flags)
     if verb in "eEfFgGv":
         kind = "g" if verb == "v" else verb
-        return _signed(f"{value:{'#' if '#' in flags else ''}.{6 if precision is None else precision}{kind}}", flags)
+        return _signed(
+            f"{value:{'#' if '#' in flags else ''}.{6 if precision is None else precision}{kind}}", flags
+        )
     return None
 
 

@@ -138,8 +138,36 @@ def function(
     return declare
 
 
-# Which module of this package declares which functions.
-MODULES: dict[str, str] = {}
+_FUNCTIONS = {
+    "archives": "archive",
+    "certificates": "x509cert x509parsecert",
+    "checks": "check validate",
+    "commands": "env exec exec_uncached pipe pipe_uncached",
+    "documents": "asjson asyaml parse read read_uncached",
+    "encryption": "decrypt encrypt",
+    "files": "list_dirs list_files lookup_dir lookup_file mkdir tempfile write",
+    "hashes": "bcrypt bcrypt_check hash md5 md5crypt md5crypt_check",
+    "keys": "x509genkey x509publickey",
+    "lists": "compact contains element index intersect lastindex length reverse sort uniq",
+    "locations": "basename dirname parseurl",
+    "maps": "keys list_to_map makemap",
+    "matching": "match replace replace_match split_match",
+    "networks": "contains_ip ipset max_ip min_ip num_ip",
+    "numbers": (
+        "abs acos acosh asin asinh bool ceil cos cosh exp float floor integer log log10 round "
+        "roundtoeven sin sinh sqrt string"
+    ),
+    "printing": "error format",
+    "randomness": "rand",
+    "strings": "base64 base64_decode join lower split substr trim upper",
+    "versions": (
+        "semver semvercmp semverincmajor semverincminor semverincpatch semvermajor semvermatch "
+        "semvermetadata semverminor semverpatch semverprerelease semverrelease semversort semvervalidate"
+    ),
+    "wireguard": "wggenkey wgpublickey",
+}
+# Which module of this package declares which function.
+MODULES: dict[str, str] = {name: module for module, names in _FUNCTIONS.items() for name in names.split()}
 
 
 def find(name: str) -> Function | None:

@@ -16,7 +16,7 @@ LINE = 60
 
 
 @function("join", 1)
-def join(call: Call, *arguments: Value) -> Value:  # noqa: ARG001 - every function is given its call
+def join(call: Call, *arguments: Value) -> Value:
     """Simple values and lists of them, with the first argument between them; nil is left out."""
     parts: list[str] = []
     for position, argument in enumerate(arguments):
@@ -129,7 +129,7 @@ def from_base64(text: str) -> bytes:
 def base64(call: Call, text: Value, width: Value = -1) -> Value:
     """A string in base64, in lines where a width is given."""
     string(call, 0, text)
-    columns = parse_integer(width) if isinstance(width, str) else width
+    columns: Value = parse_integer(width) if isinstance(width, str) else width
     if not is_integer(columns):
         raise Fault("second argument for base64 must be an integer or integer string")
     return in_base64(to_bytes(text), columns)

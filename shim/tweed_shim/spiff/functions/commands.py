@@ -1,0 +1,123 @@
+"""Commands and the environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from tweed_shim.spiff.functions import content
+from tweed_shim.spiff.functions.arguments import parse_integer, texts
+from tweed_shim.spiff.functions.encodings import to_bytes, to_text
+from tweed_shim.spiff.functions.permission import file_path, need_commands
+from tweed_shim.spiff.functions.registry import Call, function
+from tweed_shim.spiff.values import Fault, Value, simple_text
+
+
+@function("env", 1)
+def env(call: Call, *names: Value) -> Value:
+    """The value of an environment variable, or a map of those that are set, where more are asked for."""
+    need_commands(call, "env")
+    asked: list[str] = []
+    for position, name in enumerate(names):
+        if isinstance(name, list):
+            asked += texts(name, f"elements of list(arg {position}) to env must be simple values")
+        elif name is not None:
+            text = simple_text(name)
+            if text is None:
+                raise Fault(f"env argument {position} must be simple value or list")
+            asked.append(text)
+    if len(asked) != 1:
+        return {name: os.environ[name] for name in asked if name in os.environ}
+    if asked[0] not in os.environ:
+        raise Fault(f"environment variable '{asked[0]}' not set")
+    return os.environ[asked[0]]
+
+
+@function("exec", 1)
+def exec_(call: Call, *arguments: Value) -> Value:
+    """What a command prints: a map, a YAML document behind `---`, an integer or a string. It runs once."""
+    return _exec(call, arguments, cached=True)
+
+
+@function("exec_uncached", 1)
+def exec_uncached(call: Call, *arguments: Value) -> Value:
+    """The same, anew each time."""
+    return _exec(call, arguments, cached=False)
+
+
+def _exec(call: Call, arguments: tuple[Value, ...], *, cached: bool) -> Value:
+    need_commands(call, "exec")
+    return _result(call, _output(call, _command(arguments), None, cached=cached))
+
+
+@function("pipe", 2)
+def pipe(call: Call, data: Value, *arguments: Value) -> Value:
+    """What a command prints that reads a value from its standard input. It runs once."""
+    return _pipe(call, data, arguments, cached=True)
+
+
+@function("pipe_uncached", 2)
+def pipe_uncached(call: Call, data: Value, *arguments: Value) -> Value:
+    """The same, anew each time."""
+    return _pipe(call, data, arguments, cached=False)
+
+
+def _pipe(call: Call, data: Value, arguments: tuple[Value, ...], *, cached: bool) -> Value:
+    need_commands(call, "pipe")
+    command = _command(arguments)
+    return _result(call, _output(call, command, to_bytes(_argument(data)), cached=cached))
+
+
+def _command(arguments: tuple[Value, ...]) -> list[str]:
+    """The command and its arguments, which may be one list. Raises Fault."""
+    if isinstance(arguments[0], list):
+        if len(arguments) > 1 or not arguments[0]:
+            raise Fault("list not allowed for command argument")
+        arguments = tuple(arguments[0])
+    name = content.scalar(arguments[0])
+    if not name:
+        raise Fault("invalid command argument: the command must be a non-empty string")
+    return [file_path(name), *[_argument(argument) for argument in arguments[1:]]]
+
+
+def _argument(value: Value) -> str:
+    try:
+        return content.text(value)
+    except Fault as fault:
+        raise Fault(f"invalid command argument: {fault}") from None
+
+
+def _output(call: Call, command: list[str], data: bytes | None, *, cached: bool) -> bytes:
+    key = ("exec", data, tuple(command))
+    if not cached or key not in call.cache:
+        try:
+            done = subprocess.run(
+                command,
+                input=data,
+                stdin=subprocess.DEVNULL if data is None else None,
+                stdout=subprocess.PIPE,
+                check=False,
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise Fault(f"execution '{command[0]}' failed: {reason.lower()}") from None
+        if done.returncode:
+            raise Fault(f"execution '{command[0]}' failed: it ended with {done.returncode}")
+        if not cached:
+            return done.stdout
+        call.cache[key] = done.stdout
+    output: bytes = call.cache[key]
+    return output
+
+
+def _result(call: Call, output: bytes) -> Value:
+    text = to_text(output)
+    try:
+        document = call.parse(text, "import", call.name)
+    except Fault:
+        document = None
+    if isinstance(document, dict) or (document is not None and text.startswith("---\n")):
+        return document
+    text = text.rstrip("\n")
+    number = parse_integer(text)
+    return text if number is None else number

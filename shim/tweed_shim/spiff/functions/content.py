@@ -1,0 +1,84 @@
+"""What is written into files, and given to commands: values as text, and the options that say how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
+from tweed_shim.spiff.functions.encodings import to_bytes
+from tweed_shim.spiff.functions.strings import from_base64
+from tweed_shim.spiff.output import to_yaml
+from tweed_shim.spiff.values import Fault, Value, simple_text, type_name
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to write: mode bits; whether a string is base64 of what is meant; whether a list is many documents."""
+
+    mode: int
+    binary: bool = False
+    several: bool = False
+
+
+def options(value: Value, default: Options) -> Options:
+    """The options that an argument tells: mode bits, or words and mode bits with commas. Raises Fault."""
+    if is_integer(value):
+        return replace(default, mode=_checked(value))
+    if not isinstance(value, str):
+        raise Fault(f"permissions must be given as int or int string, found {type_name(value)}")
+    words = [word.strip() for word in value.split(",")]
+    binary = any(word in ("binary", "#") for word in words)
+    rest = [word for word in words if word not in ("binary", "#", "multiyaml")]
+    if len(rest) > 1:
+        raise Fault(f"invalid options {' '.join(rest)}, expecting file mode")
+    mode = _mode(rest[0]) if rest else default.mode
+    return Options(mode, binary or default.binary, "multiyaml" in words or default.several)
+
+
+def _mode(text: str) -> int:
+    number = parse_integer(text, 8 if text.startswith("0") else 10)
+    if number is None:
+        raise Fault(f"permissions must be given as int or int string: {text!r} is none")
+    return _checked(number)
+
+
+def _checked(mode: int) -> int:
+    if not 0 <= mode <= 0o7777:
+        raise Fault(f"permissions must be between 0 and 07777, found {mode}")
+    return mode
+
+
+def scalar(value: Value) -> str | None:
+    """A simple value as text; None for anything else."""
+    return f"{value:.64e}" if isinstance(value, float) else simple_text(value)
+
+
+def text(value: Value, *, several: bool = False) -> str:
+    """A value as text: a YAML document where it is not simple, or one for each entry of a list. Raises Fault."""
+    plain = scalar(value)
+    if plain is not None:
+        return plain
+    if value is None:
+        raise Fault("yaml or empty data not supported")
+    if not several:
+        return f"---\n{to_yaml(value)}"
+    if not isinstance(value, list):
+        raise Fault("multi document mode requires a list")
+    return "".join([f"---\n{to_yaml(entry)}" for entry in value])
+
+
+def data(value: Value, how: Options) -> tuple[str, bytes]:
+    """A value as text, and the bytes to write; nil is nothing. Raises Fault."""
+    written = "" if value is None else text(value, several=how.several)
+    if how.binary:
+        try:
+            return written, from_base64(written)
+        except ValueError:
+            pass  # it is no base64: it is meant as it is
+    return written, to_bytes(written)
+
+
+def tagged(name: str) -> tuple[str, str]:
+    """The tags before a file's name (`*` executable, `#` base64, ended by `:` where need be), and the name."""
+    rest = name.lstrip("*#")
+    return name[: len(name) - len(rest)], rest.removeprefix(":")

@@ -1,0 +1,28 @@
+"""What a mode allows: files in "files" and "system", commands and the environment in "system" only."""
+
+from __future__ import annotations
+
+import os
+
+from tweed_shim.spiff.functions.registry import Call
+from tweed_shim.spiff.values import Fault
+
+_DENIED = "no OS operations supported in this execution environment"
+
+
+def need_files(call: Call, what: str) -> None:
+    """Raise Fault where the mode does not let an expression have files."""
+    if not call.files_allowed:
+        raise Fault(f"{what}: {_DENIED}")
+
+
+def need_commands(call: Call, what: str) -> None:
+    """Raise Fault where the mode does not let an expression have commands and the environment."""
+    if not call.commands_allowed:
+        raise Fault(f"{what}: {_DENIED}")
+
+
+def file_path(path: str) -> str:
+    """A path as it is meant: `~/` before it is the user's home directory."""
+    home = os.environ.get("HOME", "")
+    return f"{home}{path[1:]}" if home and path.startswith("~/") else path
