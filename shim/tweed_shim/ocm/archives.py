@@ -172,6 +172,15 @@ def _headers(source: Source) -> Iterator[tarfile.TarInfo]:
                 raise ValueError("it has more members than an archive has")
             before = member.offset
             yield member
+        _check_end(source, tar.offset)
+
+
+def _check_end(source: Source, offset: int) -> None:
+    """Raise ValueError where no end is: `tarfile` takes a damaged header, and where the bytes end, for one."""
+    if not source.reach(offset + tarfile.BLOCKSIZE):
+        raise ValueError("it ends before its end")
+    if any(os.pread(source.fd, tarfile.BLOCKSIZE, source.base + offset)):
+        raise ValueError("a header is damaged")
 
 
 @contextmanager

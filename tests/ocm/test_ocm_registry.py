@@ -1,0 +1,235 @@
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from components import Local, component, content, make_archive, move, put, tree
+
+from servers import Fault, RegistryServer, corrupt, faulty_proxy
+from tweed_shim.errors import ComponentError, ShimError
+from tweed_shim.image.manifest import OCI_INDEX, OCI_MANIFEST, Raw
+from tweed_shim.ocm import blobs, mapping, stores
+from tweed_shim.ocm.blobs import Blob
+from tweed_shim.ocm.locations import parse_repository
+from tweed_shim.ocm.registries import Connection
+from tweed_shim.ocm.repository import Addition
+from tweed_shim.ocm.session import Session, written
+
+LIB = component("example.com/lib", "0.3.0+build.7", [Local("notes", b"notes & <more>")])
+APP = component(
+    "example.com/app",
+    "1.0.0",
+    [Local("one", b"first"), Local("two", b"second" * 1000), Local("again", b"first")],
+    ["example.com/lib:0.3.0+build.7"],
+)
+
+
+@pytest.fixture
+def place(registry: RegistryServer, request: pytest.FixtureRequest) -> str:
+    """A repository of component versions in the registry, for one test alone."""
+    name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+    return f"{registry.host}/test-{name}"
+
+
+def test_what_went_through_a_registry_is_the_same_to_the_byte(place: str, tmp_path: Path) -> None:
+    source = make_archive(tmp_path / "a", LIB, APP)
+    move(f"{source}//example.com/app", place, recursive=True)
+    move(f"{place}//example.com/app", f"{tmp_path}/b", recursive=True)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_what_is_there_and_equal_is_not_sent_again(place: str, tmp_path: Path) -> None:
+    source = make_archive(tmp_path / "a", LIB)
+    assert [each.done for each in move(f"{source}//example.com/lib", place)] == [True]
+    assert [each.done for each in move(f"{source}//example.com/lib", place)] == [False]
+
+
+def test_versions_of_a_component_are_listed(place: str) -> None:
+    put(place, *(component("example.com/app", each) for each in ("1.0.0", "1.1.0-rc.1+a.b", "1.0.1")))
+    with Session() as session:
+        repository = session.repository(parse_repository(place))
+        assert sorted(repository.versions("example.com/app")) == ["1.0.0", "1.0.1", "1.1.0-rc.1+a.b"]
+        assert repository.versions("example.com/none") == []
+        assert str(session.component_version(f"{place}//example.com/app")) == "example.com/app:1.1.0-rc.1+a.b"
+        with pytest.raises(ComponentError, match="does not tell which components it has"):
+            repository.components()
+
+
+def test_a_password_is_used_that_the_configuration_has(
+    registry_with_password: RegistryServer, tmp_path: Path
+) -> None:
+    def find(consumer: Any) -> dict[str, str]:
+        host, _, port = registry_with_password.host.partition(":")
+        assert (consumer["hostname"], consumer["port"]) == (host, port)
+        return {"username": registry_with_password.user, "password": registry_with_password.password}
+
+    connection = Connection(find=find, environ={"HOME": os.fspath(tmp_path)})
+    place = parse_repository(f"{registry_with_password.host}/with-password")
+    with written(place, connection) as repository:
+        repository.add(LIB)
+    with Session(connection=connection) as session:
+        assert session.repository(place).lookup("example.com/lib", "0.3.0+build.7") is not None
+    with (
+        Session(connection=Connection(environ={"HOME": os.fspath(tmp_path)})) as session,
+        pytest.raises(ShimError, match="to nobody without credentials"),
+    ):
+        session.repository(place).lookup("example.com/lib", "0.3.0+build.7")
+
+
+def test_a_blob_that_is_not_what_its_digest_says_is_refused(place: str, registry: RegistryServer) -> None:
+    put(place, LIB)
+    notes = hashlib.sha256(b"notes & <more>").hexdigest()
+    with faulty_proxy(registry.host) as proxy:
+        proxy.spoil(f"GET .*/blobs/sha256:{notes}", corrupt(3), times=2)
+        with pytest.raises(ShimError, match="not to be trusted"):
+            content(f"{place.replace(registry.host, proxy.host)}//example.com/lib", "notes")
+
+
+def test_an_upload_that_a_registry_sends_elsewhere_is_refused(place: str, registry: RegistryServer) -> None:
+    with faulty_proxy(registry.host) as proxy:
+        elsewhere = Fault(status=202, headers={"Location": "http://127.0.0.1:9/upload"})
+        proxy.spoil("POST .*/blobs/uploads/", elsewhere)
+        with pytest.raises(ShimError, match="names no place of its own"):
+            put(place.replace(registry.host, proxy.host), LIB)
+
+
+def _blob(data: bytes, media_type: str = "") -> Blob:
+    return blobs.of_bytes(data, media_type, "a blob")
+
+
+class Made:
+    """Puts component versions into a registry as other tools do."""
+
+    def __init__(self, repository: mapping.OciRepository) -> None:
+        self.store = repository.store
+        self.prefix = repository.sub_path
+
+    def put(
+        self,
+        repository: str,
+        layer: Blob,
+        *,
+        tag: str = "1.0.0",
+        config_type: str = mapping.CONFIG_TYPE,
+        more: tuple[Blob, ...] = (),
+    ) -> Raw:
+        settings = {
+            "componentDescriptorLayer": {
+                "digest": layer.digest,
+                "size": layer.size,
+                "mediaType": layer.media_type,
+            }
+        }
+        config = _blob(json.dumps(settings, indent=1).encode(), config_type)
+        fields = [
+            stores.descriptor_fields(each.media_type, each.digest, each.size)
+            for each in (config, layer, *more)
+        ]
+        body = json.dumps(stores.manifest_fields(fields[0], fields[1:], {})).encode()
+        raw = Raw(OCI_MANIFEST, body, blobs.digest_of([body]))
+        self.store.put(f"{self.prefix}/{repository}", tag, raw, [config, layer, *more])
+        return raw
+
+
+@pytest.fixture
+def made(place: str) -> Iterator[Made]:
+    with written(parse_repository(place), Connection()) as repository:
+        assert isinstance(repository, mapping.OciRepository)
+        yield Made(repository)
+
+
+SIMPLE = component("example.com/app", "1.0.0", [Local("one", b"first")])
+PLAIN = min(mapping.PLAIN_TYPES)
+REPOSITORY = "component-descriptors/example.com/app"
+
+
+def _local(addition: Addition) -> tuple[Blob, ...]:
+    return tuple(_blob(b"".join(each.pieces()), each.media_type) for each in addition.blobs)
+
+
+@pytest.mark.parametrize("media_type", sorted(mapping.PLAIN_TYPES))
+def test_a_descriptor_may_be_a_layer_of_its_own(place: str, made: Made, media_type: str) -> None:
+    made.put(REPOSITORY, _blob(SIMPLE.text, media_type), more=_local(SIMPLE))
+    assert content(f"{place}//example.com/app", "one") == b"first"
+
+
+@pytest.mark.parametrize("kind", sorted(mapping.CONFIG_TYPES))
+@pytest.mark.parametrize("media_type", sorted(mapping.TAR_TYPES))
+def test_a_descriptor_may_be_in_a_tar_by_any_of_its_names(
+    place: str, made: Made, media_type: str, kind: str
+) -> None:
+    packed = _blob(mapping.compose(SIMPLE)[1][0].read(), media_type)
+    made.put(REPOSITORY, packed, more=_local(SIMPLE), config_type=kind)
+    assert content(f"{place}//example.com/app", "one") == b"first"
+
+
+def test_components_under_hashed_names_are_read(place: str, made: Made) -> None:
+    hashed = hashlib.sha256(b"example.com/app").hexdigest()
+    made.put(hashed, _blob(SIMPLE.text, PLAIN), more=_local(SIMPLE))
+    host, _, prefix = place.partition("/")
+    fields = {
+        "type": "OCIRegistry",
+        "baseUrl": host,
+        "subPath": prefix,
+        "componentNameMapping": "sha256-digest",
+    }
+    assert content(f"{json.dumps(fields)}//example.com/app:1.0.0", "one") == b"first"
+    with pytest.raises(ComponentError, match="only read"):
+        put(json.dumps(fields), SIMPLE)
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_component_version_may_be_an_index(place: str, made: Made, noted: bool) -> None:
+    layer = _blob(SIMPLE.text, PLAIN)
+    raw = made.put(REPOSITORY, layer, more=_local(SIMPLE), tag="part")
+    other = made.put(REPOSITORY, _blob(b"{}"), tag="other")
+    entries: list[dict[str, Any]] = [
+        stores.descriptor_fields(OCI_MANIFEST, each.digest, len(each.body)) for each in (raw, other)
+    ]
+    if noted:
+        entries[0]["annotations"] = {mapping.DESCRIPTOR_NOTE: "true"}
+        entries.reverse()
+    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
+    made.store.put(f"{made.prefix}/{REPOSITORY}", "1.0.0", Raw(OCI_INDEX, body, blobs.digest_of([body])), [])
+    assert content(f"{place}//example.com/app:1.0.0", "one") == b"first"
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind", "message"),
+    [
+        (_blob(SIMPLE.text, "text/plain"), mapping.CONFIG_TYPE, "media type 'text/plain'"),
+        (_blob(SIMPLE.text, PLAIN), "application/json", "no component version"),
+        (_blob(b"a: b", PLAIN), mapping.CONFIG_TYPE, "names no schema"),
+        (_blob(b"meta: {schemaVersion: v9}", PLAIN), mapping.CONFIG_TYPE, "schema that is not known"),
+        (_blob(b"no tar", mapping.TAR_TYPE), mapping.CONFIG_TYPE, "not a whole tar"),
+        (
+            _blob(component("example.com/other").text, PLAIN),
+            mapping.CONFIG_TYPE,
+            "it holds example.com/other:1.0.0 instead",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_component_version_is_refused(
+    place: str, made: Made, layer: Blob, kind: str, message: str
+) -> None:
+    made.put(REPOSITORY, layer, config_type=kind)
+    with pytest.raises(ComponentError, match=message):
+        content(f"{place}//example.com/app:1.0.0", "one")
+
+
+def test_a_local_blob_in_pieces_is_one(place: str, made: Made) -> None:
+    parts = (_blob(b"one ", "text/plain"), _blob(b"two", "text/plain"))
+    about = component("example.com/app", "1.0.0", [Local("one", b"one two")])
+    reference = ",".join(each.digest for each in parts)
+    text = about.text.replace(about.blobs[0].digest.encode(), reference.encode())
+    made.put(REPOSITORY, _blob(text, PLAIN), more=parts)
+    assert content(f"{place}//example.com/app", "one") == b"one two"
+
+
+def test_a_local_blob_that_is_missing_is_named(place: str, made: Made) -> None:
+    made.put(REPOSITORY, _blob(SIMPLE.text, PLAIN))
+    with pytest.raises(ComponentError, match="lacks the local blob sha256:"):
+        content(f"{place}//example.com/app", "one")
