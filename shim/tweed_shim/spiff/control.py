@@ -42,11 +42,6 @@ class Structure:
         if self.fields:
             raise Refusal(f"no regular fields [{' '.join(sorted(self.fields))}] allowed")
 
-    def chosen(self, node: Node) -> Node | None:
-        """A node that the structure is replaced by; None where it is not resolved yet."""
-        known = not node.note.failed and node.resolved(self.env.state.control)
-        return node if node.note.undefined or known else None
-
     def nothing(self) -> Node:
         """The structure is as if it were not there."""
         return derived(None, self.env.source).noted(undefined=True)
@@ -72,7 +67,7 @@ def _if(structure: Structure) -> Node | None:
     if value is not None and not isinstance(value, bool):
         raise Refusal(f"invalid condition value type: {type_name(value)}")
     branch = structure.options.get("then" if value else "else")
-    return structure.nothing() if branch is None else structure.chosen(branch)
+    return structure.nothing() if branch is None else branch
 
 
 def _switch(structure: Structure) -> Node | None:
@@ -92,11 +87,11 @@ def _switch(structure: Structure) -> Node | None:
         if matches is None:
             return None
         if matches:
-            return structure.nothing() if value is None else structure.chosen(value)
+            return structure.nothing() if value is None else value
     default = structure.options.get("default")
     if default is None:
         raise Refusal(f"invalid switch value: {shorten(short(structure.value.value))}")
-    return structure.chosen(default)
+    return default
 
 
 def _case(structure: Structure, number: int, case: Node) -> tuple[bool | None, Node | None]:
@@ -145,7 +140,7 @@ def _selected(structure: Structure, key: Value) -> Node | None:
         result = structure.options.get("default")
     if result is None:
         raise Refusal(f'invalid switch value: "{key}"')
-    return structure.chosen(result)
+    return result
 
 
 def _merge(structure: Structure) -> Node | None:

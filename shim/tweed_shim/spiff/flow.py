@@ -251,5 +251,6 @@ def _tagged(node: Node, original: Node, env: Environment) -> Node:
     except Fault as fault:
         if node.value is None:
             node = node.with_value(original.value)
-        return node.with_issue(Issue(fault.reason), error=True, failed=True)
+        failed = node.with_issue(Issue(fault.reason), error=True, failed=True)
+        return original if failed.note == original.note and failed.value is original.value else failed
     return node

@@ -99,7 +99,7 @@ def _events(text: str, source: str) -> list[Node]:
             builder.add(event)
     except yaml.MarkedYAMLError as fault:
         mark: Any = fault.problem_mark or fault.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ReadFault(f"{place}{fault.problem or fault.context}") from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as fault:
         raise ReadFault(f"it cannot be read as YAML ({type(fault).__name__})") from None
