@@ -149,36 +149,24 @@ def _write_single(pid: int, idmap: IdMap) -> None:
             os.close(fd)
 
 
-class Mapper(NamedTuple):
-    """A helper that gives a process its ids: its name and process id."""
+def write_maps(pid: int, idmap: IdMap) -> None:
+    """Give the process `pid`, which has just made its user namespace, the ids of `idmap`.
 
-    name: str
-    pid: int
-
-
-def begin_maps(pid: int, idmap: IdMap) -> list[Mapper]:
-    """Begin to give the process `pid`, which has just made its user namespace, the ids of `idmap`.
-
-    Whoever helps with it is returned, for `finish_maps`. Raises OSError where the host does not grant them.
+    Raises OSError, naming the helper, where the host does not grant them.
     """
     if idmap.kind == "host":
-        return []
+        return
     if idmap.kind == "single":
         _write_single(pid, idmap)
-        return []
-    mappers = []
+        return
+    children = []
     for name, ranges in zip(HELPERS, (idmap.uids, idmap.gids), strict=True):
         program = find_program(name)
         if program is None:
             raise FileNotFoundError(2, "no such program", name)
         arguments = [program, str(pid), *(str(number) for each in ranges for number in each)]
-        mappers.append(Mapper(name, os.posix_spawn(program, arguments, os.environ)))
-    return mappers
-
-
-def finish_maps(mappers: list[Mapper]) -> None:
-    """Wait until the ids are there. Raises OSError, naming the helper, where the host does not grant them."""
-    codes = [(each.name, os.waitstatus_to_exitcode(os.waitpid(each.pid, 0)[1])) for each in mappers]
+        children.append((name, os.posix_spawn(program, arguments, os.environ)))
+    codes = [(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for name, child in children]
     for name, code in codes:
         if code != 0:
             raise PermissionError(1, "refused the ids that /etc/subuid and /etc/subgid grant", name)
@@ -208,7 +196,7 @@ def run_mapped(
         try:
             ready = process.stdout.read(1)
             if ready == b".":
-                finish_maps(begin_maps(process.pid, idmap))
+                write_maps(process.pid, idmap)
                 process.stdin.write(b".")
             process.stdin.close()
             output = b"".join(_heard(process.pid, process.stdout.fileno(), watch))

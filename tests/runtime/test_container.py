@@ -238,7 +238,7 @@ def test_an_image_runs_with_a_read_only_root_where_there_is_no_overlay(
     warnings: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         # A sandbox of its own program would know nothing of the patch.
-        patch.setattr("tweed_shim.runtime.start._one_thread", lambda: True)
+        patch.setattr("tweed_shim.runtime.keeper._one_thread", lambda: True)
         patch.setattr("tweed_shim.runtime.sandbox._mount_overlay", no_overlay)
         outcome = run(
             "touch /x 2>/dev/null || echo no; touch /tmp/x /tweed/home/x && test -s /etc/resolv.conf",

@@ -205,7 +205,7 @@ def test_plain_lines_mean_what_yaml_makes_of_them(lines: list[str]) -> None:
         "A: é",
         "A:b",
         "A: b\nA: c",
-        "A: 'b'",
+        "A: 'b''c'",
         "A:\n",
         "A: b\n\nB: c",
         "A: b\r\n",

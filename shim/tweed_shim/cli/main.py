@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
@@ -14,7 +14,6 @@ from tweed_shim import __version__, trace
 from tweed_shim.cli import signals
 from tweed_shim.cli.voice import Voice
 from tweed_shim.errors import HostError, ShimError
-from tweed_shim.runtime.start import end_ahead
 from tweed_shim.settings import Settings, default_root
 
 Arguments = argparse.Namespace
@@ -22,10 +21,11 @@ Arguments = argparse.Namespace
 
 class Command(NamedTuple):
     """A command: the module of its group, which holds `configure_NAME(parser)` and
-    `NAME_command(arguments, context)`."""
+    `NAME_command(arguments, context)`; or one with sub-commands, which hold `configure_NAME_PART(parser)` and so on."""
 
     module: str
     summary: str
+    parts: Mapping[str, str] = {}
 
 
 class Context(NamedTuple):
@@ -47,6 +47,28 @@ COMMANDS = {
     "login": Command("logins", "log in to a registry"),
     "logout": Command("logins", "forget the login to a registry"),
     "doctor": Command("doctor", "check what a run needs of this host, and say what mends what is missing"),
+    "ocm": Command(
+        "ocm",
+        "component versions of the Open Component Model",
+        {
+            "get": "list component versions, or print their descriptors",
+            "resources": "list the resources of a component version",
+            "download": "write the content of a resource, verified, to a file",
+            "transfer": "have component versions, with what belongs to them, in another repository",
+            "verify": "verify a signature of a component version, with all that it covers",
+        },
+    ),
+    "spiff": Command(
+        "spiff",
+        "process dynaml templates",
+        {
+            "merge": "merge stubs into a template, and print what it comes to",
+            "run": "process a document with a template and stubs",
+            "diff": "compare two documents by structure",
+            "convert": "print a document as YAML or JSON with its keys in order",
+            "encrypt": "encrypt a document, or decrypt it",
+        },
+    ),
     "version": Command("version", "print the versions of the shim and of the tools it uses"),
 }
 
@@ -60,14 +82,20 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one sentence, and that takes no abbreviated options."""
+    """A parser whose complaint is one sentence, and that takes no abbreviated options.
+
+    intermixed: options may stand between the words of one argument (`TEMPLATE --json STUB`).
+    """
+
+    intermixed = False
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_formatter, **options)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but what is not known may be a password and is not repeated: only options are named."""
-        known, rest = self.parse_known_args(args, namespace)
+        parse = self.parse_known_intermixed_args if self.intermixed else self.parse_known_args
+        known, rest = parse(args, namespace)
         if rest:
             options = [each.partition("=")[0] for each in rest if each.startswith("-")]
             self.error(f"unknown option {', '.join(options)}" if options else "there are too many arguments")
@@ -110,37 +138,60 @@ def _add_global_options(parser: Parser, *, default: object) -> None:
     )
 
 
-def _top_parser() -> Parser:
-    width = max(map(len, COMMANDS))
-    listing = "\n".join(f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items())
+def _listing_parser(prog: str, description: str, summaries: Mapping[str, str]) -> Parser:
+    """A parser of what comes before the name of a command, and of that name."""
+    width = max(map(len, summaries))
+    listing = "\n".join(f"  {name:{width}}  {summary}" for name, summary in summaries.items())
     parser = Parser(
-        prog="tweed-shim",
-        usage="tweed-shim [OPTION...] COMMAND ...",
-        description="Run Tweed backend images with runc: no daemon, as root or rootless.",
-        epilog=f"commands:\n{listing}\n\n'tweed-shim COMMAND --help' explains a command.",
+        prog=prog,
+        usage=f"{prog} [OPTION...] COMMAND ...",
+        description=description,
+        epilog=f"commands:\n{listing}\n\n'{prog} COMMAND --help' explains a command.",
     )
-    parser.add_argument("--version", action="version", version=f"tweed-shim {__version__}")
-    _add_global_options(parser, default=None)
     parser.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
+def _top_parser() -> Parser:
+    parser = _listing_parser(
+        "tweed-shim",
+        "Run Tweed backend images with runc: no daemon, as root or rootless.",
+        {name: command.summary for name, command in COMMANDS.items()},
+    )
+    parser.add_argument("--version", action="version", version=f"tweed-shim {__version__}")
+    _add_global_options(parser, default=None)
+    return parser
+
+
+def _named(parser: Parser, known: Arguments, names: Container[str]) -> str:
+    """The command that was named; without one, all are listed."""
+    if known.command is None:
+        parser.print_help(sys.stderr)
+        sys.exit(2)
+    if known.command not in names:
+        parser.error(f"there is no command '{known.command}'")
+    return str(known.command)
+
+
 def _parse(argv: list[str]) -> tuple[Arguments, Callable[[Arguments, Context], int]]:
     top = _top_parser()
     known = top.parse_args(argv)
-    if known.command is None:
-        top.print_help(sys.stderr)
-        sys.exit(2)
-    command = COMMANDS.get(known.command)
-    if command is None:
-        top.error(f"there is no command '{known.command}'")
+    name = _named(top, known, COMMANDS)
+    command, summary = COMMANDS[name], COMMANDS[name].summary
+    words = [name]
+    if command.parts:
+        group = _listing_parser(f"tweed-shim {name}", f"{summary}.", command.parts)
+        _add_global_options(group, default=argparse.SUPPRESS)
+        known = group.parse_args(known.rest, known)
+        words.append(_named(group, known, command.parts))
+        summary = command.parts[words[-1]]
     module = import_module(f"tweed_shim.cli.{command.module}")
-    parser = Parser(prog=f"tweed-shim {known.command}", description=f"{command.summary}.")
-    getattr(module, f"configure_{known.command}")(parser)
+    parser = Parser(prog=f"tweed-shim {' '.join(words)}", description=f"{summary}.")
+    getattr(module, f"configure_{'_'.join(words)}")(parser)
     _add_global_options(parser, default=argparse.SUPPRESS)
     arguments = parser.parse_args(known.rest, known)
-    call: Callable[[Arguments, Context], int] = getattr(module, f"{known.command}_command")
+    call: Callable[[Arguments, Context], int] = getattr(module, f"{'_'.join(words)}_command")
     return arguments, call
 
 
@@ -197,7 +248,7 @@ def main(argv: list[str] | None = None) -> int:
             root = settings.root
             with trace.recording(arguments.trace, entry):
                 gc.freeze()
-                gc.enable()  # __main__.py
+                gc.enable()  # disabled in __main__.py
                 return call(arguments, Context(settings, voice))
     except ShimError as error:
         voice.error(str(error))
@@ -218,6 +269,4 @@ def program() -> NoReturn:
 
     It ends there and then. All is written, and to take the interpreter apart would cost a warm run a tenth of its time.
     """
-    code = main()
-    end_ahead()
-    os._exit(code)
+    os._exit(main())

@@ -37,6 +37,7 @@ class Carrier:
         self.timed_out = False
         self.asked: int | None = None
         self._keeper = keeper
+        self._reports = keeper.pipes["reports"]
         self._sources = sources
         self._shown = [sink for sinks in sources.values() for sink in sinks if isinstance(sink, Shown)]
         self._feeds = {feed.fd: feed for feed in feeds}
@@ -81,7 +82,7 @@ class Carrier:
     def _poll(self) -> select.poll:
         poll = select.poll()
         if self._reporting:
-            poll.register(self._keeper.reports, select.POLLIN)
+            poll.register(self._reports, select.POLLIN)
         if self._keeper.started is not None:
             # Until then, what is in the pipes may be the runtime's own words about why it cannot start.
             for fd, sinks in self._sources.items():
@@ -97,7 +98,7 @@ class Carrier:
         return poll
 
     def _attend(self, fd: int) -> None:
-        if fd == self._keeper.reports:
+        if fd == self._reports:
             self._hear()
         elif fd in self._sources:
             self._take(fd)

@@ -7,20 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
-from tweed_shim.runtime import cgroups, spec, start
+from tweed_shim.runtime import cgroups, sandbox, spec
 from tweed_shim.runtime.carrier import Carrier
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.keeper import Keeper, StartError
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
-
-if TYPE_CHECKING:
-    # It is for the sandbox's own process.
-    from tweed_shim.runtime.sandbox import Plan
 
 SCRATCH_SIZE = 1 << 30
 LOCKED_OPTIONS = {os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime", os.ST_NODIRATIME: "nodiratime"}
@@ -61,22 +57,11 @@ class Setting(NamedTuple):
     meanwhile: Callable[[], None] = lambda: None
 
 
-@contextmanager
-def _kept(ids: idmap.IdMap) -> Iterator[tuple[start.Sandbox, Keeper]]:
-    """A sandbox that waits for its plan; it is gone at the end, whatever happens. Raises StartError."""
-    sandbox = start.take(userns=ids.kind != "host")
-    keeper = None
-    try:
-        keeper = Keeper(sandbox, ids)
-        yield sandbox, keeper
-    finally:
-        sandbox.end(kill=keeper is None or keeper.status is None)
-
-
-def _feeds(plan: "Plan", stdin: bytes | None, started: start.Sandbox) -> list[Feed]:
-    feeds = [Feed(started.pipes.pop("plan"), json.dumps(plan).encode())]
+def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: dict[str, int]) -> list[Feed]:
+    """What the sandbox and the container are told; the pipes are theirs from now on."""
+    feeds = [Feed(pipes.pop("plan"), json.dumps(plan).encode())]
     if stdin is not None:
-        feeds.append(Feed(started.pipes.pop("stdin"), stdin))
+        feeds.append(Feed(pipes.pop("stdin"), stdin))
     return feeds
 
 
@@ -101,13 +86,9 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
     with trace.span("prepare"):
         plan = _plan(request, setting, overlay)
     log, result = Log(setting.log), Result(RESULT_LIMIT)
-    with (
-        trace.span("run"),
-        setting.console.catching() as signals,
-        _kept(setting.host.ids) as (started, keeper),
-    ):
-        feeds = _feeds(plan, request.stdin, started)
-        sources = _sources(request, setting, started.pipes, log, result)
+    with trace.span("run"), setting.console.catching() as signals, Keeper(setting.host.ids) as keeper:
+        feeds = _feeds(plan, request.stdin, keeper.pipes)
+        sources = _sources(request, setting, keeper.pipes, log, result)
         carrier = Carrier(keeper, sources, feeds, signals, setting.meanwhile)
         try:
             carrier.carry(request.timeout)
@@ -138,7 +119,7 @@ def _keeping(mount: Mount) -> Mount:
     return mount._replace(keeps=tuple(keeps))
 
 
-def _plan(request: Request, setting: Setting, overlay: str) -> "Plan":
+def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
     place = files.make_private(os.path.join(setting.root, "scratch"))
     host = setting.host
     if host.ids.kind != "host":

@@ -1,18 +1,17 @@
-"""A sandbox while the shim works with it: what it is told, and what has been heard of it."""
+"""A sandbox as the shim holds it: its keeper's process id, the pipes to it, and what has been heard of it."""
 
 import json
 import os
-import select
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from tweed_shim import idmap, trace
-from tweed_shim.runtime import start
+from tweed_shim.runtime import sandbox
 
 READ = 64 << 10
-WANTS_IDS = b'{"userns": true}\n'
+PLACES = ("stdin", "stdout", "stderr", "reports", "commands", "plan")
+WRITTEN = ("stdin", "commands", "plan")
 # What the sandbox was busy with until each of the times that it reports.
 STARTING = ("namespaces", "mounts", "runc")
 ENDING = ("program", "keep")
@@ -26,68 +25,71 @@ class StartError(Exception):
         self.stage = stage
 
 
-@contextmanager
-def _mapping() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StartError("ids", f"{error.filename or 'uid_map'}: {error.strerror}") from error
-
-
-def map_ahead(ids: idmap.IdMap) -> None:
-    """Begin to give its ids to the sandbox that was started ahead, if there is one, while the caller goes on."""
-    sandbox = start.waiting()
-    if sandbox is None or not sandbox.userns:
-        return
-    poll = select.poll()
-    poll.register(sandbox.pipes["reports"], select.POLLIN)
-    if poll.poll(0):
-        sandbox.heard = os.read(sandbox.pipes["reports"], len(WANTS_IDS))
-        if sandbox.heard == WANTS_IDS:
-            with suppress(OSError):  # whoever takes it tries again, and tells of it
-                sandbox.mappers = idmap.begin_maps(sandbox.pid, ids)
-
-
 class Keeper:
-    """The keeper of a started sandbox.
+    """A started sandbox, to be used as a context: it is gone at the end, whatever happens.
 
-    started: when the container did (`time.monotonic`), None until then. status: the container's wait status, None
-    until it has ended. oom: whether it was ended for want of memory.
+    pipes: our ends of its pipes by what they are for, to be closed by us. mapped: whether it has its ids. started:
+    when the container did (`time.monotonic`), None until then. status: the container's wait status, None until it has
+    ended. oom: whether it was ended for want of memory.
     """
 
-    def __init__(self, sandbox: start.Sandbox, ids: idmap.IdMap) -> None:
+    def __init__(self, ids: idmap.IdMap) -> None:
+        self.pipes: dict[str, int] = {}
+        self.mapped = ids.kind == "host"
         self.started: float | None = None
         self.status: int | None = None
         self.oom = False
-        self.mapped = not sandbox.userns
-        self.pid = sandbox.pid
-        self.reports = sandbox.pipes["reports"]
-        self._commands = sandbox.pipes["commands"]
         self._ids = ids
-        self._rest = sandbox.heard
+        self._rest = b""
         self._traced = time.monotonic()
-        if self._rest == WANTS_IDS:
-            self._rest = b""
-            self._map_ids(sandbox.mappers)
+        theirs = []
+        try:
+            for place in PLACES:
+                read, write = os.pipe()
+                self.pipes[place], end = (write, read) if place in WRITTEN else (read, write)
+                theirs.append(end)
+            self._pid = _start(theirs, userns=not self.mapped)
+        except BaseException:
+            self._close()
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
 
-    def command(self, text: str) -> None:
-        """Tell the sandbox something; it may have ended already."""
-        with suppress(BrokenPipeError):
-            os.write(self._commands, text.encode() + b"\n")
+    def __enter__(self) -> "Keeper":
+        """Use it for the length of a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Have all of it gone."""
+        self._close()
+        if self.status is None:
+            self.kill()
+        with suppress(ChildProcessError):  # whoever ignores SIGCHLD has nothing to wait for
+            os.waitpid(self._pid, 0)
+
+    def _close(self) -> None:
+        while self.pipes:
+            os.close(self.pipes.popitem()[1])
 
     def kill(self) -> None:
         """End all of the sandbox."""
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self._pid, signal.SIGKILL)
+
+    def command(self, text: str) -> None:
+        """Tell the sandbox something; it may have ended already."""
+        with suppress(BrokenPipeError):
+            os.write(self.pipes["commands"], text.encode() + b"\n")
 
     def hear(self) -> bool:
         """Take what the sandbox reports; False when it has ended. Raises StartError where it could not start."""
-        data = os.read(self.reports, READ)
+        data = os.read(self.pipes["reports"], READ)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             report = json.loads(line)
             if "userns" in report:
-                self._map_ids(None)
+                self._map_ids()
             elif "started" in report:
                 self.started = time.monotonic()
                 self._trace(STARTING, report["times"])
@@ -100,11 +102,29 @@ class Keeper:
 
     def _trace(self, names: tuple[str, ...], times: list[float]) -> None:
         for name, at in zip(names, times, strict=True):
-            trace.add(name, self._traced, at, self.pid)
+            trace.add(name, self._traced, at, self._pid)
             self._traced = at
 
-    def _map_ids(self, begun: list[idmap.Mapper] | None) -> None:
-        with _mapping():
-            idmap.finish_maps(idmap.begin_maps(self.pid, self._ids) if begun is None else begun)
+    def _map_ids(self) -> None:
+        try:
+            idmap.write_maps(self._pid, self._ids)
+        except OSError as error:
+            raise StartError("ids", f"{error.filename or 'uid_map'}: {error.strerror}") from error
         self.mapped = True
         self.command("mapped")
+
+
+def _one_thread() -> bool:
+    return len(os.listdir("/proc/self/task")) == 1
+
+
+def _start(fds: list[int], *, userns: bool) -> int:
+    if not _one_thread():
+        return sandbox.spawn(fds, userns=userns)
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        sandbox.enter(fds, userns=userns)
+    finally:
+        os._exit(1)

@@ -13,7 +13,7 @@ from tweed_shim.idmap import granted_to_root
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
-from tweed_shim.runtime import capabilities, host, keeper, process, runs, seccomp, spec
+from tweed_shim.runtime import capabilities, host, process, runs, seccomp, spec
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.launch import Launch, launch
 from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Request
@@ -110,7 +110,6 @@ class Backend:
         self._options = options
         self._console = console
         self._host = host.inspect()
-        keeper.map_ahead(self._host.ids)
         self._cap_add = tuple(map(capabilities.parse, options.cap_add))
         self._cap_drop = tuple(map(capabilities.parse, options.cap_drop))
         self._userns = granted_to_root() if options.userns and self._host.ids.kind == "host" else None

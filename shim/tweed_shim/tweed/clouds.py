@@ -50,10 +50,13 @@ class Cloud(NamedTuple):
         return os.path.join(self.root, "clouds", self.name)
 
     def place(self, kind: str, interaction: str) -> str:
-        """Where the generations of the cloud's configuration, or of an interaction's output, are."""
+        """Where the generations of the cloud's configuration, or of an interaction's output, are.
+
+        Raises ConfigError where no interaction can be called that.
+        """
         if kind == "cloud":
             return os.path.join(self.directory, "config")
-        return os.path.join(self.directory, "interactions", interaction)
+        return os.path.join(self.directory, "interactions", check_name("an interaction", interaction))
 
 
 def check_name(kind: str, name: str) -> str:
@@ -129,6 +132,9 @@ class Draft:
         # File systems keep the order of renames: the link cannot survive a power cut that its target does not.
         os.rename(self._directory, os.path.join(self._place, number))
         files.point_link(os.path.join(self._place, CURRENT), number)
+        if number == "1" and self._place == self._cloud.place("cloud", ""):
+            for new in (self._cloud.directory, os.path.dirname(self._cloud.directory)):
+                files.sync_directory(new)
         _sweep(self._cloud, self._place)
 
     def discard(self) -> None:

@@ -14,8 +14,8 @@ from tweed_shim.errors import ContractError, UsageError
 # A name as POSIX knows it (Base Definitions, 3.216), short enough to be written as a simple key of YAML,
 # which has at most 1024 characters.
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,999}"
-# A line that means the same to every reader: in double quotes without an escape, or of letters, digits and a few signs.
-_PLAIN_LINE = rf'({_NAME}): (?:"([ !#-\[\]-~]*)"|([A-Za-z0-9](?::?[A-Za-z0-9_./+@-])*))'
+# A line that means the same to every reader: in quotes without an escape, or of letters, digits and a few signs.
+_PLAIN_LINE = rf"""({_NAME}): (?:"([ !#-\[\]-~]*)"|'([ -&(-~]*)'|([A-Za-z0-9](?::?[A-Za-z0-9_./+@-])*))"""
 _PLAIN_MOST = 1 << 16
 # Names that a YAML 1.1 reader would not take for text.
 _YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
@@ -47,7 +47,7 @@ def _parse_plain(data: bytes) -> dict[str, str] | None:
     except UnicodeDecodeError:
         return None
     matches = [re.fullmatch(_PLAIN_LINE, line) for line in lines]
-    found = {match[1]: match[2] if match[3] is None else match[3] for match in matches if match}
+    found = {match[1]: match[match.lastindex or 0] for match in matches if match}
     return found if len(found) == len(lines) else None
 
 
