@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from script_images import METADATA, ScriptImage
-from tweed_shim import Shim
+from tweed_shim import Shim, files
 from tweed_shim.errors import ConfigError, ContractError, OperationFailed, StateError, TimedOut
 from tweed_shim.image import store
 from tweed_shim.tweed.backend import Backend, Options
@@ -75,6 +75,24 @@ def test_an_end_by_a_forbidden_system_call_is_explained(shim: Shim, script_image
     backend = shim.backend(script_image("sh -c 'kill -SYS $$'; exit $?"))
     with pytest.raises(OperationFailed, match=r"SIGSYS, as by a 32-bit system call.*--seccomp"):
         backend.metadata()
+
+
+def test_a_cloud_is_as_durable_as_its_first_configuration(
+    shim: Shim, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, synced = files.sync_directory, []
+
+    def noted(path: str) -> None:
+        synced.append(os.path.relpath(path, shim.settings.root))
+        sync(path)
+
+    monkeypatch.setattr(files, "sync_directory", noted)
+    backend.configure({"greeting": "hello"})
+    assert {"clouds", "clouds/prod", "clouds/prod/config"} <= {*synced}
+    synced.clear()
+    backend.configure({"greeting": "hello"})
+    assert "clouds/prod/config" in synced
+    assert "clouds" not in synced, "it is there already"
 
 
 def test_an_exception_in_the_block_still_tears_down_and_goes_on(shim: Shim, backend: Backend) -> None:

@@ -223,7 +223,8 @@ def test_an_environment_that_breaks_the_contract(shim: Shim, script_image: Scrip
 def test_names_that_no_cloud_and_no_interaction_can_have(ready: Shim, demo_image: str) -> None:
     image = f"oci:{demo_image}"
     assert "'../up'" in refused(ready, "exec", image, "check", "--cloud", "../up")
-    assert "'a b'" in refused(ready, "exec", image, "setup", "--interaction", "a b")
+    for command in ("exec", "spec"):
+        assert "'a b'" in refused(ready, command, image, "setup", "--interaction", "a b")
 
 
 def test_an_image_that_must_not_be_pulled_and_is_not_there(ready: Shim) -> None:
