@@ -11,7 +11,7 @@ from tweed_shim.cli.main import Arguments, Context, Parser
 from tweed_shim.errors import ComponentError, UsageError
 from tweed_shim.ocm import codec, configuration, ctf, identity, locations, resources, transfer, versions
 from tweed_shim.ocm.credentials import Credentials
-from tweed_shim.ocm.descriptor import Resource
+from tweed_shim.ocm.descriptor import Descriptor, Digest, Resource
 from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
@@ -249,6 +249,55 @@ def ocm_transfer_command(arguments: Arguments, context: Context) -> int:
     return 0
 
 
+def configure_ocm_verify(parser: Parser) -> None:
+    """The options of `ocm verify`."""
+    _configure_source(parser)
+    parser.add_argument("--signature", "-s", metavar="NAME", required=True, help="which of its signatures")
+    parser.add_argument(
+        "--public-key", "-k", metavar="FILE", required=True, help="a public key or a certificate (PEM)"
+    )
+    tables.configure(parser)
+
+
+def ocm_verify_command(arguments: Arguments, context: Context) -> int:
+    """Verify a signature, the digests of all that is referenced, and the contents; say what was and what was not."""
+    from tweed_shim.ocm import keys, signatures
+
+    key = keys.load(arguments.public_key)
+    with _session(arguments, context) as session:
+        start = _named(session, arguments)
+        known = {str(start): start}
+
+        def lookup(component: str, version: str) -> Descriptor:
+            found = session.find(component, version, [start.repository], (str(start),))
+            known[str(found)] = found
+            return found.descriptor
+
+        def content(descriptor: Descriptor, resource: Resource, digest: Digest) -> str:
+            return resources.check(known[str(descriptor)], resource, digest, session.connection)
+
+        found = signatures.verify(start.descriptor, arguments.signature, key, lookup=lookup, content=content)
+    rows = [each.__dict__ for each in found.resources]
+    if arguments.json:
+        _print_json(
+            {
+                "component": found.component,
+                "signature": found.signature.name,
+                "key": found.key,
+                "components": {name: each.value for name, each in found.components.items()},
+                "resources": rows,
+            }
+        )
+        return 0
+    sys.stdout.write(f"the signature {found.signature.name!r} of {found.component} holds, by {found.key}\n")
+    for name, digest in found.components.items():
+        sys.stdout.write(f"covered: {name} ({digest.hash_algorithm}, {digest.value})\n")
+    for each in found.resources:
+        state = f"NOT verified, {each.unverified}" if each.unverified else "verified"
+        sys.stdout.write(f"{state}: the content of {each.resource} of {each.component}\n")
+    return 0
+
+
 def _target(arguments: Arguments) -> locations.Specification:
     """Where a type is given, what names a registry otherwise (`new.tar`) is the name of a file."""
     if arguments.type and ":" not in arguments.target:
@@ -256,7 +305,7 @@ def _target(arguments: Arguments) -> locations.Specification:
     return locations.parse_repository(arguments.target)
 
 
-def _print_json(value: Sequence[Mapping[str, Any]]) -> None:
+def _print_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tweed_shim.errors import ComponentError
+from tweed_shim.errors import ComponentError, RegistryError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image.manifest import Descriptor
 from tweed_shim.image.reference import Reference
@@ -62,8 +62,7 @@ def write(blob: Blob, path: str) -> None:
     """
     if path == "-":
         # It cannot be taken back: it is verified first.
-        for _ in blob.pieces():
-            pass
+        _exhaust(blob)
         sys.stdout.flush()
         sys.stdout.buffer.writelines(blob.pieces())
         return
@@ -207,3 +206,33 @@ def pull(
         idmap=idmap,
         source=source,
     )
+
+
+def check(version: ComponentVersion, resource: Resource, digest: Digest, connection: Connection) -> str:
+    """Compare a resource's content with a digest: an empty text, or why that could not be done.
+
+    Raises ComponentError where it is another content.
+    """
+    if not can_verify(digest):
+        return f"a digest of the kind {digest.hash_algorithm}, {digest.normalisation} cannot be computed here"
+    with ExitStack() as stack:
+        try:
+            blob = access.reach(request(version, resource, connection, stack))
+        except (ComponentError, RegistryError) as error:
+            return str(error)
+        verify(blob, digest)
+        if digest.normalisation == OCI_ARTIFACT:
+            with artifact_sets.opened(blob) as artifact:
+                parts = artifact_sets.reachable(artifact, "", artifact.main, blob.what)
+                for part, raw in parts:
+                    if raw is None:
+                        _exhaust(artifact.blob("", part, f"the blob {part.digest}"))
+        else:
+            _exhaust(blob)
+    return ""
+
+
+def _exhaust(blob: Blob) -> None:
+    """Read all of it, which raises ComponentError where it is not what its digest says."""
+    for _ in blob.pieces():
+        pass
