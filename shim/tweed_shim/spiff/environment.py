@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tweed_shim.spiff.nodes import DEFAULT, IMPLIED, Node, Path, find, joined, step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tweed_shim.spiff.state import State
 
@@ -19,7 +19,7 @@ VERSION = "1.7.0"
 class Scope:
     """The names that a map declares; the passes of a flow renew them, so that lambdas see the newest values."""
 
-    __slots__ = ("_node", "children", "entries", "names", "next", "path", "root")
+    __slots__ = ("_node", "ahead", "children", "entries", "names", "next", "path", "root")
 
     def __init__(
         self,
@@ -36,7 +36,17 @@ class Scope:
         self.entries = entries
         self.root: Scope | None = self if outer is None or outer.root is None else outer.root
         self.children: dict[Path, Scope] = {}
+        # Processes a field of the map before its turn; None while the map is not in process.
+        self.ahead: Callable[[str], None] | None = None
         self._node: Node | None = None
+
+    def known(self, name: str, control: bool) -> Node | None:
+        """What the scope holds under a name, as far as that can be known in this pass."""
+        node = self.names.get(name) if self.names is not None else None
+        if node is None or self.ahead is None or node.resolved(control):
+            return node
+        self.ahead(name)
+        return self.names.get(name) if self.names is not None else None
 
     def renew(self, names: dict[str, Node]) -> None:
         """What the map holds in this pass."""
@@ -183,6 +193,8 @@ class Environment:
             return None
         control = self.state.control
         if scope.root.entries is None:
+            if path:
+                scope.root.known(path[0], control)
             # Of the whole it has to be asked anew whether it is resolved.
             return (
                 find(scope.root.node(), path, control, raw=True) if path else Node(scope.root.names, "scope")
@@ -229,7 +241,7 @@ class Environment:
             if scope.names is not None:
                 if enclosing is None and scope.path is not None:
                     enclosing = scope
-                node = scope.names.get(name)
+                node = scope.known(name, self.state.control)
                 if node is not None:
                     return node, None
             scope = scope.next
@@ -240,7 +252,7 @@ class Environment:
         if not path:
             return Node(scope.names, CONTEXT) if scope else None
         while scope is not None and scope.names is not None:
-            node = scope.names.get(path[0])
+            node = scope.known(path[0], control)
             if node is not None:
                 return find(node, path[1:], control, raw=True)
             scope = scope.next

@@ -25,6 +25,7 @@ from tweed_shim.spiff.passes import (
     substituted,
     updated,
 )
+from tweed_shim.spiff.state import MAX_AHEAD
 from tweed_shim.spiff.values import Template, type_name
 
 if TYPE_CHECKING:
@@ -72,11 +73,11 @@ def flow_map(walker: Walker, root: Node, env: Environment, override: bool, templ
             result.update(base.value)
     if state.template:
         state.process = False
-    undefined: dict[str, Node] = {}
+    fields = _Fields(walker, state, entries, result, override)
     if state.fields:
-        undefined = _fields(walker, state, entries, result, override)
+        fields.process()
     _inject(state, stub, result)
-    return _finished(state, root, result, undefined, env)
+    return _finished(state, root, result, fields.undefined, env)
 
 
 def _merge(state: _Pass, base: Node, root: Node, *, initial: bool) -> None:
@@ -112,32 +113,72 @@ def _pending_merge(state: _Pass, base: Node, root: Node, *, initial: bool) -> No
         state.entry = base
 
 
-def _fields(
-    walker: Walker, state: _Pass, entries: dict[str, Node], result: dict[str, Node], override: bool
-) -> dict[str, Node]:
-    """Process the fields into the result; those that are undefined are returned."""
-    undefined = {}
-    scope = state.env.scope
-    names = scope.names if scope is not None and scope.names is not None else {}
-    implied = state.flags & (IMPLIED | DEFAULT)
-    for key in sorted(entries):
+class _Fields:
+    """The fields of a map in this pass: one after the other, and before its turn where another one refers to it."""
+
+    def __init__(
+        self, walker: Walker, state: _Pass, entries: dict[str, Node], result: dict[str, Node], override: bool
+    ) -> None:
+        self.walker = walker
+        self.state = state
+        self.entries = entries
+        self.result = result
+        self.override = override
+        self.undefined: dict[str, Node] = {}
+        scope = state.env.scope
+        self.names = scope.names if scope is not None and scope.names is not None else {}
+        self.implied = state.flags & (IMPLIED | DEFAULT)
+        self.waiting = set(entries)
+
+    def process(self) -> None:
+        """Process all fields."""
+        scope = self.state.env.scope
+        if scope is None or not self.state.process:
+            self._process_waiting()
+            return
+        scope.ahead = self.ahead
+        try:
+            self._process_waiting()
+        finally:
+            scope.ahead = None
+
+    def _process_waiting(self) -> None:
+        for key in sorted(self.entries):
+            if key in self.waiting:
+                self.field(key)
+
+    def ahead(self, key: str) -> None:
+        """Process a field that another one refers to, if it waits for its turn."""
+        shared = self.state.env.state
+        if key in self.waiting and key != self.state.merge_key and shared.ahead < MAX_AHEAD:
+            shared.ahead += 1
+            try:
+                self.field(key)
+            finally:
+                shared.ahead -= 1
+
+    def field(self, key: str) -> None:
+        """Process a field into the result."""
+        self.waiting.discard(key)
+        state = self.state
         if key == state.merge_key:
             if state.entry is None:
-                continue
+                return
             node = state.entry
         elif state.process:
-            node = walker.flow(entries[key], state.env.with_step(key), override, key in TEMPLATE_OPTIONS)
+            node = self.walker.flow(
+                self.entries[key], state.env.with_step(key), self.override, key in TEMPLATE_OPTIONS
+            )
         else:
-            node = entries[key]
+            node = self.entries[key]
         if node.note.undefined:
-            undefined[key] = node
-            names.pop(key, None)
-            continue
-        if implied:
+            self.undefined[key] = node
+            self.names.pop(key, None)
+            return
+        if self.implied:
             node = node.flagged(IMPLIED)
-        # Fields behind this one see the new value already.
-        result[key] = names[key] = node
-    return undefined
+        # Fields that are processed later see the new value already.
+        self.result[key] = self.names[key] = node
 
 
 def _inject(state: _Pass, stub: Node | None, result: dict[str, Node]) -> None:

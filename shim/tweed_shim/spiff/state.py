@@ -20,6 +20,9 @@ LOCAL, STREAM = 1, 2
 MAX_CALLS = 1_000
 """How deep lambdas and templates may be used inside of each other."""
 
+MAX_AHEAD = 300
+"""How many fields that refer to each other are processed before their turn, each for the one before."""
+
 
 class Engine(Protocol):
     """What expressions ask of the parts that are built on them."""
@@ -66,6 +69,7 @@ class State:
     tags: dict[str, Tag] = field(default_factory=dict)
     document: int = 1
     calls: int = 0
+    ahead: int = 0
     _endings: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
