@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from installed import Result, Shim
+from accounts import Account
+from installed import Result, Shim, fresh_shim
 from layouts import HOST_PLATFORM, File, Layer, LayoutWriter, busybox_files
 from script_images import METADATA, ScriptImage
 from servers import RegistryServer, corrupt, faulty_proxy
@@ -294,3 +295,23 @@ def test_a_command_line_that_cannot_be_parsed(shim: Shim, arguments: list[str]) 
     [line] = done.err.decode().splitlines()
     assert line.startswith("tweed-shim: ")
     assert not os.path.exists(shim.root)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonesuch", "--log-format", "json"],
+        ["--log-format=json", "exec", "image"],
+        ["exec", "image", "check", "--nonesuch", "--log-format", "json"],
+    ],
+)
+def test_a_command_line_that_asks_for_json_is_refused_in_json(
+    accounts: dict[str, Account], program: str, arguments: list[str]
+) -> None:
+    with fresh_shim(accounts["root"], program) as shim:
+        done = shim.run(*arguments)
+    assert (done.code, done.out) == (2, b"")
+    [line] = done.err.splitlines()
+    said = json.loads(line)
+    assert (said["level"], {*said}) == ("error", {"time", "level", "message"})
+    assert "--help" in said["message"]

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from tweed_shim import __version__, trace
 from tweed_shim.cli import signals
-from tweed_shim.cli.voice import Voice
-from tweed_shim.errors import HostError, ShimError
+from tweed_shim.cli.voice import Voice, foretold
+from tweed_shim.errors import HostError, ShimError, UsageError
 from tweed_shim.settings import Settings, default_root
 
 Arguments = argparse.Namespace
@@ -102,9 +102,8 @@ class Parser(argparse.ArgumentParser):
         return known
 
     def error(self, message: str) -> NoReturn:
-        """Say what cannot be parsed, and where to read how it is written; exit code 2."""
-        sys.stderr.write(f"tweed-shim: {message}; see '{self.prog} --help'\n")
-        sys.exit(2)
+        """Raise UsageError, which says what cannot be parsed and where to read how it is written."""
+        raise UsageError(f"{message}; see '{self.prog} --help'")
 
 
 def _add_global_options(parser: Parser, *, default: object) -> None:
@@ -236,13 +235,14 @@ def _give_up_stdout() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit code (see the README's table)."""
     entry = trace.entry()
-    voice, root = Voice(), "/"
+    argv = sys.argv[1:] if argv is None else argv
+    voice, root = foretold(argv), "/"
     try:
         _open_standard_streams()
         os.umask(0o077)
         signals.interrupting()
         with _flushed():
-            arguments, call = _parse(sys.argv[1:] if argv is None else argv)
+            arguments, call = _parse(argv)
             voice = Voice(arguments.level, arguments.log_format == "json")
             settings = _settings(arguments)
             root = settings.root

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -44,3 +45,9 @@ class Voice(NamedTuple):
             os.write(2, f"{line}\n".encode(errors="backslashreplace"))
         except OSError:
             return  # nobody listens; the exit code still tells
+
+
+def foretold(argv: list[str]) -> Voice:
+    """The voice for what is wrong with the command line itself: as it asks for, however wrong the rest of it is."""
+    asked = "--log-format=json" in argv or ("--log-format", "json") in pairwise(argv)
+    return Voice(as_json=asked)

@@ -169,7 +169,7 @@ class Backend:
         then, and teardown is not called.
         """
         operation = OPERATIONS["setup"]
-        place = self._cloud.place(operation.writes, clouds.check_name("an interaction", interaction))
+        place = self._cloud.place(operation.writes, interaction)
         with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
             earlier = clouds.current(place)
             if earlier is not None and not replace:
@@ -196,7 +196,7 @@ class Backend:
         Raises StateError where it is not set up, OperationFailed where the image fails: all is kept for a retry.
         """
         operation = OPERATIONS["teardown"]
-        place = self._cloud.place(operation.reads, clouds.check_name("an interaction", interaction))
+        place = self._cloud.place(operation.reads, interaction)
         with self._image() as image, self._set_up(place, interaction) as output:
             self._refuse_other_image(output.record, image, interaction)
             kept = f"all of interaction '{interaction}' is kept for another try"
@@ -207,9 +207,9 @@ class Backend:
     def spec(self, operation: str, interaction: str = "default") -> dict[str, Any]:
         """The `config.json` that an operation would run with. Runs nothing, changes nothing but to pull the image."""
         row = OPERATIONS[operation]
+        reads = self._cloud.place(row.reads, interaction) if row.reads else None
+        writes = self._cloud.place(row.writes, interaction) if row.writes else None
         with self._image() as image:
-            reads = self._cloud.place(row.reads, interaction) if row.reads else None
-            writes = self._cloud.place(row.writes, interaction) if row.writes else None
             call = _Call(
                 row,
                 image,
