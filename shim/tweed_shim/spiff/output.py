@@ -39,30 +39,23 @@ def plain_data(value: Value) -> Value:
 
 def to_json(value: Value) -> str:
     """One line of JSON, with the escapes that Go's encoder uses. Raises Fault for a float that JSON lacks."""
-    text = json.dumps(_jsonable(plain_data(value)), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = _json(plain_data(value))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
-class _Float(float):
-    """A float that is written as Go's encoder of JSON does."""
-
-    def __repr__(self) -> str:
-        """The shortest form; no exponent between 1e-6 and 1e21."""
-        return re.sub(r"e([-+])0(\d)$", r"e\1\2", float_text(float(self), plain=range(-6, 21)))
-
-
-def _jsonable(value: Value) -> Value:
+def _json(value: Value) -> str:
     if isinstance(value, dict):
-        return {key: _jsonable(entry) for key, entry in value.items()}
+        entries = [f"{_json(key)}:{_json(value[key])}" for key in sorted(value)]
+        return f"{{{','.join(entries)}}}"
     if isinstance(value, list):
-        return [_jsonable(entry) for entry in value]
-    if isinstance(value, float):
-        if math.isnan(value) or math.isinf(value):
-            raise Fault(f"json: unsupported value: {float_text(value)}")
-        return int(value) if value.is_integer() and abs(value) < 1e21 else _Float(value)
-    return value
+        return f"[{','.join([_json(entry) for entry in value])}]"
+    if not isinstance(value, float):
+        return json.dumps(value, ensure_ascii=False)
+    if not math.isfinite(value):
+        raise Fault(f"json: unsupported value: {float_text(value)}")
+    return re.sub(r"e([-+])0(\d)$", r"e\1\2", float_text(value, plain=range(-6, 21)))
 
 
 def to_yaml(value: Value) -> str:

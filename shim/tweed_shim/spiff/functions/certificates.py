@@ -102,7 +102,7 @@ def x509cert(call: Call, spec: Value) -> Value:
     if not isinstance(spec, dict):
         raise Fault(f"argument for {call.name} must be a map (found {type_name(spec)})")
     fields = _Fields(spec)
-    with crypto_extra(call):
+    with crypto_extra(call.name):
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.serialization import Encoding
     try:

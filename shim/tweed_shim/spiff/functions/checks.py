@@ -60,7 +60,7 @@ def judge(call: Call, value: Value, rule: Value) -> Verdict:
     if isinstance(rule, Lambda):
         return _own(call, value, rule, arguments)
     if not isinstance(rule, str):
-        raise Fault(f"invalid validation check type: {type_name(rule)}")
+        raise Fault(f"unexpected validation type {quoted(type_name(rule))}")
     name = rule.removeprefix("!")
     verdict = _named(call, name, value, arguments)
     negated = (name != rule) != (name == "not")

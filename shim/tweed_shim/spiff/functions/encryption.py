@@ -29,7 +29,7 @@ _MD5_OF_NOTHING = hashlib.md5(b"", usedforsecurity=False).digest()
 @function("encrypt", 1, 3)
 def encrypt(call: Call, value: Value, *choices: Value) -> Value:
     """A value encrypted with a password: the second argument, or the merge's own."""
-    return encrypted(call, to_yaml(value), _password(call, choices))
+    return encrypted(to_yaml(value), _password(call, choices))
 
 
 @function("decrypt", 1, 3)
@@ -37,7 +37,7 @@ def decrypt(call: Call, secret: Value, *choices: Value) -> Value:
     """The value that was encrypted."""
     if not isinstance(secret, str):
         raise Fault(f"decrypt requires string, but got {type_name(secret)}")
-    return call.parse(_decrypted(call, secret, _password(call, choices)), "import", "<decrypt>")
+    return call.parse(decrypted(secret, _password(call, choices)), "import", "<decrypt>")
 
 
 def _password(call: Call, choices: tuple[Value, ...]) -> str:
@@ -57,25 +57,26 @@ def _password(call: Call, choices: tuple[Value, ...]) -> str:
     return password
 
 
-def encrypted(call: Call, text: str, password: str) -> str:
-    """A text in the format above."""
+def encrypted(text: str, password: str) -> str:
+    """A text in the format above. Raises Fault where the extra is not installed."""
     data = to_bytes(text)
     data += hmac.digest(_MAC_KEY, data, "sha256")
     padding = -(len(data) + 1) % _BLOCK
     vector = secrets.token_bytes(_BLOCK)
-    encryptor = _cipher(call, password, vector).encryptor()
+    encryptor = _cipher(password, vector).encryptor()
     secret = encryptor.update(data + bytes([padding]) * (padding + 1)) + encryptor.finalize()
     return (vector + bytes(secret)).hex()
 
 
-def _decrypted(call: Call, secret: str, password: str) -> str:
+def decrypted(secret: str, password: str) -> str:
+    """The text that was encrypted. Raises Fault where it was encrypted with another password."""
     try:
         data = bytes.fromhex(secret)
     except ValueError:
         raise Fault("invalid key: the encrypted text is not hexadecimal") from None
     if len(data) < 2 * _BLOCK or len(data) % _BLOCK:
         raise Fault("invalid key: the encrypted text is not as long as a multiple of the block size")
-    decryptor = _cipher(call, password, data[:_BLOCK]).decryptor()
+    decryptor = _cipher(password, data[:_BLOCK]).decryptor()
     plain = bytes(decryptor.update(data[_BLOCK:]) + decryptor.finalize())
     end = len(plain) - plain[-1] - 1
     text, mac = plain[: max(end - _MAC_SIZE, 0)], plain[max(end - _MAC_SIZE, 0) : max(end, 0)]
@@ -84,8 +85,8 @@ def _decrypted(call: Call, secret: str, password: str) -> str:
     return to_text(text)
 
 
-def _cipher(call: Call, password: str, vector: bytes) -> Any:
-    with crypto_extra(call):
+def _cipher(password: str, vector: bytes) -> Any:
+    with crypto_extra("encryption"):
         from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
         try:

@@ -18,10 +18,9 @@ _FILE = content.Options(mode=0o644)
 _DIRECTORY = content.Options(mode=0o755)
 
 
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
-    return str(error)
+def _reason(error: Exception) -> str:
+    """What went wrong, without the name of a file: it may be one of ours, and another each time."""
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
 
 
 @function("write", 2, 3)
@@ -38,8 +37,8 @@ def write(call: Call, file: Value, value: Value, how: Value = None) -> Value:
         text, data = content.data(value, replace(options, binary=binary))
         _write_whole(file_path(path), data, options.mode)
     except (Fault, OSError, ValueError) as error:
-        reason = str(error) if isinstance(error, Fault) else _reason(error)
-        raise Fault(f"cannot write file: {reason}") from None
+        where = f"open {name}: " if isinstance(error, OSError) else ""
+        raise Fault(f"cannot write file: {where}{_reason(error)}") from None
     return text
 
 
@@ -77,8 +76,7 @@ def tempfile(call: Call, value: Value, how: Value = None) -> Value:
         if how is not None and options.mode != _FILE.mode:
             os.chmod(call.cache[key], options.mode)
     except (Fault, OSError) as error:
-        reason = str(error) if isinstance(error, Fault) else _reason(error)
-        raise Fault(f"cannot create temporary file: {reason}") from None
+        raise Fault(f"cannot create temporary file: {_reason(error)}") from None
     return call.cache[key]
 
 
@@ -106,8 +104,8 @@ def mkdir(call: Call, path: Value, how: Value = None) -> Value:
             raise Fault(f"{'binary' if options.binary else 'multi'} option not supported, only permissions")
         _make(whole, options.mode)
     except (Fault, OSError, ValueError) as error:
-        reason = str(error) if isinstance(error, Fault) else _reason(error)
-        raise Fault(f'cannot create directory "{whole}": {reason}') from None
+        where = f"mkdir {error.filename}: " if isinstance(error, OSError) else ""
+        raise Fault(f'cannot create directory "{whole}": {where}{_reason(error)}') from None
     return whole
 
 

@@ -54,7 +54,7 @@ def bcrypt(call: Call, password: Value, cost: Value = 10) -> Value:
         raise Fault(f"bcrypt error: cost {rounds} is outside the range from 4 to 31")
     if len(data) > _LONGEST_PASSWORD:
         raise Fault(f"bcrypt error: password length exceeds {_LONGEST_PASSWORD} bytes")
-    with crypto_extra(call):
+    with crypto_extra(call.name):
         from bcrypt import gensalt, hashpw
     try:
         return hashpw(data, gensalt(rounds if rounds >= 4 else 10, prefix=b"2a")).decode("ascii")
@@ -66,7 +66,7 @@ def bcrypt(call: Call, password: Value, cost: Value = 10) -> Value:
 def bcrypt_check(call: Call, password: Value, hashed: Value) -> Value:
     """Whether a bcrypt hash is that of a password."""
     data, expected = to_bytes(string(call, 0, password)), to_bytes(string(call, 1, hashed))
-    with crypto_extra(call):
+    with crypto_extra(call.name):
         from bcrypt import checkpw
     try:
         return len(data) <= _LONGEST_PASSWORD and checkpw(data, expected)

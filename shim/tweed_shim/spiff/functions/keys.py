@@ -53,7 +53,7 @@ def private_key(call: Call, text: str) -> PrivateKey:
     kind, data = _block(text, "private key")
     if kind not in _PRIVATE_KINDS:
         raise ValueError(f'invalid pem block type "{kind}"')
-    with crypto_extra(call):
+    with crypto_extra(call.name):
         from cryptography.hazmat.primitives.serialization import load_der_private_key
     key: PrivateKey = _supported(load_der_private_key, data, None)
     return key
@@ -62,7 +62,7 @@ def private_key(call: Call, text: str) -> PrivateKey:
 def public_key(call: Call, text: str) -> PublicKey:
     """The public key, RSA or ECDSA, that a PEM text holds. Raises ValueError, and Fault."""
     _, data = _block(text, "public key")
-    with crypto_extra(call):
+    with crypto_extra(call.name):
         from cryptography.hazmat.primitives.serialization import load_der_public_key
     key: PublicKey = _supported(load_der_public_key, data)
     return key
@@ -88,7 +88,7 @@ def certificate(call: Call, text: str) -> Certificate:
     kind, data = _block(text, "certificate")
     if kind != "CERTIFICATE":
         raise ValueError(f'unexpected pem block type for certificate: "{kind}"')
-    with crypto_extra(call):
+    with crypto_extra(call.name):
         from cryptography.x509 import load_der_x509_certificate
     return load_der_x509_certificate(data)
 
@@ -144,7 +144,7 @@ def x509genkey(call: Call, spec: Value = 2048) -> Value:
     bits = parse_integer(spec) if isinstance(spec, str) else spec
     if bits is not None and not is_integer(bits):
         raise Fault(f"argument for {call.name} must be a string or integer")
-    with crypto_extra(call):
+    with crypto_extra(call.name):
         from cryptography.hazmat.primitives.asymmetric import ec, rsa
         from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
     key: PrivateKey

@@ -80,6 +80,9 @@ def _host(text: str) -> str:
     _, colon, port = text.rpartition(":")
     if colon and not _PORT.fullmatch(colon + port):
         raise ValueError(f'invalid port ":{port}" after host')
+    ascii_escape = re.search("%[0-7].?", text)
+    if ascii_escape is not None:
+        raise ValueError(f'invalid URL escape "{ascii_escape[0]}"')
     for character in text:
         if not _HOST.fullmatch(character):
             raise ValueError(f'invalid character "{character}" in host name')

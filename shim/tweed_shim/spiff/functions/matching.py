@@ -21,13 +21,13 @@ def _groups(match: re.Match[str]) -> list[str]:
 
 
 @function("match", 2, 3)
-def match(call: Call, pattern: Value, text: Value, repeat: Value = 0) -> Value:
+def match(call: Call, pattern: Value, text: Value, *repeat: Value) -> Value:
     """The match and its groups, or a list of all of them; [] where there is none, false for nil."""
     if not isinstance(pattern, str):
         raise Fault("pattern string for argument one of function match required")
     if text is None:
         return False
-    limit = _limit(repeat)
+    limit = _limit(repeat[0]) if repeat else None
     simple = simple_text(text)
     if simple is None:
         raise Fault("simple value for argument two of function match required")
@@ -38,13 +38,15 @@ def match(call: Call, pattern: Value, text: Value, repeat: Value = 0) -> Value:
     return _groups(found) if found else []
 
 
-def _limit(repeat: Value) -> int | None:
-    """How many matches are wanted; None for one that is not in a list of matches."""
+def _limit(repeat: Value) -> int:
+    """How many matches are wanted, -1 for all."""
     if isinstance(repeat, bool):
         return -1 if repeat else 1
     if not is_integer(repeat):
         raise Fault("simple value for argument three of function match required")
-    return int(repeat) or None
+    if repeat == 0:
+        raise Fault("repetition count may not be zero")
+    return repeat
 
 
 def _compiled(name: str, pattern: str) -> re.Pattern[str]:

@@ -51,6 +51,8 @@ def compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(_Translation(pattern).text(), re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
         reason = error.msg if isinstance(error, re.error) else "expression nests too deeply"
+        if reason.startswith("missing )"):
+            reason = "missing closing )"
         raise Fault(f"error parsing regexp: {reason}: `{pattern}`") from None
 
 

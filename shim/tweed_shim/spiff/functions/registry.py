@@ -120,7 +120,7 @@ class Function:
             return f"at least {arguments(self.least)}"
         if self.least == self.most:
             return arguments(self.least) if self.least else "no arguments"
-        return f"{self.least} to {arguments(self.most)}"
+        return f"{self.least} {'or' if self.most == self.least + 1 else 'to'} {arguments(self.most)}"
 
 
 _declared: dict[str, Function] = {}

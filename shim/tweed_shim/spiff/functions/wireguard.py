@@ -38,6 +38,6 @@ def wgpublickey(call: Call, key: Value) -> Value:
         raise Fault(f"error parsing key: {error}") from None
     if len(private) != _LENGTH:
         raise Fault(f"error parsing key: incorrect key size: {len(private)}")
-    with crypto_extra(call):
+    with crypto_extra(call.name):
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
     return in_base64(X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw())
