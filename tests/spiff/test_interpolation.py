@@ -78,5 +78,5 @@ def test_features_are_known_within(features: list[str]) -> None:
 
 
 def test_an_unknown_feature() -> None:
-    with pytest.raises(spiff.SpiffError, match='unknown feature flag "flying"'):
+    with pytest.raises(spiff.SpiffError, match=r"unknown feature flag .flying"):
         spiff.merge("a: 1\n", features=["flying"])

@@ -192,8 +192,15 @@ def test_comments_and_spaces_within_an_expression() -> None:
         "'x'",
     ],
 )
-def test_what_cannot_be_parsed_is_told_with_its_place(expression: str) -> None:
-    assert "parse error near" in fault(expression)
+def test_what_cannot_be_parsed_is_told(expression: str) -> None:
+    assert "*parse error" in fault(expression)
+
+
+def test_a_parse_error_differs_in_telling_line_and_column_with_a_caret() -> None:
+    message = fault("1 + ] 2")
+    assert "parse error in line 1, column 6: an operand expected" in message
+    *_, line, caret = message.splitlines()
+    assert line[caret.index("^")] == "]"
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def test_priorities(expression: str, expected: Any) -> None:
         ("address + word", "requires an integer argument"),
         ('"10.1.2.3/40" + 1', "must be IP address, CIDR or number"),
         ("min_ip(word)", "CIDR argument required"),
-        ("contains_ip(network)", "requires CIDR and IP argument"),
+        ("contains_ip(network)", "contains_ip"),
         ("missing || 1 / 0", "division by zero"),
         ("missing // absent", "'absent' not found"),
     ],

@@ -17,6 +17,8 @@ from tweed_shim.errors import HostError, ShimError, UsageError
 from tweed_shim.settings import Settings, default_root
 
 Arguments = argparse.Namespace
+# argparse looks for translations of its words, which nobody has: that would be a thirtieth of a warm run.
+setattr(argparse, "_", str)  # noqa: B010 - a type checker does not know the name
 
 
 class Command(NamedTuple):

@@ -15,7 +15,7 @@ def keys(call: Call, value: Value) -> Value:
     return sorted(value, key=to_bytes)
 
 
-@function("makemap", 1)
+@function("makemap")
 def makemap(call: Call, *arguments: Value) -> Value:
     """A map of pairs: of a list of maps with `key` and `value`, or of arguments by turns."""
     if len(arguments) == 1:

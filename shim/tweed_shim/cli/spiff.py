@@ -1,0 +1,413 @@
+"""`spiff`: templates are merged; documents compared, converted and encrypted. The output is as the reference's."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tweed_shim import files
+from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from tweed_shim.spiff.merging import Document, Options
+    from tweed_shim.spiff.nodes import Node
+
+STDIN = "-"
+DOCUMENT_STUB = "document: (( &temporary &inject(merge) ))\n"
+"""What makes the document of `run` known to the template by that name."""
+
+
+def _add_output_options(parser: Parser) -> None:
+    parser.intermixed = True
+    parser.add_argument("--json", action="store_true", help="print JSON, one line for a document")
+    parser.add_argument("--path", metavar="PATH", help="print only what is at a path, such as a.b.[0]")
+    parser.add_argument(
+        "--select", metavar="PATH", action="append", default=[], help="print only this field; may be repeated"
+    )
+    parser.add_argument("--split", action="store_true", help="print the entries of a list as documents")
+
+
+def _add_merge_options(parser: Parser) -> None:
+    _add_output_options(parser)
+    option = parser.add_argument
+    option("--partial", action="store_true", help="leave what cannot be resolved as it is, it is no error")
+    option("--evaluate", metavar="EXPRESSION", help="print what an expression is worth in the result")
+    option(
+        "--state", metavar="FILE", help="keep what is marked &state there, as the last stub of the next time"
+    )
+    option("--bindings", metavar="FILE", help="a map of values that all documents see")
+    option(
+        "-D",
+        "--define",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="one more binding; a key may be a path",
+    )
+    option("--tag", metavar="NAME:FILE", action="append", default=[], help="a document as a global tag")
+    option(
+        "--features",
+        metavar="LIST",
+        action="append",
+        default=[],
+        help="interpolation, control ($SPIFF_FEATURES); 'no' before a name switches it off",
+    )
+    option("--interpolation", action="store_true", help="as --features interpolation")
+    option("--preserve-escapes", action="store_true", help="leave escaped expressions escaped")
+    option("--preserve-temporary", action="store_true", help="print what is marked &temporary, too")
+    option("--private", action="store_true", help="let templates reach no file, command or environment")
+
+
+def configure_spiff_merge(parser: Parser) -> None:
+    """The options of `spiff merge`."""
+    parser.add_argument(
+        "template", metavar="TEMPLATE", help="a file, or - for stdin; it may hold several documents"
+    )
+    parser.add_argument("stubs", nargs="*", metavar="STUB", help="files, or - for stdin")
+    _add_merge_options(parser)
+
+
+def spiff_merge_command(arguments: Arguments, _: Context) -> int:
+    """Merge stubs into a template, and print what it comes to."""
+    reader = _Reader()
+    template = reader.document(arguments.template)
+    return _merge(arguments, reader, template, [])
+
+
+def configure_spiff_run(parser: Parser) -> None:
+    """The options of `spiff run`."""
+    parser.add_argument(
+        "document", metavar="DOCUMENT", help="a file, or - for stdin: `document` in the template"
+    )
+    parser.add_argument("template", metavar="TEMPLATE", help="a file")
+    parser.add_argument("stubs", nargs="*", metavar="STUB", help="files")
+    _add_merge_options(parser)
+
+
+def spiff_run_command(arguments: Arguments, _: Context) -> int:
+    """Process a document with a template and stubs."""
+    from tweed_shim import spiff
+    from tweed_shim.spiff.merging import Document
+
+    reader = _Reader()
+    content = reader.node(arguments.document)
+    document = Document(spiff.dump({"document": content}), f"<{arguments.document}>")
+    template = reader.document(arguments.template)
+    return _merge(arguments, reader, template, [Document(DOCUMENT_STUB, "<document>"), document])
+
+
+def configure_spiff_diff(parser: Parser) -> None:
+    """The options of `spiff diff`."""
+    parser.intermixed = True
+    parser.add_argument("one", metavar="FILE", help="a file, or - for stdin")
+    parser.add_argument("other", metavar="FILE", help="the file that it is compared to")
+    parser.add_argument(
+        "--separator", metavar="TEXT", default="", help="what is printed behind each difference"
+    )
+
+
+def spiff_diff_command(arguments: Arguments, _: Context) -> int:
+    """Print where two files differ; how many documents they have comes first."""
+    from tweed_shim.spiff.comparison import differences
+    from tweed_shim.spiff.output import plain_data
+
+    reader = _Reader()
+    one, other = reader.nodes(arguments.one), reader.nodes(arguments.other)
+    if len(one) != len(other):
+        sys.stdout.write(f"Different number of documents ({len(one)} != {len(other)})\n")
+        return 0
+    pairs = zip(one, other, strict=True)
+    found = [list(differences(plain_data(mine), plain_data(its))) for mine, its in pairs]
+    if not any(found):
+        sys.stdout.write("no differences!\n")
+        return 0
+    for number, listed in enumerate(found, 1):
+        if not listed:
+            sys.stdout.write(f"No difference in document {number}\n")
+        place = f"document {number}" if len(found) > 1 else ""
+        for difference in listed:
+            sys.stdout.write(f"Difference in {place} {'.'.join(difference.path)}\n")
+            _show_side(arguments.one, difference.one, "31")
+            _show_side(arguments.other, difference.other, "32")
+            sys.stdout.write(arguments.separator)
+    return 0
+
+
+def _show_side(name: str, value: Any, colour: str) -> None:
+    from tweed_shim import spiff
+    from tweed_shim.spiff.comparison import MISSING
+
+    if value is MISSING:
+        return
+    text = spiff.dump(value).replace("\n", "\n    ")
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        text = f"\x1b[{colour}m{text}\x1b[0m"
+    sys.stdout.write(f"  {name} has:\n    {text}\n")
+
+
+def configure_spiff_convert(parser: Parser) -> None:
+    """The options of `spiff convert`."""
+    parser.add_argument("file", metavar="FILE", help="a file, or - for stdin")
+    _add_output_options(parser)
+
+
+def spiff_convert_command(arguments: Arguments, _: Context) -> int:
+    """Print documents as YAML or JSON; nothing in them is evaluated."""
+    results = [_shown(node, arguments) for node in _Reader().nodes(arguments.file)]
+    sys.stdout.write(_rendered(results, arguments))
+    return 0
+
+
+def configure_spiff_encrypt(parser: Parser) -> None:
+    """The options of `spiff encrypt`."""
+    parser.intermixed = True
+    parser.add_argument("file", metavar="FILE", help="a file, or - for stdin")
+    parser.add_argument(
+        "password", nargs="?", help="better left to $SPIFF_ENCRYPTION_KEY: others see command lines"
+    )
+    parser.add_argument("method", nargs="?", choices=("3DES",), help="the only one is 3DES")
+    parser.add_argument("-d", "--decrypt", action="store_true", help="decrypt instead")
+
+
+def spiff_encrypt_command(arguments: Arguments, context: Context) -> int:
+    """Encrypt a document as the function `encrypt` does, or decrypt it."""
+    from tweed_shim.spiff.functions.encryption import decrypted, encrypted
+    from tweed_shim.spiff.values import Fault
+
+    password = os.environ.get("SPIFF_ENCRYPTION_KEY", "")
+    if arguments.password not in (None, "3DES"):
+        context.voice.warn(
+            "others can see the password on the command line; give it in $SPIFF_ENCRYPTION_KEY"
+        )
+        password = arguments.password
+    if not password:
+        raise UsageError("there is no password; set $SPIFF_ENCRYPTION_KEY to it")
+    document = _Reader().document(arguments.file)
+    try:
+        if arguments.decrypt:
+            result = decrypted(document.text.strip(), password)
+        else:
+            _nodes(document)
+            result = encrypted(document.text, password)
+    except Fault as fault:
+        raise ConfigError(f"{document.name} cannot be processed: {fault}") from None
+    sys.stdout.write(f"{result}\n")
+    return 0
+
+
+class _Reader:
+    """Reads what the command line names; stdin is there once."""
+
+    def __init__(self) -> None:
+        self._stdin_used = False
+
+    def document(self, name: str) -> "Document":
+        """The text of a file or of stdin."""
+        from tweed_shim.spiff.merging import Document
+
+        return Document(self._text(name), name)
+
+    def nodes(self, name: str) -> "list[Node]":
+        """The documents of a file, unprocessed."""
+        return _nodes(self.document(name))
+
+    def node(self, name: str) -> "Node":
+        """The only document of a file, unprocessed."""
+        nodes = self.nodes(name)
+        if len(nodes) > 1:
+            raise ConfigError(f"{name} holds {len(nodes)} documents; only one can be used here")
+        return nodes[0]
+
+    def _text(self, name: str) -> str:
+        try:
+            if name == STDIN:
+                if self._stdin_used:
+                    raise UsageError("stdin can be used only once")
+                self._stdin_used = True
+                return sys.stdin.buffer.read().decode()
+            with open(name, "rb") as file:
+                return file.read().decode()
+        except OSError as error:
+            raise ConfigError(f"{name} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{name} is not text in UTF-8") from None
+
+
+def _nodes(document: "Document") -> "list[Node]":
+    from tweed_shim.spiff import reading
+    from tweed_shim.spiff.values import Fault
+
+    try:
+        return reading.read(document.text, document.name)
+    except Fault as fault:
+        raise ConfigError(f"{document.name}: {fault}") from None
+
+
+def _merge(arguments: Arguments, reader: _Reader, template: "Document", stubs: "list[Document]") -> int:
+    from tweed_shim.spiff import merging
+
+    options = _options(arguments, reader)
+    stubs = [*stubs, *[reader.document(name) for name in arguments.stubs]]
+    if arguments.state and os.path.exists(arguments.state):
+        stubs.append(reader.document(arguments.state))
+    results = merging.process(template, stubs, options)
+    if arguments.state and len(results) > 1:
+        raise UsageError(
+            f"the state of a template with {len(results)} documents cannot be kept; split {template.name}"
+        )
+    if not arguments.preserve_temporary:
+        results = merging.lasting(results)
+    found = [_at(node, arguments.path) for node in results]
+    states = [merging.state_of(node) for node in found]
+    if arguments.evaluate is not None:
+        found = [_evaluated(node, arguments.evaluate, options) for node in found]
+    output = _rendered([_selected(node, arguments.select) for node in found], arguments)
+    if arguments.state and states:
+        _keep_state(arguments.state, states[0], as_json=arguments.json)
+    sys.stdout.write(output)
+    return 0
+
+
+def _options(arguments: Arguments, reader: _Reader) -> "Options":
+    from tweed_shim.spiff.merging import Options
+
+    return Options(
+        features=_features(arguments),
+        mode="private" if arguments.private else "system",
+        bindings=_bindings(arguments, reader),
+        tags=dict(_tag(text, reader) for text in arguments.tag),
+        partial=arguments.partial,
+        preserve_escapes=arguments.preserve_escapes,
+        preserve_temporary=arguments.preserve_temporary,
+        encryption_key=os.environ.get("SPIFF_ENCRYPTION_KEY", ""),
+    )
+
+
+def _features(arguments: Arguments) -> list[str]:
+    lists = [os.environ.get("SPIFF_FEATURES", ""), *arguments.features]
+    lists += ["interpolation"] if arguments.interpolation else []
+    return [name for text in lists for name in map(str.strip, text.split(",")) if name]
+
+
+def _bindings(arguments: Arguments, reader: _Reader) -> dict[str, Any]:
+    from tweed_shim.spiff.output import plain_data
+
+    bindings: Any = plain_data(reader.node(arguments.bindings)) if arguments.bindings else {}
+    if not isinstance(bindings, dict):
+        raise ConfigError(f"the bindings in {arguments.bindings} are no map")
+    for definition in arguments.define:
+        key, equals, value = definition.partition("=")
+        if not equals or not key:
+            raise UsageError("a definition (-D) is KEY=VALUE")
+        _define(bindings, key, int(value) if _is_integer(value) else value)
+    return bindings
+
+
+def _is_integer(text: str) -> bool:
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    return digits.isascii() and digits.isdigit() and -(1 << 63) <= int(text) < 1 << 63
+
+
+def _define(bindings: dict[str, Any], key: str, value: Any) -> None:
+    """Set a value at a path; a dot behind a backslash is a part of the name, and two backslashes are one."""
+    *parents, last = _path_of(key)
+    here = bindings
+    for part in parents:
+        if not part:
+            raise UsageError(f"a name is empty in the key '{key}' of a definition (-D)")
+        here = here.setdefault(part, {})
+        if not isinstance(here, dict):
+            raise UsageError(f"'{part}' in the key '{key}' of a definition (-D) is no map")
+    here[last] = value
+
+
+def _path_of(key: str) -> list[str]:
+    *steps, last = key.split(".")
+    path: list[str] = []
+    name = ""
+    for step in steps:
+        bare = step.rstrip("\\")
+        backslashes = len(step) - len(bare)
+        name += bare + "\\" * (backslashes // 2)
+        if backslashes % 2:
+            name += "."
+        else:
+            path.append(name)
+            name = ""
+    return [*path, name + last]
+
+
+def _tag(text: str, reader: _Reader) -> "tuple[str, Node]":
+    name, colon, path = text.partition(":")
+    if not colon or not name:
+        raise UsageError("a tag (--tag) is NAME:FILE")
+    return name, reader.node(path)
+
+
+def _evaluated(node: "Node", expression: str, options: "Options") -> "Node":
+    from dataclasses import replace
+
+    from tweed_shim.spiff.merging import Document, process
+
+    if node.value is None:
+        return node
+    if not isinstance(node.value, dict):
+        raise ConfigError("an expression (--evaluate) needs a document that is a map")
+    options = replace(options, bindings={**(options.bindings or {}), **node.value}, partial=False)
+    return process(Document(json.dumps(f"(( {expression} ))"), "<expr>"), [], options)[0]
+
+
+def _shown(node: "Node", arguments: Arguments) -> "Node":
+    return _selected(_at(node, arguments.path), arguments.select)
+
+
+def _selected(node: "Node", paths: Sequence[str]) -> "Node":
+    from tweed_shim.spiff.nodes import Node, components
+
+    if not paths or node.value is None:
+        return node
+    return Node({components(path, leading=False)[-1]: _at(node, path) for path in paths}, "")
+
+
+def _at(node: "Node", path: str | None) -> "Node":
+    """What is at a path; the whole of it where no path is given, or the document is empty."""
+    from tweed_shim.spiff.nodes import components, find
+
+    if not path or node.value is None:
+        return node
+    found = find(node, components(path, leading=False), control=False, raw=True)
+    if found is None:
+        raise ConfigError(f"there is no '{path}' in the result")
+    return found
+
+
+def _rendered(nodes: "Iterable[Node]", arguments: Arguments) -> str:
+    from tweed_shim import spiff
+
+    documents = [entry for node in nodes for entry in _documents(node, split=arguments.split)]
+    if arguments.json:
+        return "".join(f"{spiff.dump(each, 'json')}\n" for each in documents if each.value is not None)
+    texts = ["" if each.value is None else spiff.dump(each) for each in documents]
+    return "".join(f"---\n{text}" if len(texts) > 1 or not text else text for text in texts)
+
+
+def _documents(node: "Node", *, split: bool) -> "list[Node]":
+    return list(node.value) if split and isinstance(node.value, list) else [node]
+
+
+def _keep_state(path: str, state: "Node", *, as_json: bool) -> None:
+    from tweed_shim import spiff
+
+    extension = os.path.splitext(path)[1]
+    as_json = extension == ".json" or (as_json and extension not in (".yaml", ".yml"))
+    text = f"{spiff.dump(state, 'json')}\n" if as_json else spiff.dump(state)
+    path = os.path.abspath(path)
+    try:
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                files.write_whole(f"{path}.bak", file.read())
+        files.write_whole(path, text.encode())
+    except OSError as error:
+        raise ConfigError(f"the state cannot be kept in {path}: {error.strerror}") from None
