@@ -134,16 +134,16 @@ def _bytes(signature: Signature, what: str) -> bytes:
 def _check_issuer(key: PublicKey, signature: Signature, what: str) -> None:
     """Who signed, by the signature's own words, must be whom the certificate is for."""
     issuer = signature.value.issuer
-    if key.certificate is None or not issuer:
+    if key.certificate is None or not issuer or issuer == key.certificate.subject.rfc4514_string():
         return
     [x509] = _library("x509")
     try:
         claimed = {(each.oid, each.value) for each in x509.Name.from_rfc4514_string(issuer)}
+        agreed = claimed <= {(each.oid, each.value) for each in key.certificate.subject}
     except ValueError:
-        claimed = None
-    subject = {(each.oid, each.value) for each in key.certificate.subject}
-    if claimed is None or not claimed <= subject:
+        agreed = False
+    if not agreed:
         raise ComponentError(
-            f"{what} says that {issuer!r} made it, and {key.what} is for {key.certificate.subject.rfc4514_string()!r}: "
-            "verify it with another key"
+            f"{what} says that {issuer!r} made it, and {key.what} is for "
+            f"{key.certificate.subject.rfc4514_string()!r}: verify it with another key"
         )

@@ -1,7 +1,8 @@
 """How the parts of a component descriptor are written: one table a class, in the order of the reference's fields."""
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple
 
 from tweed_shim.ocm import descriptor as model
@@ -31,6 +32,14 @@ class Shape:
     fields: tuple[Field, ...]
     aliases: tuple[tuple[str, str], ...] = ()
 
+    @functools.cached_property
+    def _absent(self) -> dict[str, Any]:
+        """What stands for a field that is not there."""
+        return {
+            each.name: each.default if each.default_factory is MISSING else each.default_factory()
+            for each in fields(self.kind)
+        }
+
     def read(self, value: Mapping[str, Any]) -> Any:
         """Make the object of a map that is known to be valid; what is null counts as missing."""
         rest = dict(value)
@@ -48,7 +57,7 @@ class Shape:
         written = {}
         for field in self.fields:
             value = getattr(part, field.attribute)
-            if value or field.always:
+            if field.always or value != self._absent[field.attribute]:
                 written[field.key] = _write(field, value, unknown)
         return written | dict(part.unknown) if unknown else written
 
