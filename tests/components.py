@@ -3,16 +3,18 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tweed_shim.ocm import blobs, codec, ctf
+from tweed_shim.image.members import Directory
+from tweed_shim.ocm import artifact_sets, blobs, codec, ctf, resources
+from tweed_shim.ocm.artifact_sets import ArtifactSet
 from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.descriptor import Descriptor, Digest, Provider, Reference, Resource
 from tweed_shim.ocm.locations import parse_repository
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection
-from tweed_shim.ocm.repository import Addition, Repository
+from tweed_shim.ocm.repository import Addition
 from tweed_shim.ocm.session import Session, written
 from tweed_shim.ocm.transfer import Order, Transferred, transfer
 
@@ -121,8 +123,6 @@ def move(source: str, target: str, *, lookups: Sequence[str] = (), **order: Any)
 
 def content(source: str, name: str) -> bytes:
     """The content of the only resource of a name, verified."""
-    from tweed_shim.ocm import resources
-
     with Session() as session:
         version = session.component_version(source)
         (found,) = (each for each in version.descriptor.resources if each.name == name)
@@ -141,6 +141,16 @@ def tree(path: str | os.PathLike[str]) -> dict[str, bytes]:
     return found
 
 
-def open_repository(stack: ExitStack, path: str) -> Repository:
-    session = stack.enter_context(Session())
-    return session.repository(parse_repository(path))
+def image(name: str, layout: str, *, record: bool = True) -> tuple[Resource, Blob]:
+    """A resource that is the image of an OCI layout, as a local blob; `record` its digest."""
+    held = ArtifactSet(Directory(layout), layout)
+    blob = artifact_sets.collected(held, "", held.main.digest, layout, "1.0")
+    access = {"type": "localBlob", "localReference": blob.digest, "mediaType": blob.media_type}
+    digest = Digest("SHA-256", "ociArtifactDigest/v1", held.main.digest.partition(":")[2]) if record else None
+    return Resource(name, "1.0.0", type="ociImage", relation="local", access=access, digest=digest), blob
+
+
+def with_image(addition: Addition, resource: Resource, blob: Blob) -> Addition:
+    """A component version with an image more."""
+    about = replace(addition.descriptor, resources=(*addition.descriptor.resources, resource))
+    return Addition(about, codec.encode(about), [*addition.blobs, blob])

@@ -1,0 +1,141 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components import Local, component, make_archive
+from tweed_shim.cli.main import main
+
+LIB = component("example.com/lib", "2.0.0", [Local("one", b"first")])
+APP = component(
+    "example.com/app", "1.0.0", [Local("two", b"second"), Local("three", b"third")], ["example.com/lib:2.0.0"]
+)
+OLD = component("example.com/app", "0.9.0")
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> str:
+    return make_archive(tmp_path / "a", LIB, APP, OLD)
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCM_CONFIG", "None")
+
+
+def run(*words: str) -> int:
+    before = os.umask(0o077)
+    try:
+        return main(["ocm", *words])
+    finally:
+        os.umask(before)
+
+
+def table(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def test_component_versions_are_listed(archive: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("get", archive) == 0
+    assert table(capsys.readouterr().out) == [
+        ["COMPONENT", "VERSION", "PROVIDER"],
+        ["example.com/app", "0.9.0", "acme"],
+        ["example.com/app", "1.0.0", "acme"],
+        ["example.com/lib", "2.0.0", "acme"],
+    ]
+    assert run("get", f"{archive}//example.com/app") == 0
+    assert table(capsys.readouterr().out)[1:] == [["example.com/app", "1.0.0", "acme"]]
+    assert run("get", "--all", "--repo", archive, "example.com/app") == 0
+    assert [row[1] for row in table(capsys.readouterr().out)[1:]] == ["0.9.0", "1.0.0"]
+    assert run("get", "-r", f"{archive}//example.com/app", "-c", ">=1") == 0
+    assert [row[0] for row in table(capsys.readouterr().out)[1:]] == ["example.com/lib", "example.com/app"]
+
+
+def test_descriptors_are_printed(archive: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("get", f"{archive}//example.com/app:1.0.0", "--format", "yaml") == 0
+    assert capsys.readouterr().out.encode() == APP.text
+    assert run("get", f"{archive}//example.com/app:1.0.0", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [yaml.safe_load(APP.text)]
+
+
+def test_resources_are_listed(archive: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("resources", f"{archive}//example.com/app") == 0
+    assert table(capsys.readouterr().out)[1] == [
+        "two",
+        "1.0.0",
+        "name=two",
+        "plainText",
+        "local",
+        "localBlob",
+    ]
+    assert run("resources", "-r", f"{archive}//example.com/app", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["component"], row["name"]) for row in rows] == [
+        ("example.com/lib:2.0.0", "one"),
+        ("example.com/app:1.0.0", "two"),
+        ("example.com/app:1.0.0", "three"),
+    ]
+    assert run("resources", f"{archive}//example.com/app", "--format", "yaml") == 0
+    assert yaml.safe_load(capsys.readouterr().out) == rows[1:]
+
+
+def test_a_resource_is_downloaded(
+    archive: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run("download", f"{archive}//example.com/app", "two", "-O", f"{tmp_path}/out") == 0
+    assert (tmp_path / "out").read_bytes() == b"second"
+    assert run("download", f"{archive}//example.com/app", "two", "version=1.0.0", "-O", "-") == 0
+    assert capfdbinary.readouterr().out == b"second"
+
+
+def test_component_versions_are_transferred(
+    archive: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    target = f"{tmp_path}/new.tar"
+    assert run("transfer", "-r", f"{archive}//example.com/app", target, "-t", "tar") == 0
+    shown = capfd.readouterr()
+    assert table(shown.out)[1:] == [["example.com/lib", "2.0.0", "yes"], ["example.com/app", "1.0.0", "yes"]]
+    assert "tweed-shim: transferring example.com/app:1.0.0" in shown.err
+    assert run("transfer", "-q", archive, target, "--json") == 0
+    assert {(row["version"], row["done"]) for row in json.loads(capfd.readouterr().out)} == {
+        ("0.9.0", True),
+        ("1.0.0", False),
+        ("2.0.0", False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["get", "ARCHIVE//example.com/none"], "the component example.com/none is not there"),
+        (["get", "ARCHIVE//example.com/app:9"], "the component version example.com/app:9 is not there"),
+        (["get", "example.com/app"], "no repository was named"),
+        (["get", "ARCHIVE//example.com/app", "-c", "what"], "no version or constraint"),
+        (["resources", "ARCHIVE"], "names no component"),
+        (
+            ["download", "ARCHIVE//example.com/app", "x", "-O", "/dev/null"],
+            "has no resources name=x: it has name=two",
+        ),
+        (
+            ["download", "ARCHIVE//example.com/app", "version=1.0.0", "-O", "-"],
+            "has 2 resources version=1.0.0",
+        ),
+        (["download", "ARCHIVE//example.com/app", "two", "-O", "ARCHIVE/no/where"], "cannot be written"),
+        (["download", "ARCHIVE//example.com/app", "two", "-O", "-", "--oci-layout"], "writes a directory"),
+        (
+            ["transfer", "ARCHIVE//example.com/app", "ARCHIVE/new//example.com/app"],
+            "leave out //NAME:VERSION",
+        ),
+        (["verify", "ARCHIVE//example.com/app", "-s", "x", "-k", "/none"], "/none"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    archive: str, words: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = run(*(word.replace("ARCHIVE", archive) for word in words))
+    shown = capfd.readouterr()
+    assert code in (2, 125)
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert message in shown.err
