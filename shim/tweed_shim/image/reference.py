@@ -20,17 +20,16 @@ DEFAULT_TAG = "latest"
 MAX_NAME = 255
 DIGEST_LENGTHS = {"sha256": 64, "sha512": 128}
 
+# Compiled where they are used: a run needs half of them.
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_REGISTRY = re.compile(
-    rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\[(?P<ipv6>[0-9A-Fa-f:]+)\])(?::(?P<port>[0-9]{{1,5}}))?"
-)
+_REGISTRY = rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\[(?P<ipv6>[0-9A-Fa-f:]+)\])(?::(?P<port>[0-9]{{1,5}}))?"
 _COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(f"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile("[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_REPOSITORY = f"{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _LAYOUT_COMPONENT = "[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
-_LAYOUT_NAME = re.compile(f"{_LAYOUT_COMPONENT}(?:/{_LAYOUT_COMPONENT})*")
-_IMAGE_ID = re.compile("[0-9a-f]{64}")
-_LOOPBACK_IPV4 = re.compile(r"127(?:\.[0-9]{1,3}){3}")
+_LAYOUT_NAME = f"{_LAYOUT_COMPONENT}(?:/{_LAYOUT_COMPONENT})*"
+_IMAGE_ID = "[0-9a-f]{64}"
+_LOOPBACK_IPV4 = r"127(?:\.[0-9]{1,3}){3}"
 _IPV6_LOOPBACK = 1
 
 
@@ -89,12 +88,12 @@ def is_digest(text: str) -> bool:
 
 def is_loopback(registry: str) -> bool:
     """Whether `host[:port]` is this machine by its very name: `localhost`, 127.0.0.0/8 or `[::1]`."""
-    match = _REGISTRY.fullmatch(registry)
+    match = re.fullmatch(_REGISTRY, registry)
     if match is None:
         return False
     if match["ipv6"] is not None:
         return _ipv6(match["ipv6"]) == _IPV6_LOOPBACK
-    return match["host"].lower() == "localhost" or _LOOPBACK_IPV4.fullmatch(match["host"]) is not None
+    return match["host"].lower() == "localhost" or re.fullmatch(_LOOPBACK_IPV4, match["host"]) is not None
 
 
 def _parse_file(text: str, transport: str, rest: str) -> Reference:
@@ -106,8 +105,8 @@ def _parse_file(text: str, transport: str, rest: str) -> Reference:
     if not colon:
         return Reference(transport, path=path)
     if not (
-        _TAG.fullmatch(tag)
-        or _LAYOUT_NAME.fullmatch(tag)
+        re.fullmatch(_TAG, tag)
+        or re.fullmatch(_LAYOUT_NAME, tag)
         or (transport == "docker-archive" and _is_named(tag))
     ):
         raise BadReference(
@@ -138,7 +137,7 @@ def _parse_registry_reference(text: str, name: str) -> Reference:
     _check_repository(text, registry, repository)
     if registry in HUB_NAMES:
         registry, repository = DOCKER_HUB, _in_library(repository)
-    if colon and not _TAG.fullmatch(tag):
+    if colon and not re.fullmatch(_TAG, tag):
         raise BadReference(
             f"the tag {tag!r} of {text!r} is malformed: "
             "it has letters, digits, '_', '.' and '-', at most 128, and begins with none of the last two"
@@ -162,7 +161,7 @@ def _split_registry(name: str) -> tuple[str, str]:
 
 
 def _check_registry(text: str, registry: str) -> None:
-    match = _REGISTRY.fullmatch(registry) if len(registry) <= MAX_NAME else None
+    match = re.fullmatch(_REGISTRY, registry) if len(registry) <= MAX_NAME else None
     if match is None or (match["ipv6"] is not None and _ipv6(match["ipv6"]) is None):
         raise BadReference(
             f"the registry {registry!r} of {text!r} is malformed: it is a host or a host and a port (host:80)"
@@ -180,12 +179,12 @@ def _check_repository(text: str, registry: str, repository: str) -> None:
         raise BadReference(
             f"the repository {repository!r} of {text!r} is malformed: its letters are lower-case"
         )
-    if not _REPOSITORY.fullmatch(repository):
+    if not re.fullmatch(_REPOSITORY, repository):
         raise BadReference(
             f"the repository {repository!r} of {text!r} is malformed: "
             "between slashes come lower-case letters and digits, separated by '.', '_', '__' or '-'"
         )
-    if registry in HUB_NAMES and _IMAGE_ID.fullmatch(repository):
+    if registry in HUB_NAMES and re.fullmatch(_IMAGE_ID, repository):
         raise BadReference(
             f"{text!r} is an image id and names no repository: write registry/repository@sha256:..."
         )
