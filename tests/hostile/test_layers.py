@@ -16,7 +16,7 @@ from layouts import File, Files, Layer, LayoutWriter, busybox_files, directory, 
 from script_images import METADATA, ScriptImage
 
 # A million takes minutes: give it in the variable to see.
-MANY = int(os.environ.get("TWEED_TEST_ENTRIES", "100000"))
+MANY = int(os.environ.get("TWEED_TEST_ENTRIES", "30000"))
 HUGE, LARGE = 10 << 30, 128 << 20
 SECRET = b"of the host"
 
