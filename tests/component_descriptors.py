@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tweed_shim.ocm import descriptor as model
+
+# How long an example takes says nothing: others use the same processors.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = st.from_regex(r"[a-z0-9][-_+a-z0-9]{0,5}[a-z0-9]", fullmatch=True)
 COMPONENTS = st.from_regex(r"[a-z]{1,4}(\.[a-z]{2,4}){1,2}(/[a-z][-a-z0-9_]{0,4}){1,2}", fullmatch=True)
@@ -17,7 +21,7 @@ VERSIONS = st.builds(
 )
 TEXTS = st.text(
     st.characters(codec="utf-8", exclude_characters="\ufeff\u2028\u2029", exclude_categories=["C"]),
-    max_size=12,
+    max_size=6,
 )
 WORDS = st.one_of(
     TEXTS, st.sampled_from(["", "yes", "0x1F", "2020-01-01", "- a", "a: b", "1.0", "~", "a\nb\n"])
@@ -28,8 +32,8 @@ JSON = st.recursive(
     | st.integers(-(10**15), 10**15)
     | st.floats(-1e15, 1e15).filter(lambda number: number or str(number) == "0.0")
     | WORDS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=6,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=3,
 )
 DIGESTS = st.builds(
     model.Digest,
@@ -58,14 +62,14 @@ LABELS = st.lists(
         st.booleans(),
         MERGES,
     ),
-    max_size=3,
+    max_size=2,
     unique_by=unique("name"),
 ).map(tuple)
 EXTRA = st.dictionaries(NAMES.filter(lambda name: name != "name"), WORDS, max_size=2)
 ACCESS = st.builds(
     lambda kind, more: {**more, "type": kind},
     st.sampled_from(["localBlob", "ociArtifact/v1", "none", "None"]),
-    st.dictionaries(TEXTS, JSON, max_size=3),
+    st.dictionaries(TEXTS, JSON, max_size=2),
 )
 KINDS = st.sampled_from(["blob", "ociImage", "toiPackage"])
 ELEMENT = {"name": NAMES, "version": VERSIONS, "extra_identity": EXTRA, "labels": LABELS}
@@ -79,7 +83,7 @@ def told_apart(element: model.Element) -> Any:
 
 
 def several(element: Any) -> Any:
-    return st.lists(element, max_size=3, unique_by=told_apart).map(tuple)
+    return st.lists(element, max_size=2, unique_by=told_apart).map(tuple)
 
 
 SIGNATURES = st.lists(

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from component_descriptors import DESCRIPTORS, JSON
+from component_descriptors import DESCRIPTORS, JSON, UNHURRIED
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import codec, validation, yaml_writer
 from tweed_shim.ocm import descriptor as model
@@ -281,7 +281,7 @@ def test_an_unknown_field_that_the_other_schema_knows_is_not_moved_there(
 
 
 @given(DESCRIPTORS)
-@settings(max_examples=40)
+@settings(UNHURRIED, max_examples=40)
 def test_any_descriptor_survives_both_schemas_and_formats(descriptor: model.Descriptor) -> None:
     for schema in model.SCHEMAS:
         for form in codec.FORMATS:
@@ -294,7 +294,7 @@ UNKNOWN = st.dictionaries(st.text(max_size=6).map(lambda name: f"x{name}"), JSON
 
 
 @given(DESCRIPTORS, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
-@settings(max_examples=40)
+@settings(UNHURRIED, max_examples=40)
 def test_unknown_fields_survive_wherever_they_are(
     descriptor: model.Descriptor, top: Any, head: Any, spec: Any, each: Any
 ) -> None:
@@ -306,6 +306,7 @@ def test_unknown_fields_survive_wherever_they_are(
 
 
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=300).map(str.encode)))
+@UNHURRIED
 def test_any_bytes_are_a_descriptor_or_refused(data: bytes) -> None:
     for text in (data, b"meta: {schemaVersion: v2}\ncomponent: " + data):
         try:
@@ -348,7 +349,7 @@ def mutated(document: Any, mutations: list[tuple[int, Any]]) -> Any:
 
 
 @given(st.sampled_from([FULL, FULL_3]), MUTATIONS)
-@settings(max_examples=100)
+@settings(UNHURRIED, max_examples=100)
 def test_any_change_of_a_descriptor_is_one_or_refused(
     document: Any, mutations: list[tuple[int, Any]]
 ) -> None:
@@ -360,7 +361,7 @@ def test_any_change_of_a_descriptor_is_one_or_refused(
 
 
 @given(st.sampled_from([FULL, FULL_3]), MUTATIONS)
-@settings(max_examples=100)
+@settings(UNHURRIED, max_examples=100)
 def test_the_schema_means_the_same_to_a_library(document: Any, mutations: list[tuple[int, Any]]) -> None:
     import jsonschema
 

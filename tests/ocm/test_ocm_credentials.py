@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from component_descriptors import UNHURRIED
 from tweed_shim.errors import ConfigError
 from tweed_shim.ocm import configuration, consumers
 from tweed_shim.ocm.credentials import Credentials, Properties
@@ -301,6 +302,7 @@ IDENTITIES = st.fixed_dictionaries(
 
 
 @given(IDENTITIES, st.lists(IDENTITIES, max_size=8))
+@UNHURRIED
 def test_what_is_found_contradicts_nothing_and_nothing_that_fits_goes_unseen(
     request_: dict[str, str], known: list[dict[str, str]]
 ) -> None:
@@ -319,12 +321,14 @@ def test_what_is_found_contradicts_nothing_and_nothing_that_fits_goes_unseen(
 
 
 @given(IDENTITIES)
+@UNHURRIED
 def test_what_is_configured_for_the_very_request_fits_it(request_: dict[str, str]) -> None:
     assert consumers.best(request_, [request_]) == request_
     assert consumers.best(request_, [request_], matcher="exact") == request_
 
 
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
+@UNHURRIED
 def test_any_bytes_are_a_configuration_or_refused(data: bytes) -> None:
     try:
         known = configuration.decode(data)
@@ -371,6 +375,7 @@ JSON = st.recursive(
         JSON,
     ),
 )
+@UNHURRIED
 def test_any_shape_of_configuration_answers_or_is_refused(kind: str, fields: dict[str, Any]) -> None:
     try:
         known = configuration.from_fields({"type": kind, **fields})

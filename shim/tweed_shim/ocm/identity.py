@@ -40,11 +40,9 @@ def resolve(elements: Sequence[AnyElement], wanted: Identity) -> AnyElement | No
     That is how references to resources and to component references are resolved: extra identities are given in
     full, while the version may be left out, or given, where it is not needed.
     """
-    for element in elements:
-        found = identity(element, elements)
-        if found == wanted or {**found, VERSION: element.version} == wanted:
-            return element
-    return None
+    known = [(identity(element, elements), element) for element in elements]
+    with_versions = [({VERSION: element.version, **found}, element) for found, element in known]
+    return next((element for found, element in known + with_versions if found == wanted), None)
 
 
 def parse(words: Iterable[str]) -> dict[str, str]:
