@@ -15,23 +15,27 @@ from tweed_shim.spiff.reading import scalar
 from tweed_shim.spiff.values import Fault, Lambda, Template, Value, float_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import yaml
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+MAX_DEPTH = 1_000
+"""How deep maps and lists may be nested."""
 
 _LINE_BREAK = re.compile("[\n\x85\u2028\u2029]")
 
 
-def plain_data(value: Value) -> Value:
-    """A value as plain data: nodes, lambdas, templates and what is not resolved written out."""
+def plain_data(value: Value, level: int = 0) -> Value:
+    """A value as plain data: nodes, lambdas, templates and what is not resolved written out. Raises Fault."""
+    if level > MAX_DEPTH:
+        raise Fault(f"it is nested more than {MAX_DEPTH:,} levels deep")
     if isinstance(value, Node):
         value = value.value
     if isinstance(value, dict):
-        return {key: plain_data(entry) for key, entry in value.items()}
+        return {key: plain_data(value[key], level + 1) for key in sorted(value)}
     if isinstance(value, (list, tuple)):
-        return [plain_data(entry) for entry in value]
+        return [plain_data(entry, level + 1) for entry in value]
     if isinstance(value, Template):
-        return plain_data(value.original)
+        return plain_data(value.original, level)
     if isinstance(value, (Lambda, Expression)):
         return f"(( {value.expression if isinstance(value, Lambda) else value} ))"
     return value
@@ -52,14 +56,14 @@ def _json(value: Value) -> str:
     if isinstance(value, list):
         return f"[{','.join([_json(entry) for entry in value])}]"
     if not isinstance(value, float):
-        return json.dumps(value, ensure_ascii=False)
+        return _SURROGATE.sub(r"\\ufffd", json.dumps(value, ensure_ascii=False))
     if not math.isfinite(value):
         raise Fault(f"json: unsupported value: {float_text(value)}")
     return re.sub(r"e([-+])0(\d)$", r"e\1\2", float_text(value, plain=range(-6, 21)))
 
 
 def to_yaml(value: Value) -> str:
-    """A YAML document without its marker."""
+    """A YAML document without its marker. Raises Fault for texts that are no Unicode."""
     import yaml
 
     # libyaml where PyYAML was built with it: the same text, some ten times as fast.
@@ -71,27 +75,38 @@ def to_yaml(value: Value) -> str:
         yaml.DocumentEndEvent(explicit=False),
         yaml.StreamEndEvent(),
     ]
-    text: str = yaml.emit(events, Dumper=dumper, allow_unicode=True)
+    try:
+        text: str = yaml.emit(events, Dumper=dumper, allow_unicode=True)
+    except UnicodeEncodeError:
+        raise Fault(
+            "a text has bytes that are no UTF-8, which YAML cannot hold: write base64() of it"
+        ) from None
     return text.removesuffix("...\n")
 
 
-def _events(value: Value) -> Iterator[yaml.Event]:
+def _events(value: Value) -> list[yaml.Event]:
+    events: list[yaml.Event] = []
+    _add_events(events, value)
+    return events
+
+
+def _add_events(events: list[yaml.Event], value: Value) -> None:
     import yaml
 
     if isinstance(value, dict):
-        yield yaml.MappingStartEvent(anchor=None, tag=None, implicit=True, flow_style=False)
+        events.append(yaml.MappingStartEvent(anchor=None, tag=None, implicit=True, flow_style=False))
         for key in sorted(value):
-            yield from _events(key)
-            yield from _events(value[key])
-        yield yaml.MappingEndEvent()
+            _add_events(events, key)
+            _add_events(events, value[key])
+        events.append(yaml.MappingEndEvent())
     elif isinstance(value, list):
-        yield yaml.SequenceStartEvent(anchor=None, tag=None, implicit=True, flow_style=False)
+        events.append(yaml.SequenceStartEvent(anchor=None, tag=None, implicit=True, flow_style=False))
         for entry in value:
-            yield from _events(entry)
-        yield yaml.SequenceEndEvent()
+            _add_events(events, entry)
+        events.append(yaml.SequenceEndEvent())
     else:
         text, style = (value, _style(value)) if isinstance(value, str) else (_plain(value), None)
-        yield yaml.ScalarEvent(anchor=None, tag=None, implicit=(True, True), value=text, style=style)
+        events.append(yaml.ScalarEvent(anchor=None, tag=None, implicit=(True, True), value=text, style=style))
 
 
 def _plain(value: Value) -> str:

@@ -26,11 +26,12 @@ def env(call: Call, *names: Value) -> Value:
             if text is None:
                 raise Fault(f"env argument {position} must be simple value or list")
             asked.append(text)
+    found = {name: to_text(value) for name in asked if (value := os.environb.get(to_bytes(name))) is not None}
     if len(asked) != 1:
-        return {name: os.environ[name] for name in asked if name in os.environ}
-    if asked[0] not in os.environ:
+        return found
+    if not found:
         raise Fault(f"environment variable '{asked[0]}' not set")
-    return os.environ[asked[0]]
+    return found[asked[0]]
 
 
 @function("exec", 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from tweed_shim.spiff.values import Fault
@@ -32,7 +33,15 @@ _PERL = {
     "s": r"[\t\n\f\r ]", "S": r"[^\t\n\f\r ]",
     "w": "[0-9A-Za-z_]", "W": "[^0-9A-Za-z_]",
 }  # fmt: skip
-_ANCHORS = {"A": r"\A", "z": r"\Z", "b": r"\b", "B": r"\B"}
+_WORD = _PERL["w"]
+# What Python's own \\b takes for a word has letters of all alphabets.
+_ANCHORS = {
+    "A": r"(?:\A)",
+    "z": r"(?:\Z)",
+    "b": f"(?:(?<={_WORD})(?!{_WORD})|(?<!{_WORD})(?={_WORD}))",
+    "B": f"(?:(?<={_WORD})(?={_WORD})|(?<!{_WORD})(?!{_WORD}))",
+}
+_NAMED_CLASS = re.compile(r"\[:(?P<negated>\^?)(?P<name>\w+):\]")
 _CONTROLS = frozenset("afnrtv")
 _ESCAPE = re.compile(
     r"\\(?:x\{(?P<braced>[0-9A-Fa-f]{1,6})\}|x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>0[0-7]{0,2}|[1-7][0-7]{1,2})"
@@ -48,7 +57,7 @@ _MOST_REPEATS = 1000
 def compiled(pattern: str) -> re.Pattern[str]:
     """The compiled expression. Raises Fault with what is wrong with it."""
     try:
-        return re.compile(_Translation(pattern).text(), re.ASCII)
+        return re.compile(_Translation(pattern).text())
     except (re.error, OverflowError, RecursionError) as error:
         reason = error.msg if isinstance(error, re.error) else "expression nests too deeply"
         if reason.startswith("missing )"):
@@ -70,6 +79,19 @@ def matches(pattern: re.Pattern[str], text: str, limit: int = -1) -> Iterator[re
         position = match.end() if match.end() > match.start() else match.end() + 1
 
 
+@dataclass(slots=True)
+class _Group:
+    """What holds in an open group: what `$` means, and whether repetitions take as little as they can.
+
+    flagged: flags in the midst of a group reach to its end, alternatives included. Python has them only before
+    a group of their own: how each of those begins.
+    """
+
+    multiline: bool = False
+    ungreedy: bool = False
+    flagged: list[str] = field(default_factory=list)
+
+
 class _Translation:
     """One pass over a pattern, which writes the same in Python's syntax."""
 
@@ -77,17 +99,15 @@ class _Translation:
         self.pattern = pattern
         self.position = 0
         self.written: list[str] = []
-        # What a `$` means depends on the group it stands in: its flags end with it.
-        self.multiline = [False]
-        # A flag in the midst of a group reaches to the group's end: so many groups of its own are open.
-        self.opened = [0]
+        # The groups that are open, the expression itself first.
+        self.groups = [_Group()]
 
     def text(self) -> str:
         """The expression in Python's syntax. Raises re.error."""
         repeatable = False
         while self.position < len(self.pattern):
             repeatable = self._next(repeatable)
-        self.written.append(")" * self.opened[0])
+        self.written.append(")" * len(self.groups[0].flagged))
         return "".join(self.written)
 
     def _fail(self, reason: str) -> re.error:
@@ -108,10 +128,14 @@ class _Translation:
         if repeat is not None:
             return self._repeat(repeat, repeatable)
         self.position += 1
-        if character == "$":
-            character = "$" if self.multiline[-1] else r"\Z"
-        self.written.append(r"\{" if character == "{" else character)
-        return character != "|"
+        group = self.groups[-1]
+        if character == "|":
+            self.written.append(f"{')' * len(group.flagged)}|{''.join(group.flagged)}")
+            return False
+        # Python repeats no anchor that is not in a group.
+        anchors = {"^": "(?:^)", "$": "(?:$)" if group.multiline else r"(?:\Z)"}
+        self.written.append(anchors.get(character, r"\{" if character == "{" else character))
+        return True
 
     def _repeat(self, repeat: re.Match[str], repeatable: bool) -> bool:
         if not repeatable:
@@ -124,7 +148,11 @@ class _Translation:
         if any(bound > _MOST_REPEATS for bound in bounds) or bounds != sorted(bounds):
             raise self._fail("invalid repeat count")
         self.position = repeat.end()
-        self.written.append(repeat[0])
+        written = repeat[0]
+        if self.groups[-1].ungreedy:
+            lazy = len(written) > 1 and written.endswith("?")
+            written = written[:-1] if lazy else f"{written}?"
+        self.written.append(written)
         return False
 
     def _escape(self) -> bool:
@@ -167,34 +195,31 @@ class _Translation:
         if match is None:
             raise self._fail("invalid or unsupported Perl syntax")
         self.position = match.end()
+        around = self.groups[-1]
         if match["end"] is None:
             self.written.append(f"(?P<{match['name']}>" if match["name"] else "(")
-            self._open(self.multiline[-1])
+            self.groups.append(_Group(around.multiline, around.ungreedy))
             return False
         on, _, off = (match["flags"] or "").partition("-")
-        if "U" in on:
-            raise self._fail("the flag U is not supported here")
-        multiline = (self.multiline[-1] or "m" in on) and "m" not in off
-        off = off.replace("U", "")
-        self.written.append(f"(?{on}-{off}:" if off else f"(?{on}:")
+        group = _Group(
+            (around.multiline or "m" in on) and "m" not in off,
+            (around.ungreedy or "U" in on) and "U" not in off,
+        )
+        on, off = on.replace("U", ""), off.replace("U", "")
+        prefix = f"(?{on}-{off}:" if off else f"(?{on}:"
+        self.written.append(prefix)
         if match["end"] == ":":
-            self._open(multiline)
+            self.groups.append(group)
         else:
-            # A flag without a colon: up to the end of the group around it, alternatives included.
-            self.multiline[-1] = multiline
-            self.opened[-1] += 1
+            around.multiline, around.ungreedy = group.multiline, group.ungreedy
+            around.flagged.append(prefix)
         return False
 
-    def _open(self, multiline: bool) -> None:
-        self.multiline.append(multiline)
-        self.opened.append(0)
-
     def _close(self) -> bool:
-        if len(self.opened) == 1:
+        if len(self.groups) == 1:
             raise self._fail("unexpected )")
         self.position += 1
-        self.multiline.pop()
-        self.written.append(")" * (self.opened.pop() + 1))
+        self.written.append(")" * (len(self.groups.pop().flagged) + 1))
         return True
 
     def _class(self) -> bool:
@@ -211,24 +236,37 @@ class _Translation:
         return True
 
     def _member(self) -> str:
-        named = re.compile(r"\[:(\^?)(\w+):\]").match(self.pattern, self.position)
+        """One character, range or class inside of a class."""
+        named = _NAMED_CLASS.match(self.pattern, self.position)
         if named is not None:
             self.position = named.end()
-            if named[2] not in _POSIX:
+            if named["name"] not in _POSIX:
                 raise self._fail("invalid character class range")
-            return _complement(_POSIX[named[2]]) if named[1] else _POSIX[named[2]]
-        if self.pattern[self.position] != "\\":
-            self.position += 1
-            character = self.pattern[self.position - 1]
-            return character if character == "-" else re.escape(character)
+            members = _POSIX[named["name"]]
+            return _complement(members) if named["negated"] else members
         match = _ESCAPE.match(self.pattern, self.position)
-        if match is None:
+        if match is not None and (match["one"] in _PERL or match["property"]):
+            self.position = match.end()
+            if match["property"]:
+                return _property(match["property"])
+            members = _PERL[match["one"]][1:-1]
+            return _complement(members[1:]) if members.startswith("^") else members
+        first = self._single()
+        if not self.pattern.startswith("-", self.position) or self.pattern.startswith("-]", self.position):
+            return first
+        self.position += 1
+        return f"{first}-{self._single()}"
+
+    def _single(self) -> str:
+        """One character inside of a class."""
+        match = _ESCAPE.match(self.pattern, self.position)
+        if match is not None:
+            self.position = match.end()
+            return self._character(match)
+        if self.pattern[self.position :] in ("", "\\"):
             raise self._fail("missing closing ]")
-        self.position = match.end()
-        if match["one"] in _PERL:
-            inner = _PERL[match["one"]][1:-1]
-            return _complement(inner[1:]) if inner.startswith("^") else inner
-        return _property(match["property"]) if match["property"] else self._character(match)
+        self.position += 1
+        return re.escape(self.pattern[self.position - 1])
 
 
 def _complement(members: str) -> str:

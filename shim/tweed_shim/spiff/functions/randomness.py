@@ -50,9 +50,7 @@ def _characters(members: str) -> str:
     named = {character for character in members if not character.isascii()}
     found = _matching(expression, [*map(chr, range(128)), *sorted(named)])
     if not found:
-        found = _matching(
-            expression, [chr(code) for code in range(128, 0x110000) if not 0xD800 <= code < 0xE000]
-        )
+        found = _matching(expression, [chr(code) for code in range(128, 0xD800)])
     if not found:
         raise Fault(f'invalid rand character set specification "{members}": it has no characters')
     return found
