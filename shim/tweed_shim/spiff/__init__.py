@@ -43,12 +43,14 @@ def merge(
     Raises SpiffError, which lists all nodes that could not be resolved.
     """
     from tweed_shim.spiff import merging, output
+    from tweed_shim.spiff.recursion import deep
 
     options = merging.Options(features, mode, bindings, tags, functions or {}, partial)
-    results = merging.process(*_documents(template, stubs), options)
-    if len(results) == 1:
-        return output.plain_data(results[0])
-    return [output.plain_data(result) for result in merging.lasting(results)]
+    with deep("the result"):
+        results = merging.process(*_documents(template, stubs), options)
+        if len(results) == 1:
+            return output.plain_data(results[0])
+        return [output.plain_data(result) for result in merging.lasting(results)]
 
 
 def merge_stream(
@@ -63,10 +65,12 @@ def merge_stream(
 ) -> list[Any]:
     """As `merge`, but the result of every document of the template in a list, without those that are temporary."""
     from tweed_shim.spiff import merging, output
+    from tweed_shim.spiff.recursion import deep
 
     options = merging.Options(features, mode, bindings, tags, functions or {}, partial)
-    results = merging.process(*_documents(template, stubs), options)
-    return [output.plain_data(result) for result in merging.lasting(results)]
+    with deep("the result"):
+        results = merging.process(*_documents(template, stubs), options)
+        return [output.plain_data(result) for result in merging.lasting(results)]
 
 
 def _documents(template: str, stubs: Sequence[str]) -> tuple[Document, list[Document]]:
@@ -82,9 +86,11 @@ def dump(value: Any, format: Literal["yaml", "json"] = "yaml") -> str:  # noqa: 
     Raises SpiffError for what JSON has no word for.
     """
     from tweed_shim.spiff import output
+    from tweed_shim.spiff.recursion import deep
     from tweed_shim.spiff.values import Fault
 
     try:
-        return output.to_yaml(value) if format == "yaml" else output.to_json(value)
+        with deep("the value"):
+            return output.to_yaml(value) if format == "yaml" else output.to_json(value)
     except Fault as fault:
         raise SpiffError(f"the value cannot be written: {fault}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,10 +53,16 @@ def accepted(node: Node, control: bool) -> bool:
         return True
     value = node.value
     if isinstance(value, dict) and node.complete(control):
-        return all(accepted(entry, control) for entry in value.values())
-    if isinstance(value, list):
-        return all(accepted(entry, control) for entry in value)
-    return False
+        return _all_accepted(value.values(), control)
+    return isinstance(value, list) and _all_accepted(value, control)
+
+
+def _all_accepted(entries: Iterable[Node], control: bool) -> bool:
+    # No generator: it would need the interpreter's stack for every level of what is nested.
+    for entry in entries:  # noqa: SIM110
+        if not accepted(entry, control):
+            return False
+    return True
 
 
 def _if(structure: Structure) -> Node | None:

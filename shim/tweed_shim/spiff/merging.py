@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,17 +14,15 @@ from tweed_shim.spiff.evaluation import Evaluable
 from tweed_shim.spiff.failures import Mistake, SpiffError
 from tweed_shim.spiff.interpolation import unescaped_node
 from tweed_shim.spiff.lambdas import TooDeep
-from tweed_shim.spiff.nodes import LOCAL, STATE, TEMPORARY, Node, Path, derived, wrapped
+from tweed_shim.spiff.nodes import LOCAL, STATE, TEMPORARY, Node, Path, depth, derived, wrapped
+from tweed_shim.spiff.output import MAX_DEPTH
+from tweed_shim.spiff.recursion import deep
 from tweed_shim.spiff.state import State, Tag, check_tag_name
 from tweed_shim.spiff.unresolved import Unresolved
 from tweed_shim.spiff.values import Fault, Value
 
 MODES = ("private", "files", "system")
 FEATURES = ("control", "interpolation")
-
-# Python's own limit is reached by documents and lambdas that are far from ours. Calls of Python
-# functions by others do not need the interpreter's stack.
-_RECURSION_LIMIT = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ class Engine:
 def process(template: Document, stubs: Iterable[Document], options: Options) -> list[Node]:
     """The results of all documents of the template; `lasting` tells which are for others. Raises SpiffError."""
     state = _state(options)
-    with _ended(state), _deep_recursion(template.name):
+    with _ended(state), deep(template.name):
         env = Environment(state, "context", binding=True)
         if options.bindings:
             env = env.with_bound(_bound(options.bindings))
@@ -155,23 +152,10 @@ def _bound(bindings: Mapping[str, Any]) -> dict[str, Node]:
 def _ended(state: State) -> Iterator[None]:
     try:
         yield
-    finally:
-        state.end()
-
-
-@contextmanager
-def _deep_recursion(name: str) -> Iterator[None]:
-    """Let Python go as deep as our own limits allow, and turn into an error what goes deeper."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
-    try:
-        yield
     except TooDeep as fault:
         raise Mistake(str(fault)) from None
-    except RecursionError:
-        raise Mistake(f"{name}: its expressions or values are nested too deep") from None
     finally:
-        sys.setrecursionlimit(limit)
+        state.end()
 
 
 def _read(document: Document) -> list[Node]:
@@ -227,6 +211,8 @@ def _applied(env: Environment, template: Node, stubs: list[Node], options: Optio
     if template.value is None:
         return template
     result, unresolved = _nested(env, template, stubs)
+    if depth(result) > MAX_DEPTH:
+        raise Mistake(f"{template.source}: the result is nested more than {MAX_DEPTH:,} levels deep")
     if not unresolved:
         result = _cleaned(result, env.state, options)
         env.state.end_document(result)

@@ -332,14 +332,32 @@ def equivalent(one: Value, other: Value) -> bool:
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(
-            equivalent(entry.value, other[key].value) for key, entry in one.items()
+        return one.keys() == other.keys() and _all_equivalent(
+            [(entry, other[key]) for key, entry in one.items()]
         )
     if isinstance(one, list):
-        return len(one) == len(other) and all(
-            equivalent(mine.value, its.value) for mine, its in zip(one, other, strict=True)
-        )
+        return len(one) == len(other) and _all_equivalent([*zip(one, other, strict=True)])
     return bool(one == other)
+
+
+def _all_equivalent(pairs: list[tuple[Node, Node]]) -> bool:
+    # No generator: it would need the interpreter's stack for every level of what is nested.
+    for one, other in pairs:  # noqa: SIM110
+        if not equivalent(one.value, other.value):
+            return False
+    return True
+
+
+def depth(node: Node) -> int:
+    """How deep the maps and lists of a node are nested."""
+    deepest, waiting = 0, [(node.value, 1)]
+    while waiting:
+        value, level = waiting.pop()
+        if isinstance(value, (dict, list)):
+            deepest = max(deepest, level)
+            entries = value.values() if isinstance(value, dict) else value
+            waiting += [(entry.value, level + 1) for entry in entries]
+    return deepest
 
 
 def components(text: str, *, leading: bool) -> Path:

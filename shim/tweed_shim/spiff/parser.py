@@ -27,9 +27,6 @@ from tweed_shim.spiff.parser_functions import FunctionParser
 from tweed_shim.spiff.references import Current, Dynamic, Projection, Qualified, Reference, Slice
 from tweed_shim.spiff.terms import Group, ListOf, MapOf, Range, Scoped, Undefined
 
-MAX_DEPTH = 200
-"""How deep expressions may be nested in each other."""
-
 
 @lru_cache(maxsize=4096)
 def parse(text: str, path: Path = (), stub_path: Path = ()) -> Evaluable:
@@ -82,9 +79,7 @@ class Parser(FunctionParser):
 
     def expression(self) -> Evaluable:
         """Any expression, and the white space behind it."""
-        if self.depth >= MAX_DEPTH:
-            raise self.fault(f"the expression is nested more than {MAX_DEPTH} levels deep")
-        self.depth += 1
+        self.deeper()
         self.space()
         if self.peek("("):
             result = self.scoped() or self.alternatives()
@@ -134,6 +129,7 @@ class Parser(FunctionParser):
             if not operator:
                 self.position = begin
                 return left
+            self.linked()
             self.space()
             right = self.conditional()
             left = Or(left, right) if operator[0] == "||" else ValidOr(left, right)
@@ -158,6 +154,7 @@ class Parser(FunctionParser):
             if not self.space() or not syntax.OPERAND.match(self.text, self.position):
                 self.position = begin
                 return left
+            self.linked()
             left = Concatenation(left, self.binary(1))
 
     def binary(self, level: int) -> Evaluable:
@@ -169,6 +166,7 @@ class Parser(FunctionParser):
             if not operator or syntax.LEVELS[operator[0]] < level:
                 self.position = begin
                 return left
+            self.linked()
             self.space()
             right = self.binary(syntax.LEVELS[operator[0]] + 1)
             left = _operation(left, operator[0], right)
@@ -214,12 +212,14 @@ class Parser(FunctionParser):
     def negation(self) -> Evaluable:
         """`!a`."""
         self.require("!")
+        self.linked()
         self.space()
         return Not(self.operand())
 
     def substitution(self) -> Evaluable:
         """`*template`."""
         self.require("*")
+        self.linked()
         return Substitution(self.operand())
 
     def merge(self) -> Evaluable:
@@ -324,6 +324,7 @@ class Parser(FunctionParser):
     def qualified(self, expression: Evaluable) -> Evaluable:
         """An expression and all that follows it without white space: calls, paths, indices, projections."""
         while True:
+            self.linked()
             if self.peek("("):
                 expression = Call(expression, self.arguments())
             elif self.peek("*("):
@@ -344,9 +345,7 @@ class Parser(FunctionParser):
 
     def nested(self) -> Evaluable:
         """An expression without scope or lambda of its own."""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise self.fault(f"the expression is nested more than {MAX_DEPTH} levels deep")
+        self.deeper()
         result = self.alternatives()
         self.depth -= 1
         return result

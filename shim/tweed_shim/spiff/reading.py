@@ -11,7 +11,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tweed_shim.spiff.nodes import Node
+from tweed_shim.spiff.nodes import Node, depth
 from tweed_shim.spiff.values import Fault, Value
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ class _Builder:
             self.anchors = {}
 
     def _refuse(self, event: yaml.Event, problem: str) -> NoReturn:
-        raise ReadFault(f"line {event.start_mark.line + 1}, column {event.start_mark.column + 1}: {problem}")
+        mark: Any = event.start_mark
+        raise ReadFault(f"line {mark.line + 1}, column {mark.column + 1}: {problem}")
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         plain = event.implicit[0] or event.tag not in (None, "!")
@@ -166,7 +167,7 @@ class _Builder:
         if known is None:
             self._refuse(event, f"the alias '*{event.anchor}' stands for what it is itself part of")
         node, size = known
-        if len(self.stack) + _depth(node.value) > MAX_DEPTH:
+        if len(self.stack) + depth(node) > MAX_DEPTH:
             self._refuse(event, f"it is nested more than {MAX_DEPTH} levels deep")
         self._put(node, None, size, event)
 
@@ -200,15 +201,3 @@ class _Builder:
 
 def _shown(value: Value) -> str:
     return "a map or a list" if isinstance(value, (dict, list)) else str(value).lower()
-
-
-def _depth(value: Value) -> int:
-    """How deep a value is nested."""
-    deepest, waiting = 0, [(value, 1)]
-    while waiting:
-        current, depth = waiting.pop()
-        if isinstance(current, (dict, list)):
-            deepest = max(deepest, depth)
-            parts = current.values() if isinstance(current, dict) else current
-            waiting += [(part.value, depth + 1) for part in parts]
-    return deepest

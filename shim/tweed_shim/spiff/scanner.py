@@ -10,6 +10,12 @@ from tweed_shim.spiff.evaluation import Constant, Evaluable
 from tweed_shim.spiff.nodes import Path
 from tweed_shim.spiff.terms import Expansion
 
+MAX_DEPTH = 200
+"""How deep expressions may be nested in each other."""
+
+MAX_LINKS = 2_000
+"""How many operators, calls and other qualifiers an expression may have."""
+
 
 class Scanner:
     """`position` is how far it has come, `depth` how deep in expressions it is."""
@@ -20,6 +26,8 @@ class Scanner:
         self.stub_path = stub_path
         self.position = 0
         self.depth = 0
+        # How many operators and qualifiers there were.
+        self.links = 0
         # Groups that were read already to find out that they are no scope: position to group and its end.
         self.groups: dict[int, tuple[Evaluable, int]] = {}
 
@@ -56,6 +64,20 @@ class Scanner:
     def fault(self, expected: str) -> syntax.SyntaxFault:
         """What is wrong here."""
         return syntax.fault(self.text, self.position, expected)
+
+    # --- bounds
+
+    def deeper(self) -> None:
+        """One more expression inside of others."""
+        if self.depth >= MAX_DEPTH:
+            raise self.fault(f"the expression is nested more than {MAX_DEPTH} levels deep")
+        self.depth += 1
+
+    def linked(self) -> None:
+        """One more operator or qualifier."""
+        self.links += 1
+        if self.links > MAX_LINKS:
+            raise self.fault(f"the expression has more than {MAX_LINKS:,} operators")
 
     # --- literals
 

@@ -128,8 +128,8 @@ def _later(expression: Evaluable, env: Environment) -> Outcome:
 
 
 def _static_ips(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) -> Outcome:
-    addresses = static_ips.addresses(arguments, env)
-    return (call if addresses is None else addresses), NOTHING
+    addresses, info = static_ips.addresses(arguments, env)
+    return (call if addresses is None else addresses), info
 
 
 LAZY: dict[str, Callable[[Evaluable, Sequence[Evaluable], Environment], Outcome]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tweed_shim.spiff.evaluation import Evaluable, Failure, pending
+from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Info, pending
 from tweed_shim.spiff.nodes import Node, derived
 from tweed_shim.spiff.references import Reference
 from tweed_shim.spiff.terms import is_integer
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 _MAX_ADDRESSES = 1 << 20
 
 
-def addresses(arguments: Sequence[Evaluable], env: Environment) -> list[Node] | None:
+def addresses(arguments: Sequence[Evaluable], env: Environment) -> tuple[list[Node] | None, Info]:
     """The addresses at the given positions, as many as there are instances; None where they are not known yet."""
     positions: list[int] = []
     for argument in arguments:
-        value, _ = argument.evaluate(env)
+        value, info = argument.evaluate(env)
         if pending(value):
-            return None
+            return None, info
         positions += _positions(value)
     if not positions:
         raise Failure("")
-    ranges = _ranges(env)
+    ranges, info = _ranges(env)
     if ranges is None:
-        return None
+        return None, info
     instances, _ = Reference(("instances",)).evaluate(env)
     if not is_integer(instances):
         raise Failure("")
@@ -40,7 +40,7 @@ def addresses(arguments: Sequence[Evaluable], env: Environment) -> list[Node] | 
         raise Failure("")
     if len(positions) < instances:
         raise Failure(f"too less static IPs for {instances} instances")
-    return [derived(str(pool[position]), env.source) for position in positions[:instances]]
+    return [derived(str(pool[position]), env.source) for position in positions[:instances]], NOTHING
 
 
 def _positions(value: Value) -> list[int]:
@@ -57,19 +57,19 @@ def _positive(position: int) -> list[int]:
     return [position]
 
 
-def _ranges(env: Environment) -> list[str] | None:
+def _ranges(env: Environment) -> tuple[list[str] | None, Info]:
     """The static ranges of all subnets of the network that the nearest field `name` names."""
-    name, _ = Reference(("name",)).evaluate(env)
+    name, info = Reference(("name",)).evaluate(env)
     if pending(name):
-        return None
+        return None, info
     if not isinstance(name, str):
         raise Failure("name field must be string")
-    subnets, _ = Reference(("", "networks", name, "subnets")).evaluate(env)
+    subnets, info = Reference(("", "networks", name, "subnets")).evaluate(env)
     if pending(subnets):
-        return None
+        return None, info
     if not isinstance(subnets, list):
         raise Failure("subnets field must be a list")
-    return [text for subnet in subnets for text in _static(subnet, name)]
+    return [text for subnet in subnets for text in _static(subnet, name)], NOTHING
 
 
 def _static(subnet: Node, name: str) -> list[str]:

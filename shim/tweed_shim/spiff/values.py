@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = Any
 
+_MAX_SHOWN_DEPTH = 8
+
 
 class Fault(Exception):
     """An expression failed; `str()` is the reason in the reference's words, without expression and path.
@@ -60,7 +62,11 @@ class Lambda:
 
     def __str__(self) -> str:
         """What is bound already, and the expression."""
-        bound = shorten(short(self.bound, hide_self=True)) if self.bound else ""
+        return self.described(0)
+
+    def described(self, depth: int) -> str:
+        """As `str()`, so many levels deep in another value."""
+        bound = shorten(short(self.bound, hide_self=True, depth=depth)) if self.bound else ""
         return f"{bound}{self.expression}"
 
 
@@ -145,19 +151,28 @@ def shorten(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:17]} ... {text[-17:]}"
 
 
-def short(value: Value, *, hide_self: bool = False) -> str:
-    """A value in one line for messages; `hide_self` leaves out the entries named `_`."""
+def short(value: Value, *, hide_self: bool = False, depth: int = 0) -> str:
+    """A value in one line for messages; `hide_self` leaves out the entries named `_`; deep down it is only `...`."""
     value = getattr(value, "value", value)
+    if depth > _MAX_SHOWN_DEPTH:
+        return "..."
     if isinstance(value, list):
-        return "[" + ", ".join([short(entry, hide_self=hide_self) for entry in value]) + "]"
+        return "[" + ", ".join([short(entry, hide_self=hide_self, depth=depth + 1) for entry in value]) + "]"
     if isinstance(value, dict):
         keys = [key for key in sorted(value) if key != "_" or not hide_self]
-        return "{" + ", ".join([f"{key}: {short(value[key], hide_self=hide_self)}" for key in keys]) + "}"
+        entries = [f"{key}: {short(value[key], hide_self=hide_self, depth=depth + 1)}" for key in keys]
+        return "{" + ", ".join(entries) + "}"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'"{escaped}"'
+    return _short_scalar(value, depth)
+
+
+def _short_scalar(value: Value, depth: int) -> str:
+    if isinstance(value, Lambda):
+        return value.described(depth + 1)
     if value is None:
         return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
     return float_text(value) if isinstance(value, float) else str(value)

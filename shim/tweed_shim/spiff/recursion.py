@@ -1,0 +1,50 @@
+"""Python's own limit of recursion, out of the way while something is processed that has limits of its own.
+
+Calls of Python functions by Python functions need no more of the interpreter's stack for that; what calls back from C
+is kept shallow (`scanner.MAX_LINKS`).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tweed_shim.spiff.failures import Mistake
+
+_LIMIT = 40_000
+
+_lock = threading.Lock()
+_users = 0
+_usual = 0
+
+
+@contextmanager
+def deep(name: str) -> Iterator[None]:
+    """Go as deep as need be. Raises Mistake, which names what is processed, where that is too deep all the same."""
+    _enter()
+    try:
+        yield
+    except RecursionError:
+        raise Mistake(f"{name}: its expressions or values are nested too deep") from None
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    """Raise the limit, which all threads share, for the first one that needs it."""
+    global _users, _usual
+    with _lock:
+        if not _users:
+            _usual = sys.getrecursionlimit()
+            sys.setrecursionlimit(max(_usual, _LIMIT))
+        _users += 1
+
+
+def _leave() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        if not _users:
+            sys.setrecursionlimit(_usual)
