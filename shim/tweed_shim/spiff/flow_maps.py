@@ -47,7 +47,7 @@ class _Pass:
     # Whether the fields count beside those that are merged.
     fields: bool = True
     merged: bool = False
-    merge_key: str = ""
+    merge_key: str | None = None
     # What stays of the merge entry.
     entry: Node | None = None
     refused: str = ""
@@ -63,8 +63,8 @@ def flow_map(walker: Walker, root: Node, env: Environment, override: bool, templ
     note = root.note
     state = _Pass(inside, flags, note.tag, template, note.redirect, note.replace)
     result: dict[str, Node] = {}
-    state.merge_key = "<<" if "<<" in entries else "<<<" if "<<<" in entries else ""
-    if state.merge_key:
+    state.merge_key = "<<" if "<<" in entries else "<<<" if "<<<" in entries else None
+    if state.merge_key is not None:
         base = walker.untagged_flow(entries[state.merge_key], inside, False, False)
         if base.note.undefined:
             return root.noted(undefined=True)

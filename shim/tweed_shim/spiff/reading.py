@@ -103,7 +103,7 @@ def _events(text: str, source: str) -> list[Node]:
         raise ReadFault(f"{place}{fault.problem or fault.context}") from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as fault:
         raise ReadFault(f"it cannot be read as YAML ({type(fault).__name__})") from None
-    return builder.documents
+    return builder.documents or [Node(None, source)]
 
 
 class _Frame:
