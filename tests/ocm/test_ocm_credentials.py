@@ -92,7 +92,7 @@ def test_the_rules_of_another_type_can_be_asked_for() -> None:
     assert read().for_consumer({**request_, "type": "Mine"}, matcher="hostpath") is None
 
 
-def test_the_last_entry_for_an_identity_counts_and_the_empty_identity_is_for_all() -> None:
+def test_the_last_entry_for_an_identity_counts_and_the_empty_identity_is_part_of_any() -> None:
     def entry(identity: dict[str, str], value: str) -> dict[str, Any]:
         consumer = [(identity, configuration.direct({"token": value}))]
         return dict(configuration.consumers_entry(consumer))
@@ -101,6 +101,7 @@ def test_the_last_entry_for_an_identity_counts_and_the_empty_identity_is_for_all
     known = Credentials(configuration.Configuration(entries), {})
     assert known.for_consumer({"type": "A"}) == {"token": "2"}
     assert known.for_consumer({"type": "B"}) == {"token": "3"}
+    assert known.for_consumer({"type": "wget"}) is None
 
 
 def test_credentials_that_are_not_there_are_an_error_that_names_them() -> None:

@@ -41,18 +41,14 @@ Matcher = Callable[[Consumer, Consumer | None, Consumer], bool]
 def best(request: Consumer, configured: Iterable[Consumer], *, matcher: str = "") -> Consumer | None:
     """The configured identity that fits a request best, or None.
 
-    matcher: the type of consumers whose rules are applied, the request's own by default. What is configured for the
-    empty identity fits every request that nothing else fits.
+    matcher: the type of consumers whose rules are applied, the request's own by default.
     """
     compare = _matcher(matcher or request.get(TYPE, ""))
     found: Consumer | None = None
-    default: Consumer | None = None
     for identity in configured:
-        if not identity:
-            default = identity
-        elif compare(request, found, identity):
+        if compare(request, found, identity):
             found = identity
-    return default if found is None else found
+    return found
 
 
 def of_url(kind: str, url: str) -> dict[str, str]:
@@ -90,7 +86,7 @@ def _is_better_part(request: Consumer, found: Consumer | None, identity: Consume
     """All that the identity says is in the request; the one that says most is best."""
     if any(request.get(key) != value for key, value in identity.items()):
         return False
-    return found is None or len(identity) > len(found)
+    return not found or len(identity) > len(found)
 
 
 def _is_better_host_path(request: Consumer, found: Consumer | None, identity: Consumer) -> bool:
@@ -103,7 +99,7 @@ def _is_better_host_path(request: Consumer, found: Consumer | None, identity: Co
     wanted, offered = _path(request), _path(identity)
     if wanted[: len(offered)] != offered:
         return False
-    if found is None or (identity.get(HOSTNAME) and not found.get(HOSTNAME)):
+    if not found or (identity.get(HOSTNAME) and not found.get(HOSTNAME)):
         return True
     if any(request.get(key) and identity.get(key) and not found.get(key) for key in (PORT, SCHEME)):
         return True
