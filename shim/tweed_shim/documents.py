@@ -13,7 +13,7 @@ are known, and never quote a value: it may be a secret.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from tweed_shim.errors import ConfigError, ShimError
@@ -129,17 +129,19 @@ def load(
     error: type[ShimError] = ConfigError,
     as_text: bool = False,
     json_only: bool = False,
+    scalar: Callable[[str], Any] | None = None,
 ) -> Document:
     """Read one document; nothing at all, or only comments, is None.
 
     name: what messages call it. as_text: every scalar is the text that was written, `~` and `null` as well,
     and one that is missing is "". json_only: it must be JSON (RFC 8259). Otherwise it is YAML, but where it
-    begins with `{` or `[` JSON is tried first: YAML 1.1, which PyYAML reads, lacks some of it.
+    begins with `{` or `[` JSON is tried first: YAML 1.1, which PyYAML reads, lacks some of it. scalar: what plain
+    scalars mean, for readers that have to agree with another program about that; by default `typed`.
 
     Raises `error` for what is not well-formed, over 4 MiB, deeper than 100 levels or more than 100,000 values
     (aliases count as what they name), has a key twice or an unknown tag, or holds more than one document.
     """
-    builder = _Builder(name, error, as_text)
+    builder = _Builder(name, error, scalar or (str if as_text else typed))
     decoded = _decode(text, builder)
     if not json_only and decoded.lstrip()[:1] not in ("{", "["):
         return _read_yaml(decoded, builder)
@@ -175,10 +177,10 @@ def typed(text: str) -> Any:
 class _Builder:
     """Makes the document out of what a parser finds, and watches over its bounds."""
 
-    def __init__(self, name: str, error: type[ShimError], as_text: bool) -> None:
+    def __init__(self, name: str, error: type[ShimError], typed: Callable[[str], Any]) -> None:
         self.name = name
         self.error = error
-        self.as_text = as_text
+        self.typed = typed
         self.begin()
 
     def begin(self) -> None:
@@ -216,9 +218,9 @@ class _Builder:
         if _SURROGATE.search(text):
             self.refuse("an escape stands for half a character (a lone surrogate)", line)
         value = text
-        if plain and not self.as_text:
+        if plain:
             try:
-                value = typed(text)
+                value = self.typed(text)
             except ValueError:
                 if is_json:
                     self.refuse("the number is too large: quote it if it is text", line)

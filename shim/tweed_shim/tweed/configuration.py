@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tweed_shim import documents
+from tweed_shim import documents, schemas
 from tweed_shim.errors import ConfigError
 from tweed_shim.tweed import schema
 
@@ -35,11 +35,12 @@ def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None)
     """
     if not inputs:
         return
-    faults = schema.strangers_faults(schema.whole(inputs), encode(configuration))
+    faults = schemas.strangers_faults(
+        schema.whole(inputs), encode(configuration), what=schema.NAME, vetted=True
+    )
     if faults:
-        problems = [f"{documents.path_name(path) if path else 'it'} {problem}" for path, problem in faults]
         raise ConfigError(
-            f"the configuration does not fit what the image asks for: {documents.listed(problems)}; "
+            f"the configuration does not fit what the image asks for: {schemas.shown(faults, 'it')}; "
             "correct it and configure again"
         )
 

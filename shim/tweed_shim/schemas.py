@@ -1,0 +1,235 @@
+"""JSON Schema: what in a value breaks a schema, and what in a schema makes it none.
+
+A schema speaks draft 2020-12, or another default of the caller's, or the dialect that its `$schema` names. Nothing is
+ever fetched: a reference stays within its schema. The words are ours because the library's quote the value, which may
+be a secret.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tweed_shim import documents
+from tweed_shim.errors import ContractError, HostError
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+Schema = Mapping[str, Any]
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema"
+
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_KINDS = {
+    "object": "a map", "array": "a list", "string": "text", "integer": "a whole number", "number": "a number",
+    "boolean": "true/false", "null": "nothing",
+}  # fmt: skip
+_PROBLEMS = {
+    "const": "must be {}",
+    "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
+    "exclusiveMinimum": "must be more than {}",
+    "exclusiveMaximum": "must be less than {}",
+    "multipleOf": "must be a multiple of {}",
+    "minLength": "must have {} or more characters",
+    "maxLength": "must have {} or fewer characters",
+    "pattern": "must match the pattern {}",
+    "format": "must be a valid {}",
+    "minItems": "must hold {} or more values",
+    "maxItems": "must hold {} or fewer values",
+    "uniqueItems": "must not hold the same value twice",
+    "minProperties": "must hold {} or more names",
+    "maxProperties": "must hold {} or fewer names",
+    "oneOf": "must fit exactly one of the forms that the schema allows",
+    "anyOf": "must fit one of the forms that the schema allows",
+}
+
+_MOST_MEMORY = 1 << 30
+_CHILD = """
+import json, sys
+asked = json.loads(sys.argv[1])
+sys.path[:] = asked.pop("path")
+from tweed_shim import schemas
+schemas.answer_parent(**asked)
+"""
+
+
+class Fault(NamedTuple):
+    """What breaks a schema, and where: `problem` reads on from the name of the path."""
+
+    path: tuple[str | int, ...]
+    problem: str
+
+
+def faults(
+    schema: Schema, value: Any, *, what: str = "the JSON Schema", dialect: str = DRAFT_2020_12
+) -> list[Fault]:
+    """Everything in `value` that breaks `schema`, each fault once.
+
+    what: names the schema in errors. dialect: what a schema speaks that does not say it. Raises ContractError where
+    the schema cannot be applied: a reference leads nowhere or round in a circle.
+    """
+    import referencing
+
+    return _faults(_validator_class(schema, dialect)(schema, registry=referencing.Registry()), value, what)
+
+
+def strangers_faults(
+    schema: Schema,
+    value: bytes,
+    *,
+    what: str,
+    dialect: str = DRAFT_2020_12,
+    vetted: bool = False,
+    seconds: int = 10,
+) -> list[Fault]:
+    """The same for a schema that a stranger wrote and a value in JSON, in a process of its own.
+
+    A regular expression or a nest of references can take for ever, and a regular expression stops every thread of
+    the program that embeds this one. vetted: the schema is known to have no flaws. Raises ContractError also where it
+    has, or `seconds` of processor time or 1 GiB of memory are not enough.
+    """
+    import subprocess
+    import sys
+
+    asked = {"path": sys.path, "seconds": seconds, "what": what, "dialect": dialect, "vetted": vetted}
+    command = [sys.executable, "-I", "-c", _CHILD, json.dumps(asked)]
+    given = json.dumps(schema).encode() + b"\n" + value
+    done = subprocess.run(command, input=given, capture_output=True, check=False)
+    if done.returncode > 0:
+        raise HostError(
+            f"the configuration could not be checked: {sys.executable} failed with code {done.returncode} "
+            "in a process of its own; install tweed-shim anew"
+        )
+    if done.returncode < 0:
+        raise ContractError(
+            f"{what} cannot be applied to the configuration within {seconds} s of processor time; its author has to "
+            "make it simpler"
+        )
+    answer = json.loads(done.stdout)
+    if isinstance(answer, str):
+        raise ContractError(answer)
+    return [Fault(tuple(path), problem) for path, problem in answer]
+
+
+def answer_parent(*, seconds: int, what: str, dialect: str, vetted: bool) -> None:
+    """Be the process of `strangers_faults`: schema and value are lines of stdin, the faults go to stdout."""
+    import resource
+    import sys
+
+    # The processor's time, not the clock's: it also ends a process whose parent is gone.
+    for kind, most in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, _MOST_MEMORY)):
+        allowed = resource.getrlimit(kind)[1]
+        if allowed == resource.RLIM_INFINITY or allowed > most:
+            resource.setrlimit(kind, (most, most))
+    schema, value = (json.loads(line) for line in sys.stdin.buffer)
+    try:
+        if not vetted and (found := flaws(schema, what=what, dialect=dialect)):
+            raise ContractError(f"{what} is not valid: {shown(found, 'it')}; its author has to mend it")
+        answer: object = faults(schema, value, what=what, dialect=dialect)
+    except ContractError as refused:
+        answer = str(refused)
+    json.dump(answer, sys.stdout)
+
+
+def flaws(schema: Schema, *, what: str = "the JSON Schema", dialect: str = DRAFT_2020_12) -> list[Fault]:
+    """Everything that keeps a schema from being one that can be applied."""
+    kind = _validator_class(schema, dialect)
+    if kind is None:
+        return [Fault(("$schema",), "is not a known dialect of JSON Schema")]
+    metaschema = kind(kind.META_SCHEMA, format_checker=kind.FORMAT_CHECKER)
+    return [*_remote_references(schema, ()), *_faults(metaschema, schema, what)]
+
+
+def shown(found: Iterable[Fault], whole: str) -> str:
+    """Faults as part of one sentence; `whole` is what the value is called there."""
+    return documents.listed(
+        [f"{documents.path_name(path) if path else whole} {problem}" for path, problem in found]
+    )
+
+
+def _validator_class(schema: Schema, dialect: str) -> Any:
+    """The validator of the schema's dialect, or None where it is not known."""
+    from jsonschema.validators import validator_for
+
+    unknown: Any = None
+    return validator_for({"$schema": dialect, **schema}, default=unknown)
+
+
+def _remote_references(schema: Any, path: tuple[str | int, ...]) -> Iterator[Fault]:
+    entries: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(schema, dict):
+        entries = schema.items()
+    elif isinstance(schema, list):
+        entries = enumerate(schema)
+    for key, entry in entries:
+        if key in _REFERENCES and isinstance(entry, str) and not entry.startswith("#"):
+            yield Fault((*path, key), "must begin with #: a schema that is elsewhere is never fetched")
+        yield from _remote_references(entry, (*path, key))
+
+
+def _faults(validator: "Validator", value: Any, what: str) -> list[Fault]:
+    from jsonschema.exceptions import best_match
+
+    try:
+        errors = [best_match([error]) or error for error in validator.iter_errors(value)]
+        return list(dict.fromkeys(fault for error in errors for fault in _explain(error)))
+    except Exception as fault:  # noqa: BLE001 - a stranger's schema trips the library in many ways
+        kind = type(fault).__name__
+        raise ContractError(
+            f"{what} cannot be applied: a reference in it leads nowhere or in a circle, or a rule of it is beyond "
+            f"what can be checked ({kind}); its author has to mend it"
+        ) from None
+
+
+def _explain(error: Any) -> Iterable[Fault]:
+    """Say what a ValidationError means; Any, because its stubs have every field possibly unset."""
+    path, keyword, expected = tuple(error.absolute_path), error.validator, error.validator_value
+    if keyword in _BY_NAME:
+        return [Fault((*path, name), problem) for name, problem in _BY_NAME[keyword](error)]
+    if keyword in ("anyOf", "oneOf") and error.context and not any(each.path for each in error.context):
+        forms = dict.fromkeys(fault.problem for each in error.context for fault in _explain(each))
+        return [Fault(path, " or ".join(forms))]
+    if keyword == "type":
+        kinds = [expected] if isinstance(expected, str) else expected
+        return [Fault(path, "must be " + " or ".join(_KINDS.get(kind, kind) for kind in kinds))]
+    if keyword == "enum":
+        return [Fault(path, "must be one of " + _part(expected)[1:-1])]
+    if keyword in _PROBLEMS:
+        return [Fault(path, _PROBLEMS[keyword].format(_part(expected)))]
+    if keyword is None:
+        # A schema that is `false`; the library does not tell which part of the value it was held against.
+        return [Fault(path, "holds what the schema forbids")]
+    return [Fault(path, f"breaks the rule {_part(keyword)} of the schema")]
+
+
+def _part(value: Any) -> str:
+    """A part of a schema for people, cut where it is long."""
+    text = json.dumps(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _missing(error: Any) -> Iterator[tuple[str, str]]:
+    for name in error.validator_value:
+        if name not in error.instance:
+            yield name, "is required"
+
+
+def _unknown(error: Any) -> Iterator[tuple[str, str]]:
+    import difflib
+    import re
+
+    known = error.schema.get("properties", {})
+    patterns = error.schema.get("patternProperties", {})
+    for name in error.instance:
+        if name in known or any(re.search(pattern, name) for pattern in patterns):
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        yield name, "is not known here" + (f" (did you mean {_part(close[0])}?)" if close else "")
+
+
+_BY_NAME: dict[str, Callable[[Any], Iterator[tuple[str, str]]]] = {
+    "required": _missing,
+    "additionalProperties": _unknown,
+}
