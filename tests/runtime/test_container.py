@@ -232,14 +232,14 @@ def test_a_reader_that_stopped_reading_does_not_hinder_the_end(
 def test_an_image_runs_with_a_read_only_root_where_there_is_no_overlay(
     run: Run, root: str, rootfs: str
 ) -> None:
-    def no_overlay(*_: object) -> None:
+    def no_overlay(*_: object, **options: object) -> None:
         raise OSError(19, "No such device")
 
     warnings: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         # A sandbox of its own program would know nothing of the patch.
         patch.setattr("tweed_shim.runtime.keeper._one_thread", lambda: True)
-        patch.setattr("tweed_shim.runtime.sandbox._mount_overlay", no_overlay)
+        patch.setattr("tweed_shim.runtime.mounts.mount_overlay", no_overlay)
         outcome = run(
             "touch /x 2>/dev/null || echo no; touch /tmp/x /tweed/home/x && test -s /etc/resolv.conf",
             stdout="result",

@@ -139,7 +139,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "config": json.dumps(config),
         "top": top,
         "home": user,
-        "owned": [(path, *user) for path in writable],
+        "owned": [(path, *user) for path in (*writable, *request.owned)],
         "kept": writable,
         "runtime": setting.runtime,
         "shift": _script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],

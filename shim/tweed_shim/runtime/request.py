@@ -42,8 +42,9 @@ class Limits(NamedTuple):
 class Request(NamedTuple):
     """One run of one program of an unpacked image.
 
-    rootfs: the unpacked image. env: `NAME=value` texts. home: where a fresh writable directory is mounted.
-    stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
+    rootfs: the unpacked image. env: `NAME=value` texts. home: where a fresh writable directory is mounted,
+    "" for none. owned: host files and directories that are given to the program's user before it starts, beside the
+    sources of writable mounts. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
     `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout).
     network: `none`, `host` or `pasta`. timeout: seconds, None for none. cap_add and cap_drop: as
     `capabilities.parse` gives them. architecture: what the image says that its programs are made for.
@@ -57,8 +58,9 @@ class Request(NamedTuple):
     gid: int
     groups: tuple[int, ...]
     cwd: str
-    home: str
+    home: str = ""
     mounts: tuple[Mount, ...] = ()
+    owned: tuple[str, ...] = ()
     stdin: bytes | None = None
     stdout: str = "log"
     stderr: str = "log"

@@ -158,7 +158,7 @@ def _namespaces(request: Request, scratch: str) -> list[dict[str, str]]:
 
 
 def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) -> list[dict[str, Any]]:
-    own = [Mount(f"{scratch}/home", request.home, writable=True)]
+    own = [Mount(f"{scratch}/home", request.home, writable=True)] if request.home else []
     if request.network == "pasta":
         own.append(Mount(f"{scratch}/resolv.conf", "/etc/resolv.conf"))
     temporary = [

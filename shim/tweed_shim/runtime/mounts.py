@@ -1,0 +1,73 @@
+"""The container's root: an overlay over the unpacked image or, where the host has no overlay, the image read-only.
+
+It is made by a process of the sandbox (sandbox.py) in its own mount namespace. Raises OSError where it cannot be.
+"""
+
+import os
+import stat
+
+from tweed_shim.runtime import kernel
+
+OVERLAY_SPECIAL = str.maketrans({"\\": "\\\\", ",": "\\,", ":": "\\:"})
+# What a bind mount may not lose in a user namespace: mount_namespaces(7), "locked".
+LOCKED_FLAGS = {
+    os.ST_RDONLY: kernel.MS_RDONLY,
+    os.ST_NOSUID: kernel.MS_NOSUID,
+    os.ST_NODEV: kernel.MS_NODEV,
+    os.ST_NOEXEC: kernel.MS_NOEXEC,
+}
+
+
+def mount_overlay(root: str, lower: str, place: str, *, userns: bool) -> None:
+    """Mount an overlay over `lower` on `root`; what is written goes to the directory `place`.
+
+    userns: whether this is a user namespace, whose overlays keep their notes in user attributes.
+    """
+    upper, work = os.path.join(place, "upper"), os.path.join(place, "work")
+    like = os.stat(lower)
+    # The upper directory's owner and mode are those of "/" in the container.
+    os.mkdir(upper, stat.S_IMODE(like.st_mode))
+    os.chown(upper, like.st_uid, like.st_gid)
+    os.mkdir(work, 0o700)
+    parts = {"lowerdir": lower, "upperdir": upper, "workdir": work}
+    options = [f"{name}={path.translate(OVERLAY_SPECIAL)}" for name, path in parts.items()]
+    if userns:
+        options.append("userxattr")
+    # A device or a set-user-ID program of the image is a file like any other.
+    kernel.mount("overlay", root, "overlay", kernel.MS_NOSUID | kernel.MS_NODEV, ",".join(options))
+
+
+def _bind_read_only(source: str, target: str) -> None:
+    kernel.mount(source, target, "", kernel.MS_BIND | kernel.MS_REC)
+    held = os.statvfs(target).f_flag
+    flags = sum(flag for bit, flag in LOCKED_FLAGS.items() if held & bit)
+    kernel.mount(
+        "",
+        target,
+        "",
+        kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | flags,
+    )
+
+
+def _bind_entries(source: str, target: str, opened: set[str]) -> None:
+    """Give a directory of our own the entries of the image's, read-only; those `opened` are ours in turn."""
+    for entry in os.scandir(source):
+        place = os.path.join(target, entry.name)
+        if entry.is_symlink():
+            os.symlink(os.readlink(entry.path), place)
+        elif entry.is_dir():
+            os.mkdir(place, 0o755)
+            if entry.name in opened:
+                _bind_entries(entry.path, place, set())
+            else:
+                _bind_read_only(entry.path, place)
+        elif entry.is_file():
+            os.close(os.open(place, os.O_CREAT | os.O_CLOEXEC, 0o644))
+            _bind_read_only(entry.path, place)
+
+
+def assemble_read_only(root: str, lower: str, targets: list[str]) -> None:
+    """Make `root` a directory of our own with the entries of `lower`, read-only; the `targets` it lacks can be made."""
+    kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
+    missing = [path for path in targets if not os.path.lexists(lower + path)]
+    _bind_entries(lower, root, {path.split("/")[1] for path in missing})
