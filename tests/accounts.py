@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -123,6 +124,15 @@ def accounts(public_directory: str) -> Iterator[dict[str, Account]]:
         pytest.skip("only root can make the users that this test runs as")
     with made_accounts(public_directory) as made:
         yield made
+
+
+# For what is the same for every kind of user, but not for root.
+AS_ONE_USER = pytest.mark.parametrize("account", ["range"], indirect=True)
+
+
+def in_turn(accounts: dict[str, Account], request: pytest.FixtureRequest) -> Account:
+    """One of the accounts, which differs from test to test, for what is the same for all of them."""
+    return accounts[KINDS[zlib.crc32(request.node.name.encode()) % len(KINDS)]]
 
 
 @pytest.fixture(params=KINDS)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from accounts import AS_ONE_USER
 from installed import Shim
 from script_images import METADATA, ScriptImage
 
@@ -96,6 +97,7 @@ def test_the_profile_is_shown_by_spec(shim: Shim, script_image: ScriptImage) -> 
     assert "seccomp" not in spec(shim, image, "--seccomp", "unconfined")["linux"]
 
 
+@AS_ONE_USER
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from accounts import AS_ONE_USER
 from installed import Result, Shim
 from script_images import METADATA, ScriptImage
 
@@ -106,6 +107,7 @@ def test_a_failed_setup_records_nothing_and_calls_no_teardown(shim: Shim, image:
     assert [run["operation"] for run in json.loads(shim.run("logs", "--json").out)][:1] == ["setup"]
 
 
+@AS_ONE_USER
 @pytest.mark.parametrize(
     ("written", "named"),
     [
@@ -114,6 +116,8 @@ def test_a_failed_setup_records_nothing_and_calls_no_teardown(shim: Shim, image:
         ("- a", "map"),
         ("1A: b", "1A"),
         ("A-B: c", "A-B"),
+        ("'A=B': c", "A=B"),
+        ("A: 1\nA: 2", "twice"),
         ("just text", "map"),
         ("A: 'unclosed", "line"),
     ],
