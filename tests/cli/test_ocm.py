@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from components import Local, component, make_archive
+from servers import RegistryServer
 from tweed_shim.cli.main import main
 
 LIB = component("example.com/lib", "2.0.0", [Local("one", b"first")])
@@ -104,6 +105,23 @@ def test_component_versions_are_transferred(
         ("1.0.0", False),
         ("2.0.0", False),
     }
+
+
+def test_credentials_come_from_the_configuration(
+    archive: str, registry_with_password: RegistryServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host, _, port = registry_with_password.host.partition(":")
+    identity = {"type": "OCIRegistry", "hostname": host, "port": port}
+    given = {"username": registry_with_password.user, "password": registry_with_password.password}
+    specification = {"type": "Credentials", "properties": given}
+    consumers = {"consumers": [{"identity": identity, "credentials": [specification]}]}
+    (tmp_path / "config").write_text(json.dumps({"type": "credentials.config.ocm.software", **consumers}))
+    words = ("transfer", f"{archive}//example.com/lib", f"{registry_with_password.host}/configured")
+    assert run(*words, "--ocmconfig", f"{tmp_path}/config") == 0
+    assert run(*words) == 125
+    shown = capfd.readouterr().err
+    assert "to nobody without credentials" in shown
+    assert registry_with_password.password not in shown
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -282,6 +283,22 @@ def test_an_image_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> Non
             resources.write_layout(
                 version, version.descriptor.resources[0], Connection(), str(tmp_path / "out")
             )
+
+
+def test_an_image_that_is_damaged_leaves_no_layout(tmp_path: Path) -> None:
+    build_layout(str(tmp_path / "layout"))
+    resource, blob = image("image", str(tmp_path / "layout"))
+    path = make_archive(tmp_path / "a", with_image(component("example.com/app"), resource, blob))
+    packed = tmp_path / "a" / "blobs" / blob.digest.replace(":", ".")
+    with Session() as session:
+        version = session.component_version(f"{path}//example.com/app")
+        (found,) = version.descriptor.resources
+        with pytest.raises(ShimError, match="cannot be written"):
+            resources.write_layout(version, found, Connection(), "/proc/none/out")
+        packed.write_bytes(packed.read_bytes()[:-2000] + bytes(2000))
+        with pytest.raises(ShimError, match="damaged"):
+            resources.write_layout(version, found, Connection(), str(tmp_path / "out"))
+    assert sorted(os.listdir(tmp_path)) == ["a", "layout"]
 
 
 def test_what_is_no_image_does_not_become_a_layout(tmp_path: Path) -> None:

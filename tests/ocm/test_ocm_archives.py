@@ -1,5 +1,6 @@
 import gzip
 import io
+import json
 import os
 import tarfile
 import tracemalloc
@@ -7,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from components import Local, component, content, make_archive, move, tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components import Local, component, content, make_archive, move, tree
 from tweed_shim.errors import ComponentError, ShimError
 from tweed_shim.image.members import Extent
 from tweed_shim.ocm import archives, blobs, ctf, tars
@@ -67,6 +68,19 @@ def test_a_tar_has_its_index_first_and_its_blobs_by_name(tmp_path: Path) -> None
         assert {(member.uid, member.gid, member.mtime) for member in tar} == {(0, 0, tars.WRITTEN)}
     assert names[:2] == ["artifact-index.json", "blobs"]
     assert names[2:] == sorted(names[2:])
+
+
+def test_an_index_may_have_its_older_name(tmp_path: Path) -> None:
+    path = make_archive(tmp_path / "a", COMPONENT)
+    os.rename(f"{path}/artifact-index.json", f"{path}/artifact-descriptor.json")
+    assert content(path + NAME, "notes") == b"some notes"
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_an_index_of_another_schema_is_refused(tmp_path: Path, version: object) -> None:
+    (tmp_path / "artifact-index.json").write_text(json.dumps({"schemaVersion": version, "artifacts": []}))
+    with pytest.raises(ComponentError, match="schemaVersion other than 1"):
+        content(f"{tmp_path}{NAME}", "notes")
 
 
 def test_a_header_is_what_other_tools_write() -> None:

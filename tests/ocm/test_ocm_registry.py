@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from components import Local, component, content, make_archive, move, put, tree
 
+from components import Local, component, content, make_archive, move, put, tree
+from layouts import build_layout
 from servers import Fault, RegistryServer, corrupt, faulty_proxy
 from tweed_shim.errors import ComponentError, ShimError
 from tweed_shim.image.manifest import OCI_INDEX, OCI_MANIFEST, Raw
-from tweed_shim.ocm import blobs, mapping, stores
+from tweed_shim.image.members import Directory
+from tweed_shim.ocm import artifact_sets, blobs, mapping, resources, stores
+from tweed_shim.ocm.artifact_sets import ArtifactSet
 from tweed_shim.ocm.blobs import Blob
+from tweed_shim.ocm.descriptor import Digest, Resource
 from tweed_shim.ocm.locations import parse_repository
 from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.repository import Addition
@@ -233,3 +237,27 @@ def test_a_local_blob_that_is_missing_is_named(place: str, made: Made) -> None:
     made.put(REPOSITORY, _blob(SIMPLE.text, PLAIN))
     with pytest.raises(ComponentError, match="lacks the local blob sha256:"):
         content(f"{place}//example.com/app", "one")
+
+
+def test_a_local_blob_may_be_an_artifact_beside_the_component_version(
+    place: str, made: Made, tmp_path: Path
+) -> None:
+    build_layout(str(tmp_path / "layout"))
+    held = ArtifactSet(Directory(str(tmp_path / "layout")), "the layout")
+    parts = artifact_sets.reachable(held, "", held.main, "it")
+    image = [held.blob("", each, "a part") for each, _ in parts]
+    manifest = image.pop()
+    raw = Raw(OCI_MANIFEST, manifest.read(), manifest.digest)
+    made.store.put(f"{made.prefix}/{REPOSITORY}", "image", raw, image)
+    access = {"type": "LocalBlob/v1", "localReference": manifest.digest, "mediaType": OCI_MANIFEST}
+    recorded = Digest("SHA-256", "ociArtifactDigest/v1", manifest.digest.partition(":")[2])
+    resource = Resource("image", "1", type="ociImage", relation="local", access=access, digest=recorded)
+    about = component("example.com/app", "1.0.0", [resource])
+    made.put(REPOSITORY, _blob(about.text, PLAIN))
+    move(f"{place}//example.com/app:1.0.0", f"{tmp_path}/t")
+    with Session() as session:
+        version = session.component_version(f"{tmp_path}/t//example.com/app")
+        (found,) = version.descriptor.resources
+        assert found.access["type"] == "localBlob"
+        with resources.opened_image(version, found, session.connection) as opened:
+            assert opened.main.digest == manifest.digest

@@ -6,11 +6,12 @@ doc/04-extensions/common/formatspec.md, "Artifact Set Archive Format".
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from tweed_shim import documents
+from tweed_shim import documents, files
 from tweed_shim.errors import ComponentError
 from tweed_shim.image import layout
 from tweed_shim.image.blobs import Job, Progress, write
@@ -197,24 +198,35 @@ def _entry(each: Descriptor, tag: str) -> dict[str, Any]:
     return fields
 
 
-def write_layout(holder: Holder, repository: str, main: Descriptor, directory: str, what: str) -> Descriptor:
-    """Make an OCI image layout (image-spec image-layout.md) of an artifact; returns what its index names.
+def write_layout(holder: Holder, repository: str, main: Descriptor, directory: str, what: str) -> None:
+    """Make an OCI image layout (image-spec image-layout.md) of an artifact, whole or not at all.
 
-    directory: is made. Raises ComponentError for what is missing or damaged, OSError where it cannot be written.
+    directory: a new one. Raises ComponentError for what is missing or damaged, HostError where it cannot be written.
     """
+    beside = files.unique_name(f"{directory.rstrip('/')}{files.BESIDE}")
+    with ctf.faults(directory):
+        try:
+            _fill_layout(holder, repository, main, beside, what)
+            os.rename(beside, directory)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+
+
+def _fill_layout(holder: Holder, repository: str, main: Descriptor, directory: str, what: str) -> None:
     place = layout.Layout(directory, durable=False)
     place.create()
     root = main
     for each, raw in reachable(holder, repository, main, what):
         path = place.blob_path(each.digest)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         if not os.path.exists(path):
-            blob = _blob(holder, repository, each, raw, what)
-            write(blob.pieces(), path, each.digest, blob.what)
+            with open(path, "xb") as file:
+                file.writelines(_blob(holder, repository, each, raw, what).pieces())
         root = each
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [_entry(root, "")]}
     with open(os.path.join(directory, INDEX), "wb") as file:
         file.write(stores.encode(index))
-    return root
 
 
 class Source:

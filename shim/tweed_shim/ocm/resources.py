@@ -162,8 +162,8 @@ def write_layout(
 ) -> str:
     """Make an OCI image layout of an OCI artifact that is a resource; returns the reference to pull it by.
 
-    directory: is made. No registry is asked where the artifact is a local blob. Raises as `opened_image`, and OSError
-    where it cannot be written.
+    directory: a new one. No registry is asked where the artifact is a local blob. Raises as `opened_image`, and
+    HostError where it cannot be written.
     """
     with opened_image(version, resource, connection) as image:
         artifact_sets.write_layout(image.holder, image.repository, image.main, directory, image.what)
