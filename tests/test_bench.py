@@ -16,8 +16,14 @@ def _bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, BENCH, *arguments], check=False, capture_output=True, text=True)
 
 
-def test_every_account_gets_a_ratio_of_each_case(tmp_path: os.PathLike[str]) -> None:
-    result = _bench("--json", "--rounds", "1", "--case", "a,b,c-small", "--cache", os.fspath(tmp_path))
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the images are, which are made once."""
+    return os.fspath(tmp_path_factory.mktemp("cache"))
+
+
+def test_every_account_gets_a_ratio_of_each_case(cache: str) -> None:
+    result = _bench("--json", "--rounds", "1", "--case", "a,b,c-small", "--cache", cache)
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)["figures"]
     compared = {(figure["account"], figure["case"]) for figure in figures if figure["theirs"]}
@@ -26,8 +32,8 @@ def test_every_account_gets_a_ratio_of_each_case(tmp_path: os.PathLike[str]) -> 
     assert all(figure["value"] > 0 for figure in figures)
 
 
-def test_the_profile_names_the_steps_and_adds_up(tmp_path: os.PathLike[str]) -> None:
-    result = _bench("--profile", "--accounts", "root", "--rounds", "1", "--cache", os.fspath(tmp_path))
+def test_the_profile_names_the_steps_and_adds_up(cache: str) -> None:
+    result = _bench("--profile", "--accounts", "root", "--rounds", "1", "--cache", cache)
     assert result.returncode == 0, result.stderr
     steps = {}
     for line in result.stdout.splitlines()[2:]:
