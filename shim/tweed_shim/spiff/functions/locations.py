@@ -108,9 +108,10 @@ def _values(query: str) -> dict[str, Value]:
             continue
         name, _, value = field.partition("=")
         try:
-            found.setdefault(_query_part(name), []).append(_query_part(value))
+            pair = _query_part(name), _query_part(value)
         except ValueError:
             continue
+        found.setdefault(pair[0], []).append(pair[1])
     return found
 
 

@@ -7,6 +7,7 @@ lookarounds, possessive repetition) is refused here too. Digits, words and blank
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -276,23 +277,24 @@ def _complement(members: str) -> str:
     return "".join(outside) + "\x80-\U0010ffff"
 
 
+@lru_cache(maxsize=1)
+def _categories() -> str:
+    """The two letters of the Unicode general category of each character, one after the other."""
+    from unicodedata import category
+
+    return "".join(map(category, map(chr, range(sys.maxunicode + 1))))
+
+
 @lru_cache(maxsize=64)
 def _property(written: str) -> str:
     """The members of a Unicode general category such as `pL` or `p{Lu}`, `P` for all others."""
-    import unicodedata
-
     name = written[1:].strip("{}")
     negated = (written[0] == "P") != name.startswith("^")
-    name = name.removeprefix("^")
-    ranges: list[str] = []
-    start = -1
-    for code in range(0x110001):
-        inside = code <= 0x10FFFF and unicodedata.category(chr(code)).startswith(name) != negated
-        if inside and start < 0:
-            start = code
-        elif not inside and start >= 0:
-            ranges.append(f"{re.escape(chr(start))}-{re.escape(chr(code - 1))}")
-            start = -1
-    if len(name) > 2 or not ranges:
+    category = f"{name.removeprefix('^'):.<2}"
+    runs = list(re.finditer(f"(?P<inside>(?:{category})+)|(?:(?!{category})..)+", _categories()))
+    if len(category) > 2 or len(runs) == 1:
         raise re.error(f"invalid character class range: `\\{written}`")
-    return "".join(ranges)
+    wanted = [run for run in runs if (run["inside"] is None) == negated]
+    return "".join(
+        [f"{re.escape(chr(run.start() // 2))}-{re.escape(chr(run.end() // 2 - 1))}" for run in wanted]
+    )
