@@ -1,9 +1,9 @@
 """Control groups: where those of runs can be made, what they can limit there, and what stands in the way.
 
 Version 1 is for root alone. In version 2 root has the whole tree, and others have what was delegated to them: the
-control group that they are in, or the one above it, if its files are theirs. Either has rules of its own
-(cgroups(7), "Delegation" and "no internal processes"): a group whose children have limits holds no processes, so
-that the shim steps aside into a child before the first run with a limit.
+group that they are in, or the one above it, if its files are theirs and nobody else is in it (cgroups(7),
+"Delegation"). A group whose children have limits holds no processes ("no internal processes"), so that the shim steps
+aside into a child before the first run with a limit.
 """
 
 import os
@@ -59,7 +59,8 @@ def inspect(*, root: bool, top: str = TOP, own: str = OWN) -> Cgroups:
 
 def _version_1(root: bool, top: str) -> Cgroups:
     if not root:
-        return Cgroups(0, fault="control groups of version 1 are for root alone", mend="run it as root")
+        mend = "run it as root, or start the host with systemd.unified_cgroup_hierarchy=1"
+        return Cgroups(0, fault="control groups of version 1 are for root alone", mend=mend)
     names = _names(top) if os.access(top, os.W_OK) else []
     controllers = frozenset(part for name in names for part in name.split(","))
     fault, mend = "there is no such control group", f"mount it below {top}"
