@@ -275,6 +275,26 @@ def test_the_file_is_the_chosen_one_else_the_variables_else_one_of_the_home_dire
         configuration.load(str(tmp_path / "nonesuch"))
 
 
+def test_the_file_may_be_a_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCM_TEST_TOKEN", "from the environment")
+    file = tmp_path / "ocmconfig"
+    file.write_text(
+        "type: credentials.config.ocm.software\n"
+        "consumers:\n- identity: {type: A}\n  credentials:\n  - type: Credentials\n"
+        '    properties: {token: (( env("OCM_TEST_TOKEN") ))}\n'
+    )
+    known = Credentials(configuration.load(str(file)), {})
+    assert known.for_consumer({"type": "A"}) == {"token": "from the environment"}
+    file.write_text("type: credentials.config.ocm.software\nkey: s3cret\nconsumers: (( key + nonesuch ))\n")
+    with pytest.raises(ConfigError, match="at consumers: `tweed-shim spiff merge`") as refusal:
+        configuration.load(str(file))
+    assert "s3cret" not in str(refusal.value)
+    for broken in (b"type: [((", b"type: ((\xff"):
+        file.write_bytes(broken)
+        with pytest.raises(ConfigError):
+            configuration.load(str(file))
+
+
 @pytest.mark.parametrize(
     ("url", "identity"),
     [

@@ -129,7 +129,10 @@ def expanded(name: str, environ: Mapping[str, str]) -> str:
 
 
 def load(file: str) -> Configuration:
-    """Read a file. Raises ConfigError where it cannot be read or is no configuration."""
+    """Read a file, which may be a spiff template: it is the user's own, and may reach what the user does.
+
+    Raises ConfigError where it cannot be read or is no configuration.
+    """
     try:
         with open(file, "rb") as opened:
             data = opened.read(documents.MAX_BYTES + 1)
@@ -137,7 +140,10 @@ def load(file: str) -> Configuration:
         raise ConfigError(
             f"the OCM configuration {file} cannot be read ({error.strerror}): mend it or name another with --ocmconfig"
         ) from None
-    return decode(data, name=f"the OCM configuration {file}")
+    name = f"the OCM configuration {file}"
+    if b"((" in data and len(data) <= documents.MAX_BYTES:
+        return from_fields(_merged(data, name), name=name)
+    return decode(data, name=name)
 
 
 def decode(data: bytes, *, name: str = "the OCM configuration") -> Configuration:
@@ -196,6 +202,22 @@ def direct(properties: Mapping[str, str]) -> Entry:
 def in_memory(name: str, *, repository: str = "default") -> Entry:
     """A credentials specification that names credentials of a memory repository."""
     return {"type": "Memory", "repoName": repository, "credentialsName": name}
+
+
+def _merged(data: bytes, name: str) -> Any:
+    from tweed_shim import spiff
+
+    try:
+        return spiff.merge(data.decode(), features=("interpolation", "control"), mode="system")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} is not UTF-8: mend it") from None
+    except spiff.SpiffError as error:
+        # What spiff says quotes values, which may be secrets.
+        places = documents.listed([documents.path_name(node.path) for node in error.nodes])
+        where = f" at {places}" if places else ""
+        raise ConfigError(
+            f"{name} is a template that cannot be resolved{where}: `tweed-shim spiff merge` of the file says why"
+        ) from None
 
 
 def _flattened(value: Any, name: str, sets: dict[str, Any], depth: int) -> Iterator[Entry]:
