@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from tweed_shim.spiff.failures import SpiffError, UnresolvedNode
+from tweed_shim.spiff.values import Fault
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.merging import Document
 
-__all__ = ["SpiffError", "UnresolvedNode", "dump", "merge", "merge_stream"]
+__all__ = ["Fault", "SpiffError", "UnresolvedNode", "dump", "merge", "merge_stream"]
 
 Mode = Literal["private", "files", "system"]
 
@@ -37,8 +38,8 @@ def merge(
 
     features: "interpolation" and "control". mode: what expressions may reach: "private" nothing of the host,
     "files" files, "system" also commands and the environment. bindings: names that all documents see. tags:
-    global tags. functions: more functions by name; they get plain values. partial: what cannot be resolved
-    stays an expression and is no error.
+    global tags. functions: more functions by name; they get plain values, and raise `Fault` where they fail.
+    partial: what cannot be resolved stays an expression and is no error.
 
     Raises SpiffError, which lists all nodes that could not be resolved.
     """
@@ -87,7 +88,6 @@ def dump(value: Any, format: Literal["yaml", "json"] = "yaml") -> str:  # noqa: 
     """
     from tweed_shim.spiff import output
     from tweed_shim.spiff.recursion import deep
-    from tweed_shim.spiff.values import Fault
 
     try:
         with deep("the value"):
