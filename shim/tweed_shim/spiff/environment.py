@@ -271,6 +271,11 @@ class Environment:
                 return node
         return None
 
+    def has_stub(self) -> bool:
+        """Whether any stub has the path."""
+        control = self.state.control
+        return any(find(stub, self.stub_path, control) is not None for stub in self.stubs)
+
     def _context(self) -> Node:
         def texts(path: Path) -> Node:
             return Node([Node(name, CONTEXT) for name in path], CONTEXT)

@@ -72,6 +72,8 @@ class _Walker:
 
     def flow(self, node: Node, env: Environment, override: bool, template: bool) -> Node:
         """See `passes.Walker`."""
+        if not template and node.inert() and (not env.stubs or not env.has_stub()):
+            return node
         settled = (self, env.stub_path, override, env.no_merge)
         if node.settled == settled:
             return node

@@ -85,6 +85,7 @@ class Node:
 
     __slots__ = (
         "_complete",
+        "_inert",
         "_names",
         "_resolved",
         "note",
@@ -113,6 +114,7 @@ class Node:
         self.settled: object = None
         self._complete: bool | None = None
         self._resolved: bool | None = None
+        self._inert: bool | None = None
         self._names: dict[tuple[str, bool], dict[str, Node]] | None = None
 
     def __repr__(self) -> str:
@@ -155,6 +157,12 @@ class Node:
         if self._resolved is None:
             self._resolved = is_resolved(self.value, control)
         return self._resolved
+
+    def inert(self) -> bool:
+        """Whether the node is nothing but data: without stubs no pass changes it."""
+        if self._inert is None:
+            self._inert = self.note is PLAIN and self.template is None and is_inert(self.value)
+        return self._inert
 
     def by_name(self, key: str, raw: bool, control: bool) -> dict[str, Node]:
         """The entries of a list that are maps, by their field `key`; the first one wins."""
@@ -212,6 +220,25 @@ def is_resolved(value: Value, control: bool) -> bool:
             if not entry.resolved(control):
                 return False
     return True
+
+
+def is_inert(value: Value) -> bool:
+    """See `Node.inert`."""
+    if isinstance(value, str):
+        return "((" not in value
+    if isinstance(value, dict):
+        # No generator: it would need the interpreter's stack for every level of what is nested.
+        for key, entry in value.items():  # noqa: SIM110
+            # A merge key, a control, or the tag of a key field.
+            if key.startswith(("<<", "key:")) or not entry.inert():
+                return False
+        return True
+    if isinstance(value, list):
+        for entry in value:  # noqa: SIM110
+            if not entry.inert():
+                return False
+        return True
+    return value is None or isinstance(value, (bool, int, float))
 
 
 def locally_resolved(value: Value, control: bool) -> bool:

@@ -16,9 +16,9 @@ from tweed_shim.spiff.evaluation import (
     pushed,
     resolve,
 )
-from tweed_shim.spiff.nodes import derived, equivalent
+from tweed_shim.spiff.nodes import equivalent
 from tweed_shim.spiff.terms import is_integer
-from tweed_shim.spiff.values import Fault, Lambda, Template, Value, simple_text, truth, type_name
+from tweed_shim.spiff.values import Fault, Lambda, Template, Value, simple_text, truth
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment
@@ -185,45 +185,6 @@ class Binary(Evaluable):
     def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:
         """The result for two values."""
         raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class Concatenation(Binary):
-    """`a b`: of texts, lists and maps."""
-
-    left: Evaluable
-    right: Evaluable
-
-    def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:  # noqa: ARG002 - see Binary
-        """The two in one."""
-        text = _text(left, right)
-        if text is not None:
-            return text
-        if isinstance(left, list):
-            if isinstance(right, list):
-                return left + right
-            return left if right is None else [*left, derived(right, info.source)]
-        if isinstance(left, dict) and (right is None or isinstance(right, dict)):
-            return left if right is None else {**left, **right}
-        raise Failure(
-            f"type '{type_name(right)}'({self.right}) cannot be concatenated with type "
-            f"'{type_name(left)}'({self.left})",
-            info,
-        )
-
-    def merges_directly(self) -> bool:
-        """See Evaluable."""
-        return self.left.merges_directly() or self.right.merges_directly()
-
-    def __str__(self) -> str:
-        """As the language writes it."""
-        return f"{self.left} {self.right}"
-
-
-def _text(left: Value, right: Value) -> str | None:
-    one = simple_text(left)
-    other = str(right) if isinstance(right, Lambda) else simple_text(right)
-    return None if one is None or other is None else one + other
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from functools import lru_cache
 from tweed_shim.spiff import syntax
 from tweed_shim.spiff.arithmetic import Arithmetic, Modulo
 from tweed_shim.spiff.calls import Call
+from tweed_shim.spiff.concatenation import Concatenation
 from tweed_shim.spiff.evaluation import Constant, Evaluable
 from tweed_shim.spiff.markers import Auto, Marker, Merge, Prefer, Substitution
 from tweed_shim.spiff.nodes import Path, components
 from tweed_shim.spiff.operators import (
     Comparison,
-    Concatenation,
     Conditional,
     Logic,
     Not,
@@ -148,14 +148,19 @@ class Parser(FunctionParser):
 
     def concatenation(self) -> Evaluable:
         """`a b c`."""
-        left = self.binary(1)
+        before = self.links
+        parts = [self.binary(1)]
+        deepest = self.links
         while True:
             begin = self.position
             if not self.space() or not syntax.OPERAND.match(self.text, self.position):
                 self.position = begin
-                return left
-            self.linked()
-            left = Concatenation(left, self.binary(1))
+                # The parts stand beside each other: only the deepest one counts.
+                self.links = deepest
+                return parts[0] if len(parts) == 1 else Concatenation(tuple(parts))
+            self.links = before
+            parts.append(self.binary(1))
+            deepest = max(deepest, self.links)
 
     def binary(self, level: int) -> Evaluable:
         """Operands with the operators of this level and of higher ones between them."""
@@ -324,7 +329,8 @@ class Parser(FunctionParser):
     def qualified(self, expression: Evaluable) -> Evaluable:
         """An expression and all that follows it without white space: calls, paths, indices, projections."""
         while True:
-            self.linked()
+            if self.text[self.position : self.position + 1] in _QUALIFIERS:
+                self.linked()
             if self.peek("("):
                 expression = Call(expression, self.arguments())
             elif self.peek("*("):
@@ -371,6 +377,8 @@ _OPERANDS: dict[str, Callable[[Parser], Evaluable]] = {
     "[": lambda parser: parser.qualified(parser.bracketed()),
     "{": lambda parser: parser.qualified(parser.map_literal()),
 }
+
+_QUALIFIERS = ("(", "*", ".", "[")
 
 _WORDS: dict[str, Callable[[Parser], Evaluable]] = {
     "true": lambda _: Constant(True),

@@ -14,7 +14,7 @@ MAX_DEPTH = 200
 """How deep expressions may be nested in each other."""
 
 MAX_LINKS = 2_000
-"""How many operators, calls and other qualifiers an expression may have."""
+"""How many operators, calls and other qualifiers of an expression may follow each other; concatenation is unbounded."""
 
 
 class Scanner:
@@ -26,7 +26,7 @@ class Scanner:
         self.stub_path = stub_path
         self.position = 0
         self.depth = 0
-        # How many operators and qualifiers there were.
+        # How many operators and qualifiers stand on top of each other.
         self.links = 0
         # Groups that were read already to find out that they are no scope: position to group and its end.
         self.groups: dict[int, tuple[Evaluable, int]] = {}

@@ -68,6 +68,9 @@ class State:
     cache: dict[Hashable, Any] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
     document: int = 1
+    # Those that the document in process has defined.
+    local_tags: set[str] = field(default_factory=set)
+    documents: dict[int, Node] = field(default_factory=dict)
     calls: int = 0
     ahead: int = 0
     _endings: list[Callable[[], None]] = field(default_factory=list)
@@ -95,27 +98,32 @@ class State:
         if old and old.path != path:
             raise Fault(f'duplicate tag "{name}": {joined(path or ())} <-> {joined(old.path or ())}')
         self.tags[name] = Tag(name, untagged(node), path, scope)
+        self.local_tags.add(name)
 
     def find_tags(self, name: str) -> list[Tag]:
         """The tags with that name or with that name as their first components, the shortest first."""
         name = name.replace(":", ".")
         if name.startswith("doc."):
             number = int(name[4:])
-            found = self.tags.get(f"doc.{number if number > 0 else number + self.document}")
-            return [found] if found else []
+            node = self.documents.get(number if number > 0 else number + self.document)
+            return [Tag(name, node)] if node is not None else []
         tags = [tag for tag in self.tags.values() if tag.name == name or tag.name.startswith(f"{name}.")]
         return sorted(tags, key=lambda tag: (tag.level, tag.name))
 
     def begin_stream(self) -> None:
         """Forget the documents and the tags of the stream before."""
         self.tags = {name: tag for name, tag in self.tags.items() if not tag.scope & STREAM}
+        self.local_tags.clear()
+        self.documents.clear()
         self.document = 1
 
     def end_document(self, node: Node | None) -> None:
         """A document of the stream is done: later ones reach it as `doc.N::`, and its tags are foreign to them."""
         if node is not None:
-            self.set_tag(f"doc.{self.document}", node, None, 0)
-        self.tags = {name: replace(tag, scope=tag.scope & ~LOCAL) for name, tag in self.tags.items()}
+            self.documents[self.document] = untagged(node)
+        for name in self.local_tags:
+            self.tags[name] = replace(self.tags[name], scope=self.tags[name].scope & ~LOCAL)
+        self.local_tags.clear()
         self.document += 1
 
 
