@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from components import Local, component, make_archive
 
+from components import Local, component, make_archive
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm.configuration import Configuration
 from tweed_shim.ocm.session import Session
@@ -47,6 +47,18 @@ def test_configured_repositories_are_looked_into_by_prefix(tmp_path: Path) -> No
         pytest.raises(ComponentError, match=r"no repository was named to look for example\.com/lib in"),
     ):
         session.component_version("example.com/lib")
+
+
+def test_a_repository_has_the_name_that_the_configuration_gives_it(tmp_path: Path) -> None:
+    app, lib = make_archive(tmp_path / "a", MIDDLE, APP), make_archive(tmp_path / "b", LIB)
+    kind = "CommonTransportFormat/v1"
+    aliases = {"mine": {"type": kind, "filePath": app}, "libs": {"type": kind, "filePath": lib}}
+    known = Configuration(({"type": "ocm.config.ocm.software/v1", "aliases": aliases},))
+    with Session(configuration=known, lookups=["libs"]) as session:
+        start = session.component_version("mine//example.com/app")
+        assert str(start) == "example.com/app:1.0.0"
+        assert str(session.component_version("example.com/app:1.0.0", repository="mine")) == str(start)
+        assert str(session.follow(start, [{"name": "lib"}])) == "example.com/lib:2.0.0"
 
 
 def test_a_missing_component_version_is_named_with_the_way_to_it(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ class Session:
         configuration: Configuration | None = None,
     ) -> None:
         self.connection = connection or Connection()
-        self._lookups = [locations.parse_repository(each) for each in lookups]
         self._configuration = configuration or Configuration()
+        self._lookups = [self._specified(each) for each in lookups]
         self._stack = ExitStack()
         self._open: dict[Specification, Repository] = {}
 
@@ -63,13 +63,21 @@ class Session:
 
         Raises BadReference and ComponentError.
         """
+        alias, _, component = text.partition("//")
+        if not repository and alias in self._configuration.aliases:
+            repository, text = alias, component
         if repository:
-            place: Specification | None = locations.parse_repository(repository)
+            place: Specification | None = self._specified(repository)
             location = locations.parse_component(text) if text else Location(place)
         else:
             location = locations.parse(text)
             place = location.repository
         return None if place is None else self.repository(place), location
+
+    def _specified(self, repository: str) -> Specification:
+        """A repository, by the name that the configuration gives it, or as it is written."""
+        alias = self._configuration.aliases.get(repository)
+        return locations.parse_repository(repository) if alias is None else locations.from_fields(alias)
 
     def component_version(self, text: str, repository: str = "", constraint: str = "") -> ComponentVersion:
         """The one component version that a reference names; without a version the newest, of those that meet the
