@@ -9,7 +9,7 @@ import pytest
 
 from components import Local, component, content, make_archive, move, put, tree
 from layouts import build_layout
-from servers import Fault, RegistryServer, corrupt, faulty_proxy
+from servers import Fault, RegistryServer, RegistryWithToken, corrupt, faulty_proxy
 from tweed_shim.errors import ComponentError, ShimError
 from tweed_shim.image.manifest import OCI_INDEX, OCI_MANIFEST, Raw
 from tweed_shim.image.members import Directory
@@ -81,6 +81,26 @@ def test_a_password_is_used_that_the_configuration_has(
         pytest.raises(ShimError, match="to nobody without credentials"),
     ):
         session.repository(place).lookup("example.com/lib", "0.3.0+build.7")
+
+
+def test_a_registry_with_tokens_and_one_with_tls_are_written_to(
+    registry_with_token: RegistryWithToken, registry_with_tls: RegistryServer, tmp_path: Path
+) -> None:
+    about = component("example.com/app", "1.0.0", [Local("big", os.urandom(3 << 20))])
+    nowhere = {"HOME": os.fspath(tmp_path)}
+    given = {"username": registry_with_token.registry.user, "password": registry_with_token.registry.password}
+    for host, connection in (
+        (registry_with_token.registry.host, Connection(find=lambda _consumer: given, environ=nowhere)),
+        (registry_with_tls.host, Connection(ca_file=registry_with_tls.ca_file, environ=nowhere)),
+    ):
+        place = parse_repository(f"{host}/written")
+        with written(place, connection) as repository:
+            repository.add(about)
+        with Session(connection=connection) as session:
+            version = session.repository(place).lookup("example.com/app", "1.0.0")
+            assert version is not None
+            blob = version.local_blob(about.blobs[0].digest, "")
+            assert sum(map(len, blob.pieces())) == 3 << 20
 
 
 def test_a_blob_that_is_not_what_its_digest_says_is_refused(place: str, registry: RegistryServer) -> None:

@@ -59,6 +59,16 @@ def test_what_differs_is_replaced_only_where_that_is_said(tmp_path: Path) -> Non
     assert content(target + NAME, "two") == b"second"
 
 
+def test_what_is_damaged_in_the_target_can_be_replaced(tmp_path: Path) -> None:
+    source, target = make_archive(tmp_path / "s", APP), make_archive(tmp_path / "t", APP)
+    for name in os.listdir(f"{target}/blobs"):
+        Path(target, "blobs", name).write_bytes(b"cut")
+    with pytest.raises(ComponentError, match="is damaged"):
+        move(source + NAME, target)
+    move(source + NAME, target, overwrite=True)
+    assert tree(source) == tree(target)
+
+
 def test_content_that_is_elsewhere_is_embedded_where_that_is_said(
     tmp_path: Path, registry: RegistryServer
 ) -> None:

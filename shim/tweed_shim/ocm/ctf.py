@@ -217,7 +217,7 @@ def _write_directory(target: Ctf, path: str, members: Members | None) -> None:
 def _add_files(target: Ctf, directory: str) -> None:
     for digest, blob in target.added.items():
         path = os.path.join(directory, blob_name(digest))
-        if not os.path.exists(path):
+        if not os.path.exists(path) or os.path.getsize(path) != blob.size:
             with replacing(path) as file:
                 file.writelines(blob.pieces())
 

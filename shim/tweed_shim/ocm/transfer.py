@@ -76,14 +76,22 @@ class _Work:
     stack: ExitStack
 
     def take(self, version: ComponentVersion) -> Transferred:
-        about = version.descriptor
-        there = self.target.lookup(about.name, about.version)
+        about, there = version.descriptor, self._there(version)
         if there is not None and self._is_enough(version, there):
             self.report(f"{version} is there already")
             return Transferred(about.name, about.version, False)
         self.report(f"transferring {version}")
         self.target.add(self._addition(version))
         return Transferred(about.name, about.version, True)
+
+    def _there(self, version: ComponentVersion) -> ComponentVersion | None:
+        """What the target has; what is to be replaced may as well be damaged."""
+        try:
+            return self.target.lookup(version.descriptor.name, version.descriptor.version)
+        except ComponentError:
+            if self.order.overwrite:
+                return None
+            raise
 
     def _is_enough(self, version: ComponentVersion, there: ComponentVersion) -> bool:
         """Whether what the target has needs no change. Raises ComponentError where it may not be changed."""
