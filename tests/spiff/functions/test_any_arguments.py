@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dynaml import fault
 from tweed_shim import spiff
 from tweed_shim.spiff.functions.registry import MODULES, find
 
@@ -67,3 +68,17 @@ def test_any_arguments_give_a_value_or_an_error(name: str, arguments: list[Any],
         spiff.dump(value)
     except spiff.SpiffError:
         return
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "join(long, [1..100])",
+        'replace(long, "x", long)',
+        'replace_match(long, "x", long)',
+        'replace(long, "x", |m|->long)',
+        'format("%s%[1]s%[1]s%[1]s%[1]s%[1]s%[1]s%[1]s%[1]s", long long long long)',
+    ],
+)
+def test_no_text_grows_beyond_all_bounds(expression: str) -> None:
+    assert "would be longer than" in fault(expression, f'long: "{"x" * 1_000_000}"')

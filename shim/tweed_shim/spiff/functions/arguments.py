@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 ORDINALS = ("first", "second", "third", "fourth")
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
+LONGEST_TEXT = 32 << 20
+"""Of a text that a function makes out of others: its characters."""
 
 
 def is_integer(value: Value) -> TypeGuard[int]:
@@ -30,6 +32,12 @@ def integer(call: Call, position: int, value: Value) -> int:
     if not is_integer(value):
         raise Fault(f"{ORDINALS[position]} argument for {call.name} must be an integer")
     return value
+
+
+def bound(call: Call, length: int) -> None:
+    """Raise Fault where a text is to be longer than any may be."""
+    if length > LONGEST_TEXT:
+        raise Fault(f"{call.name}: the result would be longer than {LONGEST_TEXT:,} characters")
 
 
 def parse_integer(text: str, base: int = 10) -> int | None:

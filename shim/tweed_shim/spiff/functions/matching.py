@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable
 
 from tweed_shim.spiff.functions import patterns
-from tweed_shim.spiff.functions.arguments import integer, is_integer, string
+from tweed_shim.spiff.functions.arguments import bound, integer, is_integer, string
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.values import Fault, Lambda, Value, simple_text
 
 # A place in a string: where it begins and ends, and the texts of the match and its groups.
 Place = tuple[int, int, list[str]]
-Finder = Callable[[str], "Place | None"]
+Finder = Callable[[str, int], "Place | None"]
+_LOOKING_BACK = ("(?:^)", r"(?:\A)", "(?<=")
 _REFERENCE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)\}|(?P<name>\w+))", re.ASCII)
 
 
@@ -85,13 +86,14 @@ def replace(call: Call, text: Value, old: Value, new: Value, limit: Value = -1) 
     """A string with another text in place of a text; a lambda makes the new one out of a list with the old one."""
     where, what, most = string(call, 0, text), string(call, 1, old), integer(call, 3, limit)
     if isinstance(new, str):
+        bound(call, len(where) + where.count(what) * len(new))
         return where.replace(what, new, most)
 
-    def find(rest: str) -> Place | None:
-        at = rest.find(what)
+    def find(text: str, position: int) -> Place | None:
+        at = text.find(what, position)
         return None if at < 0 else (at, at + len(what), [what])
 
-    return _replaced(where, find, _expander(call, new), most)
+    return _replaced(call, where, find, _expander(call, new), most)
 
 
 @function("replace_match", 3, 4)
@@ -100,13 +102,17 @@ def replace_match(call: Call, text: Value, pattern: Value, new: Value, limit: Va
     where, most = string(call, 0, text), integer(call, 3, limit)
     expression = _compiled("replace_match", string(call, 1, pattern))
 
-    def find(rest: str) -> Place | None:
-        found = expression.search(rest)
-        return None if found is None else (found.start(), found.end(), _groups(found))
+    # The reference takes what is left for a text of its own: its beginning is one for `^`, and no word is before it.
+    looks_back = any(part in expression.pattern for part in _LOOKING_BACK)
+
+    def find(text: str, position: int) -> Place | None:
+        skipped = position if looks_back else 0
+        found = expression.search(text[skipped:], position - skipped)
+        return None if found is None else (found.start() + skipped, found.end() + skipped, _groups(found))
 
     if isinstance(new, str):
-        return _replaced(where, find, lambda groups: _expanded(new, groups, expression), most)
-    return _replaced(where, find, _expander(call, new), most)
+        return _replaced(call, where, find, lambda groups: _expanded(new, groups, expression), most)
+    return _replaced(call, where, find, _expander(call, new), most)
 
 
 def _expander(call: Call, new: Value) -> Callable[[list[str]], str]:
@@ -135,24 +141,25 @@ def _expanded(template: str, groups: list[str], expression: re.Pattern[str]) -> 
     return _REFERENCE.sub(value, template)
 
 
-def _replaced(text: str, find: Finder, expand: Callable[[list[str]], str], limit: int) -> str:
+def _replaced(call: Call, text: str, find: Finder, expand: Callable[[list[str]], str], limit: int) -> str:
     """The text with what is found replaced; an empty match directly behind a match is passed over."""
     done: list[str] = []
-    rest, after_empty = text, True
+    position, after_empty, length = 0, True, len(text)
     while limit != 0:
-        place = find(rest)
+        place = find(text, position)
         if place is None:
             break
         limit -= 1
         start, end, groups = place
-        done.append(rest[:start])
-        if after_empty or end > 0:
+        done.append(text[position:start])
+        if after_empty or end > position:
             done.append(expand(groups))
-        rest = rest[end:]
-        after_empty = start == end
+            length += len(done[-1])
+            bound(call, length)
+        position, after_empty = end, start == end
         if after_empty:
-            if not rest:
+            if position == len(text):
                 break
-            done.append(rest[0])
-            rest = rest[1:]
-    return "".join([*done, rest])
+            done.append(text[position])
+            position += 1
+    return "".join([*done, text[position:]])

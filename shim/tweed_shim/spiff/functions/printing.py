@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from tweed_shim.spiff.functions.arguments import bound
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.output import to_yaml
@@ -16,7 +17,7 @@ _VERB = re.compile(
     re.DOTALL,
 )
 _KINDS = {"int": "int64", "float": "float64", "nil": "<nil>"}
-_WIDEST = 1_000_000
+_WIDEST = 10_000
 
 
 @function("format", 1)
@@ -25,6 +26,8 @@ def format_(call: Call, *arguments: Value) -> Value:
     first, *rest = [_printable(argument) for argument in arguments]
     if not isinstance(first, str):
         raise Fault(f"{call.name}: format must be string")
+    longest = max([len(argument) for argument in rest if isinstance(argument, str)], default=0)
+    bound(call, len(first) + first.count("%") * longest)
     return sprintf(first, rest)
 
 

@@ -6,7 +6,7 @@ import base64 as coding
 import binascii
 from collections.abc import Callable
 
-from tweed_shim.spiff.functions.arguments import integer, is_integer, parse_integer, string, texts
+from tweed_shim.spiff.functions.arguments import bound, integer, is_integer, parse_integer, string, texts
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.values import Fault, Value, simple_text
@@ -31,6 +31,7 @@ def join(call: Call, *arguments: Value) -> Value:
             parts.append(text)
     if not parts:
         raise Fault("first argument for join must be a string")
+    bound(call, sum(map(len, parts)) + len(parts[0]) * len(parts))
     return parts[0].join(parts[1:])
 
 
