@@ -1,0 +1,85 @@
+"""Which credentials an executor gets: what the package asks for, held against what the executor asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tweed_shim.errors import ComponentError
+from tweed_shim.toi.parts import CredentialRequest
+
+Requests = Mapping[str, CredentialRequest]
+
+
+@dataclass(frozen=True)
+class Requested:
+    """Credentials that are to be provided: the request for them, and what the executor knows them by."""
+
+    request: CredentialRequest
+    name: str
+
+
+def requested(
+    package: Requests, executor: Requests, mapping: Mapping[str, str], *, whose: str
+) -> dict[str, Requested]:
+    """What the user has to provide, by the names of the package.
+
+    mapping: names of the executor by names of the package, for those that differ. An executor that asks for nothing
+    gets all that the package asks for, or what is mapped where a mapping is there; otherwise it gets what it asks
+    for, and what the package does not ask for itself is inherited. Raises ComponentError where a request of the
+    executor is not mapped, or the package's request for it is another one.
+    """
+    if not executor:
+        chosen = (
+            {name: mapping[name] for name in package if name in mapping}
+            if mapping
+            else {n: n for n in package}
+        )
+        return {name: Requested(package[name], to) for name, to in chosen.items()}
+    found: dict[str, Requested] = {}
+    for wanted, request in executor.items():
+        name = _name_for(wanted, package, mapping, request, whose)
+        if name is None:
+            continue
+        own = package.get(name)
+        if own is not None:
+            _match(name, own, wanted, request, whose)
+        elif package and request.optional:
+            # A package with requests of its own has left this one out.
+            continue
+        found[name] = Requested(own or request, wanted)
+    return found
+
+
+def _name_for(
+    wanted: str, package: Requests, mapping: Mapping[str, str], request: CredentialRequest, whose: str
+) -> str | None:
+    """What the package calls credentials of the executor; None for optional ones that it has no name for."""
+    names = [name for name, to in mapping.items() if to == wanted]
+    if len(names) > 1:
+        raise ComponentError(
+            f"{whose} maps several credentials ({', '.join(names)}) to {wanted!r} of its executor: leave one of them"
+        )
+    if names:
+        return names[0]
+    if not mapping or (wanted in package and wanted not in mapping):
+        return wanted
+    if request.optional:
+        return None
+    raise ComponentError(
+        f"{whose} maps no credentials to {wanted!r}, which its executor asks for: its author has to add it to "
+        "credentialMapping"
+    )
+
+
+def _match(name: str, own: CredentialRequest, wanted: str, request: CredentialRequest, whose: str) -> None:
+    missing = [each for each in request.properties if each not in own.properties]
+    problem = ""
+    if own.consumer_id != request.consumer_id:
+        problem = "the consumer ids differ"
+    elif missing:
+        problem = f"the package does not declare the properties {', '.join(missing)}"
+    elif own.optional and not request.optional:
+        problem = "the package has them optional, and the executor needs them"
+    if problem:
+        raise ComponentError(
+            f"the credentials {name!r} of {whose} are not the {wanted!r} that its executor asks for: {problem}"
+        )

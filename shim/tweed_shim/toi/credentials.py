@@ -1,0 +1,228 @@
+"""The credentials file of a user, and the OCM configuration that an executor gets for it.
+
+Source: `ocm bootstrap package` and `ocm toi-bootstrapping`, "Credentials". Values are never shown, nor are they part
+of any message.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tweed_shim.errors import ConfigError
+from tweed_shim.image import credentials as logins
+from tweed_shim.ocm import configuration, consumers, yaml_writer
+from tweed_shim.ocm import credentials as known
+from tweed_shim.ocm.configuration import Entry
+from tweed_shim.ocm.credentials import Credentials, Properties
+from tweed_shim.ocm.descriptor import Identity
+from tweed_shim.ocm.mapping import OciRepository
+from tweed_shim.ocm.registries import Connection, RegistryStore
+from tweed_shim.ocm.repository import ComponentVersion
+from tweed_shim.spiff import SpiffError
+from tweed_shim.toi.credential_requests import Requested
+from tweed_shim.toi.parameters import FEATURES, Mode
+from tweed_shim.toi.reading import Part, Specification
+
+REPOSITORY = "default"
+LOGGING = f"logging{configuration.SUFFIX}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How requested credentials are had: exactly one of consumer_id, reference and properties is there.
+
+    consumer_type: whose rules find what is configured for a consumer. target: a consumer that gets them too.
+    """
+
+    consumer_id: Identity = field(default_factory=dict)
+    consumer_type: str = ""
+    reference: Entry | None = field(default=None, repr=False)
+    properties: Properties | None = None
+    target: Identity = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Forwarded:
+    """A consumer whose configured credentials are passed on."""
+
+    consumer_id: Identity
+    consumer_type: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A credentials file. unknown: names of fields that mean nothing here."""
+
+    credentials: Mapping[str, Setting] = field(default_factory=dict)
+    forwarded: tuple[Forwarded, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provided:
+    """What an executor gets: credentials by its names for them, and what each consumer uses."""
+
+    values: Mapping[str, Properties] = field(default_factory=dict)
+    consumers: Sequence[tuple[Identity, Entry]] = field(default=(), repr=False)
+
+
+def read(text: str, *, name: str, mode: Mode) -> Settings:
+    """Read a credentials file, a spiff template without stubs. Raises ConfigError, which quotes no value of it."""
+    from tweed_shim import spiff
+
+    try:
+        value = spiff.merge(text, features=FEATURES, mode=mode)
+    except SpiffError as error:
+        raise ConfigError(_unresolved(error, name)) from None
+    specification = Specification(
+        spiff.dump({} if value is None else value, "json").encode(), name, ConfigError
+    )
+    fields = specification.root.fields("credentials", "forwardedConsumers")
+    entries = fields["credentials"].entries(empty=True) if "credentials" in fields else {}
+    forwarded = fields["forwardedConsumers"].items() if "forwardedConsumers" in fields else ()
+    found = {key: _setting(each) for key, each in entries.items()}
+    passed_on = tuple(_forwarded(each) for each in forwarded)
+    return Settings(found, passed_on, specification.finish("credentials file"))
+
+
+def _unresolved(error: SpiffError, name: str) -> str:
+    if not error.nodes:
+        return f"{name} is no YAML that can be processed: check its syntax"
+    nodes = ", ".join(dict.fromkeys(".".join(each.path) for each in error.nodes))
+    return f"{name} has expressions that cannot be resolved, at {nodes}: correct them"
+
+
+def _setting(part: Part) -> Setting:
+    fields = part.fields("consumerId", "consumerType", "reference", "credentials", "targetConsumerId")
+    ways = [
+        name for name in ("consumerId", "reference", "credentials") if name in fields and fields[name].value
+    ]
+    if len(ways) != 1:
+        part.fault("must have exactly one of consumerId, reference and credentials")
+    reference = fields["reference"].entries() if "reference" in fields else None
+    return Setting(
+        fields["consumerId"].texts() if "consumerId" in fields else {},
+        fields["consumerType"].text() if "consumerType" in fields else "",
+        reference and {key: each.value for key, each in reference.items()},
+        Properties(fields["credentials"].texts()) if "credentials" in ways else None,
+        fields["targetConsumerId"].texts() if "targetConsumerId" in fields else {},
+    )
+
+
+def _forwarded(part: Part) -> Forwarded:
+    fields = part.fields("consumerId", "consumerType")
+    if "consumerId" not in fields or not fields["consumerId"].value:
+        part.fault("is required", "consumerId")
+        return Forwarded({})
+    return Forwarded(
+        fields["consumerId"].texts(), fields["consumerType"].text() if "consumerType" in fields else ""
+    )
+
+
+def provide(settings: Settings | None, requested: Mapping[str, Requested], source: Credentials) -> Provided:
+    """What the executor gets of what the file and the OCM configuration have.
+
+    settings: None where there is no file. Raises ConfigError where credentials are missing.
+    """
+    given = settings or Settings()
+    _refuse_missing(settings, requested)
+    values: dict[str, Properties] = {}
+    told: list[tuple[Identity, Entry]] = []
+    for name in sorted(each for each in requested if each in given.credentials):
+        setting, wanted = given.credentials[name], requested[name]
+        values[wanted.name] = _properties(name, setting, source)
+        used = configuration.in_memory(wanted.name, repository=REPOSITORY)
+        told += [(each, used) for each in (setting.target, wanted.request.consumer_id) if each]
+    for passed_on in given.forwarded:
+        what = f"the credentials for {consumers.show(passed_on.consumer_id)}, which are to be forwarded,"
+        found = _for_consumer(passed_on.consumer_id, passed_on.consumer_type, source, what)
+        told.append((passed_on.consumer_id, _direct(found)))
+    return Provided(values, told)
+
+
+def _refuse_missing(settings: Settings | None, requested: Mapping[str, Requested]) -> None:
+    given = settings.credentials if settings else {}
+    missing = sorted(
+        name for name, each in requested.items() if name not in given and not each.request.optional
+    )
+    if missing:
+        listed = ", ".join(missing)
+        raise ConfigError(
+            f"credentials are missing: {listed}; add them to the credentials file"
+            if settings
+            else f"credentials are needed: {listed}; name a file that has them with -c"
+        )
+
+
+def _properties(name: str, setting: Setting, source: Credentials) -> Properties:
+    if setting.properties is not None:
+        return setting.properties
+    what = f"the credentials {name!r}"
+    if setting.reference is not None:
+        found = source.specified(setting.reference)
+        if found is None:
+            raise ConfigError(
+                f"{what} refer to credentials of type {configuration.type_of(setting.reference) or 'none'}, "
+                "which cannot be asked for here or have nothing"
+            )
+        return found
+    return _for_consumer(
+        setting.consumer_id,
+        setting.consumer_type,
+        source,
+        f"{what}, of {consumers.show(setting.consumer_id)},",
+    )
+
+
+def _for_consumer(consumer: Identity, kind: str, source: Credentials, what: str) -> Properties:
+    found = source.for_consumer(consumer, matcher=kind or consumers.PARTIAL)
+    if found is None:
+        raise ConfigError(
+            f"{what} are not in the OCM configuration: add them, or name another file with --ocmconfig"
+        )
+    return found
+
+
+def _direct(properties: Mapping[str, str]) -> Entry:
+    # The reference names them like their type.
+    return {**configuration.direct(properties), "credentialsName": "Credentials"}
+
+
+def of_repository(version: ComponentVersion, connection: Connection) -> tuple[Identity, Entry] | None:
+    """The registry that a component version is in, as a consumer, and the credentials that are used for it, if any."""
+    repository = version.repository
+    if not isinstance(repository, OciRepository) or not isinstance(repository.store, RegistryStore):
+        return None
+    registry, path = repository.store.what, repository.sub_path
+    found = connection.caller(registry, path) or logins.find(registry, path, connection.environ)
+    if found is None:
+        return None
+    given = {
+        known.USERNAME: found.username,
+        known.PASSWORD: found.password,
+        known.IDENTITY_TOKEN: found.identity_token,
+    }
+    properties = {key: value for key, value in given.items() if value}
+    host, port = registry, ""
+    if registry.rpartition(":")[2].isdigit():
+        host, _, port = registry.rpartition(":")
+    consumer = {
+        consumers.TYPE: consumers.OCI_REGISTRY,
+        consumers.HOSTNAME: host,
+        consumers.PORT: port,
+        consumers.PATH_PREFIX: path,
+    }
+    return {key: value for key, value in consumer.items() if value}, _direct(properties)
+
+
+def ocm_configuration(provided: Provided, own: tuple[Identity, Entry] | None, *, log_level: str) -> bytes:
+    """The file /toi/inputs/ocmconfig. own: what the repository of the component version is accessed with."""
+    told = [*provided.consumers, *([own] if own else [])]
+    memory = configuration.memory_entry(provided.values, repository=REPOSITORY)
+    users = configuration.consumers_entry(told)
+    logging = {"type": LOGGING, "contextType": "default", "settings": {"defaultLevel": log_level}}
+    fields = {
+        "type": configuration.GENERIC,
+        # The reference leaves out what is empty.
+        "configurations": [*({k: v for k, v in each.items() if v} for each in (memory, users)), logging],
+    }
+    return yaml_writer.dump(fields)

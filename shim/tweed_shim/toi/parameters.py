@@ -1,0 +1,85 @@
+"""What an executor is given to work with, made of what package and user say: schemes, templates, libraries.
+
+The order is that of the reference implementation: what is given is processed by itself, with the libraries as stubs,
+where a scheme is to be held against it or there is no template; then it is the first stub of the template.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tweed_shim import schemas, spiff
+from tweed_shim.errors import ConfigError
+from tweed_shim.spiff import SpiffError
+from tweed_shim.spiff.merging import Document, Options, process
+from tweed_shim.spiff.output import plain_data
+from tweed_shim.toi.parts import Templating
+
+FEATURES = ("control", "interpolation")
+
+Mode = Literal["private", "system"]
+Functions = Mapping[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is given for a configuration: a YAML text, empty where nothing is; `name` is what messages call it.
+
+    whose: the package or the executor that has the template and the scheme.
+    """
+
+    text: str
+    name: str
+    whose: str
+
+
+def processed(given: Given, templating: Templating, libraries: Sequence[Document], mode: Mode) -> Any:
+    """The configuration that a template makes of what is given; None where there is nothing to make it of.
+
+    mode: what templates may reach, `private` nothing of the host, `system` all that the caller can. Raises
+    ConfigError where what is given breaks the scheme, SpiffError where a template cannot be resolved.
+    """
+    text = given.text if _holds_something(given) else ""
+    if text and (templating.scheme is not None or templating.template is None):
+        value = _merged(Document(text, given.name), libraries, mode)
+        text = spiff.dump(value, "json")
+    if templating.scheme is not None:
+        _validate(given, text or "{}", templating.scheme)
+    if templating.template is None:
+        return value if text else None
+    template = Document(spiff.dump(templating.template, "json"), f"the template of {given.whose}")
+    return _merged(template, [*([Document(text, given.name)] if text else []), *libraries], mode)
+
+
+def mapped(mapping: Any, parameters: Any, functions: Functions, *, whose: str, mode: Mode) -> Any:
+    """The parameters as one executor wants them. Raises SpiffError where the mapping cannot be resolved."""
+    template = Document(spiff.dump(mapping, "json"), f"the parameter mapping of {whose}")
+    stubs = [] if parameters is None else [Document(spiff.dump(parameters, "json"), "the parameters")]
+    return _merged(template, stubs, mode, functions)
+
+
+def _holds_something(given: Given) -> bool:
+    """Whether there is more than comments in it."""
+    return any(line.strip() and not line.lstrip().startswith("#") for line in given.text.splitlines())
+
+
+def _merged(
+    template: Document, stubs: Sequence[Document], mode: Mode, functions: Functions | None = None
+) -> Any:
+    found = process(template, stubs, Options(FEATURES, mode, functions=functions or {}))
+    if len(found) > 1:
+        raise ConfigError(f"{template.name} holds {len(found)} documents: leave one")
+    return plain_data(found[0])
+
+
+def _validate(given: Given, text: str, scheme: Mapping[str, Any]) -> None:
+    what = f"the scheme (configScheme) of {given.whose}"
+    # The reference's validator speaks no newer dialect, nor does a scheme that was written for it.
+    faults = schemas.strangers_faults(scheme, text.encode(), what=what, dialect=schemas.DRAFT_7)
+    if faults:
+        raise ConfigError(
+            f"{given.name} do not fit {given.whose}: {schemas.shown(faults, 'the document')}; correct them"
+        )
+
+
+__all__ = ["Document", "Given", "SpiffError", "mapped", "processed"]
