@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tweed_shim.spiff import documents, lambdas
 from tweed_shim.spiff.evaluation import NOTHING, Constant, Evaluable, Failure, Info, Outcome, pending, pushed
 from tweed_shim.spiff.functions import registry
-from tweed_shim.spiff.nodes import Node, Path, derived, plain, wrapped
+from tweed_shim.spiff.nodes import Node, Path, derived
+from tweed_shim.spiff.plain import plain, wrapped
 from tweed_shim.spiff.references import Reference
 from tweed_shim.spiff.special import LAZY, STRICT
 from tweed_shim.spiff.terms import Expansion, Named, resolve_all

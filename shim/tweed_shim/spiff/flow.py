@@ -23,7 +23,9 @@ from tweed_shim.spiff.nodes import (
     Note,
     Path,
     joined,
+    measure,
 )
+from tweed_shim.spiff.output import MAX_DEPTH, MAX_VALUES
 from tweed_shim.spiff.passes import marker_of, parsed, substituted
 from tweed_shim.spiff.state import LOCAL, STREAM
 from tweed_shim.spiff.unresolved import Unresolved, find_unresolved
@@ -51,6 +53,12 @@ def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node
         result = new
     else:
         raise TooDeep(f"{env.source}: {joined(env.path) or 'the document'} never comes to an end")
+    size, depth = measure(result)
+    if size > MAX_VALUES or depth > MAX_DEPTH:
+        what = f"{MAX_VALUES:,} values" if size > MAX_VALUES else f"{MAX_DEPTH:,} levels"
+        raise TooDeep(
+            f"{env.source}: what {joined(env.path) or 'the document'} comes to has more than {what}"
+        )
     return result, find_unresolved(result)
 
 

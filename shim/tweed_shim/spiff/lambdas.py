@@ -160,7 +160,7 @@ def _evaluated(function: Lambda, bound: dict[str, Node], env: Environment) -> tu
 
 
 class TooDeep(Exception):
-    """Lambdas or templates use each other without end. No alternative (`||`, `catch`) goes on from here."""
+    """Something has no end, or grows beyond all bounds. No alternative (`||`, `catch`) goes on from here."""
 
 
 @contextmanager

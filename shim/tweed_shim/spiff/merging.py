@@ -14,8 +14,8 @@ from tweed_shim.spiff.evaluation import Evaluable
 from tweed_shim.spiff.failures import Mistake, SpiffError
 from tweed_shim.spiff.interpolation import unescaped_node
 from tweed_shim.spiff.lambdas import TooDeep
-from tweed_shim.spiff.nodes import LOCAL, STATE, TEMPORARY, Node, Path, depth, derived, wrapped
-from tweed_shim.spiff.output import MAX_DEPTH
+from tweed_shim.spiff.nodes import LOCAL, STATE, TEMPORARY, Node, Path, derived
+from tweed_shim.spiff.plain import wrapped
 from tweed_shim.spiff.recursion import deep
 from tweed_shim.spiff.state import State, Tag, check_tag_name
 from tweed_shim.spiff.unresolved import Unresolved
@@ -211,8 +211,6 @@ def _applied(env: Environment, template: Node, stubs: list[Node], options: Optio
     if template.value is None:
         return template
     result, unresolved = _nested(env, template, stubs)
-    if depth(result) > MAX_DEPTH:
-        raise Mistake(f"{template.source}: the result is nested more than {MAX_DEPTH:,} levels deep")
     if not unresolved:
         result = _cleaned(result, env.state, options)
         env.state.end_document(result)

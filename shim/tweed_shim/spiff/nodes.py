@@ -312,44 +312,6 @@ def copied(node: Node) -> Node:
     return Node(value, node.source)
 
 
-class Entries(dict[str, Any]):
-    """A map as functions see it: plain, but aware of the nodes it is made of."""
-
-    __slots__ = ("origin",)
-    origin: dict[str, Node]
-
-
-class Items(list[Any]):
-    """A list as functions see it: plain, but aware of the nodes it is made of."""
-
-    __slots__ = ("origin",)
-    origin: list[Node]
-
-
-def plain(value: Value) -> Value:
-    """A value as functions see it: without nodes."""
-    if isinstance(value, dict):
-        entries = Entries({key: plain(entry.value) for key, entry in value.items()})
-        entries.origin = value
-        return entries
-    if isinstance(value, list):
-        items = Items([plain(entry.value) for entry in value])
-        items.origin = value
-        return items
-    return value
-
-
-def wrapped(value: Value, source: str) -> Value:
-    """A value that a function returned, with nodes again; parts of arguments are what they were."""
-    if isinstance(value, (Entries, Items)):
-        return value.origin
-    if isinstance(value, dict):
-        return {str(key): derived(wrapped(entry, source), source) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [derived(wrapped(entry, source), source) for entry in value]
-    return value
-
-
 def equivalent(one: Value, other: Value) -> bool:
     """Whether two values are the same, whatever is noted on them; 1, 1.0 and true are three values."""
     if isinstance(one, Lambda) and isinstance(other, Lambda):
@@ -375,16 +337,24 @@ def _all_equivalent(pairs: list[tuple[Node, Node]]) -> bool:
     return True
 
 
-def depth(node: Node) -> int:
-    """How deep the maps and lists of a node are nested."""
-    deepest, waiting = 0, [(node.value, 1)]
-    while waiting:
-        value, level = waiting.pop()
-        if isinstance(value, (dict, list)):
-            deepest = max(deepest, level)
-            entries = value.values() if isinstance(value, dict) else value
-            waiting += [(entry.value, level + 1) for entry in entries]
-    return deepest
+def measure(node: Node) -> tuple[int, int]:
+    """How many values a node holds, what is shared counting wherever it is, and how deep they are nested."""
+    known: dict[int, tuple[int, int]] = {}
+
+    def measured(value: Value) -> tuple[int, int]:
+        if not isinstance(value, (dict, list)):
+            return 1, 0
+        result = known.get(id(value))
+        if result is None:
+            size, deepest = 1, 0
+            for entry in value.values() if isinstance(value, dict) else value:
+                more, deep = measured(entry.value)
+                size += more
+                deepest = max(deepest, deep)
+            result = known[id(value)] = size, deepest + 1
+        return result
+
+    return measured(node.value)
 
 
 def components(text: str, *, leading: bool) -> Path:

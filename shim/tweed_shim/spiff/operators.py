@@ -228,16 +228,25 @@ def equal(one: Value, other: Value) -> bool:
 
     Raises Fault where nil meets another value, or a text what is no text.
     """
+    return _equal(one, other, set())
+
+
+def _equal(one: Value, other: Value, known: set[tuple[int, int]]) -> bool:
+    """The same; `known` are the lists and maps that were found equal already, as much may be shared in them."""
     if one is None or other is None:
         if one is None and other is None:
             return True
         raise Failure("")
     if isinstance(one, (list, dict)):
-        return type(one) is type(other) and len(one) == len(other) and _parts_equal(one, other)
+        return type(one) is type(other) and len(one) == len(other) and _parts_equal(one, other, known)
     if isinstance(one, (Lambda, Template)):
         return equivalent(one, other)
     if isinstance(one, str):
         return _text_equal(one, other)
+    return _scalar_equal(one, other)
+
+
+def _scalar_equal(one: Value, other: Value) -> bool:
     if isinstance(one, bool):
         return other is one if isinstance(other, bool) else isinstance(other, str) and _bool(other) is one
     if isinstance(one, int):
@@ -255,7 +264,9 @@ def _text_equal(one: str, other: Value) -> bool:
     return one == text
 
 
-def _parts_equal(one: Value, other: Value) -> bool:
+def _parts_equal(one: Value, other: Value, known: set[tuple[int, int]]) -> bool:
+    if (id(one), id(other)) in known:
+        return True
     if isinstance(one, dict):
         if one.keys() != other.keys():
             return False
@@ -264,10 +275,11 @@ def _parts_equal(one: Value, other: Value) -> bool:
         pairs = [(mine.value, its.value) for mine, its in zip(one, other, strict=True)]
     for mine, its in pairs:
         try:
-            if not equal(mine, its):
+            if not _equal(mine, its, known):
                 return False
         except Fault:
             return False
+    known.add((id(one), id(other)))
     return True
 
 

@@ -19,26 +19,43 @@ if TYPE_CHECKING:
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_DEPTH = 1_000
-"""How deep maps and lists may be nested."""
+MAX_VALUES = 2_000_000
+"""How deep maps and lists may be nested, and how many values there may be."""
 
 _LINE_BREAK = re.compile("[\n\x85\u2028\u2029]")
 
 
-def plain_data(value: Value, level: int = 0) -> Value:
-    """A value as plain data: nodes, lambdas, templates and what is not resolved written out. Raises Fault."""
-    if level > MAX_DEPTH:
-        raise Fault(f"it is nested more than {MAX_DEPTH:,} levels deep")
-    if isinstance(value, Node):
-        value = value.value
-    if isinstance(value, dict):
-        return {key: plain_data(value[key], level + 1) for key in sorted(value)}
-    if isinstance(value, (list, tuple)):
-        return [plain_data(entry, level + 1) for entry in value]
-    if isinstance(value, Template):
-        return plain_data(value.original, level)
-    if isinstance(value, (Lambda, Expression)):
-        return f"(( {value.expression if isinstance(value, Lambda) else value} ))"
-    return value
+def plain_data(value: Value) -> Value:
+    """A value as plain data: nodes, lambdas, templates and what is not resolved written out.
+
+    Raises Fault for what is too large or too deep.
+    """
+    return _Writer().plain(value, 0)
+
+
+class _Writer:
+    """Counts what it has written out: what is shared in a value may become very large."""
+
+    def __init__(self) -> None:
+        self.values = 0
+
+    def plain(self, value: Value, level: int) -> Value:
+        self.values += 1
+        if level > MAX_DEPTH:
+            raise Fault(f"it is nested more than {MAX_DEPTH:,} levels deep")
+        if self.values > MAX_VALUES:
+            raise Fault(f"it holds more than {MAX_VALUES:,} values")
+        if isinstance(value, Node):
+            value = value.value
+        if isinstance(value, dict):
+            return {key: self.plain(value[key], level + 1) for key in sorted(value)}
+        if isinstance(value, (list, tuple)):
+            return [self.plain(entry, level + 1) for entry in value]
+        if isinstance(value, Template):
+            return self.plain(value.original, level)
+        if isinstance(value, (Lambda, Expression)):
+            return f"(( {value.expression if isinstance(value, Lambda) else value} ))"
+        return value
 
 
 def to_json(value: Value) -> str:

@@ -11,7 +11,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tweed_shim.spiff.nodes import Node, depth
+from tweed_shim.spiff.nodes import Node, measure
 from tweed_shim.spiff.values import Fault, Value
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class _Builder:
         if known is None:
             self._refuse(event, f"the alias '*{event.anchor}' stands for what it is itself part of")
         node, size = known
-        if len(self.stack) + depth(node) > MAX_DEPTH:
+        if len(self.stack) + measure(node)[1] > MAX_DEPTH:
             self._refuse(event, f"it is nested more than {MAX_DEPTH} levels deep")
         self._put(node, None, size, event)
 
