@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from accounts import Account
+from accounts import AS_ONE_USER, Account
 from installed import Result, Shim, fresh_shim
 from layouts import File, Layer, LayoutWriter, busybox_files
 from script_images import METADATA, ScriptImage
@@ -288,6 +288,7 @@ def test_gc_beside_operations_and_pulls_harms_none_of_them(shim: Shim, tag: Tag)
     assert done(shim.run("exec", tag.reference, "check", "--pull", "never")).code == 0
 
 
+@AS_ONE_USER
 def test_a_store_of_another_version_is_refused_by_every_command_and_not_touched(shim: Shim, tag: Tag) -> None:
     tag.move("one")
     done(shim.run("exec", tag.reference, "configure", stdin=b"{}"))

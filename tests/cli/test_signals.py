@@ -173,7 +173,9 @@ def test_a_signal_at_any_step_ends_an_operation_or_comes_too_late(
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     target = Target(root, *victims, chance)
-    found = [target.round(operation, chance.choice(ENDING)) for operation in Target.OPERATIONS]
+    found = [
+        target.round(operation, chance.choice(ENDING)) for operation in chance.sample(Target.OPERATIONS, 4)
+    ]
     anomalies = [each for round_found in found for each in round_found.anomalies]
     assert not anomalies, f"seed {seed}"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from accounts import Account
+from accounts import AS_ONE_USER, Account
 from host_programs import PYTHON, ProgramsImage
 from installed import Result, Shim, fresh_shim
 from script_images import METADATA, ScriptImage
@@ -85,6 +85,7 @@ def test_allocating_forever_ends_at_the_limit_which_is_named(
         assert b"--memory cannot be enforced" in done.err
 
 
+@AS_ONE_USER
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_printing_much_is_shown_and_kept_in_part(
     shim: Shim, script_image: ScriptImage, configure: Configure, stream: str
