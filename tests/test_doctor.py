@@ -2,7 +2,6 @@
 
 import json
 import os
-import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -234,14 +233,12 @@ def test_a_runtime_that_is_not_there(shim: Shim) -> None:
     assert "--runtime" in examined.findings["runtime"]["mend"]
 
 
-def test_a_tun_device_that_is_not_for_everybody_is_named(program: str, accounts: dict[str, Account]) -> None:
-    mode = stat.S_IMODE(os.stat("/dev/net/tun").st_mode)
-    try:
-        for wanted, state in ((0o600, "warning"), (0o666, "ok")):
-            os.chmod("/dev/net/tun", wanted)
-            with fresh_shim(accounts["range"], program) as shim:
-                findings = {each["name"]: each for each in json.loads(shim.run("doctor", "--json").out)}
-            assert findings["pasta"]["state"] == state
-        assert findings["pasta"]["mend"] == ""
-    finally:
-        os.chmod("/dev/net/tun", mode)
+@pytest.mark.parametrize(("mode", "state"), [(600, "warning"), (666, "ok")])
+def test_a_tun_device_that_is_not_for_everybody_is_named(
+    accounts: dict[str, Account], program: str, mode: int, state: str
+) -> None:
+    device = f"mknod tun c 10 200 && chmod {mode} tun && mount --bind tun /dev/net/tun && rm tun"
+    with fresh_shim(accounts["range"], program) as shim:
+        examined = examine(shim, device)
+    assert examined.state("pasta") == state
+    assert examined.findings["pasta"]["mend"] == ("chmod 0666 /dev/net/tun" if state == "warning" else "")
