@@ -3,12 +3,13 @@
 This module is on the path of every run: what fetches is imported only when something has to be fetched.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from tweed_shim import idmap as idmaps
 from tweed_shim import trace
-from tweed_shim.errors import ConfigError
+from tweed_shim.errors import ConfigError, StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import platforms, present, store
 from tweed_shim.image.reference import Reference, parse
@@ -58,3 +59,17 @@ def obtain(
             root, name, key, ids, pull, insecure, ca_file, report or progress.silent, source
         )
         return fetch.fetch(wanted)
+
+
+@contextmanager
+def held(obtain: Callable[[], Image]) -> Iterator[Image]:
+    """An image that is kept from removal for the length of a block; `obtain` has it in the store."""
+    with ExitStack() as stack:
+        image = obtain()
+        try:
+            stack.enter_context(store.hold(image))
+        except StateError:
+            # Its tag has moved and `gc` has taken it since it was found; what is found now is newer.
+            image = obtain()
+            stack.enter_context(store.hold(image))
+        yield image

@@ -3,17 +3,17 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 from tweed_shim import files, trace
 from tweed_shim.errors import ContractError, StateError
-from tweed_shim.idmap import granted_to_root
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
-from tweed_shim.runtime import capabilities, host, process, runs, seccomp, spec
+from tweed_shim.runtime import host, process, runs, seccomp, spec
+from tweed_shim.runtime.confinement import confine
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.launch import Launch, launch
 from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Request
@@ -110,13 +110,14 @@ class Backend:
         self._options = options
         self._console = console
         self._host = host.inspect()
-        self._cap_add = tuple(map(capabilities.parse, options.cap_add))
-        self._cap_drop = tuple(map(capabilities.parse, options.cap_drop))
-        self._userns = granted_to_root() if options.userns and self._host.ids.kind == "host" else None
         # What cannot be had is refused before anything is pulled.
-        held = capabilities.NAMES if self._userns else self._host.capabilities
-        capabilities.choose(self._cap_add, self._cap_drop, held)
-        self._seccomp = seccomp.load(options.seccomp)
+        self._confinement = confine(
+            self._host,
+            cap_add=options.cap_add,
+            cap_drop=options.cap_drop,
+            userns=options.userns,
+            profile=options.seccomp,
+        )
         self._cloud = clouds.Cloud(
             settings.root, clouds.check_name("a cloud", cloud), self._host.ids, waiting=console.warn
         )
@@ -223,15 +224,7 @@ class Backend:
     @contextmanager
     def _image(self) -> Iterator[Image]:
         """The image, unpacked, which is kept from removal for as long as the block lasts."""
-        with ExitStack() as held:
-            image = self._obtain()
-            try:
-                held.enter_context(store.hold(image))
-            except StateError:
-                # Its tag has moved and `gc` has taken it since it was found; what is found now is newer.
-                image = self._obtain()
-                held.enter_context(store.hold(image))
-            held.enter_context(store.disk_faults(self._settings.root))
+        with pull.held(self._obtain) as image, store.disk_faults(self._settings.root):
             yield image
 
     def _obtain(self) -> Image:
@@ -362,7 +355,7 @@ class Backend:
             user=config.user,
             cwd=config.working_dir,
             variables={"HOME": HOME, **{name: mount.destination for name, mount in given}},
-            ids=self._userns or self._host.ids,
+            ids=self._confinement.userns or self._host.ids,
         )
         on_stderr = operation.result == "environment" and options.env_stream == "stderr"
         stdout, stderr = ("log", "result") if on_stderr else ("result" if operation.result else "log", "log")
@@ -383,11 +376,8 @@ class Backend:
             limits=options.limits,
             timeout=operation.timeout if options.timeout is None else options.timeout,
             read_only=options.read_only,
-            cap_add=self._cap_add,
-            cap_drop=self._cap_drop,
-            seccomp=self._seccomp,
             architecture=config.architecture,
-            userns=self._userns,
+            **self._confinement._asdict(),
         )
 
 

@@ -1,0 +1,32 @@
+"""What a user wants a container to have and to be denied, held against what the host can give."""
+
+from typing import NamedTuple
+
+from tweed_shim.idmap import IdMap, granted_to_root
+from tweed_shim.runtime import capabilities, seccomp
+from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.request import Profile
+
+
+class Confinement(NamedTuple):
+    """See the fields of Request with the same names."""
+
+    cap_add: tuple[str, ...]
+    cap_drop: tuple[str, ...]
+    userns: IdMap | None
+    seccomp: Profile
+
+
+def confine(
+    host: Host, *, cap_add: tuple[str, ...], cap_drop: tuple[str, ...], userns: bool, profile: str
+) -> Confinement:
+    """The confinement that was asked for.
+
+    userns: a user namespace of its own for the container, as host root; others' containers always have one.
+    profile: `default`, `unconfined` or the path of a seccomp profile. Raises ConfigError for what does not exist,
+    HostError for what cannot be had.
+    """
+    added, dropped = tuple(map(capabilities.parse, cap_add)), tuple(map(capabilities.parse, cap_drop))
+    ids = granted_to_root() if userns and host.ids.kind == "host" else None
+    capabilities.choose(added, dropped, capabilities.NAMES if ids else host.capabilities)
+    return Confinement(added, dropped, ids, seccomp.load(profile))
