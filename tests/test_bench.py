@@ -23,11 +23,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_every_account_gets_a_ratio_of_each_case(cache: str) -> None:
-    result = _bench("--json", "--rounds", "1", "--case", "a,b,c-small", "--cache", cache)
+    result = _bench(
+        "--json", "--rounds", "1", "--case", "a,b,c-small,spiff-merge,spiff-import", "--cache", cache
+    )
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)["figures"]
     compared = {(figure["account"], figure["case"]) for figure in figures if figure["theirs"]}
     cases = {"a", "b"} | {each["case"] for each in figures if "podman pull" in each["what"]}
+    cases.add("spiff-merge")
     assert compared >= {(account, case) for account in ("root", "range") for case in cases}
     assert all(figure["value"] > 0 for figure in figures)
 

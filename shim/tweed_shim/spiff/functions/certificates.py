@@ -16,7 +16,9 @@ from tweed_shim.spiff.values import Fault, Value, simple_text, type_name
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateBuilder, Name
 
-_TIME = "%b %d %H:%M:%S %Y"
+# Not of the locale, as strptime has them.
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_TIME = "%m %d %H:%M:%S %Y"
 _DEFAULT_HOURS = 24 * 365
 # What a certificate asks for, what a parsed one tells, and cryptography's name, in the order of their bits.
 _USAGES = (
@@ -179,7 +181,8 @@ def _start(text: str) -> datetime:
     if not text:
         return datetime.now(UTC).replace(microsecond=0)
     try:
-        return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+        month, _, rest = text.partition(" ")
+        return datetime.strptime(f"{_MONTHS.index(month) + 1} {rest}", _TIME).replace(tzinfo=UTC)
     except ValueError:
         raise Fault(f"invalid validFrom field: {text!r} is not of the form 'Jan 2 15:04:05 2006'") from None
 
@@ -277,7 +280,7 @@ def _told(found: Certificate) -> dict[str, Value]:
 
 
 def _written(moment: datetime) -> str:
-    return f"{moment:%b} {moment.day} {moment:%H:%M:%S %Y}"
+    return f"{_MONTHS[moment.month - 1]} {moment.day} {moment:%H:%M:%S %Y}"
 
 
 def _hosts(found: Certificate) -> tuple[list[Value], list[Value]]:
