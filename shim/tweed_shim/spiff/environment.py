@@ -239,7 +239,7 @@ class Environment:
         scope = self.scope
         while scope is not None:
             if scope.names is not None:
-                if enclosing is None and scope.path is not None:
+                if enclosing is None and scope.path:
                     enclosing = scope
                 node = scope.known(name, self.state.control)
                 if node is not None:

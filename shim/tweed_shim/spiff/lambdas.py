@@ -48,6 +48,8 @@ class LambdaExpression(Evaluable):
             except Fault as fault:
                 reason = f"evaluation of lambda call default argument {number} failed: {self}: {default}"
                 raise Failure(reason, nested=(fault_issue(fault),), sequence=True) from None
+            if isinstance(value, Evaluable) and value.deferred:
+                value, info = value.evaluate(env, locally)
             if pending(value):
                 return self, info
             parameters.append(Parameter(name, (value,)))

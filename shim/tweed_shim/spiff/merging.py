@@ -227,6 +227,8 @@ def _cleaned(node: Node, state: State, options: Options) -> Node:
 
 def _discarded(node: Node, flags: int) -> Node:
     """The node without what is flagged below it."""
+    if node.inert():
+        return node
     value = node.value
     if isinstance(value, dict):
         return node.with_value(
@@ -238,6 +240,8 @@ def _discarded(node: Node, flags: int) -> Node:
 
 
 def _unescaped(node: Node, interpolation: bool) -> Node:
+    if node.inert():
+        return node
     value = node.value
     if isinstance(value, dict):
         return node.with_value(

@@ -129,10 +129,10 @@ class Node:
 
     def noted(self, **changes: Any) -> Node:
         """The same node with other notes; itself where they are the same."""
-        note = replace(self.note, **changes)
-        if note == self.note:
+        note = self.note
+        if all(getattr(note, name) == value for name, value in changes.items()):
             return self
-        return Node(self.value, self.source, note, self.template, self.resolver)
+        return Node(self.value, self.source, replace(note, **changes), self.template, self.resolver)
 
     def flagged(self, flags: int) -> Node:
         """The same node with more flags."""

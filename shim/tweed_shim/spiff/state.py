@@ -129,6 +129,8 @@ class State:
 
 def untagged(node: Node) -> Node:
     """The node, the tags of what is in it taken away."""
+    if node.inert():
+        return node
     value = node.value
     if isinstance(value, dict):
         value = {key: untagged(entry.noted(tag="")) for key, entry in value.items()}

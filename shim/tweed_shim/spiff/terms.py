@@ -105,23 +105,20 @@ def resolve_all(
         else:
             became.append(expression)
             values.append(value)
+        if isinstance(expression, Expansion) and not isinstance(value, list):
+            raise Failure("argument expansion required list argument", info)
     if unknown:
         same = all(one is other for one, other in zip(expressions, became, strict=True))
         return None, expressions if same else tuple(became), info
     if not any(isinstance(expression, Expansion) for expression in expressions):
         return values, expressions, info
-    return _expanded(expressions, values, info), expressions, info
+    return _expanded(expressions, values), expressions, info
 
 
-def _expanded(expressions: Sequence[Evaluable], values: list[Value], info: Info) -> list[Value]:
+def _expanded(expressions: Sequence[Evaluable], values: list[Value]) -> list[Value]:
     expanded: list[Value] = []
     for expression, value in zip(expressions, values, strict=True):
-        if not isinstance(expression, Expansion):
-            expanded.append(value)
-        elif isinstance(value, list):
-            expanded += [entry.value for entry in value]
-        else:
-            raise Failure("argument expansion required list argument", info)
+        expanded += [entry.value for entry in value] if isinstance(expression, Expansion) else [value]
     return expanded
 
 

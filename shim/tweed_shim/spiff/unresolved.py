@@ -102,6 +102,8 @@ def _found(root: Node, context: Path) -> Iterator[Found]:
     waiting = [(root, context)]
     while waiting:
         node, context = waiting.pop()
+        if node.inert():
+            continue
         value = node.value
         if isinstance(value, dict):
             waiting += [(value[key], (*context, key)) for key in sorted(value, reverse=True)]
