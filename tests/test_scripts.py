@@ -10,7 +10,7 @@ import pytest
 
 from accounts import Account
 from installed import SYSTEM_PATH
-from sample_images import PROJECT
+from sample_images import BUILD_COMPONENT, PROJECT
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_build_replaces_its_predecessor_and_nothing_else(
     ("arguments", "code", "words"),
     [
         ([], 2, "usage: scripts/build-bundle NAME DEST"),
-        (["nosuch", "here"], 1, "there is no bundle nosuch; there are: demo-backend redis-backend."),
+        (["nosuch", "here"], 1, "there is no bundle nosuch; there are: demo-backend redis-backend toi-demo."),
         (["../bundles/demo-backend", "here"], 1, "there is no bundle ../bundles/demo-backend;"),
         (["demo-backend", "/etc"], 1, "/etc is there and is no earlier build of demo-backend;"),
         (["demo-backend", "/nosuch/here"], 1, "/nosuch is not a directory that can be written to."),
@@ -102,6 +102,25 @@ def test_build_bundle_says_what_is_wrong(
     checkout: str, accounts: dict[str, Account], arguments: list[str], code: int, words: str
 ) -> None:
     done = run_as(accounts["single"], f"{checkout}/scripts/build-bundle", *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["toi-demo"], 2, "the following arguments are required: DEST"),
+        (
+            ["demo-backend", "here"],
+            1,
+            "there is no component in bundles/demo-backend; there is one in: toi-demo.",
+        ),
+        (["toi-demo", "/etc"], 1, "/etc is there already; remove it or name another place."),
+        (["toi-demo", "/nosuch/here"], 1, "/nosuch is not a directory that can be written to."),
+    ],
+)
+def test_build_component_says_what_is_wrong(arguments: list[str], code: int, words: str) -> None:
+    done = subprocess.run([BUILD_COMPONENT, *arguments], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
 
