@@ -11,7 +11,7 @@ from typing import Any
 from tweed_shim import documents
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import descriptor as model
-from tweed_shim.ocm import json_writer, shapes, validation, yaml_writer
+from tweed_shim.ocm import json_writer, shapes, validation
 from tweed_shim.ocm.descriptor import V2, V3, Descriptor, Provider
 
 FORMATS = ("yaml", "json")
@@ -45,6 +45,8 @@ def encode(descriptor: Descriptor, *, schema: str = "", form: str = "yaml") -> b
     """
     fields = to_fields(descriptor, schema=schema)
     if form == "yaml":
+        from tweed_shim.ocm import yaml_writer
+
         return yaml_writer.dump(fields)
     return json_writer.dump(fields).encode()
 

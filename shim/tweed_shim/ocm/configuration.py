@@ -12,7 +12,6 @@ from typing import Any
 
 from tweed_shim import documents
 from tweed_shim.errors import ConfigError
-from tweed_shim.ocm import yaml_writer
 
 SUFFIX = ".config.ocm.software"
 GENERIC = f"generic{SUFFIX}"
@@ -163,6 +162,8 @@ def from_fields(value: Any, *, name: str = "the OCM configuration") -> Configura
 
 def encode(configuration: Configuration) -> bytes:
     """The file that holds a configuration, of type `generic.config.ocm.software/v1`."""
+    from tweed_shim.ocm import yaml_writer
+
     fields: dict[str, Any] = {
         "type": f"{GENERIC}/v1",
         "configurations": [dict(entry) for entry in configuration.entries],

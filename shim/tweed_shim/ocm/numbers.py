@@ -1,7 +1,6 @@
 """Numbers as OCM's formats write them: the shortest digits that are read as the same number again."""
 
 import math
-from decimal import Decimal
 
 
 def json_text(number: int | float) -> str:
@@ -33,6 +32,8 @@ def yaml_text(number: int | float) -> str:
 
 def _shortest(number: float) -> tuple[str, str, int]:
     """The sign, the significant digits, and where among or beside them the decimal point is."""
+    from decimal import Decimal
+
     sign, digits, exponent = Decimal(repr(number)).as_tuple()
     text = "".join(map(str, digits)).lstrip("0")
     significant = text.rstrip("0")
