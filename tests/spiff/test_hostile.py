@@ -139,7 +139,7 @@ def test_numbers_wrap_around_as_those_of_64_bits() -> None:
     assert evaluate("9223372036854775807 + 1") == -9223372036854775808
 
 
-@pytest.mark.parametrize("start", ['s0: (( "0123456789" ))\n', "s0: [1, 2, 3, 4]\n"])
+@pytest.mark.parametrize("start", ['s0: (( "0123456789" ))\n', "s0: (( [1..900000] ))\n"])
 def test_doubling_ends_in_an_error_and_differs(start: str) -> None:
     template = start + "".join(f"s{step + 1}: (( s{step} s{step} ))\n" for step in range(60))
     assert "s60" in refused(template)
