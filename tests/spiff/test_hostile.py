@@ -126,6 +126,7 @@ def test_a_document_of_10_mb_is_processed() -> None:
     "expression",
     [
         "[1..10000000000]",
+        "[1..600000] [1..600000]",
         "[-9000000000000000000..9000000000000000000]",
         'rand("a", 1000000000)',
         'ipset("0.0.0.0/0", 4000000000)',
@@ -139,9 +140,8 @@ def test_numbers_wrap_around_as_those_of_64_bits() -> None:
     assert evaluate("9223372036854775807 + 1") == -9223372036854775808
 
 
-@pytest.mark.parametrize("start", ['s0: (( "0123456789" ))\n', "s0: (( [1..900000] ))\n"])
-def test_doubling_ends_in_an_error_and_differs(start: str) -> None:
-    template = start + "".join(f"s{step + 1}: (( s{step} s{step} ))\n" for step in range(60))
+def test_doubling_ends_in_an_error_and_differs() -> None:
+    template = 's0: "0123456789"\n' + "".join(f"s{step + 1}: (( s{step} s{step} ))\n" for step in range(60))
     assert "s60" in refused(template)
 
 
