@@ -17,6 +17,7 @@ from tweed_shim.errors import HostError, ShimError, UsageError
 from tweed_shim.settings import Settings, default_root
 
 Arguments = argparse.Namespace
+Group = argparse._ArgumentGroup
 # argparse looks for translations of its words, which nobody has: that would be a thirtieth of a warm run.
 setattr(argparse, "_", str)  # noqa: B010 - a type checker does not know the name
 
@@ -69,6 +70,15 @@ COMMANDS = {
             "diff": "compare two documents by structure",
             "convert": "print a document as YAML or JSON with its keys in order",
             "encrypt": "encrypt a document, or decrypt it",
+        },
+    ),
+    "toi": Command(
+        "toi",
+        "install software that a component version describes (Tiny OCM Installer)",
+        {
+            "bootstrap": "carry out an action of a package",
+            "config": "write the templates of the files that a package wants",
+            "describe": "show what a package can do, and what it wants",
         },
     ),
     "version": Command("version", "print the versions of the shim and of the tools it uses"),

@@ -1,22 +1,18 @@
 """`ocm`: component versions of the Open Component Model."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tweed_shim.cli import tables
+from tweed_shim.cli import components, tables
 from tweed_shim.cli.main import Arguments, Context, Parser
 from tweed_shim.errors import ComponentError, UsageError
-from tweed_shim.ocm import codec, configuration, ctf, identity, locations, resources, transfer, versions
-from tweed_shim.ocm.credentials import Credentials
+from tweed_shim.ocm import codec, ctf, identity, locations, resources, transfer, versions
 from tweed_shim.ocm.descriptor import Descriptor, Digest, Resource
-from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 
-COMPONENT = "PATH//NAME[:VERSION], HOST[:PORT]/PREFIX//NAME[:VERSION], or with --repo NAME[:VERSION]"
 VERSIONS = {"component": "COMPONENT", "version": "VERSION", "provider": "PROVIDER"}
 RESOURCES = {
     "name": "NAME",
@@ -30,17 +26,7 @@ TRANSFERRED = {"component": "COMPONENT", "version": "VERSION", "done": "TRANSFER
 
 
 def _configure_source(parser: Parser, *, several: bool = False) -> None:
-    named = COMPONENT + (", or a whole repository" if several else "")
-    parser.add_argument("component", metavar="COMPONENT", help=named)
-    group = parser.add_argument_group("where component versions are")
-    group.add_argument("--repo", metavar="REPOSITORY", default="", help="COMPONENT is in it")
-    group.add_argument(
-        "--lookup",
-        metavar="REPOSITORY",
-        action="append",
-        default=[],
-        help="look there too for what is referenced (repeatable)",
-    )
+    group = components.configure(parser, several=several)
     group.add_argument(
         "-c",
         "--constraints",
@@ -48,15 +34,7 @@ def _configure_source(parser: Parser, *, several: bool = False) -> None:
         default="",
         help="where COMPONENT has no version: the newest of these, such as '>=1.2, <2'",
     )
-    group.add_argument(
-        "--ocmconfig", metavar="FILE", help="OCM's configuration ($OCM_CONFIG, ~/.ocmconfig), or None"
-    )
-    group.add_argument(
-        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
-    )
-    group.add_argument(
-        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
-    )
+    components.configure_registries(group)
 
 
 def _configure_list(parser: Parser) -> None:
@@ -65,15 +43,7 @@ def _configure_list(parser: Parser) -> None:
 
 
 def _session(arguments: Arguments, context: Context) -> Session:
-    path = configuration.path(arguments.ocmconfig, os.environ)
-    settings = configuration.load(path) if path else configuration.Configuration()
-    credentials = Credentials(settings, os.environ)
-    for warning in (*settings.warnings, *credentials.warnings):
-        context.voice.info(warning)
-    connection = Connection(
-        insecure=arguments.insecure, ca_file=arguments.ca_file, find=credentials.for_consumer
-    )
-    return Session(connection=connection, lookups=arguments.lookup, configuration=settings)
+    return components.session(arguments, context)[0]
 
 
 def _form(arguments: Arguments) -> str:

@@ -1,51 +1,16 @@
 """`exec` and `spec`: the operations of a backend image."""
 
-import argparse
 import os
 import sys
 from typing import Any
 
-from tweed_shim.cli import signals
+from tweed_shim.cli import running
 from tweed_shim.cli.main import Arguments, Context, Parser
 from tweed_shim.errors import ConfigError, HostError, UsageError
-from tweed_shim.runtime import capabilities
-from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.request import Limits
 from tweed_shim.tweed.backend import Backend, Options
 from tweed_shim.tweed.contract import OPERATIONS
 
-SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 FORMATS = {"metadata": ("yaml", "json"), "setup": ("yaml", "json", "dotenv", "shell")}
-
-
-def _size(text: str) -> int:
-    """A number of bytes, with the units that docker and podman take: 512m is 512 MiB."""
-    number, unit = text.rstrip("bkmgBKMG"), text[len(text.rstrip("bkmgBKMG")) :].lower()
-    if not number.isdigit() or unit not in SIZES or int(number) == 0:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no size; write a whole number of b, k, m or g, such as 512m"
-        )
-    return int(number) * SIZES[unit]
-
-
-def _positive(kind: type[int] | type[float]) -> Any:
-    def convert(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = 0
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
-        return value
-
-    return convert
-
-
-def _capability(text: str) -> str:
-    try:
-        return capabilities.parse(text)
-    except ConfigError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _configure_common(parser: Parser) -> None:
@@ -60,61 +25,8 @@ def _configure_common(parser: Parser) -> None:
     parser.add_argument(
         "--interaction", metavar="ID", help="setup and teardown: the interaction (default: default)"
     )
-    image = parser.add_argument_group("the image")
-    image.add_argument(
-        "--pull",
-        choices=("always", "missing", "never"),
-        default="missing",
-        help="when to ask the registry (default: missing)",
-    )
-    image.add_argument(
-        "--platform", metavar="OS/ARCH[/VARIANT]", help="of a multi-platform image (default: this host's)"
-    )
-    image.add_argument(
-        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
-    )
-    image.add_argument(
-        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
-    )
-    run = parser.add_argument_group("the run")
-    run.add_argument(
-        "--network",
-        choices=("none", "host", "pasta"),
-        default="host",
-        help="metadata always has none; pasta gets out, but not at the host's loopback (default: host)",
-    )
-    run.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=_positive(float),
-        help="end it then (default: 60 for metadata, else 3600)",
-    )
-    run.add_argument("--memory", metavar="SIZE", type=_size, help="at most so much memory, such as 512m")
-    run.add_argument("--cpus", metavar="N", type=_positive(float), help="at most so many cores, such as 1.5")
-    run.add_argument(
-        "--pids", metavar="N", type=_positive(int), help="at most so many processes (default: 1024)"
-    )
-    run.add_argument("--read-only", action="store_true", help="the image's root cannot be written")
-    run.add_argument(
-        "--scratch",
-        metavar="DIR",
-        help="keep what the image writes to its root there while it runs, not in memory",
-    )
-    for option, help_text in (
-        ("--cap-add", "grant a capability more, such as NET_RAW, or ALL (repeatable)"),
-        ("--cap-drop", "grant a capability less (repeatable)"),
-    ):
-        run.add_argument(option, metavar="CAP", action="append", default=[], type=_capability, help=help_text)
-    run.add_argument(
-        "--userns",
-        action="store_true",
-        help="as root: a user namespace, with the ids of 'containers' in /etc/subuid",
-    )
-    run.add_argument(
-        "--seccomp",
-        metavar="FILE",
-        default="default",
-        help="another profile of system calls, in the form of the OCI runtime specification, or unconfined",
+    run = running.configure(
+        parser, networks="metadata always has none; ", timeouts="60 for metadata, else 3600"
     )
     run.add_argument(
         "--env-stream",
@@ -157,24 +69,8 @@ def _backend(arguments: Arguments, context: Context) -> Backend:
         raise UsageError(
             f"--interaction does not go with {arguments.operation}; it goes with setup and teardown"
         )
-    options = Options(
-        pull=arguments.pull,
-        platform=arguments.platform,
-        insecure=arguments.insecure,
-        ca_file=arguments.ca_file,
-        network=arguments.network,
-        timeout=arguments.timeout,
-        limits=Limits(arguments.memory, arguments.cpus, arguments.pids),
-        env_stream=arguments.env_stream,
-        read_only=arguments.read_only,
-        scratch=arguments.scratch,
-        cap_add=tuple(arguments.cap_add),
-        cap_drop=tuple(arguments.cap_drop),
-        userns=arguments.userns,
-        seccomp=arguments.seccomp,
-    )
-    voice = context.voice
-    console = Console(1, 2, signals.passed_on, voice.warn, voice.info, voice.report)
+    options = Options(**running.options(arguments), env_stream=arguments.env_stream)
+    console = running.console(context)
     return Backend(context.settings, arguments.image, arguments.cloud, options, console)
 
 

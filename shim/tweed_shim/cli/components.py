@@ -1,0 +1,53 @@
+"""The options of commands that look for component versions, and the session in which they do so."""
+
+import os
+
+from tweed_shim.cli.main import Arguments, Context, Group, Parser
+from tweed_shim.ocm import configuration
+from tweed_shim.ocm.credentials import Credentials
+from tweed_shim.ocm.registries import Connection
+from tweed_shim.ocm.session import Session
+
+COMPONENT = "PATH//NAME[:VERSION], HOST[:PORT]/PREFIX//NAME[:VERSION], or with --repo NAME[:VERSION]"
+
+
+def configure(parser: Parser, *, several: bool = False) -> Group:
+    """COMPONENT and where it is; returns the group, for options of registries and the like."""
+    named = COMPONENT + (", or a whole repository" if several else "")
+    parser.add_argument("component", metavar="COMPONENT", help=named)
+    group = parser.add_argument_group("where component versions are")
+    group.add_argument("--repo", metavar="REPOSITORY", default="", help="COMPONENT is in it")
+    group.add_argument(
+        "--lookup",
+        metavar="REPOSITORY",
+        action="append",
+        default=[],
+        help="look there too for what is referenced (repeatable)",
+    )
+    group.add_argument(
+        "--ocmconfig", metavar="FILE", help="OCM's configuration ($OCM_CONFIG, ~/.ocmconfig), or None"
+    )
+    return group
+
+
+def configure_registries(group: Group) -> None:
+    """How registries are spoken to, where there are no options of a run that say so."""
+    group.add_argument(
+        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
+    )
+    group.add_argument(
+        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
+    )
+
+
+def session(arguments: Arguments, context: Context) -> tuple[Session, Credentials]:
+    """The session that the options describe, and the configured credentials that it uses."""
+    path = configuration.path(arguments.ocmconfig, os.environ)
+    settings = configuration.load(path) if path else configuration.Configuration()
+    credentials = Credentials(settings, os.environ)
+    for warning in (*settings.warnings, *credentials.warnings):
+        context.voice.info(warning)
+    connection = Connection(
+        insecure=arguments.insecure, ca_file=arguments.ca_file, find=credentials.for_consumer
+    )
+    return Session(connection=connection, lookups=arguments.lookup, configuration=settings), credentials

@@ -1,0 +1,193 @@
+"""`toi`: actions of packages are carried out, and packages described."""
+
+import json
+import os
+import sys
+from typing import Any
+
+from tweed_shim import documents, spiff
+from tweed_shim.cli import components, running, tables
+from tweed_shim.cli.main import Arguments, Context, Group, Parser
+from tweed_shim.errors import ComponentError, ConfigError
+from tweed_shim.ocm import identity, versions
+from tweed_shim.ocm.repository import ComponentVersion
+from tweed_shim.ocm.session import Session
+from tweed_shim.toi import bootstrap, contents, description, offers, outputs, preparation
+from tweed_shim.toi.bootstrap import Options
+from tweed_shim.toi.preparation import Prepared, Wishes
+
+LOG_LEVELS = {-1: "Error", 0: "Warn", 1: "Info"}
+
+
+def _configure_package(parser: Parser) -> Group:
+    group = components.configure(parser)
+    parser.intermixed = True
+    parser.add_argument(
+        "identity",
+        metavar="NAME | KEY=VALUE",
+        nargs="*",
+        help="which package, by parts of its identity (default: the first)",
+    )
+    return group
+
+
+def configure_toi_bootstrap(parser: Parser) -> None:
+    """The options of `toi bootstrap`."""
+    parser.add_argument("action", metavar="ACTION", help="what to do, such as install")
+    _configure_package(parser)
+    given = parser.add_argument_group("what the action is given and gives")
+    given.add_argument(
+        "-p",
+        "--parameters",
+        metavar="FILE",
+        help=f"the parameters (default: {offers.PARAMETERS}, if it is there)",
+    )
+    given.add_argument(
+        "-c",
+        "--credentials",
+        metavar="FILE",
+        help=f"the credentials (default: {offers.CREDENTIALS}, if it is there)",
+    )
+    given.add_argument(
+        "--trust-templates",
+        action="store_true",
+        help="let templates read files and the environment, and run commands",
+    )
+    given.add_argument(
+        "--copy-resources",
+        action="store_true",
+        help="give the executor the content of resources that are elsewhere",
+    )
+    given.add_argument("-o", "--outputs", metavar="PATH", help="a file or a directory for the outputs")
+    given.add_argument(
+        "--all-outputs", action="store_true", help="keep outputs that the package does not name"
+    )
+    instead = given.add_mutually_exclusive_group()
+    instead.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
+    instead.add_argument(
+        "--create-env", metavar="DIR", help="make what an executor is given there, and run nothing"
+    )
+    running.configure(parser, timeouts="3600")
+
+
+def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
+    """Carry out an action and print or write its outputs."""
+    wishes = Wishes(
+        arguments.action,
+        identity.parse(arguments.identity),
+        _text(arguments.parameters, offers.PARAMETERS, "the parameters"),
+        _text(arguments.credentials, offers.CREDENTIALS, "the credentials"),
+        "system" if arguments.trust_templates else "private",
+        arguments.copy_resources,
+        LOG_LEVELS[arguments.level],
+    )
+    session, credentials = components.session(arguments, context)
+    # What the executor says goes elsewhere where its outputs are printed.
+    console = running.console(context, stdout=1 if arguments.outputs else 2)
+    with session:
+        place = bootstrap.at(context.settings, session, Options(**running.options(arguments)), console)
+        version = _version(session, arguments)
+        prepared = preparation.prepare(session, credentials, version, wishes, context.voice.warn)
+        if arguments.create_env is not None:
+            bootstrap.create_environment(prepared, session, arguments.create_env, context.voice.info)
+            return 0
+        if arguments.dry_run:
+            _show(prepared, bootstrap.config(place, prepared))
+            return 0
+        done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
+    for name in done.outputs.missing:
+        context.voice.warn(f"the executor did not write {name}, which is mapped to an output")
+    if arguments.outputs:
+        outputs.write(done.outputs, arguments.outputs)
+    elif done.outputs.values:
+        sys.stdout.write(outputs.document(done.outputs))
+    if done.failure is not None:
+        raise done.failure
+    return 0
+
+
+def _show(prepared: Prepared, config: dict[str, Any]) -> None:
+    about = {
+        "package": prepared.package,
+        "image": str(prepared.execution.image),
+        "config": prepared.config,
+        "parameters": prepared.parameters,
+        "credentials": dict(prepared.credentials),
+        "config.json": config,
+    }
+    sys.stdout.write(spiff.dump(about))
+
+
+def configure_toi_config(parser: Parser) -> None:
+    """The options of `toi config`."""
+    components.configure_registries(_configure_package(parser))
+    parser.add_argument(
+        "-p", "--parameters", metavar="FILE", default=offers.PARAMETERS, help="for the parameters"
+    )
+    parser.add_argument(
+        "-c", "--credentials", metavar="FILE", default=offers.CREDENTIALS, help="for the credentials"
+    )
+    parser.add_argument("-f", "--overwrite", action="store_true", help="replace files that are there")
+
+
+def toi_config_command(arguments: Arguments, context: Context) -> int:
+    """Write the files that a package offers, and name them."""
+    with components.session(arguments, context)[0] as session:
+        version = _version(session, arguments)
+        found, name = contents.find_package(session, version, identity.parse(arguments.identity))
+        made = offers.offered(
+            session, version, found, parameters=arguments.parameters, credentials=arguments.credentials
+        )
+    if not made:
+        context.voice.warn(f"{name} offers no files")
+    offers.write(made, overwrite=arguments.overwrite)
+    sys.stdout.writelines(f"{path}\n" for path in made)
+    return 0
+
+
+def configure_toi_describe(parser: Parser) -> None:
+    """The options of `toi describe`."""
+    components.configure_registries(_configure_package(parser))
+    tables.configure(parser)
+
+
+def toi_describe_command(arguments: Arguments, context: Context) -> int:
+    """Show a package."""
+    with components.session(arguments, context)[0] as session:
+        version = _version(session, arguments)
+        found, name = contents.find_package(session, version, identity.parse(arguments.identity))
+        about = description.describe(session, version, found, name=name)
+    sys.stdout.write(json.dumps(about, indent=2) + "\n" if arguments.json else description.text(about))
+    return 0
+
+
+def _version(session: Session, arguments: Arguments) -> ComponentVersion:
+    """The component version that was named: which one it is must not be left to what was released last."""
+    repository, location = session.locate(arguments.component, arguments.repo)
+    if repository is not None and location.component and not location.version:
+        there = repository.versions(location.component)
+        if len(there) > 1:
+            raise ComponentError(
+                f"{location.component} has several versions, {', '.join(versions.ordered(there))}: name one"
+            )
+    return session.component_version(arguments.component, arguments.repo)
+
+
+def _text(path: str | None, usual: str, what: str) -> tuple[str, str] | None:
+    """The content of a file, the usual one if it is there where none was named, and what messages call it."""
+    if path is None and not os.path.isfile(usual):
+        return None
+    name = f"{what} in {path or usual}" if path != "-" else f"{what} on stdin"
+    try:
+        if path == "-":
+            data = sys.stdin.buffer.read(documents.MAX_BYTES + 1)
+        else:
+            with open(path or usual, "rb") as file:
+                data = file.read(documents.MAX_BYTES + 1)
+        if len(data) > documents.MAX_BYTES:
+            raise ConfigError(f"{name} are larger than 4 MiB, which is the most that is read")
+        return data.decode(), name
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be read ({error.strerror}): name another file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} are not text in UTF-8: name another file") from None

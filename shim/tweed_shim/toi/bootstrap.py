@@ -1,0 +1,234 @@
+"""Carry out an action of a package: the executor's image, its request, its run, and what it has made."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from tweed_shim import files, scratch
+from tweed_shim.errors import BadReference, ConfigError, OperationFailed, ShimError, TimedOut
+from tweed_shim.image import pull, store
+from tweed_shim.image import reference as references
+from tweed_shim.image.store import Image
+from tweed_shim.ocm import resources
+from tweed_shim.ocm.session import Session
+from tweed_shim.runtime import host, process, seccomp, spec
+from tweed_shim.runtime.confinement import Confinement, confine
+from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.launch import Launch, launch
+from tweed_shim.runtime.request import Limits, Mount, Request
+from tweed_shim.settings import Settings
+from tweed_shim.toi import contract, inputs, outputs, parts
+from tweed_shim.toi.outputs import Outputs
+from tweed_shim.toi.preparation import Prepared
+
+
+class Options(NamedTuple):
+    """How an executor's image is had and run; the fields are those of tweed.backend.Options."""
+
+    pull: str = "missing"
+    platform: str | None = None
+    insecure: bool = False
+    ca_file: str | None = None
+    network: str = "host"
+    timeout: float | None = None
+    limits: Limits = Limits()
+    read_only: bool = False
+    scratch: str | None = None
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    userns: bool = False
+    seccomp: str = seccomp.DEFAULT
+
+
+class Place(NamedTuple):
+    """Where actions are carried out, and how; `at` makes one."""
+
+    settings: Settings
+    session: Session
+    options: Options
+    console: Console
+    host: Host
+    confinement: Confinement
+
+
+def at(settings: Settings, session: Session, options: Options, console: Console) -> Place:
+    """A place on this host. Raises ConfigError and HostError for options that the host cannot give."""
+    here = host.inspect()
+    confinement = confine(
+        here,
+        cap_add=options.cap_add,
+        cap_drop=options.cap_drop,
+        userns=options.userns,
+        profile=options.seccomp,
+    )
+    return Place(settings, session, options, console, here, confinement)
+
+
+class Result(NamedTuple):
+    """What an executor made, and why it failed where it did."""
+
+    outputs: Outputs
+    failure: ShimError | None
+
+
+def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Result:
+    """Carry the action out. A failure of the executor is part of the result: it may have outputs nevertheless.
+
+    every_output: keep files that the package has no name for. Raises ImageError, RegistryError, HostError and so on
+    where it could not be run.
+    """
+    with _image(place, prepared) as image, _tree(place) as tree:
+        given, made = (files.make_private(os.path.join(tree, name)) for name in ("inputs", "outputs"))
+        inputs.write(prepared, given, place.session, place.console.info)
+        request = _request(place, prepared, image, given, made)
+        failure: ShimError | None = None
+        try:
+            launch(request, _launch(place, prepared, image))
+        except (OperationFailed, TimedOut) as error:
+            failure = error
+        names = prepared.execution.executor.outputs
+        whose = f"the executor of {prepared.package}"
+        found = outputs.collect(made, place.host.ids, names, every=every_output, whose=whose)
+        return Result(found, failure)
+
+
+def config(place: Place, prepared: Prepared) -> dict[str, Any]:
+    """The `config.json` that the action would run with. Runs nothing, changes nothing but to pull the image."""
+    root = place.settings.root
+    tree = os.path.join(scratch.place(root), "toi")
+    with _image(place, prepared) as image:
+        request = _request(
+            place, prepared, image, os.path.join(tree, "inputs"), os.path.join(tree, "outputs")
+        )
+        return spec.generate(request, place.host, scratch=os.path.join(root, "scratch"), name="toi")
+
+
+@contextmanager
+def _tree(place: Place) -> Iterator[str]:
+    with scratch.directory(scratch.place(place.settings.root), place.host.ids) as directory:
+        yield directory
+
+
+@contextmanager
+def _image(place: Place, prepared: Prepared) -> Iterator[Image]:
+    with pull.held(lambda: _obtain(place, prepared)) as image, store.disk_faults(place.settings.root):
+        yield image
+
+
+def _obtain(place: Place, prepared: Prepared) -> Image:
+    options, wanted = place.options, prepared.execution.image
+    root, report, ids = place.settings.root, place.console.report, place.host.ids
+    if isinstance(wanted, parts.Image):
+        return pull.obtain(
+            root,
+            reference(wanted),
+            pull=options.pull,
+            platform=options.platform,
+            insecure=options.insecure,
+            ca_file=options.ca_file,
+            report=report,
+            idmap=ids,
+        )
+    return resources.pull(
+        root,
+        wanted.owner,
+        wanted.resource,
+        place.session.connection,
+        platform=options.platform,
+        report=report,
+        idmap=ids,
+    )
+
+
+def reference(image: parts.Image) -> references.Reference:
+    """What an image that a package names is to be pulled by: from a registry, with the digest that it has to have.
+
+    Raises BadReference for anything else.
+    """
+    found = references.parse(image.ref)
+    if found.transport != "docker":
+        raise BadReference(
+            f"the image {image.ref} that the package names is a local one: only registries are allowed"
+        )
+    if not image.digest:
+        return found
+    if found.digest not in (None, image.digest):
+        raise BadReference(
+            f"the image {image.ref} that the package names has another digest beside it: {image.digest}"
+        )
+    return references.parse(f"docker://{found._replace(digest=None)}@{image.digest}")
+
+
+def _launch(place: Place, prepared: Prepared, image: Image) -> Launch:
+    action = prepared.execution.action
+    record = {
+        "operation": action,
+        "image": image.reference,
+        "digest": image.digest,
+        "component": str(prepared.version),
+    }
+    what = f"{prepared.version} {action}"
+    return Launch(place.settings, place.host, place.console, what, record, scratch=place.options.scratch)
+
+
+def _request(place: Place, prepared: Prepared, image: Image, given: str, made: str) -> Request:
+    options, config = place.options, image.config
+    started = process.resolve(
+        image.rootfs,
+        what=image.reference,
+        entrypoint=config.entrypoint,
+        arguments=(prepared.execution.action, str(prepared.version)),
+        env=config.env,
+        user=config.user,
+        cwd=config.working_dir,
+        variables={},
+        ids=place.confinement.userns or place.host.ids,
+    )
+    mounts = (Mount(given, contract.INPUTS), Mount(made, contract.OUTPUTS, writable=True))
+    names = sorted(os.listdir(given)) if os.path.isdir(given) else ()
+    return Request(
+        rootfs=image.rootfs,
+        **started._asdict(),
+        mounts=(*process.network_mounts(options.network), *mounts),
+        owned=(given, *(os.path.join(given, name) for name in names)),
+        network=options.network,
+        limits=options.limits,
+        timeout=contract.TIMEOUT if options.timeout is None else options.timeout,
+        read_only=options.read_only,
+        architecture=config.architecture,
+        **place.confinement._asdict(),
+    )
+
+
+def create_environment(
+    prepared: Prepared, session: Session, directory: str, report: Callable[[str], None]
+) -> None:
+    """Make the tree that an executor works with in a directory, for running one by hand.
+
+    It holds `inputs`, `outputs`, and `properties`, which says what would be run. Raises ConfigError where the directory
+    holds something already; nothing is there where it fails.
+    """
+    from tweed_shim import spiff
+
+    path = os.path.abspath(directory)
+    if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
+        raise ConfigError(f"{directory} is there already and not an empty directory: name another")
+    beside = files.unique_name(f"{path}{files.BESIDE}")
+    properties = {
+        "action": prepared.execution.action,
+        "componentVersion": str(prepared.version),
+        "image": str(prepared.execution.image),
+    }
+    try:
+        given = files.make_private(os.path.join(beside, "inputs"))
+        files.make_private(os.path.join(beside, "outputs"))
+        inputs.write(prepared, given, session, report)
+        files.write_whole(os.path.join(beside, "properties"), spiff.dump(properties).encode())
+        os.rename(beside, path)
+    except BaseException:
+        import shutil
+
+        shutil.rmtree(beside, ignore_errors=True)
+        raise

@@ -1,0 +1,170 @@
+"""All that comes before an executor runs: package, executor, configuration, parameters and credentials."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tweed_shim import spiff
+from tweed_shim.errors import ConfigError
+from tweed_shim.ocm.credentials import Credentials
+from tweed_shim.ocm.descriptor import Identity
+from tweed_shim.ocm.repository import ComponentVersion
+from tweed_shim.ocm.session import Session
+from tweed_shim.spiff import SpiffError
+from tweed_shim.toi import (
+    contents,
+    credential_functions,
+    credential_requests,
+    credentials,
+    execution,
+    parameters,
+)
+from tweed_shim.toi.execution import Execution
+from tweed_shim.toi.parameters import Document, Given, Mode
+from tweed_shim.toi.parts import Image, ResourceReference, Templating
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user wants of a package.
+
+    pattern: of the package's identity. parameters, credentials: texts of files, by the names that messages call them.
+    mode: what templates may reach, see parameters.processed. log_level: what executors are told to log.
+    """
+
+    action: str
+    pattern: Identity = field(default_factory=dict)
+    parameters: tuple[str, str] | None = field(default=None, repr=False)
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    mode: Mode = "private"
+    copy_resources: bool = False
+    log_level: str = "Warn"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An action that can be carried out.
+
+    package: what messages call it. config, parameters, executor_parameters: plain data, None where there is none;
+    the parameters of the package, and what its mapping makes of them. credentials: the executor's names by the
+    package's.
+    """
+
+    version: ComponentVersion
+    package: str
+    execution: Execution
+    config: Any
+    parameters: Any
+    executor_parameters: Any = field(repr=False)
+    credentials: Mapping[str, str]
+    ocm_config: bytes = field(repr=False)
+    copy_resources: bool
+
+
+def prepare(
+    session: Session,
+    source: Credentials,
+    version: ComponentVersion,
+    wishes: Wishes,
+    warn: Callable[[str], None],
+) -> Prepared:
+    """Find out all that an executor is to be given.
+
+    warn: is told what the user should know. Raises ComponentError and ContractError for what is wrong with the
+    package, ConfigError for parameters and credentials, SpiffError for templates, and RegistryError.
+    """
+    package, name = contents.find_package(session, version, wishes.pattern)
+    found = execution.determine(session, version, package, wishes.action, name=name)
+    _warn(found, (*package.unknown, *found.specification.unknown), name, warn)
+    config = _configuration(session, found, wishes.mode)
+    requested = credential_requests.requested(
+        package.credentials,
+        found.specification.credentials,
+        found.executor.credential_mapping,
+        whose=name,
+    )
+    settings = _settings(wishes, warn)
+    provided = credentials.provide(settings, requested, source)
+    own = credentials.of_repository(version, session.connection)
+    text, given_name = wishes.parameters or ("", "the parameters")
+    made = parameters.processed(
+        Given(text, given_name, name),
+        package.templating,
+        _libraries(session, version, package.templating),
+        wishes.mode,
+    )
+    return Prepared(
+        version,
+        name,
+        found,
+        config,
+        made,
+        _mapped(found, made, provided.values, name, wishes.mode),
+        {each: request.name for each, request in requested.items() if request.name in provided.values},
+        credentials.ocm_configuration(provided, own, log_level=wishes.log_level),
+        wishes.copy_resources,
+    )
+
+
+def _warn(found: Execution, unknown: Sequence[str], name: str, warn: Callable[[str], None]) -> None:
+    if unknown:
+        warn(f"{name}, or its executor, has fields that mean nothing: {', '.join(unknown)}")
+    if isinstance(found.image, Image):
+        warn(f"{name} names the image {found.image} directly, which is meant for development only")
+
+
+def _configuration(session: Session, found: Execution, mode: Mode) -> Any:
+    given = found.executor.config
+    templating = found.specification.templating
+    text = "" if given is None else spiff.dump(given, "json")
+    return parameters.processed(
+        Given(text, "the config of its executors entry", str(found.executor)),
+        templating,
+        _libraries(session, found.owner, templating),
+        mode,
+    )
+
+
+def _libraries(session: Session, owner: ComponentVersion, templating: Templating) -> list[Document]:
+    return [_library(session, owner, each) for each in templating.libraries]
+
+
+def _library(session: Session, owner: ComponentVersion, reference: ResourceReference) -> Document:
+    name = f"the library {reference}"
+    data = contents.read(session, *contents.referenced(session, owner, reference))
+    try:
+        return Document(data.decode(), name)
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} of {owner} is not text in UTF-8: its author has to mend it") from None
+
+
+def _settings(wishes: Wishes, warn: Callable[[str], None]) -> credentials.Settings | None:
+    if wishes.credentials is None:
+        return None
+    text, name = wishes.credentials
+    settings = credentials.read(text, name=name, mode=wishes.mode)
+    if settings.unknown:
+        warn(f"{name} has fields that mean nothing: {', '.join(settings.unknown)}")
+    return settings
+
+
+def _mapped(
+    found: Execution, made: Any, values: Mapping[str, Mapping[str, str]], name: str, mode: Mode
+) -> Any:
+    mapping = found.executor.parameter_mapping
+    if mapping is None:
+        return made
+
+    def attempt(known: Mapping[str, Mapping[str, str]]) -> Any:
+        functions = credential_functions.functions(known)
+        return parameters.mapped(mapping, made, functions, whose=name, mode=mode)
+
+    try:
+        return attempt(values)
+    except SpiffError:
+        # What cannot be resolved is explained with values: not with those of the credentials.
+        attempt(credential_functions.masked(values))
+        raise ConfigError(
+            f"the parameter mapping of {name} cannot be resolved with the values of the credentials: compare what it "
+            "makes of them"
+        ) from None
