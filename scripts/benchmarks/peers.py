@@ -98,6 +98,37 @@ class Podman:
             self.place.run([*self._podman, "system", "migrate"])
 
 
+class Docker:
+    """`docker pull` and `docker run --rm` by the daemon that runs here; no network in the container."""
+
+    def __init__(self, place: Place, reference: str) -> None:
+        self._reference = reference
+        self.place = place
+
+    def answers(self) -> bool:
+        """Whether the account may use a daemon; says so where it may not."""
+        with self.place.start(["docker", "version"]) as process:
+            if process.wait() != 0:
+                say("no docker daemon answers, it is left out")
+        return process.returncode == 0
+
+    def pull(self) -> None:
+        """Have the image."""
+        self.place.run(["docker", "pull", "--quiet", self._reference])
+
+    def command(self, operation: str) -> list[str]:
+        """The command line of one run."""
+        return ["docker", "run", "--rm", "--network=none", self._reference, operation]
+
+    def run(self, operation: str) -> None:
+        """Run an operation once."""
+        self.place.run(self.command(operation))
+
+    def end(self) -> None:
+        """Remove the image."""
+        self.place.run(["docker", "image", "rm", self._reference])
+
+
 def copy_and_unpack(place: Place, reference: str) -> float:
     """How long `skopeo copy` and then `umoci unpack` take."""
     layout = os.path.join(place.directory, "layout")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchmarks import images
 from benchmarks.figures import Figure, take_turns, timed
-from benchmarks.peers import Podman, Runc, installed
+from benchmarks.peers import Docker, Podman, Runc, installed
 from benchmarks.setting import Place, Setting, fresh_disk, own_directory, serving
 
 ROUNDS = 30
@@ -74,20 +74,40 @@ def warm_podman(warm: Warm) -> Iterator[Podman | None]:
             podman.end()
 
 
+@contextmanager
+def warm_docker(warm: Warm) -> Iterator[Docker | None]:
+    """docker with the image pulled, None where there is none that the account may use."""
+    docker = Docker(warm.place, warm.reference)
+    if not installed("docker") or not docker.answers():
+        yield None
+        return
+    docker.pull()
+    docker.run("setup")
+    try:
+        yield docker
+    finally:
+        docker.end()
+
+
 def processes(setting: Setting) -> list[Figure]:
-    """(a): `exec setup` as a process, beside `runc run` of the same program and `podman run --rm`."""
+    """(a): `exec setup` as a process, beside `runc run` of the same program, podman and docker."""
     with ExitStack() as stack:
         warm = stack.enter_context(warmed(setting))
         runc = Runc(warm.place, warm.rootfs(), ("/entrypoint", "setup"))
         podman = stack.enter_context(warm_podman(warm))
+        docker = stack.enter_context(warm_docker(warm))
         contenders: dict[str, Callable[[], float]] = {"shim": timed(warm.setup), "runc": timed(runc.run)}
         if podman is not None:
             contenders["podman"] = timed(lambda: podman.run("setup"))
+        if docker is not None:
+            contenders["docker"] = timed(lambda: docker.run("setup"))
         seconds = take_turns(setting.rounds or ROUNDS, contenders)
     figures = [Figure("exec setup / runc run", seconds["shim"], seconds["runc"], most=2.0)]
-    if podman is not None:
-        figures.append(Figure("exec setup / podman run --rm", seconds["shim"], seconds["podman"]))
-    return figures
+    return figures + [
+        Figure(f"exec setup / {peer} run --rm", seconds["shim"], seconds[peer])
+        for peer in ("podman", "docker")
+        if peer in seconds
+    ]
 
 
 def in_process(setting: Setting) -> list[Figure]:
