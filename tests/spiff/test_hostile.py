@@ -6,6 +6,7 @@ import pytest
 
 from dynaml import evaluate, fault, refused
 from tweed_shim import spiff
+from tweed_shim.spiff import concatenation
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,6 @@ def test_a_document_of_10_mb_is_processed() -> None:
     "expression",
     [
         "[1..10000000000]",
-        "[1..600000] [1..600000]",
         "[-9000000000000000000..9000000000000000000]",
         'rand("a", 1000000000)',
         'ipset("0.0.0.0/0", 4000000000)',
@@ -143,6 +143,12 @@ def test_numbers_wrap_around_as_those_of_64_bits() -> None:
 def test_doubling_ends_in_an_error_and_differs() -> None:
     template = 's0: "0123456789"\n' + "".join(f"s{step + 1}: (( s{step} s{step} ))\n" for step in range(60))
     assert "s60" in refused(template)
+
+
+def test_lists_that_grow_end_in_an_error_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concatenation, "MAX_ENTRIES", 1_000)
+    assert len(evaluate("[1..500] [1..500]")) == 1_000
+    assert "more than" in fault("[1..500] [1..501]")
 
 
 def test_the_parts_of_a_message_do_not_grow_without_end() -> None:
