@@ -1,0 +1,73 @@
+"""TOI packages made for tests: component versions with an executor image, as they are bootstrapped."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import yaml
+
+from components import Local, component, image, with_image
+from layouts import Files, build_layout
+from tweed_shim.ocm import codec
+from tweed_shim.ocm.descriptor import Resource
+from tweed_shim.ocm.repository import Addition
+
+PACKAGE_TYPE = "application/vnd.toi.ocm.software.package.v1+yaml"
+EXECUTOR_TYPE = "application/vnd.toi.ocm.software.executor.v1+yaml"
+
+
+def package(content: Any, *, name: str = "package", media_type: str = PACKAGE_TYPE) -> Local:
+    """The resource of a package, or of an executor; a text is taken as it is."""
+    text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+    return Local(name, text.encode(), media_type, "toiPackage")
+
+
+def executor(content: Any, *, name: str = "executor") -> Local:
+    return package(content, name=name, media_type=EXECUTOR_TYPE)._replace(type="toiExecutor")
+
+
+def library(name: str, content: str) -> Local:
+    return Local(name, content.encode(), "application/x-yaml", "yaml")
+
+
+def executor_layout(directory: str, script: str, *, user: str = "", files: Files | None = None) -> str:
+    """An OCI layout with an executor image that is a shell script; returns its path."""
+    build_layout(
+        directory,
+        files={**(files or {}), "toi/run": f"#!/bin/sh\n{script}\n"},
+        entrypoint=["/toi/run", "--standard"],
+        user=user,
+        compression="none",
+    )
+    return directory
+
+
+def with_executor(addition: Addition, layout: str, *, name: str = "image") -> Addition:
+    """A component version with an executor image more, as a local blob."""
+    return with_image(addition, *image(name, layout))
+
+
+def with_identity(addition: Addition, resource: str, identity: Mapping[str, str]) -> Addition:
+    """A component version one of whose resources has an extra identity."""
+    resources: Sequence[Resource] = addition.descriptor.resources
+    made = tuple(
+        replace(each, extra_identity=identity) if each.name == resource else each for each in resources
+    )
+    about = replace(addition.descriptor, resources=made)
+    return Addition(about, codec.encode(about), addition.blobs)
+
+
+def make_component_archive(directory: str | os.PathLike[str], addition: Addition) -> str:
+    """A component archive with one component version; returns its path."""
+    blobs = os.path.join(directory, "blobs")
+    os.makedirs(blobs)
+    with open(os.path.join(directory, "component-descriptor.yaml"), "wb") as file:
+        file.write(addition.text)
+    for blob in addition.blobs:
+        with open(os.path.join(blobs, blob.digest.replace(":", ".")), "wb") as file:
+            file.writelines(blob.pieces())
+    return os.fspath(directory)
+
+
+__all__ = ["component", "executor", "library", "package"]

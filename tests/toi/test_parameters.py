@@ -1,0 +1,165 @@
+"""What becomes of parameters: schemes, templates, libraries, and the mapping for an executor."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tweed_shim.errors import ConfigError, ContractError
+from tweed_shim.spiff import SpiffError
+from tweed_shim.toi import credential_functions, parameters
+from tweed_shim.toi.parameters import Document, Given, Mode
+from tweed_shim.toi.parts import Templating
+
+SCHEME = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
+}
+
+
+def processed(text: str, *libraries: str, mode: Mode = "private", **templating: Any) -> Any:
+    stubs = [Document(each, f"library {number}") for number, each in enumerate(libraries)]
+    return parameters.processed(Given(text, "the parameters", "it"), Templating(**templating), stubs, mode)
+
+
+@pytest.mark.parametrize("text", ["", "\n# nothing\n"])
+def test_nothing_stays_nothing_where_nothing_makes_something_of_it(text: str) -> None:
+    assert processed(text) is None
+    assert processed(text, scheme={"type": "object"}) is None
+    assert processed(text, template={"a": 1}) == {"a": 1}
+    assert processed(text, template={"a": 1}, scheme={"type": "object"}) == {"a": 1}
+
+
+def test_without_a_template_the_parameters_are_one_themselves() -> None:
+    assert processed("a: (( b + 1 ))\nb: 2\nc: see (( b ))") == {"a": 3, "b": 2, "c": "see 2"}
+    assert processed("a: (( merge lib ))", "lib: found") == {"a": "found"}
+    assert processed("a: yes\nb: 0x10\nc: ~\nd: {}") == {"a": True, "b": 16, "c": None, "d": {}}
+
+
+def test_the_parameters_are_the_first_stub_of_the_template_and_the_libraries_come_behind() -> None:
+    template = {"name": "(( merge ))", "from": "(( merge origin ))", "size": 1, "more": "(( merge || 0 ))"}
+    template["control"] = {"<<if": "(( true ))", "<<then": "yes"}
+    made = processed("name: mine\nsize: 2", "origin: lib", template=template)
+    assert made == {"name": "mine", "from": "lib", "size": 2, "more": 0, "control": "yes"}
+
+
+def test_the_scheme_is_about_what_the_user_says_and_not_about_the_template() -> None:
+    template = {"name": "(( merge ))", "size": "many"}
+    assert processed("name: x", template=template, scheme=SCHEME) == {"name": "x", "size": "many"}
+    # Expressions of the user are resolved before.
+    assert processed('name: (( "a" "b" ))\nsize: (( merge num ))', "num: 3", scheme=SCHEME) == {"name": "ab", "size": 3}
+
+
+def test_every_fault_is_told_with_its_path_and_without_its_value() -> None:
+    with pytest.raises(ConfigError) as caught:
+        processed("size: secret\nother: 1", template={}, scheme=SCHEME)
+    said = str(caught.value)
+    for fault in ("name is required", "size must be a whole number", "other is not known here"):
+        assert fault in said
+    assert "secret" not in said
+    assert said.startswith("the parameters do not fit it: ")
+    with pytest.raises(ConfigError, match="name is required"):
+        processed("", scheme=SCHEME)
+
+
+def test_a_scheme_speaks_draft_7_where_it_does_not_say_otherwise() -> None:
+    pair: Any = {"type": "object", "properties": {"a": {"items": [{"type": "string"}, {"type": "integer"}]}}}
+    assert processed("a: [x, 1]", scheme=pair) == {"a": ["x", 1]}
+    with pytest.raises(ConfigError, match=r"a\[1\] must be a whole number"):
+        processed("a: [x, y]", scheme=pair)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        ({"type": "thing"}, "the scheme .* of it is not valid: type must be"),
+        ({"$ref": "http://example.com/x"}, "is never fetched"),
+        ({"$ref": "#/nowhere"}, "cannot be applied"),
+        ({"$schema": "urn:unknown"}, "is not a known dialect"),
+    ],
+)
+def test_a_scheme_that_is_none(scheme: Any, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        processed("a: 1", scheme=scheme)
+
+
+def test_what_cannot_be_resolved_is_listed() -> None:
+    with pytest.raises(SpiffError) as caught:
+        processed("b: 1", template={"a": "(( missing ))", "c": {"d": "(( merge ))"}})
+    assert [each.path for each in caught.value.nodes] == [("a",), ("c", "d")]
+    with pytest.raises(ConfigError, match="holds 2 documents"):
+        processed("a: 1\n---\nb: 2")
+
+
+def test_a_template_reaches_nothing_of_the_host_unless_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOI_TEST", "from the environment")
+    (tmp_path / "file").write_text("from a file")
+    reaching = {
+        "file": f'(( read("{tmp_path}/file", "text") ))',
+        "program": '(( exec("echo", "from a program") ))',
+        "variable": '(( env("TOI_TEST") ))',
+    }
+    for name, expression in reaching.items():
+        with pytest.raises(SpiffError, match="no OS operations"):
+            processed("", template={name: expression})
+        with pytest.raises(SpiffError, match="no OS operations"):
+            processed(yaml.safe_dump({name: expression}))
+    made = processed("", template=reaching, mode="system")
+    assert list(made.values()) == ["from a file", "from a program", "from the environment"]
+    assert os.listdir(tmp_path) == ["file"]
+
+
+VALUES = {"target": {"user": "u", "password": "p"}, "token": {"value": "t"}, "none": {}}
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ('getCredentials("target")', {"user": "u", "password": "p"}),
+        ('getCredentials("target", "user")', "u"),
+        ('getCredentials("token", "*")', "t"),
+        ('getCredentials("token", "")', "t"),
+        ('getCredentials("none", "*")', ""),
+        ('hasCredentials("target")', True),
+        ('hasCredentials("other")', False),
+        ('hasCredentials("other", "user")', False),
+        ('hasCredentials("target", "user")', True),
+        ('hasCredentials("target", "else")', False),
+        ('hasCredentials("target", "*")', False),
+        ('hasCredentials("token", "*")', True),
+        ('(hasCredentials("other") ? getCredentials("other") :"none")', "none"),
+    ],
+)
+def test_the_functions_of_a_mapping(expression: str, value: Any) -> None:
+    functions = credential_functions.functions(VALUES)
+    mapping = {"got": f"(( {expression} ))", "kept": "(( merge ))"}
+    made = parameters.mapped(mapping, {"kept": 1}, functions, whose="it", mode="private")
+    assert made == {"got": value, "kept": 1}
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ('getCredentials("other")', "credential 'other' not found"),
+        ('getCredentials("target", "else")', "no property 'else' in the credential 'target'"),
+        ('getCredentials("target", "*")', "several properties in the credential 'target'"),
+        ("getCredentials()", "the name of a credential is needed"),
+        ("hasCredentials(1)", "the name of a credential is needed"),
+        ('hasCredentials("a", "b", "c")', "the name of a credential is needed"),
+    ],
+)
+def test_functions_that_are_called_wrongly(expression: str, message: str) -> None:
+    with pytest.raises(SpiffError, match=message):
+        parameters.mapped(
+            {"got": f"(( {expression} ))"},
+            None,
+            credential_functions.functions(VALUES),
+            whose="it",
+            mode="private",
+        )
