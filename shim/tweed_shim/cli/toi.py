@@ -134,7 +134,9 @@ def toi_config_command(arguments: Arguments, context: Context) -> int:
     """Write the files that a package offers, and name them."""
     with components.session(arguments, context)[0] as session:
         version = _version(session, arguments)
-        found, name = contents.find_package(session, version, identity.parse(arguments.identity))
+        found, name = contents.find_package(
+            session, version, identity.parse(arguments.identity), context.voice.warn
+        )
         made = offers.offered(
             session, version, found, parameters=arguments.parameters, credentials=arguments.credentials
         )
@@ -155,8 +157,10 @@ def toi_describe_command(arguments: Arguments, context: Context) -> int:
     """Show a package."""
     with components.session(arguments, context)[0] as session:
         version = _version(session, arguments)
-        found, name = contents.find_package(session, version, identity.parse(arguments.identity))
-        about = description.describe(session, version, found, name=name)
+        found, name = contents.find_package(
+            session, version, identity.parse(arguments.identity), context.voice.warn
+        )
+        about = description.describe(session, version, found, name=name, warn=context.voice.warn)
     sys.stdout.write(json.dumps(about, indent=2) + "\n" if arguments.json else description.text(about))
     return 0
 

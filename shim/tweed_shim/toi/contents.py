@@ -1,6 +1,6 @@
 """Resources of component versions that TOI reads: the package, executors, libraries, additional files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import identity, resources
@@ -10,6 +10,8 @@ from tweed_shim.ocm.session import Session
 from tweed_shim.toi import package
 from tweed_shim.toi.package import Package
 from tweed_shim.toi.parts import ResourceReference
+
+Warn = Callable[[str], None]
 
 
 def read(session: Session, owner: ComponentVersion, resource: Resource) -> bytes:
@@ -36,7 +38,22 @@ def offered(session: Session, owner: ComponentVersion, reference: ResourceRefere
     return read(session, holder, found[0])
 
 
-def find_package(session: Session, version: ComponentVersion, pattern: Identity) -> tuple[Package, str]:
+def specification(
+    session: Session, owner: ComponentVersion, resource: Resource, known: Sequence[str], warn: Warn
+) -> bytes:
+    """The content of a resource that should have one of the known media types, or says nothing about it."""
+    found = media_type_of(resource.access)
+    if found not in ("", *known):
+        warn(
+            f"{resources.describe(owner, resource)} has the media type {found}, and not one of {', '.join(known)}: it "
+            "is read as YAML all the same"
+        )
+    return read(session, owner, resource)
+
+
+def find_package(
+    session: Session, version: ComponentVersion, pattern: Identity, warn: Warn
+) -> tuple[Package, str]:
     """The first package of a component version that has what the pattern asks for, and what messages call it.
 
     Raises ComponentError where there is none, or it is malformed.
@@ -47,7 +64,8 @@ def find_package(session: Session, version: ComponentVersion, pattern: Identity)
     if not found:
         raise ComponentError(_missing(version, packages, pattern))
     name = f"the package {identity.show(identity.identity(found[0], there))} of {version}"
-    return package.parse(read(session, version, found[0]), name=name), name
+    data = specification(session, version, found[0], package.MEDIA_TYPES, warn)
+    return package.parse(data, name=name), name
 
 
 def _missing(version: ComponentVersion, packages: Sequence[Resource], pattern: Identity) -> str:
@@ -58,9 +76,3 @@ def _missing(version: ComponentVersion, packages: Sequence[Resource], pattern: I
         return f"{version} has no package {identity.show(pattern)}: it has {there}"
     types = ", ".join(dict.fromkeys(each.type for each in version.descriptor.resources)) or "none at all"
     return f"{version} is nothing to bootstrap: it has no resource of type {package.TYPE}, but of the types {types}"
-
-
-def other_media_type(resource: Resource, known: Sequence[str]) -> str:
-    """The media type that a resource says it has, where it says one and that is none of the known ones."""
-    found = media_type_of(resource.access)
-    return "" if found in ("", *known) else found

@@ -1,6 +1,6 @@
 """What a package can do and what it wants, as plain data and as text."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tweed_shim.errors import ShimError
@@ -13,12 +13,14 @@ from tweed_shim.toi.parts import CredentialRequest
 ALL = "*"
 
 
-def describe(session: Session, version: ComponentVersion, found: Package, *, name: str) -> dict[str, Any]:
+def describe(
+    session: Session, version: ComponentVersion, found: Package, *, name: str, warn: Callable[[str], None]
+) -> dict[str, Any]:
     """A package as plain data. An executor that cannot be had has a `fault` that says why."""
     return {
         "component": str(version),
         "description": found.description.strip(),
-        "executors": [_executor(session, version, each, name) for each in found.executors],
+        "executors": [_executor(session, version, each, name, warn) for each in found.executors],
         "credentials": {key: _request(each) for key, each in found.credentials.items()},
         "parameters": {"template": found.templating.template, "scheme": found.templating.scheme},
         "libraries": [str(each) for each in found.templating.libraries],
@@ -26,7 +28,13 @@ def describe(session: Session, version: ComponentVersion, found: Package, *, nam
     }
 
 
-def _executor(session: Session, version: ComponentVersion, executor: Executor, name: str) -> dict[str, Any]:
+def _executor(
+    session: Session,
+    version: ComponentVersion,
+    executor: Executor,
+    name: str,
+    warn: Callable[[str], None],
+) -> dict[str, Any]:
     about: dict[str, Any] = {
         "actions": list(executor.actions) or [ALL],
         "executor": str(executor),
@@ -34,7 +42,7 @@ def _executor(session: Session, version: ComponentVersion, executor: Executor, n
         "credentialMapping": dict(executor.credential_mapping),
     }
     try:
-        _, specification, image = execution.resolve(session, version, executor, name=name)
+        _, specification, image = execution.resolve(session, version, executor, name=name, warn=warn)
     except ShimError as error:
         return {**about, "fault": str(error)}
     if not executor.actions and specification.actions:

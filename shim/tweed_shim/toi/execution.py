@@ -1,5 +1,6 @@
 """Which executor does an action, and which image it is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tweed_shim.errors import ComponentError
@@ -44,14 +45,20 @@ class Execution:
 
 
 def determine(
-    session: Session, version: ComponentVersion, found: Package, action: str, *, name: str
+    session: Session,
+    version: ComponentVersion,
+    found: Package,
+    action: str,
+    *,
+    name: str,
+    warn: Callable[[str], None],
 ) -> Execution:
     """What an action of a package is carried out by.
 
     Raises ComponentError where there is no such action, or the executor is not what the package takes it for.
     """
     executor = package.choose(found, action, name=name)
-    owner, specification, image = resolve(session, version, executor, name=name)
+    owner, specification, image = resolve(session, version, executor, name=name, warn=warn)
     if specification.actions is not None and action not in specification.actions:
         raise ComponentError(
             f"{executor} that {name} uses has no action {action!r}: it has {', '.join(specification.actions)}"
@@ -67,7 +74,12 @@ def determine(
 
 
 def resolve(
-    session: Session, version: ComponentVersion, executor: Executor, *, name: str
+    session: Session,
+    version: ComponentVersion,
+    executor: Executor,
+    *,
+    name: str,
+    warn: Callable[[str], None],
 ) -> tuple[ComponentVersion, ExecutorSpecification, Image | ImageResource]:
     """The owner of an entry's executor, its specification, and its image. Raises ComponentError."""
     if executor.image:
@@ -82,7 +94,8 @@ def resolve(
     if resource.type != executor_spec.TYPE:
         raise _wrong_type(owner, resource, f"{IMAGE_TYPE} and {executor_spec.TYPE}")
     what = f"the executor {identity.show(identity.identity(resource, owner.descriptor.resources))} of {owner}"
-    specification = executor_spec.parse(contents.read(session, owner, resource), name=what)
+    data = contents.specification(session, owner, resource, executor_spec.MEDIA_TYPES, warn)
+    specification = executor_spec.parse(data, name=what)
     return owner, specification, _image_of(session, owner, specification, what)
 
 

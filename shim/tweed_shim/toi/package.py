@@ -126,7 +126,7 @@ def _additional_resources(part: Part | None) -> dict[str, AdditionalResource]:
 
 
 def _additional_resource(part: Part) -> AdditionalResource:
-    fields = part.fields("resource", "resourcePath", "content")
+    fields = part.fields("resource", *parts.PATHS, "content")
     if "resource" in fields:
         inner = {key: value for key, value in part.value.items() if key != "content"}
         return AdditionalResource(parts.resource_reference(part.instead(inner)))

@@ -12,6 +12,8 @@ from tweed_shim.ocm.descriptor import Identity
 from tweed_shim.toi.reading import Part
 
 TYPE = "type"
+# The first is what the documentation of the reference says, the second what the reference reads.
+PATHS = ("resourcePath", "referencePath")
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,8 @@ def resource_reference(part: Part) -> ResourceReference:
             part.fault("must name one resource")
             return ResourceReference({})
         part = several[0]
-    fields = part.fields("resource", "resourcePath")
-    path = (
-        tuple(_identity(each) for each in fields["resourcePath"].items()) if "resourcePath" in fields else ()
-    )
+    fields = part.fields("resource", *PATHS)
+    path = tuple(_identity(each) for name in PATHS if name in fields for each in fields[name].items())
     if "resource" not in fields:
         part.fault("is required", "resource")
         return ResourceReference({}, path)

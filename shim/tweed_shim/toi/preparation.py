@@ -73,8 +73,8 @@ def prepare(
     warn: is told what the user should know. Raises ComponentError and ContractError for what is wrong with the
     package, ConfigError for parameters and credentials, SpiffError for templates, and RegistryError.
     """
-    package, name = contents.find_package(session, version, wishes.pattern)
-    found = execution.determine(session, version, package, wishes.action, name=name)
+    package, name = contents.find_package(session, version, wishes.pattern, warn)
+    found = execution.determine(session, version, package, wishes.action, name=name, warn=warn)
     _warn(found, (*package.unknown, *found.specification.unknown), name, warn)
     config = _configuration(session, found, wishes.mode)
     requested = credential_requests.requested(

@@ -1,0 +1,628 @@
+"""`toi` as its users meet it: real executor images, wherever the component version is, as every kind of user."""
+
+import base64
+import json
+import os
+import signal
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from components import Elsewhere, Local, component, make_archive, put
+from installed import Shim, fresh_shim
+from packages import (
+    executor,
+    executor_layout,
+    library,
+    make_component_archive,
+    package,
+    with_executor,
+    with_identity,
+)
+from servers import RegistryServer
+from tweed_shim.ocm.repository import Addition
+
+SECRET = "hunter2-and-more"
+APP = "example.com/installer:1.0.0"
+
+# What it is given it copies to its outputs, so that a test can look at all of it.
+SCRIPT = r"""
+echo "called with $*"
+cd /toi/outputs || exit 1
+ls -ln /toi/inputs | awk 'NR > 1 {print $1, $3, $9}' > modes
+stat -c '%a %u' /toi/inputs /toi/outputs >> modes
+id -u > user
+echo "$HOME" > home
+for name in config parameters ocmconfig ocmrepo; do cat /toi/inputs/$name > $name; done
+touch /toi/inputs/new 2> /dev/null && echo writable > inputs
+head -c 64 /dev/urandom > random
+ln -s /etc/passwd link
+mkfifo pipe
+mkdir directory
+chmod 0 modes
+[ "$2" = uninstall ] && exit 7
+[ "$2" = wait ] && { trap 'echo stopping > stopped; kill $!; exit 9' TERM; sleep 60 & echo waiting; wait $!; }
+exit 0
+"""
+
+EXECUTORS = component(
+    "example.com/executors",
+    "2.0.0",
+    [
+        executor(
+            {
+                "imageRef": {"resource": {"name": "image"}},
+                "actions": ["install", "uninstall", "wait"],
+                "configTemplate": {"level": "info", "origin": "(( merge origin ))", "targets": "(( merge ))"},
+                "configScheme": {"type": "object", "required": ["targets"]},
+                "templateLibraries": [{"resource": {"name": "lib"}}],
+                "credentials": {
+                    "kubeconfig": {
+                        "description": "where to",
+                        "properties": {"KUBECONFIG": "a file"},
+                        "consumerId": {"type": "Kubernetes", "purpose": "target"},
+                    },
+                    "spare": {"description": "not needed", "optional": True},
+                },
+                "outputs": {
+                    name: {"description": f"the {name}"}
+                    for name in ("parameters", "config", "random", "never", "modes", "stopped")
+                },
+            }
+        ),
+        library("lib", "origin: the executor's library\n"),
+    ],
+)
+
+PACKAGE = {
+    "description": "Installs things.",
+    "executors": [
+        {
+            "actions": ["install", "uninstall"],
+            "resourceRef": {"resource": {"name": "executor"}, "resourcePath": [{"name": "executors"}]},
+            "config": {"targets": ["a", "b"]},
+            "parameterMapping": {
+                "user": "(( merge parameters.username ))",
+                "domain": "(( merge ))",
+                "kubeconfig": '(( getCredentials("kubeconfig", "KUBECONFIG") ))',
+                "spare": '(( hasCredentials("spare") ))',
+            },
+            "credentialMapping": {"target": "kubeconfig"},
+            "outputs": {"parameters": "given", "config": "config", "random": "noise", "never": "nothing"},
+        },
+        {
+            "resourceRef": {"resource": {"name": "image"}, "resourcePath": [{"name": "executors"}]},
+            "outputs": {"parameters": "given", "stopped": "stopped"},
+        },
+    ],
+    "credentials": {
+        "target": {
+            "description": "where to",
+            "properties": {"KUBECONFIG": "a file"},
+            "consumerId": {"type": "Kubernetes", "purpose": "target"},
+        }
+    },
+    "configTemplate": {
+        "parameters": {"username": "admin", "password": "(( merge ))"},
+        "domain": "(( merge default_domain ))",
+    },
+    "configScheme": {
+        "type": "object",
+        "required": ["parameters"],
+        "properties": {"parameters": {"type": "object", "required": ["password"]}},
+    },
+    "templateLibraries": [{"resource": {"name": "defaults"}}],
+    "additionalResources": {
+        "configFile": {"content": {"parameters": {"password": "change me"}}},
+        "credentialsFile": {"resource": {"name": "credentials"}},
+    },
+}
+
+INSTALLER = with_identity(
+    component(
+        "example.com/installer",
+        "1.0.0",
+        [
+            package("executors: []", name="other"),
+            package(PACKAGE, name="package"),
+            library("defaults", "default_domain: example.org\n"),
+            library("credentials", "credentials: {target: {credentials: {KUBECONFIG: change me}}}\n"),
+        ],
+        ["example.com/executors:2.0.0"],
+    ),
+    "package",
+    {"platform": "aws"},
+)
+PARAMETERS = "parameters: {password: sesame}\n"
+CREDENTIALS = f"credentials: {{target: {{credentials: {{KUBECONFIG: {SECRET}}}}}}}\n"
+
+
+class Made(NamedTuple):
+    """Where the component versions are, and the files of a user."""
+
+    directory: str
+    places: dict[str, list[str]]
+    parameters: str
+    credentials: str
+
+    def inputs(self) -> list[str]:
+        return ["-p", self.parameters, "-c", self.credentials]
+
+
+@pytest.fixture(scope="module")
+def layout(public_directory: str) -> str:
+    return executor_layout(os.path.join(public_directory, "toi-executor"), SCRIPT, user="65534")
+
+
+@pytest.fixture(scope="module")
+def made(public_directory: str, layout: str, registry: RegistryServer) -> Made:
+    """The component versions in repositories of every kind."""
+    directory = os.path.join(public_directory, "toi")
+    os.mkdir(directory)
+
+    def write(name: str, text: str) -> str:
+        path = os.path.join(directory, name)
+        Path(path).write_text(text, encoding="utf-8")
+        return path
+
+    executors = with_executor(EXECUTORS, layout)
+    tree = make_archive(os.path.join(directory, "tree"), executors, INSTALLER)
+    packed = make_archive(os.path.join(directory, "packed.tgz"), executors, INSTALLER, file_format="tgz")
+    lone = make_component_archive(os.path.join(directory, "lone"), INSTALLER)
+    place = put(f"{registry.host}/toi", executors, INSTALLER)
+    made = Made(
+        directory,
+        {
+            "directory": [f"{tree}//{APP}"],
+            "tgz": [f"{packed}//{APP}"],
+            "component archive": [f"{lone}//{APP}", "--lookup", tree],
+            "registry": [f"{place}//{APP}"],
+        },
+        write("params.yaml", PARAMETERS),
+        write("creds.yaml", CREDENTIALS),
+    )
+    for path, _, names in os.walk(directory):
+        os.chmod(path, 0o755)
+        for name in names:
+            os.chmod(os.path.join(path, name), 0o644)
+    return made
+
+
+@pytest.fixture
+def root_shim(accounts: dict[str, "object"], program: str) -> Iterator[Shim]:
+    """The installed program for tests for which it does not matter who runs it."""
+    with fresh_shim(accounts["root"], program) as fresh:  # type: ignore[arg-type]  # the fixture is Account's
+        yield fresh
+
+
+def bootstrap(shim: Shim, *words: str) -> tuple[int, str, str]:
+    done = shim.run("toi", "bootstrap", "--ocmconfig", "None", *words)
+    assert SECRET.encode() not in done.err
+    return done.code, done.out.decode(), done.err.decode()
+
+
+def test_from_everywhere_as_everybody(shim: Shim, made: Made) -> None:
+    user = "0" if shim.account.kind == "single" else "65534"
+    for kind, source in made.places.items():
+        directory = os.path.join(os.path.dirname(shim.root), f"outputs-{kind}")
+        os.mkdir(directory)
+        os.chown(directory, shim.account.uid, shim.account.gid)
+        code, out, err = bootstrap(
+            shim, "install", *source, "platform=aws", *made.inputs(), "--all-outputs", "-o", directory
+        )
+        assert (code, out) == (0, f"called with --standard install {APP}\n"), (kind, err)
+        assert "did not write never, which is mapped to an output" in err
+        found = {name: Path(directory, name).read_bytes() for name in os.listdir(directory)}
+        assert sorted(found) == sorted(
+            ["given", "config", "noise", "modes", "user", "home", "ocmconfig", "ocmrepo"]
+        ), kind
+        assert yaml.safe_load(found["given"]) == {
+            "user": "admin",
+            "domain": "example.org",
+            "kubeconfig": SECRET,
+            "spare": False,
+        }
+        assert yaml.safe_load(found["config"]) == {
+            "level": "info",
+            "origin": "the executor's library",
+            "targets": ["a", "b"],
+        }
+        modes = found["modes"].decode().splitlines()
+        assert modes == [
+            *(f"-rw------- {user} {name}" for name in ("config", "ocmconfig", "ocmrepo", "parameters")),
+            f"700 {user}",
+            f"700 {user}",
+        ]
+        assert found["user"].decode().strip() == user
+        memory, consumers, _ = yaml.safe_load(found["ocmconfig"])["configurations"]
+        assert memory["credentials"] == [
+            {"credentialsName": "kubeconfig", "credentials": {"KUBECONFIG": SECRET}}
+        ]
+        assert [each["identity"]["type"] for each in consumers["consumers"]] == ["Kubernetes"]
+        with tarfile.open(os.path.join(directory, "ocmrepo"), "r:gz") as archive:
+            index = json.load(archive.extractfile("artifact-index.json"))  # type: ignore[arg-type]  # it is a file
+        assert sorted(each["repository"] for each in index["artifacts"]) == [
+            "component-descriptors/example.com/executors",
+            "component-descriptors/example.com/installer",
+        ]
+    # Nothing of a run stays but its log and record.
+    assert os.listdir(os.path.join(shim.root, "tmp")) == []
+    for path, _, names in os.walk(shim.root):
+        for name in names:
+            whole = os.path.join(path, name)
+            if os.path.isfile(whole) and not os.path.islink(whole) and "/rootfs/" not in whole:
+                assert SECRET.encode() not in Path(whole).read_bytes(), whole
+    records = json.loads(shim.run("logs", "--json").out)
+    assert [(each["operation"], each["component"], each["exit_code"]) for each in records] == [
+        ("install", APP, 0)
+    ] * len(made.places)
+
+
+def test_the_outputs_of_a_failed_action_are_collected(root_shim: Shim, made: Made) -> None:
+    file = os.path.join(os.path.dirname(root_shim.root), "outputs.yaml")
+    code, _, err = bootstrap(
+        root_shim, "uninstall", *made.places["tgz"], "package", *made.inputs(), "-o", file
+    )
+    assert code == 7
+    assert "uninstall ended with exit code 7" in err
+    outputs = yaml.safe_load(Path(file).read_text())["outputs"]
+    assert outputs["config"]["targets"] == ["a", "b"]
+    assert len(base64.b64decode(outputs["noise"]["binary"])) == 64
+    assert sorted(outputs) == ["config", "given", "noise"]
+    # Without a file they are all that is on stdout.
+    code, out, err = bootstrap(root_shim, "uninstall", *made.places["tgz"], "package", *made.inputs())
+    assert (code, yaml.safe_load(out)["outputs"]["given"]["user"]) == (7, "admin")
+    assert "called with --standard uninstall" in err
+
+
+def test_signals_and_time_outs_end_an_action_and_its_outputs_are_collected(
+    root_shim: Shim, made: Made
+) -> None:
+    words = [
+        "toi",
+        "bootstrap",
+        "--ocmconfig",
+        "None",
+        "wait",
+        *made.places["tgz"],
+        "package",
+        *made.inputs(),
+    ]
+    process = root_shim.start(*words)
+    assert process.stderr is not None
+    while b"waiting" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert yaml.safe_load(out)["outputs"]["stopped"] == "stopping"
+    code, printed, err = bootstrap(root_shim, "--timeout", "1", *words[4:])
+    assert code == 124
+    assert "took longer than 1 seconds" in err
+    assert "given" in yaml.safe_load(printed)["outputs"]
+
+
+def test_what_would_be_run_is_shown_and_can_be_made(root_shim: Shim, made: Made) -> None:
+    words = ["install", *made.places["directory"], "package", *made.inputs()]
+    code, out, _ = bootstrap(root_shim, *words, "--dry-run", "--memory", "64m")
+    assert code == 0
+    assert SECRET not in out
+    shown = yaml.safe_load(out)
+    assert shown["parameters"]["parameters"] == {"username": "admin", "password": "sesame"}
+    assert shown["credentials"] == {"target": "kubeconfig"}
+    process = shown["config.json"]["process"]
+    assert process["args"] == ["/toi/run", "--standard", "install", APP]
+    assert process["user"]["uid"] == 65534
+    mounts = {each["destination"]: each["options"] for each in shown["config.json"]["mounts"]}
+    assert "ro" in mounts["/toi/inputs"]
+    assert "rw" in mounts["/toi/outputs"]
+    assert json.loads(root_shim.run("logs", "--json").out) == []
+
+    directory = os.path.join(os.path.dirname(root_shim.root), "env")
+    assert bootstrap(root_shim, *words, "--create-env", directory)[0] == 0
+    tree = {
+        os.path.relpath(os.path.join(at, name), directory)
+        for at, _, names in os.walk(directory)
+        for name in names
+    }
+    assert tree == {
+        "properties",
+        *(f"inputs/{each}" for each in ("config", "ocmconfig", "ocmrepo", "parameters")),
+    }
+    assert os.path.isdir(os.path.join(directory, "outputs"))
+    assert {os.stat(os.path.join(directory, each)).st_mode & 0o777 for each in tree} == {0o600}
+    properties = yaml.safe_load(Path(directory, "properties").read_text())
+    assert (properties["action"], properties["componentVersion"]) == ("install", APP)
+    code, _, err = bootstrap(root_shim, *words, "--create-env", directory)
+    assert (code, "is there already and not an empty directory" in err) == (125, True)
+
+
+EXAMPLE = """
+
+executors:
+  - actions:
+    - install
+    resourceRef:
+      resource:
+        name: installerimage
+    config:
+      level: info
+#   parameterMapping:  # optional spiff mapping of Package configuration to 
+#      ....            # executor parameters
+    outputs:
+       test: bla
+credentials:
+  target:
+    description: kubeconfig for target kubernetes cluster
+    consumerId:
+      type: Kubernetes
+      purpose: target
+configTemplate:
+  parameters:
+    username: admin
+    password: (( &merge ))
+configScheme:
+  type: object
+  required:
+    - parameters
+  additionalProperties: false
+  properties:
+    parameters:
+      type: object
+      required:
+      - password
+      additionalProperties: false
+      properties:
+        username:
+          type: string
+        password:
+          type: string
+
+"""  # noqa: W291 - the specification's example as it is
+
+
+@pytest.fixture(scope="module")
+def example(public_directory: str) -> str:
+    """The example of the specification, and files of the names that are looked for."""
+    directory = os.path.join(public_directory, "toi-example")
+    layout = executor_layout(
+        os.path.join(directory, "layout"),
+        "cat /toi/inputs/* | grep -c . > /dev/null; cat /toi/inputs/parameters > /toi/outputs/test",
+    )
+    addition = component("example.com/example", "1.0.0", [package(EXAMPLE, media_type="text/yaml")])
+    return make_archive(
+        os.path.join(directory, "ctf"), with_executor(addition, layout, name="installerimage")
+    )
+
+
+def test_the_example_of_the_specification(root_shim: Shim, example: str) -> None:
+    """Run where the files with the usual names are."""
+    here = os.path.dirname(root_shim.root)
+    Path(here, "TOIParameters").write_text(PARAMETERS)
+    Path(here, "TOICredentials").write_text(CREDENTIALS)
+    code, out, err = bootstrap(root_shim, "install", f"{example}//example.com/example")
+    assert code == 0, err
+    assert yaml.safe_load(out) == {
+        "outputs": {"bla": {"parameters": {"username": "admin", "password": "sesame"}}}
+    }
+    Path(here, "TOIParameters").write_text(f"parameters: {{password: 1, other: {SECRET}}}\nmore: 1")
+    code, _, err = bootstrap(root_shim, "install", f"{example}//example.com/example")
+    assert code == 125
+    for fault in ("parameters.password must be text", "parameters.other is not known", "more is not known"):
+        assert fault in err
+
+
+def test_an_image_of_a_registry_by_its_reference_and_by_its_name(
+    root_shim: Shim, registry: RegistryServer, layout: str, tmp_path: Path
+) -> None:
+    pushed = registry.push(layout, "latest", "toi/executor:1")
+    digest = root_shim.run("pull", pushed).out.decode().strip()
+    entries = [
+        {"actions": ["resource"], "resourceRef": {"resource": {"name": "image"}}},
+        {"actions": ["named"], "image": {"ref": pushed, "digest": digest}},
+        {"actions": ["other"], "image": {"ref": pushed, "digest": f"sha256:{'0' * 64}"}},
+        {"actions": ["local"], "image": {"ref": f"oci:{layout}"}},
+    ]
+    for each in entries:
+        each["outputs"] = {"user": "user"}
+    access = {"type": "ociArtifact", "imageReference": pushed}
+    addition = component(
+        "example.com/remote",
+        "1.0.0",
+        [package({"executors": entries}), Elsewhere("image", access, type="ociImage")],
+    )
+    source = f"{make_archive(tmp_path / 'ctf', addition)}//example.com/remote"
+    for action in ("resource", "named"):
+        code, out, err = bootstrap(root_shim, action, source)
+        assert (code, yaml.safe_load(out)) == (0, {"outputs": {"user": 65534}}), err
+        assert ("meant for development only" in err) == (action == "named")
+    for action, refusal in (("other", "does not have"), ("local", "only registries are allowed")):
+        code, _, err = bootstrap(root_shim, action, source)
+        assert (code, refusal in err) == (125, True), err
+    for options, copied in (([], False), (["--copy-resources"], True)):
+        directory = str(tmp_path / f"env-{copied}")
+        assert bootstrap(root_shim, "resource", source, "--create-env", directory, *options)[0] == 0
+        with tarfile.open(os.path.join(directory, "inputs", "ocmrepo"), "r:gz") as archive:
+            sizes = [each.size for each in archive.getmembers()]
+        assert (max(sizes) > 1 << 20) is copied
+
+
+def test_the_credentials_of_the_registry_are_passed_on(
+    root_shim: Shim, registry_with_password: RegistryServer, layout: str
+) -> None:
+    server = registry_with_password
+    here = os.path.dirname(root_shim.root)
+    env = {"DOCKER_CONFIG": here}
+    login = ("login", server.host, "--username", server.user, "--password-stdin")
+    assert root_shim.run(*login, stdin=server.password.encode(), env=env).code == 0
+    entries = [{"resourceRef": {"resource": {"name": "image"}}, "outputs": {"ocmconfig": "config"}}]
+    addition = with_executor(
+        component("example.com/kept", "1.0.0", [package({"executors": entries})]), layout
+    )
+    archive = make_archive(os.path.join(here, "ctf"), addition)
+    source = f"{archive}//example.com/kept:1.0.0"
+    assert root_shim.run("ocm", "transfer", source, f"{server.host}/kept", env=env).code == 0
+    done = root_shim.run("toi", "bootstrap", "install", f"{server.host}/kept//example.com/kept", env=env)
+    assert done.code == 0, done.err
+    (_, consumers, _) = yaml.safe_load(done.out)["outputs"]["config"]["configurations"]
+    host, _, port = server.host.partition(":")
+    (told,) = consumers["consumers"]
+    assert told["identity"] == {"type": "OCIRegistry", "hostname": host, "port": port, "pathprefix": "kept"}
+    assert told["credentials"][0]["properties"] == {"username": server.user, "password": server.password}
+
+
+def one(*resources: Local | Elsewhere, name: str = "example.com/bad", version: str = "1.0.0") -> Addition:
+    return component(name, version, resources)
+
+
+def entry(name: str, **fields: object) -> dict[str, object]:
+    return {"resourceRef": {"resource": {"name": name}}, **fields}
+
+
+PLAIN = library("plain", "a: 1")
+
+
+def of(*entries: object, **fields: object) -> Local:
+    return package({"executors": list(entries), **fields})
+
+
+IMAGE = {"image": {"ref": "x"}}
+OWN = entry("executor")
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ([PLAIN], "it has no resource of type toiPackage, but of the types yaml"),
+        ([package("[]")], "is no TOI package: the document (line 1) must be a map"),
+        ([of({**IMAGE, "actions": ["a", "b"]})], "has no action 'install': it has a, b"),
+        ([of(entry("gone"))], "has no resource name=gone: it has name=package"),
+        ([of(entry("plain")), PLAIN], "the type 'yaml': an executor has ociImage and toiExecutor"),
+        ([of(OWN), executor({"imageRef": {"resource": {"name": "plain"}}}), PLAIN], "'yaml': an executor has ociImage"),
+        ([of(OWN), executor({**IMAGE, "actions": ["a"]})], "has no action 'install': it has a"),
+        ([of(entry("executor", outputs={"x": "y"})), executor({**IMAGE, "outputs": {"z": {}}})],
+         "does not declare: x; it declares z"),
+        ([of(entry("executor", config={"a": 1})), executor({**IMAGE, "configScheme": {"additionalProperties": False}})],
+         "the config of its executors entry do not fit"),
+        ([of(IMAGE, configTemplate={"a": "(( missing ))"})], "(( missing ))\tin the template of the package"),
+        ([of({**IMAGE, "parameterMapping": {"a": '(( getCredentials("x") ))'}})], "credential 'x' not found"),
+        ([of(IMAGE, templateLibraries=[{"resource": {"name": "gone"}}])], "has no resource name=gone"),
+        ([of(IMAGE, credentials={"a": {"description": "d"}})], "credentials are needed: a"),
+        ([of({"image": {"ref": "A b"}})], "'A b'"),
+    ],
+)  # fmt: skip
+def test_bad_packages_are_refused_in_one_sentence(
+    resources: list[Local],
+    message: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    archive = make_archive(tmp_path / "ctf", one(*resources))
+    err = refused(tmp_path, capfd, "bootstrap", "install", f"{archive}//example.com/bad")
+    assert message in err
+    assert not (tmp_path / "store" / "runs").exists()
+
+
+def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str], *words: str) -> str:
+    from tweed_shim.cli.main import main
+
+    before = os.umask(0o077)
+    try:
+        assert main(["--root", str(tmp_path / "store"), "toi", *words, "--ocmconfig", "None"]) == 125
+    finally:
+        os.umask(before)
+    return capfd.readouterr().err
+
+
+def test_the_component_version_has_to_be_the_only_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    archive = make_archive(tmp_path / "ctf", one(PLAIN), one(PLAIN, version="2.0.0"))
+    said = refused(tmp_path, capfd, "describe", f"{archive}//example.com/bad")
+    assert "example.com/bad has several versions, 1.0.0, 2.0.0: name one" in said
+    assert "is not there" in refused(tmp_path, capfd, "describe", f"{archive}//example.com/bad:3.0.0")
+    assert "names no component" in refused(tmp_path, capfd, "describe", archive)
+
+
+def test_a_package_that_is_not_there_is_told_with_those_that_are(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    archive = make_archive(
+        tmp_path / "ctf", with_identity(one(package(PACKAGE)), "package", {"platform": "aws"})
+    )
+    said = refused(tmp_path, capfd, "bootstrap", "install", f"{archive}//example.com/bad", "platform=gcp")
+    assert "has no package platform=gcp: it has name=package, platform=aws" in said
+
+
+def test_the_files_that_a_package_offers(root_shim: Shim, made: Made) -> None:
+    here = Path(root_shim.root).parent
+    words = ("toi", "config", "--ocmconfig", "None", *made.places["directory"], "package")
+    done = root_shim.run(*words)
+    assert (done.code, done.out.decode().split()) == (
+        0,
+        ["TOIParameters", "TOICredentials", "TOIParameters.jsonscheme"],
+    )
+    assert yaml.safe_load((here / "TOIParameters").read_text()) == {"parameters": {"password": "change me"}}
+    assert "KUBECONFIG" in (here / "TOICredentials").read_text()
+    assert json.loads((here / "TOIParameters.jsonscheme").read_text()) == PACKAGE["configScheme"]
+    (here / "TOIParameters").write_text("edited")
+    refused = root_shim.run(*words)
+    assert (refused.code, b"would be overwritten" in refused.err) == (125, True)
+    assert (here / "TOIParameters").read_text() == "edited"
+    assert root_shim.run(*words, "-f").code == 0
+    assert (here / "TOIParameters").read_text() != "edited"
+    done = root_shim.run(*words, "-p", "mine.yaml", "-c", "creds")
+    assert done.out.decode().split() == ["mine.yaml", "creds", "mine.jsonscheme"]
+
+
+def test_a_package_is_described(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tweed_shim.cli.main import main
+
+    assert (
+        main(
+            [
+                "--root",
+                str(tmp_path),
+                "toi",
+                "describe",
+                "--ocmconfig",
+                "None",
+                *made.places["tgz"],
+                "package",
+            ]
+        )
+        == 0
+    )
+    told = capsys.readouterr().out
+    for line in (
+        "  Installs things.",
+        "    output noise: the random",
+        "    credentials target are its kubeconfig",
+        "    asks for credentials spare (optional): not needed",
+        "  target: where to",
+        "    parameters (object), required",
+    ):
+        assert line.strip() in [each.strip() for each in told.splitlines()], line
+    main(
+        [
+            "--root",
+            str(tmp_path),
+            "toi",
+            "describe",
+            "--json",
+            "--ocmconfig",
+            "None",
+            *made.places["tgz"],
+            "package",
+        ]
+    )
+    about = json.loads(capsys.readouterr().out)
+    assert [each["actions"] for each in about["executors"]] == [["install", "uninstall"], ["*"]]
+    assert about["executors"][0]["credentials"]["kubeconfig"]["consumerId"]["purpose"] == "target"
+    assert about["parameters"]["scheme"] == PACKAGE["configScheme"]
