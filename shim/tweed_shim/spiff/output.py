@@ -23,6 +23,11 @@ MAX_VALUES = 2_000_000
 """How deep maps and lists may be nested, and how many values there may be."""
 
 _LINE_BREAK = re.compile("[\n\x85\u2028\u2029]")
+# YAML 1.1, "Timestamp": who reads it by these rules would take a text for a time.
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+    r"(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?)?)?)?"
+)
 
 
 def plain_data(value: Value) -> Value:
@@ -93,7 +98,8 @@ def to_yaml(value: Value) -> str:
         yaml.StreamEndEvent(),
     ]
     try:
-        text: str = yaml.emit(events, Dumper=dumper, allow_unicode=True)
+        # Beyond ASCII all is escaped: some of it would end lines within a text, and not every emitter sees to that.
+        text: str = yaml.emit(events, Dumper=dumper, allow_unicode=False)
     except UnicodeEncodeError:
         raise Fault(
             "a text has bytes that are no UTF-8, which YAML cannot hold: write base64() of it"
@@ -138,6 +144,6 @@ def _plain(value: Value) -> str:
 
 
 def _style(text: str) -> str | None:
-    if not isinstance(scalar(text), str):
+    if not isinstance(scalar(text), str) or _TIMESTAMP.fullmatch(text):
         return '"'
     return "|" if _LINE_BREAK.search(text) else None
