@@ -6,6 +6,7 @@ half of it, and a crash leaves what was there before.
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -71,6 +72,24 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
         raise
     if durable:
         sync_directory(os.path.dirname(path))
+
+
+def is_special(path: str) -> bool:
+    """Whether there is something to write into rather than to replace: a device or a pipe, such as /dev/null."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def write_named(path: str, data: bytes) -> None:
+    """Write to the file that somebody named: it is replaced in one step, a device or a pipe is written into."""
+    if is_special(path):
+        with open(path, "wb") as file:
+            file.write(data)
+    else:
+        write_whole(os.path.abspath(path), data)
 
 
 def write_new(path: str, data: bytes) -> None:

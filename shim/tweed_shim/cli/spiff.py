@@ -403,11 +403,10 @@ def _keep_state(path: str, state: "Node", *, as_json: bool) -> None:
     extension = os.path.splitext(path)[1]
     as_json = extension == ".json" or (as_json and extension not in (".yaml", ".yml"))
     text = f"{spiff.dump(state, 'json')}\n" if as_json else spiff.dump(state)
-    path = os.path.abspath(path)
     try:
-        if os.path.exists(path):
+        if os.path.isfile(path):
             with open(path, "rb") as file:
-                files.write_whole(f"{path}.bak", file.read())
-        files.write_whole(path, text.encode())
+                files.write_whole(os.path.abspath(f"{path}.bak"), file.read())
+        files.write_named(path, text.encode())
     except OSError as error:
         raise ConfigError(f"the state cannot be kept in {path}: {error.strerror}") from None

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tweed_shim import files
 from tweed_shim.errors import ComponentError, RegistryError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image.manifest import Descriptor
@@ -56,7 +57,7 @@ def request(
 
 
 def write(blob: Blob, path: str) -> None:
-    """Write content to a file, which is there only if it is whole and right; `-` is stdout.
+    """Write content to a file, which is there only if it is whole and right; `-` is stdout. A pipe is written into.
 
     Raises ComponentError where it is damaged, HostError where it cannot be written.
     """
@@ -65,6 +66,11 @@ def write(blob: Blob, path: str) -> None:
         _exhaust(blob)
         sys.stdout.flush()
         sys.stdout.buffer.writelines(blob.pieces())
+        return
+    if files.is_special(path):
+        _exhaust(blob)
+        with ctf.faults(path), open(path, "wb") as file:
+            file.writelines(blob.pieces())
         return
     with ctf.faults(path), ctf.replacing(path) as file:
         file.writelines(blob.pieces())

@@ -47,6 +47,6 @@ def write(made: Mapping[str, bytes], *, overwrite: bool) -> None:
         )
     for path, data in made.items():
         try:
-            files.write_whole(os.path.abspath(path), data)
+            files.write_named(path, data)
         except OSError as error:
             raise HostError(f"{path} cannot be written ({error.strerror}): name another file") from error

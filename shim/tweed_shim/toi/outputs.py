@@ -91,9 +91,9 @@ def write(outputs: Outputs, path: str) -> None:
     try:
         if os.path.isdir(path):
             for name, data in outputs.values.items():
-                files.write_whole(os.path.join(os.path.abspath(path), name), data)
+                files.write_named(os.path.join(path, name), data)
         else:
-            files.write_whole(os.path.abspath(path), document(outputs).encode())
+            files.write_named(path, document(outputs).encode())
     except OSError as error:
         raise HostError(
             f"the outputs cannot be written to {path} ({error.strerror}): name a file or a directory that you may write"
