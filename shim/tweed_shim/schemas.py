@@ -6,8 +6,12 @@ be a secret.
 """
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import ExitStack, suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from tweed_shim import documents
 from tweed_shim.errors import ContractError, HostError
@@ -46,12 +50,13 @@ _PROBLEMS = {
 }
 
 _MOST_MEMORY = 1 << 30
+_PIECE = 64 << 10
 _CHILD = """
 import json, sys
 asked = json.loads(sys.argv[1])
-sys.path[:] = asked.pop("path")
+sys.path[:] = asked["path"]
 from tweed_shim import schemas
-schemas.answer_parent(**asked)
+schemas.answer_parent(asked["seconds"])
 """
 
 
@@ -75,46 +80,103 @@ def faults(
     return _faults(_validator_class(schema, dialect)(schema, registry=referencing.Registry()), value, what)
 
 
-def strangers_faults(
-    schema: Schema,
-    value: bytes,
-    *,
-    what: str,
-    dialect: str = DRAFT_2020_12,
-    vetted: bool = False,
-    seconds: int = 10,
-) -> list[Fault]:
-    """The same for a schema that a stranger wrote and a value in JSON, in a process of its own.
+class Examiner:
+    """A process that holds values against schemas that strangers wrote, for the length of a `with` block.
 
     A regular expression or a nest of references can take for ever, and a regular expression stops every thread of
-    the program that embeds this one. vetted: the schema is known to have no flaws. Raises ContractError also where it
-    has, or `seconds` of processor time or 1 GiB of memory are not enough.
+    the program that embeds this one. seconds: of processor time in all; with 1 GiB of memory that has to be enough.
+    What the process imports takes a while, which passes unnoticed where it is started some time before it is asked.
     """
-    import subprocess
-    import sys
 
-    asked = {"path": sys.path, "seconds": seconds, "what": what, "dialect": dialect, "vetted": vetted}
-    command = [sys.executable, "-I", "-c", _CHILD, json.dumps(asked)]
-    given = json.dumps(schema).encode() + b"\n" + value
-    done = subprocess.run(command, input=given, capture_output=True, check=False)
-    if done.returncode > 0:
+    def __init__(self, *, seconds: int = 10) -> None:
+        self._seconds = seconds
+        self._pid = 0
+        self._pipes = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Itself; nothing is started yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process."""
+        self._pipes.close()
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+
+    def start(self) -> None:
+        """Start the process, if that has not been done."""
+        if self._pid:
+            return
+        import sys
+
+        settings = json.dumps({"path": sys.path, "seconds": self._seconds})
+        command = [sys.executable, "-I", "-c", _CHILD, settings]
+        with ExitStack() as theirs:
+            questions, self._to = os.pipe2(os.O_CLOEXEC)
+            self._from, answers = os.pipe2(os.O_CLOEXEC)
+            for stack, fd in (
+                (theirs, questions),
+                (theirs, answers),
+                (self._pipes, self._to),
+                (self._pipes, self._from),
+            ):
+                stack.callback(os.close, fd)
+            actions = [(os.POSIX_SPAWN_DUP2, questions, 0), (os.POSIX_SPAWN_DUP2, answers, 1)]
+            self._pid = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
+
+    def faults(
+        self, schema: Schema, value: bytes, *, what: str, dialect: str = DRAFT_2020_12, vetted: bool = False
+    ) -> list[Fault]:
+        """Everything in a value, which is JSON, that breaks a schema, each fault once.
+
+        what, dialect: see `faults`. vetted: the schema is known to have no flaws. Raises ContractError where it has, or
+        cannot be applied, or the process needs too much.
+        """
+        self.start()
+        question = {"schema": schema, "what": what, "dialect": dialect, "vetted": vetted}
+        answer = self._ask(json.dumps(question).encode() + b"\n" + value.strip() + b"\n")
+        if not answer:
+            self._refuse(what)
+        found = json.loads(answer)
+        if isinstance(found, str):
+            raise ContractError(found)
+        return [Fault(tuple(path), problem) for path, problem in found]
+
+    def _ask(self, question: bytes) -> bytes:
+        """The line that is answered, empty where the process has ended."""
+        with suppress(BrokenPipeError):
+            while question:
+                question = question[os.write(self._to, question) :]
+        answer = bytearray()
+        while not answer.endswith(b"\n") and (piece := os.read(self._from, _PIECE)):
+            answer += piece
+        return bytes(answer)
+
+    def _refuse(self, what: str) -> NoReturn:
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        self._pid = 0
+        if code < 0:
+            raise ContractError(
+                f"{what} cannot be applied to the configuration within {self._seconds} s of processor time; its "
+                "author has to make it simpler"
+            )
         raise HostError(
-            f"the configuration could not be checked: {sys.executable} failed with code {done.returncode} "
-            "in a process of its own; install tweed-shim anew"
+            f"the configuration could not be checked: a process of its own failed with code {code}; install tweed-shim "
+            "anew"
         )
-    if done.returncode < 0:
-        raise ContractError(
-            f"{what} cannot be applied to the configuration within {seconds} s of processor time; its author has to "
-            "make it simpler"
-        )
-    answer = json.loads(done.stdout)
-    if isinstance(answer, str):
-        raise ContractError(answer)
-    return [Fault(tuple(path), problem) for path, problem in answer]
 
 
-def answer_parent(*, seconds: int, what: str, dialect: str, vetted: bool) -> None:
-    """Be the process of `strangers_faults`: schema and value are lines of stdin, the faults go to stdout."""
+def strangers_faults(
+    schema: Schema, value: bytes, *, what: str, vetted: bool, seconds: int = 10
+) -> list[Fault]:
+    """The faults that an Examiner finds."""
+    with Examiner(seconds=seconds) as examiner:
+        return examiner.faults(schema, value, what=what, vetted=vetted)
+
+
+def answer_parent(seconds: int) -> None:
+    """Be the process of an Examiner: a question and a value are lines of stdin, the faults a line of stdout."""
     import resource
     import sys
 
@@ -123,14 +185,19 @@ def answer_parent(*, seconds: int, what: str, dialect: str, vetted: bool) -> Non
         allowed = resource.getrlimit(kind)[1]
         if allowed == resource.RLIM_INFINITY or allowed > most:
             resource.setrlimit(kind, (most, most))
-    schema, value = (json.loads(line) for line in sys.stdin.buffer)
+    import_module("jsonschema")
+    while line := sys.stdin.buffer.readline():
+        question, value = json.loads(line), json.loads(sys.stdin.buffer.readline())
+        print(json.dumps(_answer(value, **question)), flush=True)  # noqa: T201 - a pipe is listening
+
+
+def _answer(value: Any, schema: Schema, what: str, dialect: str, vetted: bool) -> list[Fault] | str:
     try:
         if not vetted and (found := flaws(schema, what=what, dialect=dialect)):
-            raise ContractError(f"{what} is not valid: {shown(found, 'it')}; its author has to mend it")
-        answer: object = faults(schema, value, what=what, dialect=dialect)
+            return f"{what} is not valid: {shown(found, 'it')}; its author has to mend it"
+        return faults(schema, value, what=what, dialect=dialect)
     except ContractError as refused:
-        answer = str(refused)
-    json.dump(answer, sys.stdout)
+        return str(refused)
 
 
 def flaws(schema: Schema, *, what: str = "the JSON Schema", dialect: str = DRAFT_2020_12) -> list[Fault]:

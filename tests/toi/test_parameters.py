@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tweed_shim.errors import ConfigError, ContractError
+from tweed_shim.schemas import Examiner
 from tweed_shim.spiff import SpiffError
 from tweed_shim.toi import credential_functions, parameters
 from tweed_shim.toi.parameters import Document, Given, Mode
@@ -23,7 +24,9 @@ SCHEME = {
 
 def processed(text: str, *libraries: str, mode: Mode = "private", **templating: Any) -> Any:
     stubs = [Document(each, f"library {number}") for number, each in enumerate(libraries)]
-    return parameters.processed(Given(text, "the parameters", "it"), Templating(**templating), stubs, mode)
+    given = Given(text, "the parameters", "it")
+    with Examiner() as examiner:
+        return parameters.processed(given, Templating(**templating), stubs, mode, examiner)
 
 
 @pytest.mark.parametrize("text", ["", "\n# nothing\n"])
@@ -51,7 +54,10 @@ def test_the_scheme_is_about_what_the_user_says_and_not_about_the_template() -> 
     template = {"name": "(( merge ))", "size": "many"}
     assert processed("name: x", template=template, scheme=SCHEME) == {"name": "x", "size": "many"}
     # Expressions of the user are resolved before.
-    assert processed('name: (( "a" "b" ))\nsize: (( merge num ))', "num: 3", scheme=SCHEME) == {"name": "ab", "size": 3}
+    assert processed('name: (( "a" "b" ))\nsize: (( merge num ))', "num: 3", scheme=SCHEME) == {
+        "name": "ab",
+        "size": 3,
+    }
 
 
 def test_every_fault_is_told_with_its_path_and_without_its_value() -> None:

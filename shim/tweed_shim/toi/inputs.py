@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 from tweed_shim import files, spiff
-from tweed_shim.ocm import locations, transfer
+from tweed_shim.ocm import locations
 from tweed_shim.ocm.session import Session
 from tweed_shim.toi import contract
 from tweed_shim.toi.preparation import Prepared
@@ -12,6 +12,8 @@ from tweed_shim.toi.preparation import Prepared
 
 def write(prepared: Prepared, directory: str, session: Session, report: Callable[[str], None]) -> None:
     """Make the files in a directory that is there, each for its owner alone. Raises as a transfer does, and OSError."""
+    from tweed_shim.ocm import transfer
+
     contents = {
         contract.CONFIG: _text(prepared.config),
         contract.PARAMETERS: _text(prepared.executor_parameters),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from tweed_shim import schemas, spiff
 from tweed_shim.errors import ConfigError
+from tweed_shim.schemas import Examiner
 from tweed_shim.spiff import SpiffError
 from tweed_shim.spiff.merging import Document, Options, process
 from tweed_shim.spiff.output import plain_data
@@ -33,18 +34,20 @@ class Given:
     whose: str
 
 
-def processed(given: Given, templating: Templating, libraries: Sequence[Document], mode: Mode) -> Any:
+def processed(
+    given: Given, templating: Templating, libraries: Sequence[Document], mode: Mode, examiner: Examiner
+) -> Any:
     """The configuration that a template makes of what is given; None where there is nothing to make it of.
 
-    mode: what templates may reach, `private` nothing of the host, `system` all that the caller can. Raises
-    ConfigError where what is given breaks the scheme, SpiffError where a template cannot be resolved.
+    mode: what templates may reach, `private` nothing of the host, `system` all that the caller can. examiner: knows
+    schemes. Raises ConfigError where what is given breaks the scheme, SpiffError where a template cannot be resolved.
     """
     text = given.text if _holds_something(given) else ""
     if text and (templating.scheme is not None or templating.template is None):
         value = _merged(Document(text, given.name), libraries, mode)
         text = spiff.dump(value, "json")
     if templating.scheme is not None:
-        _validate(given, text or "{}", templating.scheme)
+        _validate(given, text or "{}", templating.scheme, examiner)
     if templating.template is None:
         return value if text else None
     template = Document(spiff.dump(templating.template, "json"), f"the template of {given.whose}")
@@ -72,10 +75,10 @@ def _merged(
     return plain_data(found[0])
 
 
-def _validate(given: Given, text: str, scheme: Mapping[str, Any]) -> None:
+def _validate(given: Given, text: str, scheme: Mapping[str, Any], examiner: Examiner) -> None:
     what = f"the scheme (configScheme) of {given.whose}"
     # The reference's validator speaks no newer dialect, nor does a scheme that was written for it.
-    faults = schemas.strangers_faults(scheme, text.encode(), what=what, dialect=schemas.DRAFT_7)
+    faults = examiner.faults(scheme, text.encode(), what=what, dialect=schemas.DRAFT_7)
     if faults:
         raise ConfigError(
             f"{given.name} do not fit {given.whose}: {schemas.shown(faults, 'the document')}; correct them"
