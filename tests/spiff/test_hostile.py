@@ -136,6 +136,11 @@ def test_values_that_are_too_large_differ(expression: str) -> None:
     fault(expression)
 
 
+def test_an_expression_that_grows_with_every_pass_is_ended_and_differs() -> None:
+    document = "a: (( merge ? merge :b ))\n"
+    assert "never comes to an end" in refused(document, document, partial=True)
+
+
 def test_numbers_wrap_around_as_those_of_64_bits() -> None:
     assert evaluate("9223372036854775807 + 1") == -9223372036854775808
 

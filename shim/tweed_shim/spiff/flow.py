@@ -34,7 +34,8 @@ from tweed_shim.spiff.values import Fault, Template, Value
 if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment
 
-MAX_PASSES = 20_000
+MAX_PASSES = 2_000
+"""How often a document is looked at. Of a list, a pass may resolve no more than one entry; a map never takes many."""
 
 
 def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node, Unresolved | None]:
