@@ -6,7 +6,7 @@ import pytest
 
 from dynaml import evaluate, fault, refused
 from tweed_shim import spiff
-from tweed_shim.spiff import concatenation
+from tweed_shim.spiff import concatenation, flow
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,10 @@ def test_values_that_are_too_large_differ(expression: str) -> None:
     fault(expression)
 
 
-def test_an_expression_that_grows_with_every_pass_is_ended_and_differs() -> None:
+def test_an_expression_that_grows_with_every_pass_is_ended_and_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flow, "MAX_PASSES", 200)
     document = "a: (( merge ? merge :b ))\n"
     assert "never comes to an end" in refused(document, document, partial=True)
 
