@@ -25,6 +25,8 @@ INDEX = "artifact-index.json"
 INDEXES = (INDEX, "artifact-descriptor.json")
 BLOBS = "blobs"
 FORMATS = ("directory", "tar", "tgz")
+# A tgz that is only wrapped, for who reads it once and right away: most blobs are compressed anyway.
+STORED_TGZ = "stored-tgz"
 SCHEMA_VERSION = 1
 
 Entry = dict[str, Any]
@@ -154,8 +156,8 @@ def written(path: str, file_format: str | None = None) -> Iterator[Ctf]:
     """An archive to write, an existing or a new one, for the length of a block.
 
     All that was put into it is there after the block, and nothing of it where the block fails. file_format: one
-    of FORMATS, by default an existing archive's and for a new one `directory`. Raises ComponentError where there
-    is something else, and HostError where it cannot be written.
+    of FORMATS, or STORED_TGZ; by default an existing archive's, and for a new one `directory`. Raises ComponentError
+    where there is something else, and HostError where it cannot be written.
     """
     with faults(path), ExitStack() as stack:
         members = None
@@ -241,9 +243,13 @@ def _write_tar(target: Ctf, path: str, members: Members | None) -> None:
         file.writelines(tars.archive(_members(target, members)))
 
 
-def _write_tgz(target: Ctf, path: str, members: Members | None) -> None:
+def _write_tgz(target: Ctf, path: str, members: Members | None, level: int = tars.GZIP_LEVEL) -> None:
     with replacing(path) as file:
-        file.writelines(tars.compressed(tars.archive(_members(target, members))))
+        file.writelines(tars.compressed(tars.archive(_members(target, members)), level))
+
+
+def _write_stored_tgz(target: Ctf, path: str, members: Members | None) -> None:
+    _write_tgz(target, path, members, 0)
 
 
 def _members(target: Ctf, members: Members | None) -> Iterator[tars.Member]:
@@ -271,4 +277,5 @@ _WRITERS: dict[str, Callable[[Ctf, str, Members | None], None]] = {
     "directory": _write_directory,
     "tar": _write_tar,
     "tgz": _write_tgz,
+    STORED_TGZ: _write_stored_tgz,
 }

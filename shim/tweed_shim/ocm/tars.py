@@ -67,9 +67,9 @@ def archive(members: Iterable[Member]) -> Iterator[bytes]:
     yield bytes(2 * BLOCK)
 
 
-def compressed(pieces: Pieces) -> Iterator[bytes]:
-    """The pieces as gzip (RFC 1952), without a name and a time in it."""
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+def compressed(pieces: Pieces, level: int = GZIP_LEVEL) -> Iterator[bytes]:
+    """The pieces as gzip (RFC 1952), without a name and a time in it; with level 0 they are only wrapped."""
+    compressor = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     for piece in pieces:
         if data := compressor.compress(piece):
             yield data

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tweed_shim import files, scratch
+from tweed_shim import files, scratch, trace
 from tweed_shim.errors import BadReference, ConfigError, OperationFailed, ShimError, TimedOut
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
@@ -20,6 +20,7 @@ from tweed_shim.runtime.launch import Launch, launch
 from tweed_shim.runtime.request import Limits, Mount, Request
 from tweed_shim.settings import Settings
 from tweed_shim.toi import contract, inputs, outputs, parts
+from tweed_shim.toi.execution import ImageResource
 from tweed_shim.toi.outputs import Outputs
 from tweed_shim.toi.preparation import Prepared
 
@@ -81,7 +82,8 @@ def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Resu
     """
     with _image(place, prepared) as image, _tree(place) as tree:
         given, made = (files.make_private(os.path.join(tree, name)) for name in ("inputs", "outputs"))
-        inputs.write(prepared, given, place.session, place.console.info)
+        with trace.span("inputs"):
+            inputs.write(prepared, given, place.session, place.console.info)
         request = _request(place, prepared, image, given, made)
         failure: ShimError | None = None
         try:
@@ -90,7 +92,8 @@ def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Resu
             failure = error
         names = prepared.execution.executor.outputs
         whose = f"the executor of {prepared.package}"
-        found = outputs.collect(made, place.host.ids, names, every=every_output, whose=whose)
+        with trace.span("collect"):
+            found = outputs.collect(made, place.host.ids, names, every=every_output, whose=whose)
         return Result(found, failure)
 
 
@@ -118,7 +121,12 @@ def _image(place: Place, prepared: Prepared) -> Iterator[Image]:
 
 
 def _obtain(place: Place, prepared: Prepared) -> Image:
-    options, wanted = place.options, prepared.execution.image
+    with trace.span("resolve"):
+        return _image_of(place, prepared.execution.image)
+
+
+def _image_of(place: Place, wanted: parts.Image | ImageResource) -> Image:
+    options = place.options
     root, report, ids = place.settings.root, place.console.report, place.host.ids
     if isinstance(wanted, parts.Image):
         return pull.obtain(

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 from tweed_shim import files, spiff
-from tweed_shim.ocm import locations
+from tweed_shim.ocm import ctf, locations, transfer
 from tweed_shim.ocm.session import Session
 from tweed_shim.toi import contract
 from tweed_shim.toi.preparation import Prepared
@@ -12,8 +12,6 @@ from tweed_shim.toi.preparation import Prepared
 
 def write(prepared: Prepared, directory: str, session: Session, report: Callable[[str], None]) -> None:
     """Make the files in a directory that is there, each for its owner alone. Raises as a transfer does, and OSError."""
-    from tweed_shim.ocm import transfer
-
     contents = {
         contract.CONFIG: _text(prepared.config),
         contract.PARAMETERS: _text(prepared.executor_parameters),
@@ -21,18 +19,17 @@ def write(prepared: Prepared, directory: str, session: Session, report: Callable
     }
     for name, data in contents.items():
         if data is not None:
-            with open(
-                os.open(
-                    os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, files.PRIVATE_FILE
-                ),
-                "wb",
-            ) as file:
+            with open(os.path.join(directory, name), "xb", opener=_private) as file:
                 file.write(data)
     path = os.path.join(directory, contract.REPOSITORY)
     target = locations.Specification(locations.CTF, path=path)
-    order = transfer.Order(recursive=True, copy_resources=prepared.copy_resources, file_format="tgz")
+    order = transfer.Order(recursive=True, copy_resources=prepared.copy_resources, file_format=ctf.STORED_TGZ)
     transfer.transfer(session, [prepared.version], target, order, report)
     os.chmod(path, files.PRIVATE_FILE)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, files.PRIVATE_FILE)
 
 
 def _text(value: object) -> bytes | None:
