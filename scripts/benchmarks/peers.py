@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+from collections.abc import Mapping
 
 from benchmarks.figures import say, timed
 from benchmarks.setting import Place
@@ -22,9 +23,11 @@ def installed(name: str) -> bool:
 
 
 class Runc:
-    """`runc run` of a program, with what `runc spec` writes, and without a network."""
+    """`runc run` of a program, with what `runc spec` writes, and without a network; `mounts` are to be writable."""
 
-    def __init__(self, place: Place, rootfs: str, args: tuple[str, ...]) -> None:
+    def __init__(
+        self, place: Place, rootfs: str, args: tuple[str, ...], mounts: Mapping[str, str] | None = None
+    ) -> None:
         bundle = os.path.join(place.directory, "bundle")
         place.run(["mkdir", bundle])
         place.run(["runc", "spec", "--bundle", bundle, *(["--rootless"] if place.account.uid else [])])
@@ -33,6 +36,8 @@ class Runc:
             config = json.load(file)
         config["process"].update(terminal=False, args=args)
         config["root"].update(path=rootfs, readonly=True)
+        for target, source in (mounts or {}).items():
+            config["mounts"].append({"destination": target, "source": source, "options": ["rbind"]})
         namespaces = config["linux"]["namespaces"]
         # A rootless one would share the host's network, and spare the time that a namespace takes.
         if {"type": "network"} not in namespaces:
