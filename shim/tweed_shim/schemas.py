@@ -99,10 +99,15 @@ class Examiner:
 
     def __exit__(self, *_: object) -> None:
         """End the process."""
+        self.end()
+
+    def end(self) -> None:
+        """End the process, if there is one."""
         self._pipes.close()
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
+            self._pid = 0
 
     def start(self) -> None:
         """Start the process, if that has not been done."""

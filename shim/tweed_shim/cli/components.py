@@ -1,12 +1,13 @@
 """The options of commands that look for component versions, and the session in which they do so."""
 
 import os
+from typing import TYPE_CHECKING
 
 from tweed_shim.cli.main import Arguments, Context, Group, Parser
-from tweed_shim.ocm import configuration
-from tweed_shim.ocm.credentials import Credentials
-from tweed_shim.ocm.registries import Connection
-from tweed_shim.ocm.session import Session
+
+if TYPE_CHECKING:
+    from tweed_shim.ocm.credentials import Credentials
+    from tweed_shim.ocm.session import Session
 
 COMPONENT = "PATH//NAME[:VERSION], HOST[:PORT]/PREFIX//NAME[:VERSION], or with --repo NAME[:VERSION]"
 
@@ -40,8 +41,13 @@ def configure_registries(group: Group) -> None:
     )
 
 
-def session(arguments: Arguments, context: Context) -> tuple[Session, Credentials]:
+def session(arguments: Arguments, context: Context) -> "tuple[Session, Credentials]":
     """The session that the options describe, and the configured credentials that it uses."""
+    from tweed_shim.ocm import configuration
+    from tweed_shim.ocm.credentials import Credentials
+    from tweed_shim.ocm.registries import Connection
+    from tweed_shim.ocm.session import Session
+
     path = configuration.path(arguments.ocmconfig, os.environ)
     settings = configuration.load(path) if path else configuration.Configuration()
     credentials = Credentials(settings, os.environ)

@@ -3,19 +3,21 @@
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tweed_shim import documents, spiff
+from tweed_shim import documents, trace
 from tweed_shim.cli import components, running, tables
 from tweed_shim.cli.main import Arguments, Context, Group, Parser
 from tweed_shim.errors import ComponentError, ConfigError
-from tweed_shim.ocm import identity, versions
-from tweed_shim.ocm.repository import ComponentVersion
-from tweed_shim.ocm.session import Session
-from tweed_shim.toi import bootstrap, contents, description, offers, outputs, preparation
-from tweed_shim.toi.bootstrap import Options
-from tweed_shim.toi.preparation import Prepared, Wishes
+from tweed_shim.schemas import Examiner
 
+if TYPE_CHECKING:
+    from tweed_shim.ocm.repository import ComponentVersion
+    from tweed_shim.ocm.session import Session
+    from tweed_shim.toi.preparation import Prepared
+
+PARAMETERS = "TOIParameters"
+CREDENTIALS = "TOICredentials"
 LOG_LEVELS = {-1: "Error", 0: "Warn", 1: "Info"}
 
 
@@ -40,13 +42,13 @@ def configure_toi_bootstrap(parser: Parser) -> None:
         "-p",
         "--parameters",
         metavar="FILE",
-        help=f"the parameters (default: {offers.PARAMETERS}, if it is there)",
+        help=f"the parameters (default: {PARAMETERS}, if it is there)",
     )
     given.add_argument(
         "-c",
         "--credentials",
         metavar="FILE",
-        help=f"the credentials (default: {offers.CREDENTIALS}, if it is there)",
+        help=f"the credentials (default: {CREDENTIALS}, if it is there)",
     )
     given.add_argument(
         "--trust-templates",
@@ -72,29 +74,42 @@ def configure_toi_bootstrap(parser: Parser) -> None:
 
 def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
     """Carry out an action and print or write its outputs."""
-    wishes = Wishes(
-        arguments.action,
-        identity.parse(arguments.identity),
-        _text(arguments.parameters, offers.PARAMETERS, "the parameters"),
-        _text(arguments.credentials, offers.CREDENTIALS, "the credentials"),
-        "system" if arguments.trust_templates else "private",
-        arguments.copy_resources,
-        LOG_LEVELS[arguments.level],
-    )
-    session, credentials = components.session(arguments, context)
-    # What the executor says goes elsewhere where its outputs are printed.
-    console = running.console(context, stdout=1 if arguments.outputs else 2)
-    with session:
-        place = bootstrap.at(context.settings, session, Options(**running.options(arguments)), console)
-        version = _version(session, arguments)
-        prepared = preparation.prepare(session, credentials, version, wishes, context.voice.warn)
-        if arguments.create_env is not None:
-            bootstrap.create_environment(prepared, session, arguments.create_env, context.voice.info)
-            return 0
-        if arguments.dry_run:
-            _show(prepared, bootstrap.config(place, prepared))
-            return 0
-        done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
+    with Examiner() as examiner:
+        # It has much to import; so have we, and whoever gives parameters mostly has a scheme for them.
+        examiner.start()
+        with trace.span("imports"):
+            from tweed_shim.ocm import identity
+            from tweed_shim.toi import bootstrap, outputs, preparation
+
+        wishes = preparation.Wishes(
+            arguments.action,
+            identity.parse(arguments.identity),
+            _text(arguments.parameters, PARAMETERS, "the parameters"),
+            _text(arguments.credentials, CREDENTIALS, "the credentials"),
+            "system" if arguments.trust_templates else "private",
+            arguments.copy_resources,
+            LOG_LEVELS[arguments.level],
+        )
+        session, credentials = components.session(arguments, context)
+        # What the executor says goes elsewhere where its outputs are printed.
+        console = running.console(context, stdout=1 if arguments.outputs else 2)
+        options = bootstrap.Options(**running.options(arguments))
+        place = bootstrap.at(context.settings, session, options, console)
+        with session:
+            with trace.span("open"):
+                version = _version(session, arguments)
+            with trace.span("package"):
+                prepared = preparation.prepare(
+                    session, credentials, version, wishes, examiner, context.voice.warn
+                )
+            examiner.end()
+            if arguments.create_env is not None:
+                bootstrap.create_environment(prepared, session, arguments.create_env, context.voice.info)
+                return 0
+            if arguments.dry_run:
+                _show(prepared, bootstrap.config(place, prepared))
+                return 0
+            done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
     for name in done.outputs.missing:
         context.voice.warn(f"the executor did not write {name}, which is mapped to an output")
     if arguments.outputs:
@@ -106,7 +121,9 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
     return 0
 
 
-def _show(prepared: Prepared, config: dict[str, Any]) -> None:
+def _show(prepared: "Prepared", config: dict[str, Any]) -> None:
+    from tweed_shim import spiff
+
     about = {
         "package": prepared.package,
         "image": str(prepared.execution.image),
@@ -121,17 +138,18 @@ def _show(prepared: Prepared, config: dict[str, Any]) -> None:
 def configure_toi_config(parser: Parser) -> None:
     """The options of `toi config`."""
     components.configure_registries(_configure_package(parser))
+    parser.add_argument("-p", "--parameters", metavar="FILE", default=PARAMETERS, help="for the parameters")
     parser.add_argument(
-        "-p", "--parameters", metavar="FILE", default=offers.PARAMETERS, help="for the parameters"
-    )
-    parser.add_argument(
-        "-c", "--credentials", metavar="FILE", default=offers.CREDENTIALS, help="for the credentials"
+        "-c", "--credentials", metavar="FILE", default=CREDENTIALS, help="for the credentials"
     )
     parser.add_argument("-f", "--overwrite", action="store_true", help="replace files that are there")
 
 
 def toi_config_command(arguments: Arguments, context: Context) -> int:
     """Write the files that a package offers, and name them."""
+    from tweed_shim.ocm import identity
+    from tweed_shim.toi import contents, offers
+
     with components.session(arguments, context)[0] as session:
         version = _version(session, arguments)
         found, name = contents.find_package(
@@ -155,6 +173,9 @@ def configure_toi_describe(parser: Parser) -> None:
 
 def toi_describe_command(arguments: Arguments, context: Context) -> int:
     """Show a package."""
+    from tweed_shim.ocm import identity
+    from tweed_shim.toi import contents, description
+
     with components.session(arguments, context)[0] as session:
         version = _version(session, arguments)
         found, name = contents.find_package(
@@ -165,12 +186,14 @@ def toi_describe_command(arguments: Arguments, context: Context) -> int:
     return 0
 
 
-def _version(session: Session, arguments: Arguments) -> ComponentVersion:
+def _version(session: "Session", arguments: Arguments) -> "ComponentVersion":
     """The component version that was named: which one it is must not be left to what was released last."""
     repository, location = session.locate(arguments.component, arguments.repo)
     if repository is not None and location.component and not location.version:
         there = repository.versions(location.component)
         if len(there) > 1:
+            from tweed_shim.ocm import versions
+
             raise ComponentError(
                 f"{location.component} has several versions, {', '.join(versions.ordered(there))}: name one"
             )

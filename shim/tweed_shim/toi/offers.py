@@ -11,8 +11,6 @@ from tweed_shim.ocm.session import Session
 from tweed_shim.toi import contents, package
 from tweed_shim.toi.package import AdditionalResource, Package
 
-PARAMETERS = "TOIParameters"
-CREDENTIALS = "TOICredentials"
 SCHEME = ".jsonscheme"
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tweed_shim import spiff
 from tweed_shim.errors import ConfigError
@@ -12,13 +12,17 @@ from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 from tweed_shim.schemas import Examiner
 from tweed_shim.spiff import SpiffError
-from tweed_shim.toi import contents, credential_requests, execution
+from tweed_shim.toi import (
+    contents,
+    credential_functions,
+    credential_requests,
+    credentials,
+    execution,
+    parameters,
+)
 from tweed_shim.toi.execution import Execution
+from tweed_shim.toi.parameters import Document, Mode
 from tweed_shim.toi.parts import Image, ResourceReference, Templating
-
-if TYPE_CHECKING:
-    from tweed_shim.toi.credentials import Settings
-    from tweed_shim.toi.parameters import Document, Mode
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Wishes:
     pattern: Identity = field(default_factory=dict)
     parameters: tuple[str, str] | None = field(default=None, repr=False)
     credentials: tuple[str, str] | None = field(default=None, repr=False)
-    mode: "Mode" = "private"
+    mode: Mode = "private"
     copy_resources: bool = False
     log_level: str = "Warn"
 
@@ -63,6 +67,7 @@ def prepare(
     source: Credentials,
     version: ComponentVersion,
     wishes: Wishes,
+    examiner: Examiner,
     warn: Callable[[str], None],
 ) -> Prepared:
     """Find out all that an executor is to be given.
@@ -70,32 +75,26 @@ def prepare(
     warn: is told what the user should know. Raises ComponentError and ContractError for what is wrong with the
     package, ConfigError for parameters and credentials, SpiffError for templates, and RegistryError.
     """
-    with Examiner() as examiner:
-        package, name = contents.find_package(session, version, wishes.pattern, warn)
-        if package.templating.scheme is not None:
-            examiner.start()
-        # Imported only now: the examiner does so too in the meantime.
-        from tweed_shim.toi import credentials, parameters
-
-        found = execution.determine(session, version, package, wishes.action, name=name, warn=warn)
-        _warn(found, (*package.unknown, *found.specification.unknown), name, warn)
-        config = _configuration(session, found, wishes.mode, examiner)
-        requested = credential_requests.requested(
-            package.credentials,
-            found.specification.credentials,
-            found.executor.credential_mapping,
-            whose=name,
-        )
-        provided = credentials.provide(_settings(wishes, warn), requested, source)
-        own = credentials.of_repository(version, session.connection)
-        text, given_name = wishes.parameters or ("", "the parameters")
-        made = parameters.processed(
-            parameters.Given(text, given_name, name),
-            package.templating,
-            _libraries(session, version, package.templating),
-            wishes.mode,
-            examiner,
-        )
+    package, name = contents.find_package(session, version, wishes.pattern, warn)
+    found = execution.determine(session, version, package, wishes.action, name=name, warn=warn)
+    _warn(found, (*package.unknown, *found.specification.unknown), name, warn)
+    config = _configuration(session, found, wishes.mode, examiner)
+    requested = credential_requests.requested(
+        package.credentials,
+        found.specification.credentials,
+        found.executor.credential_mapping,
+        whose=name,
+    )
+    provided = credentials.provide(_settings(wishes, warn), requested, source)
+    own = credentials.of_repository(version, session.connection)
+    text, given_name = wishes.parameters or ("", "the parameters")
+    made = parameters.processed(
+        parameters.Given(text, given_name, name),
+        package.templating,
+        _libraries(session, version, package.templating),
+        wishes.mode,
+        examiner,
+    )
     return Prepared(
         version,
         name,
@@ -116,9 +115,7 @@ def _warn(found: Execution, unknown: Sequence[str], name: str, warn: Callable[[s
         warn(f"{name} names the image {found.image} directly, which is meant for development only")
 
 
-def _configuration(session: Session, found: Execution, mode: "Mode", examiner: Examiner) -> Any:
-    from tweed_shim.toi import parameters
-
+def _configuration(session: Session, found: Execution, mode: Mode, examiner: Examiner) -> Any:
     given = found.executor.config
     templating = found.specification.templating
     text = "" if given is None else spiff.dump(given, "json")
@@ -131,13 +128,11 @@ def _configuration(session: Session, found: Execution, mode: "Mode", examiner: E
     )
 
 
-def _libraries(session: Session, owner: ComponentVersion, templating: Templating) -> "list[Document]":
+def _libraries(session: Session, owner: ComponentVersion, templating: Templating) -> list[Document]:
     return [_library(session, owner, each) for each in templating.libraries]
 
 
-def _library(session: Session, owner: ComponentVersion, reference: ResourceReference) -> "Document":
-    from tweed_shim.toi.parameters import Document
-
+def _library(session: Session, owner: ComponentVersion, reference: ResourceReference) -> Document:
     name = f"the library {reference}"
     data = contents.read(session, *contents.referenced(session, owner, reference))
     try:
@@ -146,9 +141,7 @@ def _library(session: Session, owner: ComponentVersion, reference: ResourceRefer
         raise ConfigError(f"{name} of {owner} is not text in UTF-8: its author has to mend it") from None
 
 
-def _settings(wishes: Wishes, warn: Callable[[str], None]) -> "Settings | None":
-    from tweed_shim.toi import credentials
-
+def _settings(wishes: Wishes, warn: Callable[[str], None]) -> credentials.Settings | None:
     if wishes.credentials is None:
         return None
     text, name = wishes.credentials
@@ -159,12 +152,11 @@ def _settings(wishes: Wishes, warn: Callable[[str], None]) -> "Settings | None":
 
 
 def _mapped(
-    found: Execution, made: Any, values: Mapping[str, Mapping[str, str]], name: str, mode: "Mode"
+    found: Execution, made: Any, values: Mapping[str, Mapping[str, str]], name: str, mode: Mode
 ) -> Any:
     mapping = found.executor.parameter_mapping
     if mapping is None:
         return made
-    from tweed_shim.toi import credential_functions, parameters
 
     def attempt(known: Mapping[str, Mapping[str, str]]) -> Any:
         functions = credential_functions.functions(known)
