@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tweed_shim import documents, trace
 from tweed_shim.cli import components, running, tables
 from tweed_shim.cli.main import Arguments, Context, Group, Parser
-from tweed_shim.errors import ComponentError, ConfigError
+from tweed_shim.errors import ComponentError, ConfigError, UsageError
 from tweed_shim.schemas import Examiner
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def configure_toi_bootstrap(parser: Parser) -> None:
 
 def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
     """Carry out an action and print or write its outputs."""
+    if arguments.parameters == arguments.credentials == "-":
+        raise UsageError("stdin can be used only once: name a file for the parameters or the credentials")
     with Examiner() as examiner:
         # It has much to import; so have we, and whoever gives parameters mostly has a scheme for them.
         examiner.start()

@@ -66,7 +66,7 @@ def _request(request: CredentialRequest) -> dict[str, Any]:
 
 def text(about: Mapping[str, Any]) -> str:
     """A description for people."""
-    return "".join(f"{line}\n".rstrip(" ") for line in _lines(about))
+    return "".join(f"{line.rstrip()}\n" for line in _lines(about))
 
 
 def _lines(about: Mapping[str, Any]) -> Iterator[str]:
