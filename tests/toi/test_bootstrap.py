@@ -264,9 +264,9 @@ def test_from_everywhere_as_everybody(shim: Shim, made: Made) -> None:
 
 def test_the_outputs_of_a_failed_action_are_collected(root_shim: Shim, made: Made) -> None:
     file = os.path.join(os.path.dirname(root_shim.root), "outputs.yaml")
-    code, _, err = bootstrap(
-        root_shim, "uninstall", *made.places["tgz"], "package", *made.inputs(), "-o", file
-    )
+    words = ["uninstall", *made.places["tgz"], "package", *made.inputs()]
+    assert bootstrap(root_shim, *words, "--pull", "never")[0] == 125
+    code, _, err = bootstrap(root_shim, *words, "-o", file)
     assert code == 7
     assert "uninstall ended with exit code 7" in err
     outputs = yaml.safe_load(Path(file).read_text())["outputs"]
@@ -274,7 +274,7 @@ def test_the_outputs_of_a_failed_action_are_collected(root_shim: Shim, made: Mad
     assert len(base64.b64decode(outputs["noise"]["binary"])) == 64
     assert sorted(outputs) == ["config", "given", "noise"]
     # Without a file they are all that is on stdout.
-    code, out, err = bootstrap(root_shim, "uninstall", *made.places["tgz"], "package", *made.inputs())
+    code, out, err = bootstrap(root_shim, *words)
     assert (code, yaml.safe_load(out)["outputs"]["given"]["user"]) == (7, "admin")
     assert "called with --standard uninstall" in err
 

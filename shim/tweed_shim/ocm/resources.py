@@ -182,14 +182,15 @@ def pull(
     resource: Resource,
     connection: Connection,
     *,
+    policy: str = "missing",
     platform: str | None = None,
     report: Callable[[str], None] | None = None,
     idmap: IdMap | None = None,
 ) -> "store.Image":
     """Have an image that is a resource in the store, unpacked; it is called by its component and its digest.
 
-    Nothing is read where the digest is recorded and the image is there already. Raises as `opened_image` and
-    image.pull.obtain do.
+    policy: `pull` of image.pull.obtain. Nothing is read where the digest is recorded and the image is there already.
+    Raises as `opened_image` and image.pull.obtain do.
     """
     from tweed_shim.image import pull as images
 
@@ -207,6 +208,7 @@ def pull(
     return images.obtain(
         root,
         Reference("docker", registry, repository, digest=digest),
+        pull=policy,
         platform=platform,
         report=report,
         idmap=idmap,

@@ -144,6 +144,7 @@ def _image_of(place: Place, wanted: parts.Image | ImageResource) -> Image:
         wanted.owner,
         wanted.resource,
         place.session.connection,
+        policy=options.pull,
         platform=options.platform,
         report=report,
         idmap=ids,
