@@ -58,7 +58,7 @@ class Plan(TypedDict):
     config: str  # the text of config.json; its root path is "rootfs" and the bundle is the scratch
     top: tuple[int, int]  # uid and gid of the container's root
     home: tuple[int, int]  # uid and gid of the fresh home directory
-    owned: list[tuple[str, int, int]]  # directories to give to a uid and gid before the start
+    owned: list[tuple[str, int, int]]  # what to give to a uid and gid before the start
     kept: list[str]  # directories whose content must be on disk before a success is reported
     runtime: str
     shift: list[str]  # the program that shows the store with other ids (shifted.py), or nothing
