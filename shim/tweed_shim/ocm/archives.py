@@ -8,7 +8,6 @@ import os
 import posixpath
 import stat
 import tarfile
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
@@ -229,6 +228,8 @@ def opened_content(content: Content, what: str) -> Iterator[Tar]:
 @contextmanager
 def nameless() -> Iterator[int]:
     """An empty file that is gone after the block, in the directory for temporary files."""
+    import tempfile
+
     try:
         fd, path = tempfile.mkstemp(prefix="tweed-shim-")
     except OSError as error:
@@ -241,6 +242,8 @@ def nameless() -> Iterator[int]:
 
 
 def _no_room(error: OSError) -> HostError:
+    import tempfile
+
     where = tempfile.gettempdir() if error.errno is not None else "the directory for temporary files"
     return HostError(
         f"{where} cannot be written ({error.strerror}): make room there or choose another with $TMPDIR"

@@ -1,7 +1,6 @@
 """OCI registries as stores of component versions (see stores.Store)."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -127,6 +126,8 @@ class RegistryStore:
 
 @contextmanager
 def _fetched(repository: "Writable", blob: Descriptor) -> Iterator[Extent]:
+    import tempfile
+
     from tweed_shim.image import download
 
     with ExitStack() as stack:
