@@ -507,7 +507,7 @@ OWN = entry("executor")
         ([of(entry("executor", outputs={"x": "y"})), executor({**IMAGE, "outputs": {"z": {}}})],
          "does not declare: x; it declares z"),
         ([of(entry("executor", config={"a": 1})), executor({**IMAGE, "configScheme": {"additionalProperties": False}})],
-         "the config of its executors entry do not fit"),
+         "the settings (config) of its executors entry do not fit"),
         ([of(IMAGE, configTemplate={"a": "(( missing ))"})], "(( missing ))\tin the template of the package"),
         ([of({**IMAGE, "parameterMapping": {"a": '(( getCredentials("x") ))'}})], "credential 'x' not found"),
         ([of(IMAGE, templateLibraries=[{"resource": {"name": "gone"}}])], "has no resource name=gone"),

@@ -120,7 +120,7 @@ def _configuration(session: Session, found: Execution, mode: Mode, examiner: Exa
     templating = found.specification.templating
     text = "" if given is None else spiff.dump(given, "json")
     return parameters.processed(
-        parameters.Given(text, "the config of its executors entry", str(found.executor)),
+        parameters.Given(text, "the settings (config) of its executors entry", str(found.executor)),
         templating,
         _libraries(session, found.owner, templating),
         mode,
