@@ -136,12 +136,15 @@ def test_values_that_are_too_large_differ(expression: str) -> None:
     fault(expression)
 
 
+@pytest.mark.parametrize(
+    "expression", ["merge ? merge :b", "length(merge)", "[merge]", "&temporary (merge / -2)"]
+)
 def test_an_expression_that_grows_with_every_pass_is_ended_and_differs(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, expression: str
 ) -> None:
-    monkeypatch.setattr(flow, "MAX_PASSES", 200)
-    document = "a: (( merge ? merge :b ))\n"
-    assert "never comes to an end" in refused(document, document, partial=True)
+    monkeypatch.setattr(flow, "MAX_REWRITES", 100)
+    document = f"a: (( {expression} ))\n"
+    assert "a never comes to an end" in refused(document, document, partial=True)
 
 
 def test_numbers_wrap_around_as_those_of_64_bits() -> None:

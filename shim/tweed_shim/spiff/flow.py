@@ -34,8 +34,9 @@ from tweed_shim.spiff.values import Fault, Template, Value
 if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment
 
-MAX_PASSES = 2_000
-"""How often a document is looked at. Of a list, a pass may resolve no more than one entry; a map never takes many."""
+MAX_PASSES = 20_000
+MAX_REWRITES = 500
+"""How often a tree is looked at, and how often an expression in it may become another one before it has a value."""
 
 
 def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node, Unresolved | None]:
@@ -79,6 +80,9 @@ class _Evaluated:
 class _Walker:
     """Leads the passes of one flow; see `passes.Walker`."""
 
+    def __init__(self) -> None:
+        self.rewrites: dict[Path, int] = {}
+
     def flow(self, node: Node, env: Environment, override: bool, template: bool) -> Node:
         """See `passes.Walker`."""
         if not template and node.inert() and (not env.stubs or not env.has_stub()):
@@ -116,12 +120,20 @@ class _Walker:
                 return flow_list(self, node, env, template)
             elif isinstance(value, Evaluable):
                 found = _evaluated(node, value, env, override, template)
+                if isinstance(found.node.value, Evaluable) and found.node is not node:
+                    self._rewritten(env)
             elif isinstance(value, str):
                 found.node = parsed(node, env)
                 found.final = found.node is not node
         if found.final or note.merged or not override or env.no_merge:
             return found.node
         return _overridden(found, node, env)
+
+    def _rewritten(self, env: Environment) -> None:
+        """Count that an expression has become another one. Raises TooDeep where that does not end."""
+        self.rewrites[env.path] = count = self.rewrites.get(env.path, 0) + 1
+        if count > MAX_REWRITES:
+            raise TooDeep(f"{env.source}: {joined(env.path) or 'the document'} never comes to an end")
 
     def _map(self, node: Node, env: Environment, template: bool) -> tuple[Node, bool]:
         """A map after this pass, and whether it is to stay: what a control has become may still be overridden."""
