@@ -96,7 +96,11 @@ def open_store(root: str) -> None:
         try:
             files.make_private(root)
             if not check_version(root):
-                _refuse_foreign(root)
+                # Looked at in this order, what another process has made of it since is no foreign directory.
+                if _is_foreign(root) and not check_version(root):
+                    raise ConfigError(
+                        f"the directory {root} is neither empty nor a store; give another with --root"
+                    )
                 os.chmod(root, files.PRIVATE_DIR)
                 files.write_whole(os.path.join(root, "version"), f"{VERSION}\n".encode())
             for name in ("images", "rootfs", "tmp"):
@@ -105,11 +109,10 @@ def open_store(root: str) -> None:
             raise _no_directory(root) from error
 
 
-def _refuse_foreign(root: str) -> None:
+def _is_foreign(root: str) -> bool:
     # What a crash while the version was written leaves is ours.
     ours = ("version.new-", "lost+found")
-    if any(not name.startswith(ours) for name in os.listdir(root)):
-        raise ConfigError(f"the directory {root} is neither empty nor a store; give another with --root")
+    return any(not name.startswith(ours) for name in os.listdir(root))
 
 
 def _no_directory(root: str) -> ConfigError:
