@@ -148,7 +148,8 @@ def _bring_and_unpack(wanted: Wanted, bad: set[str], started: float) -> Image:
     if before is not None and before.digest == resolved.digest and before.top == resolved.top:
         wanted.report(f"{name} is up to date: {resolved.digest}")
     else:
-        wanted.report(f"pulled {name} {resolved.digest} in {time.monotonic() - started:.1f} s")
+        what = name if name.endswith(resolved.digest) else f"{name} {resolved.digest}"
+        wanted.report(f"pulled {what} in {time.monotonic() - started:.1f} s")
     _keep(wanted, resolved, origin)
     return image
 
