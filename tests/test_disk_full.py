@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from accounts import Account
-from installed import Result, Shim, fresh_shim
+from installed import Result, Shim, cgroups, fresh_shim
 from layouts import Layer, build_layout
 from script_images import METADATA, ScriptImage
 from tweed_shim import Shim as Api
@@ -62,7 +62,9 @@ def full(account: Account, program: str) -> Iterator[tuple[Shim, Disk]]:
     with fresh_shim(account, program) as fresh:
         disk = Disk(os.path.join(os.path.dirname(fresh.root), "disk"), account)
         try:
-            yield fresh._replace(root=os.path.join(disk.place, "store")), disk
+            here = fresh._replace(root=os.path.join(disk.place, "store"))
+            yield here, disk
+            assert not cgroups(here.root), "a run that could not be kept left its control groups"
         finally:
             subprocess.run(["umount", disk.place], check=True)
             os.rmdir(disk.place)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tweed_shim import files, scratch, trace
 from tweed_shim.errors import OperationFailed, ShimError, TimedOut
-from tweed_shim.runtime import cgroups, container, runs
+from tweed_shim.runtime import cgroups, container, leaving, runs
 from tweed_shim.runtime.container import Console, Setting
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.request import Outcome, Request
@@ -118,6 +118,9 @@ def launch(
         with files.held_directory(run.directory):
             outcome = container.run(request, setting)
     except BaseException as error:
+        # A sandbox that had to be killed could not leave its control group.
+        for path in abandoned(of.settings.root):
+            leaving.remove_cgroup(path)
         with suppress(OSError):
             why = str(error) if isinstance(error, ShimError) else repr(error)
             run.note(**record, state="failed", error=why)

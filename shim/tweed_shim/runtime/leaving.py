@@ -27,12 +27,13 @@ def leave_cgroups(path: str) -> bool:
                     oom = oom or any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in file)
             except OSError:
                 continue
-        _remove_cgroup(directory)
+        remove_cgroup(directory)
     return oom
 
 
-def _remove_cgroup(directory: str) -> None:
-    # The kernel takes a moment to notice that the last process has left. What stays, the next run sweeps.
+def remove_cgroup(directory: str) -> None:
+    """Remove the cgroup of processes that have ended, or are about to; what stays, the next run sweeps."""
+    # The kernel takes a moment to notice that the last process has left.
     for _ in range(CGROUP_PATIENCE):
         try:
             os.rmdir(directory)
