@@ -113,7 +113,7 @@ def test_an_archive_of_impossible_sizes_is_refused_in_bounded_time_and_memory(da
 
 
 def test_an_archive_of_endless_members_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(members, "MOST_MEMBERS", 100)
+    monkeypatch.setattr("tweed_shim.image.headers.MOST_MEMBERS", 100)
     with (
         pytest.raises(ImageError, match="more members"),
         tar_with({str(number): "" for number in range(101)}),

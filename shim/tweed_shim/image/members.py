@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tweed_shim.errors import ImageError
 from tweed_shim.image import documents
+from tweed_shim.image.headers import headers
 
 if TYPE_CHECKING:
     import tarfile
 
-MOST_MEMBERS = 100_000
 MOST_LINKS = 8
-LARGEST_HEADER = 1024 * 1024
 CHUNK = 1024 * 1024
 
 
@@ -90,7 +89,10 @@ class Tar:
         self._extents: dict[str, Extent] = {}
         self._links: dict[str, str] = {}
         try:
-            for member in _headers(fd):
+            length = os.fstat(fd).st_size
+            for member in headers(lambda count, position: os.pread(fd, count, position)):
+                if member.isreg() and member.offset_data + member.size > length:
+                    raise ValueError(f"{member.name} is cut short")
                 self._note(member, fd)
         except (ValueError, OverflowError, EOFError, RecursionError) as error:
             raise ImageError(f"{what} is not a whole tar archive ({error}); save the image again") from error
@@ -124,47 +126,3 @@ def _plain_name(name: str) -> str | None:
     """A member's name without `./` and `..`; None where it leads out of the archive."""
     plain = posixpath.normpath(name)
     return None if plain.startswith(("/", "../")) or plain in (".", "..") else plain
-
-
-class _Headers:
-    """What of a file object `tarfile` needs to read headers, and no way to have more than that in memory."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._position = 0
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int) -> None:
-        if position < 0:
-            raise ValueError("a member before its beginning")
-        self._position = position
-
-    def read(self, count: int) -> bytes:
-        if not 0 <= count <= LARGEST_HEADER:
-            raise ValueError("a header of impossible size")
-        data = os.pread(self._fd, count, self._position)
-        self._position += len(data)
-        return data
-
-
-def _headers(fd: int) -> "Iterator[tarfile.TarInfo]":
-    """The headers of a tar, in order. Raises ValueError for what is not a whole one."""
-    import tarfile
-
-    length = os.fstat(fd).st_size
-    try:
-        # The stubs ask for a whole IO object; reading headers takes these three methods.
-        with tarfile.open(fileobj=_Headers(fd), mode="r:") as tar:  # type: ignore[call-overload]
-            before = -1
-            while (member := tar.next()) is not None:
-                # A size below zero would lead back to a header that was read before, for ever.
-                if member.offset <= before or member.size < 0 or len(tar.members) > MOST_MEMBERS:
-                    raise ValueError("it has more members than an image has")
-                if member.isreg() and member.offset_data + member.size > length:
-                    raise ValueError(f"{member.name} is cut short")
-                before = member.offset
-                yield member
-    except tarfile.TarError as error:
-        raise ValueError(str(error)) from error

@@ -14,7 +14,7 @@ container's.
     reports    {"userns": true}                 map my ids, then send "mapped"
                {"started": PID, "times": [T, T, T]}     the container runs; see carrier.py for the times
                {"failed": STAGE, "error": TEXT, "errno": N|null}
-               {"exited": WAIT_STATUS, "oom": BOOL, "by": N|null, "times": [T, T]}  by: the signal that was asked for
+               {"exited": WAIT_STATUS, "oom": BOOL, "times": [T, T]}
     commands   mapped, {"signal": N}
 """
 
