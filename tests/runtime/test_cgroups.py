@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -189,6 +191,26 @@ def test_room_that_cannot_be_made_is_one_sentence(tree: Tree) -> None:
     os.unlink(f"{tree.top}{SCOPE}/cgroup.subtree_control")
     with pytest.raises(HostError, match=f"{SCOPE} cannot be shared out"):
         cgroups.make_room(found, top=tree.top, own=tree.own)
+
+
+def test_expecting_moves_writes_to_one_hierarchy_that_is_there(tree: Tree, tmp_path: Any) -> None:
+    os.mkdir(tmp_path / "7")
+    (tmp_path / "7" / "cgroup").write_text(f"3:cpu,cpuacct:/gone\n2:name=systemd:/../up\n0::{SCOPE}\n")
+    cgroups.expect_moves(7, top=tree.top, proc=str(tmp_path))
+    with open(f"{tree.top}{SCOPE}/cgroup.procs", encoding="ascii") as file:
+        assert file.read().startswith("7")
+    cgroups.expect_moves(8, top=tree.top, proc=str(tmp_path))  # it has ended
+
+
+def test_expecting_moves_leaves_a_process_where_it_is() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        path = f"/proc/{process.pid}/cgroup"
+        before = Path(path).read_text()
+        cgroups.expect_moves(process.pid)
+        assert Path(path).read_text() == before
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait() == 0
 
 
 # What becomes of the limits

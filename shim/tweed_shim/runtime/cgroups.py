@@ -83,13 +83,16 @@ def _words(path: str) -> list[str] | None:
         return None
 
 
-def _own_path(own: str) -> str:
-    """The caller's group of version 2 as seen from the top, or nothing: cgroups(7), "/proc/[pid]/cgroup"."""
+def _lines(own: str) -> list[str]:
+    """The groups of a process, one a hierarchy: cgroups(7), "/proc/[pid]/cgroup"; none where they are not seen."""
     with suppress(OSError), open(own, encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            if line.startswith("0::/") and "/.." not in line:
-                return line.removeprefix("0::").rstrip("\n")
-    return ""
+        return [line for line in file.read().split("\n") if line and "/.." not in line]
+    return []
+
+
+def _own_path(own: str) -> str:
+    """The caller's group of version 2 as seen from the top, or nothing."""
+    return next((line.removeprefix("0::") for line in _lines(own) if line.startswith("0::/")), "")
 
 
 def _limiting(top: str, parent: str, *, for_all: bool) -> Cgroups:
@@ -179,6 +182,22 @@ def _write(path: str, text: str) -> None:
         os.write(fd, text.encode())
     finally:
         os.close(fd)
+
+
+def expect_moves(pid: int, *, top: str = TOP, proc: str = "/proc") -> None:
+    """Have the kernel prepare for moves of processes between groups, as the runtime is about to make some.
+
+    Before the first move the kernel waits until each processor has passed by (an RCU grace period, 5 to 20 ms), and
+    for a while after a move it need not do so again. To move the process `pid` to where it is changes nothing, but
+    the wait is over when the runtime comes, rather than in its way.
+    """
+    for line in _lines(f"{proc}/{pid}/cgroup"):
+        _, names, path = line.split(":", 2)
+        try:
+            _write(f"{top}/{names.removeprefix('name=')}{path}/cgroup.procs", str(pid))
+        except OSError:
+            continue
+        return
 
 
 def named(beginning: str) -> list[str]:

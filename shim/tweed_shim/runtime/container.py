@@ -89,7 +89,13 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
     with trace.span("run"), setting.console.catching() as signals, Keeper(setting.host.ids) as keeper:
         feeds = _feeds(plan, request.stdin, keeper.pipes)
         sources = _sources(request, setting, keeper.pipes, log, result)
-        carrier = Carrier(keeper, sources, feeds, signals, setting.meanwhile)
+
+        def meanwhile() -> None:
+            if plan["cgroup"]:
+                cgroups.expect_moves(keeper.pid)
+            setting.meanwhile()
+
+        carrier = Carrier(keeper, sources, feeds, signals, meanwhile)
         try:
             carrier.carry(request.timeout)
         finally:

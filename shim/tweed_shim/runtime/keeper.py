@@ -28,9 +28,9 @@ class StartError(Exception):
 class Keeper:
     """A started sandbox, to be used as a context: it is gone at the end, whatever happens.
 
-    pipes: our ends of its pipes by what they are for, to be closed by us. mapped: whether it has its ids. started:
-    when the container did (`time.monotonic`), None until then. status: the container's wait status, None until it has
-    ended. oom: whether it was ended for want of memory.
+    pid: the keeper's process id. pipes: our ends of its pipes by what they are for, to be closed by us. mapped:
+    whether it has its ids. started: when the container did (`time.monotonic`), None until then. status: the
+    container's wait status, None until it has ended. oom: whether it was ended for want of memory.
     """
 
     def __init__(self, ids: idmap.IdMap) -> None:
@@ -48,7 +48,7 @@ class Keeper:
                 read, write = os.pipe()
                 self.pipes[place], end = (write, read) if place in WRITTEN else (read, write)
                 theirs.append(end)
-            self._pid = _start(theirs, userns=not self.mapped)
+            self.pid = _start(theirs, userns=not self.mapped)
         except BaseException:
             self._close()
             raise
@@ -66,7 +66,7 @@ class Keeper:
         if self.status is None:
             self.kill()
         with suppress(ChildProcessError):  # whoever ignores SIGCHLD has nothing to wait for
-            os.waitpid(self._pid, 0)
+            os.waitpid(self.pid, 0)
 
     def _close(self) -> None:
         while self.pipes:
@@ -75,7 +75,7 @@ class Keeper:
     def kill(self) -> None:
         """End all of the sandbox."""
         with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
 
     def command(self, text: str) -> None:
         """Tell the sandbox something; it may have ended already."""
@@ -102,12 +102,12 @@ class Keeper:
 
     def _trace(self, names: tuple[str, ...], times: list[float]) -> None:
         for name, at in zip(names, times, strict=True):
-            trace.add(name, self._traced, at, self._pid)
+            trace.add(name, self._traced, at, self.pid)
             self._traced = at
 
     def _map_ids(self) -> None:
         try:
-            idmap.write_maps(self._pid, self._ids)
+            idmap.write_maps(self.pid, self._ids)
         except OSError as error:
             raise StartError("ids", f"{error.filename or 'uid_map'}: {error.strerror}") from error
         self.mapped = True

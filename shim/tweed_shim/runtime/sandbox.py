@@ -206,7 +206,8 @@ def _start_container(plan: Plan) -> int:
         runtime = os.posix_spawn(
             plan["runtime"],
             [plan["runtime"], *options, *run],
-            {"PATH": os.environ.get("PATH", os.defpath)},
+            # runc is done before its garbage is worth looking for.
+            {"PATH": os.environ.get("PATH", os.defpath), "GOGC": "off"},
             setsigmask=[],
             setsigdef=INHERITED_SIGNALS,
         )
