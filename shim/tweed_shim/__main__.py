@@ -4,12 +4,16 @@
 import _signal as signal  # type: ignore[import-not-found]  # of the interpreter, so typeshed lacks it
 import gc
 
+# Objects; importing makes tens of thousands that stay, and looking for garbage among them again and again, as the
+# interpreter's 700 have it, takes a twentieth of a warm run.
+GARBAGE = 100_000
+
 
 def start() -> None:
     """Be the program. An interrupt that comes before its own handlers are there ends it without a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    gc.disable()  # until all is imported: that makes no garbage, and looking for it takes a twentieth of a warm run
+    gc.set_threshold(GARBAGE)
     from tweed_shim.cli.main import program
 
     program()

@@ -1,7 +1,6 @@
 """The entry: global options, then the module of the command that was called, and no other."""
 
 import argparse
-import gc
 import os
 import signal
 import sys
@@ -259,8 +258,6 @@ def main(argv: list[str] | None = None) -> int:
             settings = _settings(arguments)
             root = settings.root
             with trace.recording(arguments.trace, entry):
-                gc.freeze()
-                gc.enable()  # disabled in __main__.py
                 return call(arguments, Context(settings, voice))
     except ShimError as error:
         voice.error(str(error))
