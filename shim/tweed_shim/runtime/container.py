@@ -131,7 +131,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
     if host.ids.kind != "host":
         request = request._replace(mounts=tuple(map(_keeping, request.mounts)))
     config = spec.generate(request, host, scratch=place, name=setting.name, writable_root=bool(overlay))
-    writable = [mount.source for mount in request.mounts if mount.writable]
+    kept = [mount.source for mount in request.mounts if mount.writable and mount.source not in request.lent]
     top, user = _owners(request)
     return {
         "id": setting.name,
@@ -144,9 +144,9 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "overlay": overlay,
         "config": json.dumps(config),
         "top": top,
-        "home": user,
-        "owned": [(path, *user) for path in (*writable, *request.owned)],
-        "kept": writable,
+        "user": user,
+        "kept": kept,
+        "lent": list(request.lent),
         "runtime": setting.runtime,
         "shift": _script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
         "pasta": _script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],

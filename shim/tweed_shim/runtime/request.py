@@ -43,9 +43,10 @@ class Request(NamedTuple):
     """One run of one program of an unpacked image.
 
     rootfs: the unpacked image. env: `NAME=value` texts. home: where a fresh writable directory is mounted, empty for
-    none. owned: host files and directories that belong to the program's user from its start on, as the sources of
-    writable mounts do. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured
-    whole, bounded by `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout).
+    none. mounts: the sources of writable ones belong to the program's user from its start on. lent: host directories
+    that, with all that is in them, are the user's while it runs and the caller's after; they need not outlast a power
+    cut. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
+    `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout).
     network: `none`, `host` or `pasta`. timeout: seconds, None for none. cap_add and cap_drop: as
     `capabilities.parse` gives them. architecture: what the image says that its programs are made for.
     userns: the ids of a user namespace that the host's root gives the container, None for none.
@@ -60,7 +61,7 @@ class Request(NamedTuple):
     cwd: str
     home: str = ""
     mounts: tuple[Mount, ...] = ()
-    owned: tuple[str, ...] = ()
+    lent: tuple[str, ...] = ()
     stdin: bytes | None = None
     stdout: str = "log"
     stderr: str = "log"

@@ -5,11 +5,11 @@ child is process 1 of them: it waits for the plan, mounts the scratch and the ro
 start the container, and waits for it. When the shim, the keeper or process 1 ends, in whatever way, the kernel ends
 everything inside of the namespaces and throws the mounts away: nobody needs to clean up.
 
-This file, with kernel.py, mounts.py, waiting.py and leaving.py, stands alone on the standard library, because it is
-entered in two ways: by `enter`, after a plain fork, from a process with one thread; and as a program (`python -I -S`)
-by `spawn` from a process with more, where forking Python code could deadlock. Both speak the same lines of JSON:
-reports on descriptor 3, commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 are the
-container's.
+This file, with kernel.py, mounts.py, ownership.py, waiting.py and leaving.py, stands alone on the standard library,
+because it is entered in two ways: by `enter`, after a plain fork, from a process with one thread; and as a program
+(`python -I -S`) by `spawn` from a process with more, where forking Python code could deadlock. Both speak the same
+lines of JSON: reports on descriptor 3, commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2
+are the container's.
 
     reports    {"userns": true}                 map my ids, then send "mapped"
                {"started": PID, "times": [T, T, T]}     the container runs; see carrier.py for the times
@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypedDict
 
-from tweed_shim.runtime import kernel, leaving, mounts, waiting
+from tweed_shim.runtime import kernel, leaving, mounts, ownership, waiting
 from tweed_shim.runtime.waiting import COMMANDS, READ
 
 REPORTS, PLAN = 3, 5
@@ -57,9 +57,11 @@ class Plan(TypedDict):
     overlay: str  # where its upper layer is: "tmpfs", a directory on disk, or "" for a read-only root
     config: str  # the text of config.json; its root path is "rootfs" and the bundle is the scratch
     top: tuple[int, int]  # uid and gid of the container's root
-    home: tuple[int, int]  # uid and gid of the fresh home directory
-    owned: list[tuple[str, int, int]]  # what to give to a uid and gid before the start
-    kept: list[str]  # directories whose content must be on disk before a success is reported
+    user: tuple[int, int]  # uid and gid of its user
+    lent: list[str]  # directories that, with all that is in them, are the user's for as long as it runs
+    kept: list[
+        str
+    ]  # directories that are the user's from the start on, and on disk before a success is reported
     runtime: str
     shift: list[str]  # the program that shows the store with other ids (shifted.py), or nothing
     pasta: list[str]  # the program that connects the network namespace `SCRATCH/netns`, or nothing
@@ -132,12 +134,14 @@ def _prepare(plan: Plan) -> None:
         kernel.mount("tmpfs", scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, size)
         for name in ("rootfs", "home", "state"):
             os.mkdir(os.path.join(scratch, name), 0o700)
-        os.chown(os.path.join(scratch, "home"), *plan["home"])
+        os.chown(os.path.join(scratch, "home"), *plan["user"])
         with open(os.path.join(scratch, "config.json"), "w", encoding="utf-8") as file:
             file.write(plan["config"])
     with _stage("directory"):
-        for path, uid, gid in plan["owned"]:
-            os.chown(path, uid, gid)
+        for path in plan["kept"]:
+            os.chown(path, *plan["user"])
+        for path in plan["lent"]:
+            ownership.give(path, *plan["user"])
     root = os.path.join(scratch, "rootfs")
     with _stage("overlay"):
         if plan["overlay"]:
@@ -239,6 +243,9 @@ def _first_process(commands: waiting.Commands) -> NoReturn:
         status = waiting.wait(pid, commands)
         ended = time.monotonic()
         oom = leaving.leave_cgroups(plan["cgroup"])
+        with _stage("directory"):
+            for directory in plan["lent"]:
+                ownership.give(directory, *plan["top"])
         if status == 0:
             with _stage("keep"):
                 for directory in plan["kept"]:

@@ -196,12 +196,11 @@ def _request(place: Place, prepared: Prepared, image: Image, given: str, made: s
         ids=place.confinement.userns or place.host.ids,
     )
     mounts = (Mount(given, contract.INPUTS), Mount(made, contract.OUTPUTS, writable=True))
-    names = sorted(os.listdir(given)) if os.path.isdir(given) else ()
     return Request(
         rootfs=image.rootfs,
         **started._asdict(),
         mounts=(*process.network_mounts(options.network), *mounts),
-        owned=(given, *(os.path.join(given, name) for name in names)),
+        lent=(given, made),
         network=options.network,
         limits=options.limits,
         timeout=contract.TIMEOUT if options.timeout is None else options.timeout,
