@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tweed_shim.image.members import Directory
@@ -17,6 +16,7 @@ from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.repository import Addition
 from tweed_shim.ocm.session import Session, written
 from tweed_shim.ocm.transfer import Order, Transferred, transfer
+from tweed_shim.records import replace
 
 
 class Local(NamedTuple):

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -12,6 +11,7 @@ from layouts import Files, build_layout
 from tweed_shim.ocm import codec
 from tweed_shim.ocm.descriptor import Resource
 from tweed_shim.ocm.repository import Addition
+from tweed_shim.records import replace
 
 PACKAGE_TYPE = "application/vnd.toi.ocm.software.package.v1+yaml"
 EXECUTOR_TYPE = "application/vnd.toi.ocm.software.executor.v1+yaml"

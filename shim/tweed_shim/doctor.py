@@ -9,11 +9,11 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from tweed_shim import idmap, trials
 from tweed_shim.errors import ShimError
 from tweed_shim.image import store
+from tweed_shim.records import Record
 from tweed_shim.runtime import cgroups
 from tweed_shim.runtime import host as hosts
 from tweed_shim.runtime.host import Host
@@ -32,8 +32,7 @@ SWITCHES = (
 )
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Record):
     """What a check found.
 
     state: `ok`; `warning`, where something will not work; `missing`, where no image can be run. effect: what will
@@ -47,8 +46,7 @@ class Finding:
     mend: str = ""
 
 
-@dataclass(frozen=True)
-class Patient:
+class Patient(Record):
     """What is examined.
 
     place: a directory where the store is or would be, empty where nothing can be written there; then `refusal` says

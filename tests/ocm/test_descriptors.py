@@ -3,7 +3,6 @@
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import codec, validation, yaml_writer
 from tweed_shim.ocm import descriptor as model
 from tweed_shim.ocm.descriptor import V3
+from tweed_shim.records import replace
 
 FULL: dict[str, Any] = {
     "meta": {"schemaVersion": "v2", "generator": "x"},

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from tweed_shim.ocm.descriptor import (
     SignatureValue,
     Source,
 )
+from tweed_shim.records import replace
 
 GENERIC = "genericBlobDigest/v1"
 V3_FORM = normalisation.V3_ALGORITHM

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tweed_shim.records import Record, fields
 from tweed_shim.spiff.markers import Marker, Merge
 from tweed_shim.spiff.parser import parse
 from tweed_shim.spiff.recursion import deep
@@ -32,12 +33,14 @@ from tweed_shim.spiff.syntax import SyntaxFault
 )
 def test_what_binds_tighter_is_evaluated_first(text: str, grouped: str) -> None:
     def shape(expression: object) -> object:
-        slots = getattr(type(expression), "__slots__", ())
+        if isinstance(expression, tuple):
+            return tuple(map(shape, expression))
+        if not isinstance(expression, Record):
+            return expression
+        parts = fields(expression)
         if type(expression).__name__ == "Group":
-            return shape(getattr(expression, "inner"))  # noqa: B009 - the type is only known by its name
-        if not slots or isinstance(expression, (str, tuple)):
-            return tuple(map(shape, expression)) if isinstance(expression, tuple) else expression
-        return (type(expression).__name__, *[shape(getattr(expression, name)) for name in slots])
+            return shape(parts["inner"])
+        return (type(expression).__name__, *map(shape, parts.values()))
 
     assert shape(parse(text)) == shape(parse(grouped))
 

@@ -1,9 +1,8 @@
 """`doctor`: what this host lets images do, and what mends what is missing."""
 
 import sys
-from dataclasses import asdict
 
-from tweed_shim import doctor
+from tweed_shim import doctor, records
 from tweed_shim.cli import tables
 from tweed_shim.cli.main import Arguments, Context, Parser
 
@@ -17,7 +16,7 @@ def doctor_command(arguments: Arguments, context: Context) -> int:
     """Print what was found; exit code 1 where no image can be run."""
     findings = doctor.examine(context.settings.root, context.settings.runtime)
     if arguments.json:
-        tables.show([asdict(finding) for finding in findings], {}, as_json=True)
+        tables.show([records.fields(finding) for finding in findings], {}, as_json=True)
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:

@@ -347,8 +347,7 @@ def _tag(text: str, reader: _Reader) -> "tuple[str, Node]":
 
 
 def _evaluated(node: "Node", expression: str, options: "Options") -> "Node":
-    from dataclasses import replace
-
+    from tweed_shim.records import replace
     from tweed_shim.spiff.merging import Document, process
 
     if node.value is None:

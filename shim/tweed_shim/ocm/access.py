@@ -6,7 +6,6 @@ Source: OCM specification, doc/04-extensions/02-access-types, with the attribute
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -26,6 +25,7 @@ from tweed_shim.ocm.repository import (
     local_reference,
     media_type_of,
 )
+from tweed_shim.records import Record
 
 HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 TGZ = "application/x-tgz"
@@ -35,8 +35,7 @@ NOTHING = "none"
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Record):
     """What is to be got at, and how; what it opens stays open as long as `stack` is. `what` names it in errors."""
 
     version: ComponentVersion
@@ -107,8 +106,7 @@ def _parse_reference(text: str, what: str) -> tuple[Reference, bool]:
     return found, bool(match and match[1] == "http")
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(Record):
     """An OCI artifact in a registry, or in the archive that the component version is in."""
 
     store: stores.Store

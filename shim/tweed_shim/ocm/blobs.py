@@ -4,18 +4,17 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 
 from tweed_shim.errors import ComponentError
 from tweed_shim.image.members import Extent, Members
 from tweed_shim.ocm import archives
 from tweed_shim.ocm.content import Content, Data
+from tweed_shim.records import Record
 
 LARGEST_SMALL = archives.LARGEST_SMALL
 
 
-@dataclass(frozen=True)
-class Blob:
+class Blob(Record):
     """A blob and how to get at its bytes. `what` names it in errors; `size` is in bytes.
 
     `opened` gives the content for the length of a block, as it is where it is kept: not verified.

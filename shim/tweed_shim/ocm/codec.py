@@ -5,7 +5,6 @@ one gave it; a name that means something else there is refused.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from tweed_shim import documents
@@ -13,6 +12,7 @@ from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import descriptor as model
 from tweed_shim.ocm import json_writer, shapes, validation
 from tweed_shim.ocm.descriptor import V2, V3, Descriptor, Provider
+from tweed_shim.records import replace
 
 FORMATS = ("yaml", "json")
 

@@ -7,11 +7,11 @@ else is kept as it is and named in `warnings`.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from tweed_shim import documents
 from tweed_shim.errors import ConfigError
+from tweed_shim.records import EMPTY, Record
 
 SUFFIX = ".config.ocm.software"
 GENERIC = f"generic{SUFFIX}"
@@ -31,8 +31,7 @@ _DEEPEST = 10
 Entry = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Resolver:
+class Resolver(Record):
     """A repository, by its specification, that component versions are looked for in.
 
     prefix: only for components with this name, or below it. priority: the highest is asked first.
@@ -43,16 +42,17 @@ class Resolver:
     priority: int = DEFAULT_PRIORITY
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(Record):
     """Typed configurations, in their order; their text is never shown, because it holds secrets.
 
     entries: those of generic ones included, and these themselves not. sets: what generic ones offer by name, kept.
     name: what messages call it.
     """
 
-    entries: tuple[Entry, ...] = field(default=(), repr=False)
-    sets: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    HIDDEN = ("entries", "sets")
+
+    entries: tuple[Entry, ...] = ()
+    sets: Mapping[str, Any] = EMPTY
     name: str = "the OCM configuration"
 
     def of_type(self, kind: str) -> Iterator[Entry]:

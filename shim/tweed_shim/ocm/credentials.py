@@ -10,7 +10,6 @@ has nothing to give here, and is named in `warnings`.
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from tweed_shim.errors import ConfigError
@@ -20,6 +19,7 @@ from tweed_shim.ocm import configuration as settings
 from tweed_shim.ocm import consumers
 from tweed_shim.ocm.configuration import Configuration, Entry
 from tweed_shim.ocm.consumers import Consumer
+from tweed_shim.records import Record
 
 USERNAME = "username"
 PASSWORD = "password"  # noqa: S105 - the name of a property
@@ -39,12 +39,14 @@ class Properties(dict[str, str]):
     __str__ = __repr__
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(Record):
     """What a configuration says about credentials; `environ` tells the home directory and the way to programs."""
 
+    HIDDEN = ("environ",)
+    __slots__ = ("__dict__",)  # of the cached properties
+
     configuration: Configuration
-    environ: Mapping[str, str] = field(repr=False)
+    environ: Mapping[str, str]
 
     def for_consumer(self, request: Consumer, *, matcher: str = "") -> Properties | None:
         """The credentials for what is to be accessed, or None.

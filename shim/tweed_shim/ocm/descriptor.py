@@ -4,12 +4,13 @@ One set of classes stands for both schemas of the specification (ocm-spec, doc/0
 `v2` and `ocm.software/v3alpha1`. What a schema calls otherwise or keeps elsewhere is the business of
 `tweed_shim.ocm.codec`. Fields that neither schema knows are kept, each in the `unknown` of what it was read with.
 
-Maps and lists within are to be taken as read-only: use `dataclasses.replace` for another descriptor.
+Maps and lists within are to be taken as read-only: use `records.replace` for another descriptor.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from tweed_shim.records import EMPTY, Record
 
 V2 = "v2"
 V3 = "ocm.software/v3alpha1"
@@ -35,8 +36,7 @@ def _no_identity() -> Identity:
     return {}
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(Record):
     """Something that is said about an element. Only those with `signing` are covered by a signature."""
 
     name: str
@@ -44,11 +44,10 @@ class Label:
     version: str = ""
     signing: bool = False
     merge: Fields | None = None
-    unknown: Fields = field(default_factory=_none)
+    unknown: Fields = EMPTY
 
 
-@dataclass(frozen=True)
-class Digest:
+class Digest(Record):
     """A digest of a resource or a component version; `value` is hexadecimal digits.
 
     hash_algorithm: `SHA-256` or `SHA-512`. normalisation: what was hashed, such as `genericBlobDigest/v1`.
@@ -57,7 +56,7 @@ class Digest:
     hash_algorithm: str
     normalisation: str
     value: str
-    unknown: Fields = field(default_factory=_none)
+    unknown: Fields = EMPTY
 
     @property
     def is_excluded(self) -> bool:
@@ -65,46 +64,41 @@ class Digest:
         return (self.hash_algorithm, self.normalisation, self.value) == (NO_DIGEST, EXCLUDED, NO_DIGEST)
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(Record):
     """What resources, sources and references have in common."""
 
     name: str
     version: str = ""
-    extra_identity: Identity = field(default_factory=_no_identity)
+    extra_identity: Identity = EMPTY
     labels: tuple[Label, ...] = ()
-    unknown: Fields = field(default_factory=_none)
+    unknown: Fields = EMPTY
 
 
-@dataclass(frozen=True)
-class SourceReference:
+class SourceReference(Record):
     """Names sources of the same component version that a resource was made from."""
 
-    identity_selector: Identity = field(default_factory=_no_identity)
+    identity_selector: Identity = EMPTY
     labels: tuple[Label, ...] = ()
-    unknown: Fields = field(default_factory=_none)
+    unknown: Fields = EMPTY
 
 
-@dataclass(frozen=True)
 class Source(Element):
     """A source; `access` tells where it is, `access["type"]` how to get it."""
 
     type: str = ""
-    access: Fields = field(default_factory=_none)
+    access: Fields = EMPTY
 
 
-@dataclass(frozen=True)
 class Resource(Element):
     """A resource; `relation` tells whether it belongs to the component (`local`) or to somebody else."""
 
     type: str = ""
     relation: str = ""
     source_references: tuple[SourceReference, ...] = ()
-    access: Fields = field(default_factory=_none)
+    access: Fields = EMPTY
     digest: Digest | None = None
 
 
-@dataclass(frozen=True)
 class Reference(Element):
     """Another component version that this one is made of; `version` is the other one's version."""
 
@@ -112,39 +106,35 @@ class Reference(Element):
     digest: Digest | None = None
 
 
-@dataclass(frozen=True)
-class SignatureValue:
+class SignatureValue(Record):
     """The signature itself: an algorithm, its result, and how that is written."""
 
     algorithm: str
     value: str
     media_type: str
     issuer: str = ""
-    unknown: Fields = field(default_factory=_none)
+    unknown: Fields = EMPTY
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(Record):
     """A signed digest of the descriptor's normal form; `timestamp` as it was read."""
 
     name: str
     digest: Digest
     value: SignatureValue
     timestamp: Fields | None = None
-    unknown: Fields = field(default_factory=_none)
+    unknown: Fields = EMPTY
 
 
-@dataclass(frozen=True)
-class Provider:
+class Provider(Record):
     """Who provides a component."""
 
     name: str
     labels: tuple[Label, ...] = ()
-    unknown: Fields = field(default_factory=_none)
+    unknown: Fields = EMPTY
 
 
-@dataclass(frozen=True)
-class Descriptor:
+class Descriptor(Record):
     """A component version.
 
     schema: the one it was read in, and the one it is written in where no other is asked for. creation_time: as it
@@ -165,8 +155,8 @@ class Descriptor:
     references: tuple[Reference, ...] = ()
     signatures: tuple[Signature, ...] = ()
     nested_digests: tuple[Fields, ...] = ()
-    unknown: Fields = field(default_factory=_none)
-    unknown_metadata: Fields = field(default_factory=_none)
+    unknown: Fields = EMPTY
+    unknown_metadata: Fields = EMPTY
 
     def __str__(self) -> str:
         """What people call it: `name:version`."""

@@ -6,11 +6,11 @@ They need the package `cryptography`, which the extra `crypto` brings.
 import base64
 import binascii
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tweed_shim.errors import ComponentError, ConfigError, HostError
 from tweed_shim.ocm.descriptor import HASHES, Signature
+from tweed_shim.records import Record
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -29,8 +29,7 @@ _PEM_SIGNATURE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class PublicKey:
+class PublicKey(Record):
     """An RSA key; `what` is what people call it. certificate: where it came from, if it did."""
 
     what: str

@@ -12,12 +12,12 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tweed_shim.errors import BadReference
 from tweed_shim.image.reference import parse_registry
 from tweed_shim.ocm import ctf
+from tweed_shim.records import Record
 
 CTF = "CommonTransportFormat"
 ARCHIVE = "ComponentArchive"
@@ -46,8 +46,7 @@ _COMPONENT = re.compile(rf"{_LABEL}(?:\.{_LABEL})+(?:/{_PART})+")
 _VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]*")
 
 
-@dataclass(frozen=True)
-class Specification:
+class Specification(Record):
     """A repository. kind: CTF, ARCHIVE, REGISTRY, or FILE where the file itself tells which of the first two it is.
 
     path: of a file. file_format: what a new one becomes, empty for the default. host, sub_path: of a registry;
@@ -67,8 +66,7 @@ class Specification:
         return self.path or (f"{self.host}/{self.sub_path}" if self.sub_path else self.host)
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(Record):
     """What a person named: a repository, a component, one version; each of them may be left out (None, empty)."""
 
     repository: Specification | None

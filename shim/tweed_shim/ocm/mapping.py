@@ -8,7 +8,6 @@ other layers are the local blobs. Source: OCM specification, doc/04-extensions/0
 import hashlib
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from tweed_shim import documents
@@ -19,6 +18,7 @@ from tweed_shim.ocm.blobs import Blob, Spooled
 from tweed_shim.ocm.content import Data
 from tweed_shim.ocm.repository import Addition, ComponentVersion, local_reference
 from tweed_shim.ocm.stores import Artifact, Store
+from tweed_shim.records import Record, replace
 
 NAMESPACE = "component-descriptors"
 DESCRIPTOR_FILE = "component-descriptor.yaml"
@@ -50,8 +50,7 @@ CREATOR = "tweed-shim"
 DESCRIPTOR_MODE = 0
 
 
-@dataclass(frozen=True)
-class OciRepository:
+class OciRepository(Record):
     """A repository of component versions in a store; see Repository.
 
     sub_path: what all names begin with. hashed_names: components are found under the SHA-256 of their name, as
@@ -159,8 +158,7 @@ def _owners(addition: Addition) -> dict[str, list[dict[str, Any]]]:
     return owners
 
 
-@dataclass(frozen=True)
-class _Stored:
+class _Stored(Record):
     """A component version in a store; `what` names it in errors."""
 
     store: Store

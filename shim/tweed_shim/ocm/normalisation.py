@@ -9,12 +9,12 @@ algorithms (ocm-spec, doc/04-extensions/04-algorithms, and the reference impleme
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import json_writer, shapes, times
 from tweed_shim.ocm.descriptor import V2, V3, Descriptor, Element, Label, Resource
+from tweed_shim.records import replace
 
 V1_ALGORITHM = "jsonNormalisation/v1"
 V2_ALGORITHM = "jsonNormalisation/v2"

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tweed_shim.errors import ComponentError, HostError
@@ -12,6 +11,7 @@ from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Directory, Extent
 from tweed_shim.ocm.blobs import Blob, digest_of
 from tweed_shim.ocm.consumers import OCI_REGISTRY
+from tweed_shim.records import Record
 
 if TYPE_CHECKING:
     from tweed_shim.image.upload import Writable
@@ -24,8 +24,7 @@ def _nothing(_consumer: Mapping[str, str]) -> None:
     return None
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(Record):
     """How servers are spoken to.
 
     insecure: allow plain HTTP and any certificate. ca_file: trust the authorities in it and no others. find: gives
@@ -35,7 +34,7 @@ class Connection:
     insecure: bool = False
     ca_file: str | None = None
     find: Find = _nothing
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environ: Mapping[str, str] = os.environ
 
     def caller(self, registry: str, repository: str) -> Credentials | None:
         """The configured credentials for a repository of a registry."""

@@ -1,12 +1,12 @@
 """Repositories of component versions: the one small interface that registries and archives share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.descriptor import Descriptor
+from tweed_shim.records import Record
 
 Access = Mapping[str, Any]
 
@@ -19,8 +19,7 @@ _LOCAL_REFERENCES = {
 }
 
 
-@dataclass(frozen=True)
-class ComponentVersion:
+class ComponentVersion(Record):
     """A component version in its repository, which has to stay open as long as this is used.
 
     text: the descriptor as it is kept there. local_blob: gives a local blob by its reference and its media type;
@@ -37,8 +36,7 @@ class ComponentVersion:
         return str(self.descriptor)
 
 
-@dataclass(frozen=True)
-class Addition:
+class Addition(Record):
     """A component version for another repository.
 
     text: its descriptor as it shall be kept there. blobs: its local blobs in the order of its resources and sources;

@@ -4,7 +4,6 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tweed_shim import files
@@ -19,6 +18,7 @@ from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.descriptor import Digest, Resource, Source
 from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.repository import ComponentVersion
+from tweed_shim.records import Record
 
 if TYPE_CHECKING:
     from tweed_shim.image import store
@@ -118,8 +118,7 @@ def _artifact_digest(blob: Blob) -> str:
         return artifact.main.digest
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Record):
     """An OCI artifact that is a resource, and who has its parts; `what` names it in errors."""
 
     holder: Holder

@@ -1,12 +1,11 @@
 """How the parts of a component descriptor are written: one table a class, in the order of the reference's fields."""
 
-import functools
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple
 
 from tweed_shim.ocm import descriptor as model
 from tweed_shim.ocm import json_writer
+from tweed_shim.records import Record
 
 
 class Field(NamedTuple):
@@ -24,21 +23,16 @@ class Field(NamedTuple):
     ordered: bool = False
 
 
-@dataclass(frozen=True)
-class Shape:
+# What no value is equal to.
+_REQUIRED = object()
+
+
+class Shape(Record):
     """A class of `tweed_shim.ocm.descriptor` and its fields."""
 
-    kind: type[Any]
+    kind: type[Record]
     fields: tuple[Field, ...]
     aliases: tuple[tuple[str, str], ...] = ()
-
-    @functools.cached_property
-    def _absent(self) -> dict[str, Any]:
-        """What stands for a field that is not there."""
-        return {
-            each.name: each.default if each.default_factory is MISSING else each.default_factory()
-            for each in fields(self.kind)
-        }
 
     def read(self, value: Mapping[str, Any]) -> Any:
         """Make the object of a map that is known to be valid; what is null counts as missing."""
@@ -57,7 +51,7 @@ class Shape:
         written = {}
         for field in self.fields:
             value = getattr(part, field.attribute)
-            if field.always or value != self._absent[field.attribute]:
+            if field.always or value != self.kind.DEFAULTS.get(field.attribute, _REQUIRED):
                 written[field.key] = _write(field, value, unknown)
         return written | dict(part.unknown) if unknown else written
 

@@ -7,12 +7,12 @@ OCM specification, doc/02-processing (signing) and doc/04-extensions/04-algorith
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import identity, keys, normalisation, shapes
 from tweed_shim.ocm.descriptor import HASHES, Descriptor, Digest, Reference, Resource, Signature
 from tweed_shim.ocm.keys import PublicKey
+from tweed_shim.records import Record, replace
 
 _DEEPEST = 100
 _OLD_HASHES = {"sha256": "SHA-256", "sha512": "SHA-512"}
@@ -21,8 +21,7 @@ Lookup = Callable[[str, str], Descriptor]
 Content = Callable[[Descriptor, Resource, Digest], str]
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Record):
     """A resource that the signature covers by a digest.
 
     unverified: why its content was not compared with the digest, empty where it was, and is the same.
@@ -33,8 +32,7 @@ class Checked:
     unverified: str = ""
 
 
-@dataclass(frozen=True)
-class Verification:
+class Verification(Record):
     """What a valid signature says, and of what.
 
     digest: of the component version's normal form. key: what it was verified with. components: the digests of all
@@ -93,16 +91,16 @@ def _named(descriptor: Descriptor, name: str) -> Signature:
     raise ComponentError(f"{descriptor} has no signature {name!r}: it has {there}")
 
 
-@dataclass
 class _Walk:
     """The way through a component version and all that it refers to; the digests are of one kind."""
 
-    root: Descriptor
-    kind: Digest
-    lookup: Lookup
-    content: Content
-    digests: dict[str, Digest] = field(default_factory=dict)
-    resources: list[Checked] = field(default_factory=list)
+    def __init__(self, root: Descriptor, kind: Digest, lookup: Lookup, content: Content) -> None:
+        self.root = root
+        self.kind = kind
+        self.lookup = lookup
+        self.content = content
+        self.digests: dict[str, Digest] = {}
+        self.resources: list[Checked] = []
 
     def digest(self, descriptor: Descriptor, path: tuple[str, ...] = ()) -> Digest:
         """The digest of a descriptor, whose own digests are verified or computed first."""

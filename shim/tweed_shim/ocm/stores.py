@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tweed_shim import documents
 from tweed_shim.errors import ComponentError
 from tweed_shim.image.manifest import LARGEST_BLOB, OCI_MANIFEST, Descriptor, Raw
 from tweed_shim.ocm.blobs import Blob
+from tweed_shim.records import Record
 
 DIGEST = re.compile("sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 # Go's encoding/json writes these so.
@@ -42,16 +42,14 @@ class Store(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Record):
     """What a manifest or an index names."""
 
     descriptor: Descriptor
     annotations: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(Record):
     """A manifest or an index of any kind. parts: the layers of the one, the manifests of the other."""
 
     media_type: str

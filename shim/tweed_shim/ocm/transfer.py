@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from tweed_shim.errors import ComponentError
@@ -22,12 +21,12 @@ from tweed_shim.ocm.repository import (
     media_type_of,
 )
 from tweed_shim.ocm.session import Session
+from tweed_shim.records import Record, replace
 
 Report = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(Record):
     """What is transferred and how.
 
     recursive: all that is referenced too. copy_resources, copy_sources: embed what is accessed elsewhere.
@@ -67,8 +66,7 @@ def transfer(
         return [work.take(each) for each in every]
 
 
-@dataclass(frozen=True)
-class _Work:
+class _Work(Record):
     session: Session
     target: Repository
     order: Order

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tweed_shim.spiff import addresses
@@ -15,13 +14,8 @@ if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment
 
 
-@dataclass(frozen=True, slots=True)
 class Arithmetic(Binary):
     """`a + b` and its like, of numbers, IP addresses and CIDRs."""
-
-    left: Evaluable
-    operator: str
-    right: Evaluable
 
     def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:  # noqa: ARG002 - see Binary
         """A number, an address or a CIDR."""
@@ -81,7 +75,6 @@ def bounded(number: int) -> int:
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-@dataclass(frozen=True, slots=True)
 class Modulo(Evaluable):
     """`a % b`."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tweed_shim.records import replace
 from tweed_shim.spiff import documents, lambdas
 from tweed_shim.spiff.evaluation import NOTHING, Constant, Evaluable, Failure, Info, Outcome, pending, pushed
 from tweed_shim.spiff.functions import registry
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _ARGUMENTS = "__args"
 
 
-@dataclass(frozen=True, slots=True)
 class Call(Evaluable):
     """`function(a, name=b)`; `curry`: `function*(a)` binds the arguments only."""
 

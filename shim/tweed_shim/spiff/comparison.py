@@ -7,9 +7,9 @@ such entries as if it were one, and of the list `jobs` the order counts too (as 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from tweed_shim.records import Record
 from tweed_shim.spiff.values import Value
 
 
@@ -20,8 +20,7 @@ class Missing:
 MISSING: Final = Missing()
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Record):
     """Where two documents differ, and what stands there in each of them: a value, or MISSING."""
 
     path: tuple[str, ...]

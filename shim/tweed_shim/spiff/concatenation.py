@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Info, Outcome, pending, pushed, resolve
@@ -17,7 +16,6 @@ MAX_ENTRIES = 1_000_000
 """Of a result: the characters of a text, the entries of a list or map."""
 
 
-@dataclass(frozen=True, slots=True)
 class Concatenation(Evaluable):
     """`a b c`; there are at least two parts."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tweed_shim.records import Record
 from tweed_shim.spiff import lambdas, loops
 from tweed_shim.spiff.loops import Refusal
 from tweed_shim.spiff.nodes import Issue, Node, derived, equivalent
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 PREFIX = "<<"
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(Record):
     """A control structure: its name and value, its options and its other fields, and the node it is."""
 
     name: str
@@ -179,8 +178,7 @@ def _for(structure: Structure) -> Node | None:
     return loops.run(structure.value.value, body, structure.options.get("mapkey"), structure.env)
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Record):
     """A control: what it makes of a structure (None: not known yet), and its options."""
 
     run: Callable[[Structure], Node | None]

@@ -5,9 +5,9 @@ An expression whose value is not known in this pass evaluates to an expression: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from tweed_shim.records import Record, replace
 from tweed_shim.spiff.nodes import NO_ISSUE, Expression, Issue, Node, Path
 from tweed_shim.spiff.values import Fault, Value, float_text
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
+class Info(Record):
     """What an evaluation found beside the value."""
 
     redirect: Path | None = None
@@ -96,10 +95,8 @@ def fault_issue(fault: Fault) -> Issue:
 class Evaluable(Expression):
     """An expression of the language. `str()` is its text in the reference's notation."""
 
-    __slots__ = ()
-
     # Whether a call has become this expression, and is not evaluated anew itself.
-    deferred: ClassVar[bool] = False
+    deferred = False
 
     def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
         """The value, or an expression where it is not known yet. `locally`: what is in it need not be known.
@@ -134,7 +131,6 @@ def pushed(expression: Evaluable, value: Value) -> Evaluable:
     return value if isinstance(value, Evaluable) else expression
 
 
-@dataclass(frozen=True, slots=True)
 class Constant(Evaluable):
     """A value that is known."""
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tweed_shim.errors import ConfigError
+from tweed_shim.records import Record
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.unresolved import Unresolved
 
 
-@dataclass(frozen=True, slots=True)
-class UnresolvedNode:
+class UnresolvedNode(Record):
     """A node that could not be resolved: its expression, its document, its path, and the reason with its class."""
 
     expression: str

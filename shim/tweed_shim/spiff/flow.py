@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tweed_shim.records import Record
 from tweed_shim.spiff.control import is_control
 from tweed_shim.spiff.evaluation import NOTHING, Constant, Evaluable, Info, fault_info
 from tweed_shim.spiff.flow_lists import flow_list
@@ -64,8 +64,7 @@ def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node
     return result, find_unresolved(result)
 
 
-@dataclass
-class _Evaluated:
+class _Evaluated(Record, frozen=False):
     """What an expression came to, and what of it matters for the stubs."""
 
     node: Node

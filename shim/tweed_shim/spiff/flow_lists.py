@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tweed_shim.records import Record
 from tweed_shim.spiff.control import is_control
 from tweed_shim.spiff.evaluation import Evaluable
 from tweed_shim.spiff.loops import Refusal
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 NO_KEY = "<<<NO LIST KEY>>"
 
 
-@dataclass
-class _Pass:
+class _Pass(Record, frozen=False):
     """What the pass finds out about the list."""
 
     env: Environment
@@ -49,9 +48,9 @@ class _Pass:
     merged: bool
     replace: bool
     redirect: Path | None
-    process: bool = True
     # Whether the list is built of more than its own entries.
-    entries: list[Node] = field(default_factory=list)
+    entries: list[Node]
+    process: bool = True
 
 
 def flow_list(walker: Walker, root: Node, env: Environment, template: bool) -> Node:
@@ -60,7 +59,7 @@ def flow_list(walker: Walker, root: Node, env: Environment, template: bool) -> N
     if note.merged:
         return root
     flags, stub = inherited(env)
-    state = _Pass(env, flags, note.tag, template, note.key_name, note.merged, note.replace, note.redirect)
+    state = _Pass(env, flags, note.tag, template, note.key_name, note.merged, note.replace, note.redirect, [])
     if note.flags & NO_MERGE or any(_merges_directly(entry) for entry in root.value):
         # The stub's entries have their place already, or the order of the entries would change.
         state.flags |= NO_MERGE

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tweed_shim.records import Record
 from tweed_shim.spiff.control import TEMPLATE_OPTIONS, controlled
 from tweed_shim.spiff.evaluation import Evaluable
 from tweed_shim.spiff.nodes import (
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment
 
 
-@dataclass
-class _Pass:
+class _Pass(Record, frozen=False):
     """What the pass finds out about the map."""
 
     env: Environment

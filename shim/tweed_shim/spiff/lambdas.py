@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tweed_shim.records import replace
 from tweed_shim.spiff.environment import SELF
 from tweed_shim.spiff.evaluation import (
     NOTHING,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment
 
 
-@dataclass(frozen=True, slots=True)
 class LambdaExpression(Evaluable):
     """`|x, y=1, z...| -> expression`. A parameter is its name and its default or None."""
 
@@ -83,7 +82,6 @@ def _scope(env: Environment) -> Environment:
     return itself.resolver if itself is not None and itself.resolver is not None else env
 
 
-@dataclass(frozen=True, slots=True)
 class LambdaReference(Evaluable):
     """`lambda expression`: the lambda that a value is, or that a text describes."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+from tweed_shim.records import Record
 from tweed_shim.spiff.evaluation import Constant, fault_issue, pending
 from tweed_shim.spiff.markers import Substitution
 from tweed_shim.spiff.nodes import Issue, Node, derived
@@ -31,8 +31,7 @@ class BodyFault(Exception):
         self.issue = Issue("error evaluating body", nested=tuple(problems))
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Record):
     """A variable of the loop, the one for its index, and the values with their indices."""
 
     name: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tweed_shim.records import Record, replace
 from tweed_shim.spiff import lambdas
 from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Outcome, pending, pushed, resolve
 from tweed_shim.spiff.nodes import Node, derived
@@ -40,8 +40,7 @@ def _set_entry(result: dict[str, Node], key: Value, node: Node, value: Value, so
         result[key] = node
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Record):
     """One of the mappings: its keyword, its brackets, and what it makes of a list and of a map (None: nothing)."""
 
     keyword: str
@@ -60,7 +59,6 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Mapping(Evaluable):
     """`map[source|x|->expression]` and its like."""
 
@@ -138,7 +136,6 @@ def _function_text(function: Evaluable) -> str:
     return f"|{function}"
 
 
-@dataclass(frozen=True, slots=True)
 class Sum(Evaluable):
     """`sum[source|initial|s,x|->expression]`."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tweed_shim.spiff.environment import SELF
@@ -40,7 +39,6 @@ _FLAGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Merge(Evaluable):
     """`merge` in all its forms; `path` is where the stubs are asked."""
 
@@ -86,7 +84,6 @@ class Merge(Evaluable):
         return f"{text} {joined(self.path)}" if self.redirect else text
 
 
-@dataclass(frozen=True, slots=True)
 class Auto(Evaluable):
     """`auto`: the size of a resource pool, counted from the jobs that use it."""
 
@@ -121,7 +118,6 @@ class Auto(Evaluable):
         return "auto"
 
 
-@dataclass(frozen=True, slots=True)
 class Prefer(Evaluable):
     """`prefer expression`: its value wins over the stubs'."""
 
@@ -137,14 +133,21 @@ class Prefer(Evaluable):
         return f"prefer {self.inner}"
 
 
-@dataclass(frozen=True, slots=True)
 class Marker(Evaluable):
     """`&temporary &local (expression)`: markers, and what they mark (None: the node around)."""
 
     names: tuple[str, ...]
     inner: Evaluable | None = None
-    # The marked expression as it was written.
-    text: str = field(default="", compare=False)
+    # The marked expression as it was written, which is no difference between two of them.
+    text: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both mark the same in the same way."""
+        return isinstance(other, Marker) and (self.names, self.inner) == (other.names, other.inner)
+
+    def __hash__(self) -> int:
+        """See `__eq__`."""
+        return hash((self.names, self.inner))
 
     @property
     def is_template(self) -> bool:
@@ -190,7 +193,6 @@ class Marker(Evaluable):
         return f"{names} ({self.text or self.inner})" if self.inner else names
 
 
-@dataclass(frozen=True, slots=True)
 class Substitution(Evaluable):
     """`*expression`: what a template is worth where it is used."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
+from tweed_shim.records import EMPTY, Record
 from tweed_shim.spiff import flow as flowing
 from tweed_shim.spiff import parser, reading
 from tweed_shim.spiff.environment import Environment
@@ -25,16 +25,14 @@ MODES = ("private", "files", "system")
 FEATURES = ("control", "interpolation")
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Record):
     """A text to be processed, and what messages call it."""
 
     text: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Record):
     """What a merge may do and how; see `tweed_shim.spiff.merge`.
 
     preserve_escapes, preserve_temporary: escaped expressions, and what is marked &temporary or &local, stay in the
@@ -46,7 +44,7 @@ class Options:
     mode: str = "private"
     bindings: Mapping[str, Any] | None = None
     tags: Mapping[str, Any] | None = None
-    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    functions: Mapping[str, Callable[..., Any]] = EMPTY
     partial: bool = False
     preserve_escapes: bool = False
     preserve_temporary: bool = False

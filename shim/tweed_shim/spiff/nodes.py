@@ -7,10 +7,10 @@ The value of a map is a dict of nodes, the value of a list a list of nodes; an e
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any
 
+from tweed_shim.records import Record, replace
 from tweed_shim.spiff.values import Lambda, Template, Value
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ DEFAULT, DYNAMIC, INJECTED = int(Flag.DEFAULT), int(Flag.DYNAMIC), int(Flag.INJE
 IMPLIED, NO_MERGE = int(Flag.IMPLIED), int(Flag.NO_MERGE)
 
 
-@dataclass(frozen=True, slots=True)
-class Issue:
+class Issue(Record):
     """Why a node has no value. `origin` is the path where that was found; `sequence`: `nested` are causes of causes."""
 
     text: str = ""
@@ -60,8 +59,7 @@ class Issue:
 NO_ISSUE = Issue()
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Record):
     """What is known of a node beside its value."""
 
     redirect: Path | None = None
@@ -178,10 +176,8 @@ class Node:
         return names
 
 
-class Expression:
+class Expression(Record):
     """The base of every expression; one that is a value has still to be evaluated."""
-
-    __slots__ = ()
 
 
 def field(entry: Node, key: str, raw: bool, control: bool) -> Value:

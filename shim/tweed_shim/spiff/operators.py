@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tweed_shim.records import replace
 from tweed_shim.spiff.evaluation import (
     Evaluable,
     Failure,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment
 
 
-@dataclass(frozen=True, slots=True)
 class Not(Evaluable):
     """`! a`."""
 
@@ -42,7 +41,6 @@ class Not(Evaluable):
         return f"!({self.inner})"
 
 
-@dataclass(frozen=True, slots=True)
 class Conditional(Evaluable):
     """`a ? b : c`."""
 
@@ -67,7 +65,6 @@ class Conditional(Evaluable):
         return f"{self.condition} ? {self.then} : {self.otherwise}"
 
 
-@dataclass(frozen=True, slots=True)
 class Or(Evaluable):
     """`a || b`: the other one where the first one fails or is undefined."""
 
@@ -105,7 +102,6 @@ def _rest(alternative: Or | ValidOr, value: Value) -> Evaluable:
     )
 
 
-@dataclass(frozen=True, slots=True)
 class ValidOr(Evaluable):
     """`a // b`: the other one where the first one fails, is undefined or nil."""
 
@@ -131,7 +127,6 @@ class ValidOr(Evaluable):
         return f"{self.left} // {self.right}"
 
 
-@dataclass(frozen=True, slots=True)
 class Logic(Evaluable):
     """`a -and b` and `a -or b`; of two integers bit by bit."""
 
@@ -166,9 +161,8 @@ class Logic(Evaluable):
 class Binary(Evaluable):
     """An operator whose two operands are evaluated first."""
 
-    __slots__ = ()
-
     left: Evaluable
+    operator: str
     right: Evaluable
 
     def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
@@ -179,7 +173,7 @@ class Binary(Evaluable):
             one, other = pushed(self.left, left), pushed(self.right, right)
             if one is self.left and other is self.right:
                 return self, info
-            return replace(self, left=one, right=other), info  # type: ignore[type-var]  # its subclasses are dataclasses
+            return replace(self, left=one, right=other), info
         return self.apply(left, right, info, env), info
 
     def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:
@@ -187,13 +181,8 @@ class Binary(Evaluable):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
 class Comparison(Binary):
     """`a == b` and its like."""
-
-    left: Evaluable
-    operator: str
-    right: Evaluable
 
     def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:  # noqa: ARG002 - see Binary
         """A bool."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from tweed_shim.records import Record, replace
 from tweed_shim.spiff import lambdas
 from tweed_shim.spiff.evaluation import (
     NOTHING,
@@ -30,8 +30,7 @@ SYNC_TIMEOUT = 300
 _PAUSE = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Record):
     """What evaluating an expression came to: a value or a fault."""
 
     value: Value
@@ -60,11 +59,10 @@ def attempt(expression: Evaluable, env: Environment) -> Attempt:
     return Attempt(value, info)
 
 
-@dataclass(frozen=True, slots=True)
 class Catch(Evaluable):
     """`catch[a|v,e|->b]`, and `catch(a)` without a lambda."""
 
-    deferred: ClassVar[bool] = True
+    deferred = True
 
     inner: Evaluable
     function: Evaluable | None = None
@@ -104,14 +102,13 @@ class Catch(Evaluable):
         return f"catch[{self.inner}|{self.function}]"
 
 
-@dataclass(frozen=True, slots=True)
 class Sync(Evaluable):
     """`sync[a|v,e|->condition,value|timeout]`: evaluated again until the condition holds or the time (seconds) is up.
 
     called: it was written `sync(a, condition, value, timeout)`, and condition and value see `valid`, `error`, `value`.
     """
 
-    deferred: ClassVar[bool] = True
+    deferred = True
 
     inner: Evaluable
     condition: Evaluable

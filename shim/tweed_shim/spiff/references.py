@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tweed_shim.records import replace
 from tweed_shim.spiff.environment import SELF
 from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Info, Outcome, pending
 from tweed_shim.spiff.nodes import (
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Look = Callable[[int], Node | None]
 
 
-@dataclass(frozen=True, slots=True)
 class Reference(Evaluable):
     """`a.b`, `.a.b` (the path begins with "") and `tag::a.b`."""
 
@@ -127,7 +126,6 @@ def _unresolved(node: Node, text: str) -> Info:
     return Info(issue=Issue(text), failed=node.note.failed or node.note.error)
 
 
-@dataclass(frozen=True, slots=True)
 class Qualified(Evaluable):
     """`(expression).path`."""
 
@@ -155,7 +153,6 @@ class Qualified(Evaluable):
         return f"({self.inner}).{joined(self.path)}"
 
 
-@dataclass(frozen=True, slots=True)
 class Dynamic(Evaluable):
     """`expression.[index]`, the index being one or more expressions."""
 
@@ -202,7 +199,6 @@ def _index(entry: Value, info: Info) -> str:
     raise Failure("index or field name required for reference qualifier", info)
 
 
-@dataclass(frozen=True, slots=True)
 class Slice(Evaluable):
     """`expression.[start..end]`."""
 
@@ -243,7 +239,6 @@ def _part(entries: list[Node], start: int, end: int, info: Info) -> list[Node]:
     return entries[size + start : size + end + 1]
 
 
-@dataclass(frozen=True, slots=True)
 class Current(Evaluable):
     """Stands for the entry that a projection looks at."""
 
@@ -261,7 +256,6 @@ class Current(Evaluable):
 PROJECTED = "[*]"
 
 
-@dataclass(frozen=True, slots=True)
 class Projection(Evaluable):
     """`expression.[*].path`: a part of every entry."""
 

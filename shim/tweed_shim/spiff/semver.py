@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from tweed_shim.errors import BadVersion
+from tweed_shim.records import Record, replace
 
 _IDENTIFIERS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _EXTRAS = rf"(?:-(?P<prerelease>{_IDENTIFIERS}))?(?:\+(?P<metadata>{_IDENTIFIERS}))?"
@@ -35,8 +35,7 @@ _RANGE = re.compile(rf"({_UNNAMED})\s+-\s+({_UNNAMED})", re.ASCII)
 _LARGEST = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Record):
     """A version; `str` writes it in full and without `v`, `original` is the text it was read from."""
 
     major: int
@@ -54,7 +53,7 @@ class Version:
 
     def _changed(self, **parts: str | int) -> Version:
         """This version with other parts. A `v` before it stays."""
-        changed = replace(self, **parts)  # type: ignore[arg-type]  # the names are this module's own
+        changed = replace(self, **parts)
         v = "v" if self.original.startswith("v") else ""
         return replace(changed, original=f"{v}{changed}")
 
@@ -125,8 +124,7 @@ def _check_prerelease(text: str, prerelease: str) -> None:
         raise BadVersion(text, "version segment starts with 0")
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Record):
     """One operator and the version to its right.
 
     text: that version as it was written. A part that was left out or is a wildcard counts as 0 in `version`;
@@ -141,8 +139,7 @@ class Comparison:
     any_patch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(Record):
     """Alternatives, each of them comparisons that all have to hold."""
 
     alternatives: tuple[tuple[Comparison, ...], ...]

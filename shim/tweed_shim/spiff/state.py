@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tweed_shim.records import Record, replace
 from tweed_shim.spiff.nodes import Node, Path, joined
 from tweed_shim.spiff.values import Fault
 
@@ -40,8 +40,7 @@ class Engine(Protocol):
         """Read YAML. Raises Fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(Record):
     """A named node of a document."""
 
     name: str
@@ -55,30 +54,37 @@ class Tag:
         return self.name.count(".")
 
 
-@dataclass
 class State:
     """See the module. `functions` are the caller's own: name to callable, which gets plain values."""
 
-    engine: Engine
-    files_allowed: bool = False
-    commands_allowed: bool = False
-    features: frozenset[str] = frozenset()
-    encryption_key: str = ""
-    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    cache: dict[Hashable, Any] = field(default_factory=dict)
-    tags: dict[str, Tag] = field(default_factory=dict)
-    document: int = 1
-    # Those that the document in process has defined.
-    local_tags: set[str] = field(default_factory=set)
-    documents: dict[int, Node] = field(default_factory=dict)
-    calls: int = 0
-    ahead: int = 0
-    _endings: list[Callable[[], None]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Features are asked for very often."""
-        self.control = "control" in self.features
-        self.interpolation = "interpolation" in self.features
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        files_allowed: bool = False,
+        commands_allowed: bool = False,
+        features: frozenset[str] = frozenset(),
+        encryption_key: str = "",
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.files_allowed = files_allowed
+        self.commands_allowed = commands_allowed
+        # Features are asked for very often.
+        self.features = features
+        self.control = "control" in features
+        self.interpolation = "interpolation" in features
+        self.encryption_key = encryption_key
+        self.functions = functions or {}
+        self.cache: dict[Hashable, Any] = {}
+        self.tags: dict[str, Tag] = {}
+        self.document = 1
+        # Those that the document in process has defined.
+        self.local_tags: set[str] = set()
+        self.documents: dict[int, Node] = {}
+        self.calls = 0
+        self.ahead = 0
+        self._endings: list[Callable[[], None]] = []
 
     def at_end(self, action: Callable[[], None]) -> None:
         """See `Call.at_end`."""

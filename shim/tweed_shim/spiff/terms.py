@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tweed_shim.spiff.evaluation import (
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 MAX_RANGE = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
 class Undefined(Evaluable):
     """`~~`: the node is as if it were not there."""
 
@@ -39,7 +37,6 @@ class Undefined(Evaluable):
         return "~~"
 
 
-@dataclass(frozen=True, slots=True)
 class Group(Evaluable):
     """`( expression )`."""
 
@@ -58,7 +55,6 @@ class Group(Evaluable):
         return f"( {self.inner} )"
 
 
-@dataclass(frozen=True, slots=True)
 class Expansion(Evaluable):
     """`expression...`: the entries of a list in place of the list."""
 
@@ -73,7 +69,6 @@ class Expansion(Evaluable):
         return f"{self.inner}..."
 
 
-@dataclass(frozen=True, slots=True)
 class Named(Evaluable):
     """`name=expression` as an argument."""
 
@@ -135,7 +130,6 @@ def _kept(expression: Evaluable, value: Evaluable) -> Evaluable:
     return value
 
 
-@dataclass(frozen=True, slots=True)
 class ListOf(Evaluable):
     """`[a, b...]`."""
 
@@ -153,7 +147,6 @@ class ListOf(Evaluable):
         return f"[{', '.join([str(entry) for entry in self.entries])}]"
 
 
-@dataclass(frozen=True, slots=True)
 class MapOf(Evaluable):
     """`{ "a" = b }`."""
 
@@ -183,7 +176,6 @@ class MapOf(Evaluable):
         return ", ".join([f"{key} = {value}" for key, value in self.assignments])
 
 
-@dataclass(frozen=True, slots=True)
 class Scoped(Evaluable):
     """`( "a" = b ) expression`."""
 
@@ -203,7 +195,6 @@ class Scoped(Evaluable):
         return f"({self.names.listed()} ) {self.inner}"
 
 
-@dataclass(frozen=True, slots=True)
 class Range(Evaluable):
     """`[start..end]`; a slice may leave one of them away."""
 

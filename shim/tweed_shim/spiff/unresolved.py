@@ -7,16 +7,15 @@ A line is the expression, the document, the path, the path that the expression s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from tweed_shim.records import Record
 from tweed_shim.spiff.markers import Auto, Merge
 from tweed_shim.spiff.nodes import Expression, Issue, Node, Path, embedded, joined
 from tweed_shim.spiff.parser import parse
 from tweed_shim.spiff.values import Fault, Lambda, Template, Value, float_text
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Record):
     """A node that is not resolved: where it is, and the path that it speaks of."""
 
     node: Node
@@ -39,8 +38,7 @@ class Found:
         return f"{shown}\tin {self.node.source}\t{joined(self.context)}\t({joined(self.path)}){reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Unresolved:
+class Unresolved(Record):
     """All nodes that are not resolved, the failed ones first."""
 
     nodes: tuple[Found, ...]

@@ -8,8 +8,9 @@ as it is, whole or as a part of the result, keeps what the engine knows about it
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tweed_shim.records import Record
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment
@@ -42,16 +43,14 @@ class Pending(Exception):
     """What an expression needs is not resolved yet. Functions let it pass through."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Record):
     """A lambda's parameter. `default` is a one-element tuple with the value it has when it is left out, or empty."""
 
     name: str
     default: tuple[Value, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lambda:
+class Lambda(Record):
     """A lambda value; `str()` is its text as the reference prints it. `Call.apply` calls it."""
 
     parameters: tuple[Parameter, ...]
@@ -59,6 +58,9 @@ class Lambda:
     expression: Any
     bound: dict[str, Node]
     scope: Environment
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __str__(self) -> str:
         """What is bound already, and the expression."""
@@ -70,14 +72,16 @@ class Lambda:
         return f"{bound}{self.expression}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Template:
+class Template(Record):
     """A template value; `original` is the node as it was written, `prepared` what is processed when it is used."""
 
     path: tuple[str, ...]
     prepared: Node
     original: Node
     scope: Environment
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __str__(self) -> str:
         """Its path and the beginning and end of what it holds."""

@@ -1,16 +1,15 @@
 """Which credentials an executor gets: what the package asks for, held against what the executor asks for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tweed_shim.errors import ComponentError
+from tweed_shim.records import Record
 from tweed_shim.toi.parts import CredentialRequest
 
 Requests = Mapping[str, CredentialRequest]
 
 
-@dataclass(frozen=True)
-class Requested:
+class Requested(Record):
     """Credentials that are to be provided: the request for them, and what the executor knows them by."""
 
     request: CredentialRequest

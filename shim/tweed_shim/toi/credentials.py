@@ -5,7 +5,6 @@ of any message.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from tweed_shim.errors import ConfigError
 from tweed_shim.image import credentials as logins
@@ -17,6 +16,7 @@ from tweed_shim.ocm.descriptor import Identity
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
+from tweed_shim.records import EMPTY, Record
 from tweed_shim.spiff import SpiffError
 from tweed_shim.toi.credential_requests import Requested
 from tweed_shim.toi.parameters import FEATURES, Mode
@@ -26,43 +26,43 @@ REPOSITORY = "default"
 LOGGING = f"logging{configuration.SUFFIX}"
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Record):
     """How requested credentials are had: exactly one of consumer_id, reference and properties is there.
 
     consumer_type: whose rules find what is configured for a consumer. target: a consumer that gets them too.
     """
 
-    consumer_id: Identity = field(default_factory=dict)
+    HIDDEN = ("reference",)
+
+    consumer_id: Identity = EMPTY
     consumer_type: str = ""
-    reference: Entry | None = field(default=None, repr=False)
+    reference: Entry | None = None
     properties: Properties | None = None
-    target: Identity = field(default_factory=dict)
+    target: Identity = EMPTY
 
 
-@dataclass(frozen=True)
-class Forwarded:
+class Forwarded(Record):
     """A consumer whose configured credentials are passed on."""
 
     consumer_id: Identity
     consumer_type: str = ""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Record):
     """A credentials file. unknown: names of fields that mean nothing here."""
 
-    credentials: Mapping[str, Setting] = field(default_factory=dict)
+    credentials: Mapping[str, Setting] = EMPTY
     forwarded: tuple[Forwarded, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Provided:
+class Provided(Record):
     """What an executor gets: credentials by its names for them, and what each consumer uses."""
 
-    values: Mapping[str, Properties] = field(default_factory=dict)
-    consumers: Sequence[tuple[Identity, Entry]] = field(default=(), repr=False)
+    HIDDEN = ("consumers",)
+
+    values: Mapping[str, Properties] = EMPTY
+    consumers: Sequence[tuple[Identity, Entry]] = ()
 
 
 def read(text: str, *, name: str, mode: Mode) -> Settings:

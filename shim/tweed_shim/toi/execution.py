@@ -1,7 +1,6 @@
 """Which executor does an action, and which image it is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import identity
@@ -9,6 +8,7 @@ from tweed_shim.ocm import resources as ocm_resources
 from tweed_shim.ocm.descriptor import Resource
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
+from tweed_shim.records import Record
 from tweed_shim.toi import contents, executor_spec, package
 from tweed_shim.toi.executor_spec import ExecutorSpecification
 from tweed_shim.toi.package import Executor, Package
@@ -17,8 +17,7 @@ from tweed_shim.toi.parts import Image
 IMAGE_TYPE = "ociImage"
 
 
-@dataclass(frozen=True)
-class ImageResource:
+class ImageResource(Record):
     """An image that is a resource of a component version."""
 
     owner: ComponentVersion
@@ -30,8 +29,7 @@ class ImageResource:
         return reference if isinstance(reference, str) else ocm_resources.describe(self.owner, self.resource)
 
 
-@dataclass(frozen=True)
-class Execution:
+class Execution(Record):
     """An action, the entry of the package that is for it, and what that leads to.
 
     owner: what the references of the executor's specification are relative to.

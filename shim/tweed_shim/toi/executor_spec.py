@@ -4,9 +4,9 @@ Source: `ocm toi-bootstrapping`, "The toiExecutor Resource"; `actions` as the re
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
 from tweed_shim.errors import ComponentError
+from tweed_shim.records import EMPTY, Record, replace
 from tweed_shim.toi import parts
 from tweed_shim.toi.package import MEDIA_TYPES as PACKAGE_MEDIA_TYPES
 from tweed_shim.toi.parts import CredentialRequest, Image, ResourceReference, Templating
@@ -16,8 +16,7 @@ TYPE = "toiExecutor"
 MEDIA_TYPES = (*PACKAGE_MEDIA_TYPES, "application/vnd.toi.ocm.software.executor.v1+yaml")
 
 
-@dataclass(frozen=True)
-class ExecutorSpecification:
+class ExecutorSpecification(Record):
     """What is known of an executor; of a plain image it is nothing.
 
     image_ref or image is there in a resource, and image counts where both are. actions: what it can do, None where
@@ -28,7 +27,7 @@ class ExecutorSpecification:
     image: Image | None = None
     actions: tuple[str, ...] | None = None
     templating: Templating = parts.PLAIN
-    credentials: Mapping[str, CredentialRequest] = field(default_factory=dict)
+    credentials: Mapping[str, CredentialRequest] = EMPTY
     outputs: Mapping[str, str] | None = None
     unknown: tuple[str, ...] = ()
 

@@ -5,18 +5,17 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from tweed_shim import documents, files, spiff
 from tweed_shim.errors import ConfigError, ContractError, HostError
 from tweed_shim.idmap import IdMap, run_mapped
+from tweed_shim.records import Record
 
 LIMIT = 64 << 20
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(Record):
     """The outputs of an action by their names. missing: the files that are mapped to an output and were not written."""
 
     values: Mapping[str, bytes]

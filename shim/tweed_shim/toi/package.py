@@ -5,10 +5,10 @@ implementation has them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tweed_shim.errors import ComponentError
+from tweed_shim.records import EMPTY, Record, replace
 from tweed_shim.toi import parts
 from tweed_shim.toi.parts import CredentialRequest, Image, ResourceReference, Templating
 from tweed_shim.toi.reading import Part, Specification
@@ -19,8 +19,7 @@ CONFIG_FILE = "configFile"
 CREDENTIALS_FILE = "credentialsFile"
 
 
-@dataclass(frozen=True)
-class Executor:
+class Executor(Record):
     """An entry of `executors`; see ExecutorSpecification.
 
     actions: what it is for; none stands for all. resource_ref or image is there, and image counts where both are.
@@ -32,31 +31,29 @@ class Executor:
     image: Image | None = None
     config: Any = None
     parameter_mapping: Any = None
-    credential_mapping: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, str] = field(default_factory=dict)
+    credential_mapping: Mapping[str, str] = EMPTY
+    outputs: Mapping[str, str] = EMPTY
 
     def __str__(self) -> str:
         """What people call it."""
         return f"the image {self.image}" if self.image else f"the resource {self.resource_ref}"
 
 
-@dataclass(frozen=True)
-class AdditionalResource:
+class AdditionalResource(Record):
     """Something that a package offers besides: a resource, or `content` itself."""
 
     reference: ResourceReference | None = None
     content: Any = None
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(Record):
     """A package. unknown: names of fields that mean nothing here."""
 
     executors: tuple[Executor, ...]
     templating: Templating = parts.PLAIN
-    credentials: Mapping[str, CredentialRequest] = field(default_factory=dict)
+    credentials: Mapping[str, CredentialRequest] = EMPTY
     description: str = ""
-    additional: Mapping[str, AdditionalResource] = field(default_factory=dict)
+    additional: Mapping[str, AdditionalResource] = EMPTY
     unknown: tuple[str, ...] = ()
 
 

@@ -5,11 +5,11 @@ where a scheme is to be held against it or there is no template; then it is the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from tweed_shim import schemas, spiff
 from tweed_shim.errors import ConfigError
+from tweed_shim.records import Record
 from tweed_shim.schemas import Examiner
 from tweed_shim.spiff import SpiffError
 from tweed_shim.spiff.merging import Document, Options, process
@@ -22,8 +22,7 @@ Mode = Literal["private", "system"]
 Functions = Mapping[str, Callable[..., Any]]
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(Record):
     """What is given for a configuration: a YAML text, empty where nothing is; `name` is what messages call it.
 
     whose: the package or the executor that has the template and the scheme.

@@ -4,11 +4,11 @@ Source: `ocm toi-bootstrapping`, the sections named like the classes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from tweed_shim.ocm import identity
 from tweed_shim.ocm.descriptor import Identity
+from tweed_shim.records import EMPTY, Record
 from tweed_shim.toi.reading import Part
 
 TYPE = "type"
@@ -16,8 +16,7 @@ TYPE = "type"
 PATHS = ("resourcePath", "referencePath")
 
 
-@dataclass(frozen=True)
-class ResourceReference:
+class ResourceReference(Record):
     """A resource of a component version; `path` leads there from another one, by the identities of references."""
 
     resource: Identity
@@ -28,8 +27,7 @@ class ResourceReference:
         return " -> ".join(f"({identity.show(each)})" for each in (*self.path, self.resource))
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Record):
     """An image that is named directly, for development."""
 
     ref: str
@@ -40,8 +38,7 @@ class Image:
         return f"{self.ref}@{self.digest}" if self.digest else self.ref
 
 
-@dataclass(frozen=True)
-class Templating:
+class Templating(Record):
     """How a configuration is made of what is given: by a spiff template, held against a JSON Schema before.
 
     None stands for no template and no scheme. libraries: further stubs.
@@ -55,13 +52,12 @@ class Templating:
 PLAIN = Templating()
 
 
-@dataclass(frozen=True)
-class CredentialRequest:
+class CredentialRequest(Record):
     """Credentials that are asked for. properties: what they consist of, each with its meaning."""
 
     description: str = ""
-    properties: Mapping[str, str] = field(default_factory=dict)
-    consumer_id: Identity = field(default_factory=dict)
+    properties: Mapping[str, str] = EMPTY
+    consumer_id: Identity = EMPTY
     optional: bool = False
 
 

@@ -1,7 +1,6 @@
 """All that comes before an executor runs: package, executor, configuration, parameters and credentials."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from tweed_shim import spiff
@@ -10,6 +9,7 @@ from tweed_shim.ocm.credentials import Credentials
 from tweed_shim.ocm.descriptor import Identity
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
+from tweed_shim.records import EMPTY, Record
 from tweed_shim.schemas import Examiner
 from tweed_shim.spiff import SpiffError
 from tweed_shim.toi import (
@@ -25,25 +25,25 @@ from tweed_shim.toi.parameters import Document, Mode
 from tweed_shim.toi.parts import Image, ResourceReference, Templating
 
 
-@dataclass(frozen=True)
-class Wishes:
+class Wishes(Record):
     """What a user wants of a package.
 
     pattern: of the package's identity. parameters, credentials: texts of files, by the names that messages call them.
     mode: what templates may reach, see parameters.processed. log_level: what executors are told to log.
     """
 
+    HIDDEN = ("parameters", "credentials")
+
     action: str
-    pattern: Identity = field(default_factory=dict)
-    parameters: tuple[str, str] | None = field(default=None, repr=False)
-    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    pattern: Identity = EMPTY
+    parameters: tuple[str, str] | None = None
+    credentials: tuple[str, str] | None = None
     mode: Mode = "private"
     copy_resources: bool = False
     log_level: str = "Warn"
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Record):
     """An action that can be carried out.
 
     package: what messages call it. config, parameters, executor_parameters: plain data, None where there is none;
@@ -51,14 +51,16 @@ class Prepared:
     package's.
     """
 
+    HIDDEN = ("executor_parameters", "ocm_config")
+
     version: ComponentVersion
     package: str
     execution: Execution
     config: Any
     parameters: Any
-    executor_parameters: Any = field(repr=False)
+    executor_parameters: Any
     credentials: Mapping[str, str]
-    ocm_config: bytes = field(repr=False)
+    ocm_config: bytes
     copy_resources: bool
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+from tweed_shim.records import Record, replace
 from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.strings import from_base64
@@ -11,8 +10,7 @@ from tweed_shim.spiff.output import to_yaml
 from tweed_shim.spiff.values import Fault, Value, simple_text, type_name
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Record):
     """How to write: mode bits; whether a string is base64 of what is meant; whether a list is many documents."""
 
     mode: int

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 
+from tweed_shim.records import Record
 from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.registry import Call, function
@@ -18,8 +18,7 @@ _HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:\[\]<>\"%-]|[^\x00-\x7f]")
 _PORT = re.compile(r"(?::[0-9]*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class URL:
+class URL(Record):
     """The parts of a URL, unescaped but for the query. userinfo: None, (name,) or (name, password)."""
 
     scheme: str = ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from typing import Any
 
+from tweed_shim.records import Record
 from tweed_shim.spiff.functions.arguments import LARGEST, is_integer
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.values import Fault, Value
@@ -79,8 +79,7 @@ def contains_ip(call: Call, cidr: Value, address: Value) -> Value:
         raise Fault(f"IP argument required: {address}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
+class _Range(Record):
     first: Address
     size: int
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 from tweed_shim.spiff.values import Fault
@@ -80,7 +79,6 @@ def matches(pattern: re.Pattern[str], text: str, limit: int = -1) -> Iterator[re
         position = match.end() if match.end() > match.start() else match.end() + 1
 
 
-@dataclass(slots=True)
 class _Group:
     """What holds in an open group: what `$` means, and whether repetitions take as little as they can.
 
@@ -88,9 +86,10 @@ class _Group:
     a group of their own: how each of those begins.
     """
 
-    multiline: bool = False
-    ungreedy: bool = False
-    flagged: list[str] = field(default_factory=list)
+    def __init__(self, multiline: bool = False, ungreedy: bool = False) -> None:
+        self.multiline = multiline
+        self.ungreedy = ungreedy
+        self.flagged: list[str] = []
 
 
 class _Translation:

@@ -34,9 +34,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tweed_shim.records import Record
 from tweed_shim.spiff.values import Fault, Lambda, Value
 
 
@@ -96,8 +96,7 @@ class Call(Protocol):
 Implementation = Callable[..., Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Record):
     """A plain function: its implementation, and how many arguments it takes (`most` None: any number)."""
 
     name: str
