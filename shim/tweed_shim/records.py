@@ -18,7 +18,7 @@ _set = object.__setattr__
 
 def _annotated(namespace: Mapping[str, Any]) -> tuple[str, ...]:
     """The names that the body of a class annotates."""
-    if sys.version_info >= (3, 14):
+    if sys.version_info >= (3, 14) and "__annotations__" not in namespace:
         from annotationlib import Format, call_annotate_function, get_annotate_from_class_namespace
 
         annotate = get_annotate_from_class_namespace(namespace)
