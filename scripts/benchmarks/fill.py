@@ -13,6 +13,7 @@ from typing import Any
 from tweed_shim.image import store
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Descriptor
+from tweed_shim.records import replace
 from tweed_shim.runtime import runs
 
 
@@ -24,7 +25,7 @@ def fill_images(root: str, reference: str, count: int) -> None:
         name = f"registry.example/team-{number % 10}/image-{number}:latest"
         digest = f"sha256:{number:064x}"
         entries.put_entry(name, "", Descriptor("application/vnd.oci.image.manifest.v1+json", digest, 1000))
-        store.write_record(root, record._replace(reference=name, top=digest, digest=digest))
+        store.write_record(root, replace(record, reference=name, top=digest, digest=digest))
         shutil.copytree(
             store.tree_path(root, record.digest),
             store.tree_path(root, digest),

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from tweed_shim import idmap, trials
 from tweed_shim.errors import ShimError
 from tweed_shim.image import store
-from tweed_shim.records import Record
+from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups
 from tweed_shim.runtime import host as hosts
 from tweed_shim.runtime.host import Host
@@ -87,7 +87,7 @@ def _namespaces_fault(host: Host) -> str:
     if host.ids.kind == "host":
         return trials.namespaces(host.ids)
     # The caller's own id alone, which needs nobody's grant: ids are another check's business.
-    return trials.namespaces(host.ids._replace(kind="single", uids=host.ids.uids[:1], gids=host.ids.gids[:1]))
+    return trials.namespaces(replace(host.ids, kind="single", uids=host.ids.uids[:1], gids=host.ids.gids[:1]))
 
 
 def _not_tried(name: str, why: str) -> Finding:

@@ -2,35 +2,35 @@
 
 Root works without a user namespace. Anybody else gets one: with a subordinate range (subuid(5), newuidmap(1))
 the ids 0 to N are mapped, 0 being the caller; without, only 0 is, and every file belongs to the caller.
-
-Run as a script it is the inner half of `run_mapped`: it binds its life to its parent's, makes the user namespace,
-waits to be mapped, and becomes the command. It imports the standard library only, so that `python -I -S` can
-start it.
 """
 
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
-CLONE_NEWUSER = 0x10000000
-PR_SET_PDEATHSIG = 1
+from tweed_shim.records import Record
+
 LOOK_AGAIN = 20  # milliseconds
 READ = 64 << 10
 BLOCK = 512  # the unit of st_blocks: stat(2)
 HELPERS = ("newuidmap", "newgidmap")
+BECOMING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "becoming.py")
 
 
-class IdRange(NamedTuple):
+class IdRange(Record):
     """`length` ids: `inside`, `inside` + 1, ... of the namespace are `outside`, `outside` + 1, ... of the host."""
 
     inside: int
     outside: int
     length: int
 
+    def __str__(self) -> str:
+        """As newuidmap(1) and /proc/PID/uid_map take it."""
+        return f"{self.inside} {self.outside} {self.length}"
 
-class IdMap(NamedTuple):
+
+class IdMap(Record):
     """The ids of a user namespace; `uids` and `gids` are empty where none is made.
 
     kind: `host` (root, no namespace), `range` (subordinate ids) or `single` (the caller's id alone).
@@ -139,8 +139,8 @@ def _write_single(pid: int, idmap: IdMap) -> None:
     # An unprivileged process may map its own gid only after giving up setgroups(2): user_namespaces(7).
     for name, text in (
         ("setgroups", "deny"),
-        ("gid_map", " ".join(map(str, idmap.gids[0]))),
-        ("uid_map", " ".join(map(str, idmap.uids[0]))),
+        ("gid_map", str(idmap.gids[0])),
+        ("uid_map", str(idmap.uids[0])),
     ):
         fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -164,7 +164,7 @@ def write_maps(pid: int, idmap: IdMap) -> None:
         program = find_program(name)
         if program is None:
             raise FileNotFoundError(2, "no such program", name)
-        arguments = [program, str(pid), *(str(number) for each in ranges for number in each)]
+        arguments = [program, str(pid), *" ".join(map(str, ranges)).split()]
         children.append((name, os.posix_spawn(program, arguments, os.environ)))
     codes = [(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for name, child in children]
     for name, code in codes:
@@ -184,7 +184,7 @@ def run_mapped(
     import subprocess
 
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", os.path.abspath(__file__), idmap.kind, *arguments],
+        [sys.executable, "-I", "-S", BECOMING, idmap.kind, *arguments],
         cwd=cwd,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -271,30 +271,3 @@ def disk_usage(idmap: IdMap, path: str) -> int:
         lines = output.split(b"\n")
         total = next((line.split()[0] for line in reversed(lines) if line[:1].isdigit()), b"0")
         return int(total) << 10
-
-
-def _enter_and_become(kind: str, arguments: list[str]) -> None:
-    import ctypes
-    import signal
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getppid()
-    if kind != "host" and libc.unshare(CLONE_NEWUSER) != 0:
-        sys.exit(f"cannot make a user namespace: {os.strerror(ctypes.get_errno())}")
-    os.write(1, b".")
-    if os.read(0, 1) != b".":
-        sys.exit("the user namespace was given no ids")
-    if kind != "host":
-        os.setgid(0)
-        os.setuid(0)
-    # A change of ids would make the kernel forget it: prctl(2).
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("whoever wanted this has ended already")
-    # What is unpacked is for all users of an image, however private the caller's own files are.
-    os.umask(0o022)
-    os.execvp(arguments[0], arguments)  # noqa: S606 - becoming the command is the purpose; no shell is wanted
-
-
-if __name__ == "__main__":
-    _enter_and_become(sys.argv[1], sys.argv[2:])

@@ -8,7 +8,8 @@ no representation shows what `HIDDEN` names.
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar, dataclass_transform
+
+from tweed_shim.hints import Any, TypeVar, dataclass_transform
 
 # The default of a field that is a map.
 EMPTY: Mapping[str, Any] = MappingProxyType({})

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from tweed_shim.records import Record
 
 
-class Settings(NamedTuple):
+class Settings(Record):
     """What one invocation of the shim works with.
 
     root: the store's directory, absolute. runtime: the OCI runtime's program, a name looked up on PATH or a path.

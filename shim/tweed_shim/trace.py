@@ -9,15 +9,16 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
 
 from tweed_shim.errors import HostError
+from tweed_shim.hints import Any
+from tweed_shim.records import Record
 
 _OFF: AbstractContextManager[None] = nullcontext()
 _events: list[dict[str, Any]] | None = None
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """When the program began with its own work: the time, and how many seconds it had computed until then."""
 
     at: float

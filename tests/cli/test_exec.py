@@ -16,7 +16,7 @@ from installed import Shim, fresh_shim
 from script_images import METADATA, ScriptImage
 from servers import RegistryServer, RegistryWithToken
 
-COLD_ONLY = ("oras", "requests", "urllib3", "jsonschema", "tqdm", "zstandard", "dataclasses", "subprocess")
+COLD_ONLY = ("oras", "requests", "urllib3", "jsonschema", "tqdm", "zstandard", "typing", "subprocess")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tweed_shim.image.layout import LayoutSource
 from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Extent
 from tweed_shim.image.platforms import Platform
+from tweed_shim.records import fields
 
 DIGEST = "sha256:" + "a" * 64
 AMD64 = Platform("linux", "amd64")
@@ -178,7 +179,7 @@ def test_a_configuration_that_says_nothing_is_all_empty() -> None:
 
 def test_a_configuration_comes_back_whole_from_its_record() -> None:
     kept = config.ImageConfig(("/e",), ("c",), ("A=1", "B=2"), "u", "/w")
-    assert config.from_record(json.loads(json.dumps(kept._asdict()))) == kept
+    assert config.from_record(json.loads(json.dumps(fields(kept)))) == kept
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from layouts import HOST_PLATFORM, File, Layer, LayoutWriter, build_layout, syml
 from tweed_shim.errors import BadReference, ConfigError, HostError, ImageError, StateError
 from tweed_shim.image import compression, fetch, store
 from tweed_shim.image.blobs import Job, Progress
+from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.manifest import Raw
 from tweed_shim.image.pull import obtain
 
@@ -84,7 +85,7 @@ def test_every_media_type_and_compression_is_unpacked_and_keeps_its_digest(
     assert image.reference == f"oci:{tmp_path}/layout:latest"
     assert image.directory == os.path.join(root, "rootfs", digest.removeprefix("sha256:"))
     architecture = HOST_PLATFORM["architecture"]
-    assert image.config == (("/entrypoint",), (), ("A=1",), "7:8", "/tmp", architecture)
+    assert image.config == ImageConfig(("/entrypoint",), (), ("A=1",), "7:8", "/tmp", architecture)
     assert content(image, "etc/motd") == "hello"
     assert os.stat(f"{image.rootfs}/entrypoint").st_mode & 0o7777 == 0o755
     assert Path(image.rootfs, "bin/busybox").read_bytes() == Path("/bin/busybox").read_bytes()

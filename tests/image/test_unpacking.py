@@ -17,6 +17,7 @@ from layouts import File, Layer, LayoutWriter, directory
 HELD = {"file": File(b"x", uid=1000, gid=1001)}
 CHILD = """
 import json, sys
+from tweed_shim.records import fields
 from tweed_shim import idmap
 from tweed_shim.errors import ShimError
 from tweed_shim.image import pull, removal, store
@@ -30,7 +31,7 @@ try:
         print(json.dumps({}))
     else:
         image = pull.obtain(root, reference, idmap=ids)
-        print(json.dumps({"kind": ids.kind, **image._asdict()}))
+        print(json.dumps({"kind": ids.kind, **fields(image)}, default=fields))
 except ShimError as error:
     print(json.dumps({"error": str(error), "kind": type(error).__name__}))
 """

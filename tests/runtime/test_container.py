@@ -15,6 +15,7 @@ import pytest
 
 from tweed_shim import files
 from tweed_shim.errors import HostError, ImageError
+from tweed_shim.records import replace
 from tweed_shim.runtime import cgroups, container, host
 from tweed_shim.runtime.container import Console, Setting
 from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Outcome, Request
@@ -194,14 +195,14 @@ def test_a_runtime_that_hangs_is_given_up(
 ) -> None:
     for name in ("GRACE", "LAST_WORDS"):
         monkeypatch.setattr(f"tweed_shim.runtime.carrier.{name}", 0.2)
-    where = setting(root)._replace(runtime=runtime_that(root, does))
+    where = replace(setting(root), runtime=runtime_that(root, does))
     outcome = container.run(script_request(rootfs, "true", timeout=0.3), where)
     assert outcome.timed_out
 
 
 def test_a_sandbox_that_is_killed_before_the_start_is_noticed(rootfs: str, root: str) -> None:
     # The runtime sees its parent, process 1 of the sandbox, in a /proc of its own: it cannot kill it, its keeper can.
-    where = setting(root)._replace(runtime=runtime_that(root, "exec sleep 1000"))
+    where = replace(setting(root), runtime=runtime_that(root, "exec sleep 1000"))
 
     before = set(children(os.getpid()))
 
@@ -210,7 +211,7 @@ def test_a_sandbox_that_is_killed_before_the_start_is_noticed(rootfs: str, root:
         os.kill(keeper, signal.SIGKILL)
 
     with pytest.raises(HostError, match="ended from outside"):
-        container.run(script_request(rootfs, "true"), where._replace(meanwhile=kill_keeper))
+        container.run(script_request(rootfs, "true"), replace(where, meanwhile=kill_keeper))
 
 
 def children(pid: int) -> list[int]:
@@ -252,7 +253,7 @@ def test_an_image_runs_with_a_read_only_root_where_there_is_no_overlay(
 
 
 def test_no_descriptor_stays_open_where_the_start_fails(rootfs: str, root: str) -> None:
-    request = script_request(rootfs, "", stdin=b"x" * MEGABYTES)._replace(args=("/bin/nothing",))
+    request = replace(script_request(rootfs, "", stdin=b"x" * MEGABYTES), args=("/bin/nothing",))
     before = os.listdir("/proc/self/fd")
     with pytest.raises(ImageError):
         container.run(request, setting(root))
@@ -320,7 +321,7 @@ def test_the_environment_is_what_was_asked_for_and_nothing_of_the_shims(run: Run
 
 
 def test_a_program_that_is_not_there_is_named(rootfs: str, root: str) -> None:
-    request = script_request(rootfs, "")._replace(args=("/bin/nothing",))
+    request = replace(script_request(rootfs, ""), args=("/bin/nothing",))
     with pytest.raises(ImageError, match="could not start '/bin/nothing'"):
         container.run(request, setting(root))
 

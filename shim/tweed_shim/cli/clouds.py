@@ -3,6 +3,7 @@
 from tweed_shim.cli import tables
 from tweed_shim.cli.main import Arguments, Context, Parser
 from tweed_shim.errors import UsageError
+from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console
 from tweed_shim.shim import Shim
 
@@ -33,5 +34,5 @@ def clouds_command(arguments: Arguments, context: Context) -> int:
         for name in arguments.names:
             shim.remove_cloud(name)
         return 0
-    tables.show([state._asdict() for state in shim.clouds()], COLUMNS, as_json=arguments.json)
+    tables.show([fields(state) for state in shim.clouds()], COLUMNS, as_json=arguments.json)
     return 0

@@ -5,6 +5,7 @@ import time
 
 from tweed_shim.cli import tables
 from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console
 from tweed_shim.shim import Shim
 
@@ -66,7 +67,7 @@ def configure_images(parser: Parser) -> None:
 
 def images_command(arguments: Arguments, context: Context) -> int:
     """List the images of the store."""
-    rows = [image._asdict() for image in _shim(context).images()]
+    rows = [fields(image) for image in _shim(context).images()]
     if not arguments.json:
         for row in rows:
             row["digest"] = row["digest"][:SHORT_DIGEST]

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
 
 from tweed_shim import __version__, trace
 from tweed_shim.cli import signals
 from tweed_shim.cli.voice import Voice, foretold
 from tweed_shim.errors import HostError, ShimError, UsageError
+from tweed_shim.hints import Any, NoReturn
+from tweed_shim.records import Record
 from tweed_shim.settings import Settings, default_root
 
 Arguments = argparse.Namespace
@@ -21,7 +22,7 @@ Group = argparse._ArgumentGroup
 setattr(argparse, "_", str)  # noqa: B010 - a type checker does not know the name
 
 
-class Command(NamedTuple):
+class Command(Record):
     """A command: the module of its group, which holds `configure_NAME(parser)` and
     `NAME_command(arguments, context)`; or one with sub-commands, which hold `configure_NAME_PART(parser)` and so on."""
 
@@ -30,7 +31,7 @@ class Command(NamedTuple):
     parts: Mapping[str, str] = {}
 
 
-class Context(NamedTuple):
+class Context(Record):
     """What every command gets: the store and the tools, and the shim's voice."""
 
     settings: Settings

@@ -2,11 +2,11 @@
 
 import os
 import sys
-from typing import Any
 
 from tweed_shim.cli import running
 from tweed_shim.cli.main import Arguments, Context, Parser
 from tweed_shim.errors import ConfigError, HostError, UsageError
+from tweed_shim.hints import Any
 from tweed_shim.tweed.backend import Backend, Options
 from tweed_shim.tweed.contract import OPERATIONS
 

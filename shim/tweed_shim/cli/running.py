@@ -1,11 +1,11 @@
 """The options of commands that run an image: how it is had, and what its container may."""
 
 import argparse
-from typing import Any
 
 from tweed_shim.cli import signals
 from tweed_shim.cli.main import Arguments, Context, Group, Parser
 from tweed_shim.errors import ConfigError
+from tweed_shim.hints import Any
 from tweed_shim.runtime import capabilities
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.request import Limits

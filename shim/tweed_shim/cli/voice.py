@@ -5,10 +5,11 @@ import os
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+
+from tweed_shim.records import Record
 
 
-class Voice(NamedTuple):
+class Voice(Record):
     """How the shim speaks. level: -1 errors only, 0 what matters, 1 what it does; as_json: one object a line."""
 
     level: int = 0

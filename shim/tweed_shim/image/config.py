@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
+from tweed_shim.hints import Any
 from tweed_shim.image import documents
 from tweed_shim.image.platforms import Platform
+from tweed_shim.records import Record
 
 _SHA256 = r"sha256:[0-9a-f]{64}"
 
 
-class ImageConfig(NamedTuple):
+class ImageConfig(Record):
     """What an image says about running it; empty where it says nothing. `env` holds NAME=value texts.
 
     architecture: what its programs are made for, as the image specification calls it.
@@ -24,7 +25,7 @@ class ImageConfig(NamedTuple):
     architecture: str = ""
 
 
-class Configuration(NamedTuple):
+class Configuration(Record):
     """A whole configuration blob: how to run the image, what it is for, and its layers' digests uncompressed.
 
     platform is None where the blob names none.
@@ -61,7 +62,7 @@ def parse(body: bytes, what: str) -> Configuration:
 
 
 def from_record(fields: Mapping[str, Any]) -> ImageConfig:
-    """The configuration that `ImageConfig._asdict` was kept of, lists being tuples again."""
+    """The configuration that was kept of the fields of an `ImageConfig`, lists being tuples again."""
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }

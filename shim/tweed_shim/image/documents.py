@@ -4,14 +4,15 @@ Whatever is wrong with one is an ImageError that names the document, the place i
 """
 
 import json
-from typing import Any, NamedTuple, NoReturn
 
 from tweed_shim.errors import ImageError
+from tweed_shim.hints import Any, NoReturn
+from tweed_shim.records import Record
 
 LARGEST = 4 * 1024 * 1024
 
 
-class Document(NamedTuple):
+class Document(Record):
     """A JSON object: `what` says whose it is and where in it one is; a null field counts as absent."""
 
     what: str

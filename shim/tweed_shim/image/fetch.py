@@ -28,7 +28,7 @@ from tweed_shim.image.manifest import Descriptor, Manifest, Raw
 from tweed_shim.image.members import Directory
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
-from tweed_shim.image.store import Image, Record
+from tweed_shim.image.store import Image, Pulled
 
 
 class Wanted(NamedTuple):
@@ -154,7 +154,7 @@ def _bring_and_unpack(wanted: Wanted, bad: set[str], started: float) -> Image:
     return image
 
 
-def _origin(wanted: Wanted, before: Record | None) -> str:
+def _origin(wanted: Wanted, before: Pulled | None) -> str:
     """What to remember of where a local image came from, to know later without reading it that it is the same."""
     if wanted.pull == "never":
         return before.origin if before is not None else ""
@@ -170,7 +170,7 @@ def _not_here(name: str) -> StateError:
 
 
 @contextmanager
-def _resolved(wanted: Wanted, before: Record | None, origin: str) -> Iterator[tuple[Source, Resolved]]:
+def _resolved(wanted: Wanted, before: Pulled | None, origin: str) -> Iterator[tuple[Source, Resolved]]:
     """What the reference means, and where its blobs come from: the store, where all of it is there."""
     name, reference = str(wanted.reference), wanted.reference
     known = before.top if before is not None and before.origin == origin else None
@@ -308,7 +308,7 @@ def _unpack(wanted: Wanted, resolved: Resolved, about: Configuration) -> Image:
 def _keep(wanted: Wanted, resolved: Resolved, origin: str) -> None:
     last = resolved.documents[-1]
     size = sum(blob.size for blob in dict.fromkeys(resolved.manifest.blobs))
-    record = Record(
+    record = Pulled(
         str(wanted.reference), wanted.platform, origin, resolved.top, resolved.digest, size, time.time()
     )
     image = Descriptor(manifest.media_type(last, record.reference), last.digest, len(last.body))

@@ -3,9 +3,9 @@
 import os
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from tweed_shim.errors import ConfigError
+from tweed_shim.records import Record
 
 # What uname(2) and people call an architecture, and what images call it: (architecture, variant).
 ARCHITECTURES = {
@@ -29,7 +29,7 @@ _TEXT = r"([a-z0-9]+)/([a-z0-9_-]+)(?:/([a-z0-9.]+))?"
 _LEVEL = r"v([0-9]{1,3})"
 
 
-class Platform(NamedTuple):
+class Platform(Record):
     """What an image was built for, in the words of the image specification."""
 
     os: str
@@ -38,7 +38,7 @@ class Platform(NamedTuple):
 
     def __str__(self) -> str:
         """As `--platform` takes it."""
-        return "/".join(filter(None, self))
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
 
 def parse(text: str) -> Platform:

@@ -5,11 +5,11 @@ This module is on the path of every run: what fetches is imported only when some
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
 from tweed_shim import idmap as idmaps
 from tweed_shim import trace
 from tweed_shim.errors import ConfigError, StateError
+from tweed_shim.hints import TYPE_CHECKING
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import platforms, present, store
 from tweed_shim.image.reference import Reference, parse

@@ -9,9 +9,9 @@ custom for what may be left out: the registry is Docker Hub, its namespace `libr
 """
 
 import re
-from typing import NamedTuple
 
 from tweed_shim.errors import BadReference
+from tweed_shim.records import Record
 
 DOCKER_HUB = "docker.io"
 HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
@@ -33,7 +33,7 @@ _LOOPBACK_IPV4 = r"127(?:\.[0-9]{1,3}){3}"
 _IPV6_LOOPBACK = 1
 
 
-class Reference(NamedTuple):
+class Reference(Record):
     """One image, named in full; `str` gives the form that `parse` takes.
 
     transport: `docker` (a registry), `oci`, `oci-archive` or `docker-archive` (files). registry:

@@ -18,7 +18,7 @@ from tweed_shim.image import layout as layouts
 from tweed_shim.image import manifest, reference, store
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Raw
-from tweed_shim.image.store import Record
+from tweed_shim.image.store import Pulled
 
 INDEX_LOCK = "index"
 # Trees are claimed so many at a time, as each of them takes a descriptor.
@@ -48,7 +48,7 @@ def _named(layout: Layout, raw: Raw) -> set[str]:
     return blobs_of(layout, {digest for digest in inner if os.path.exists(layout.blob_path(digest))})
 
 
-def _roots(records: Iterable[Record]) -> set[str]:
+def _roots(records: Iterable[Pulled]) -> set[str]:
     return {digest for record in records for digest in (record.top, record.digest)}
 
 
@@ -87,13 +87,13 @@ def _not_there(name: str) -> StateError:
     return StateError(f"the image {name} is not in the store; `tweed-shim images` lists what is")
 
 
-def _only_of(going: list[Record], staying: list[Record]) -> dict[str, str]:
+def _only_of(going: list[Pulled], staying: list[Pulled]) -> dict[str, str]:
     """The digests that only the going records mean, each with a reference for people."""
     kept = {record.digest for record in staying}
     return {record.digest: record.reference for record in going if record.digest not in kept}
 
 
-def _claim_going(root: str, going: list[Record], staying: list[Record], held: ExitStack) -> list[str]:
+def _claim_going(root: str, going: list[Pulled], staying: list[Pulled], held: ExitStack) -> list[str]:
     """Hold alone the trees that only the going records use; an error where somebody else holds one."""
     trees = []
     for digest, name in _only_of(going, staying).items():
@@ -108,7 +108,7 @@ def _claim_going(root: str, going: list[Record], staying: list[Record], held: Ex
     return trees
 
 
-def _refuse_needed(going: list[Record], staying: list[Record], needed: Mapping[str, str]) -> None:
+def _refuse_needed(going: list[Pulled], staying: list[Pulled], needed: Mapping[str, str]) -> None:
     for digest, name in _only_of(going, staying).items():
         if digest in needed:
             raise StateError(f"the image {name} is in use by {needed[digest]}; remove that first")
@@ -203,14 +203,14 @@ def _unused_trees(root: str, referred: set[str], users: Users, keep_last: int) -
             yield from (digest for digest in claimed if digest not in needed)
 
 
-def _stray_entries(layout: Layout, records: list[Record]) -> set[tuple[str, str]]:
+def _stray_entries(layout: Layout, records: list[Pulled]) -> set[tuple[str, str]]:
     """The (reference, platform) pairs that a crash left in the index, before their record or after it."""
     known = {(record.reference, record.platform) for record in records}
     ours = map(layouts.own_name, layout.entries())
     return {pair for pair in ours if pair is not None and pair not in known}
 
 
-def _unused_entries(layout: Layout, records: list[Record]) -> Iterator[Garbage]:
+def _unused_entries(layout: Layout, records: list[Pulled]) -> Iterator[Garbage]:
     def forget(pair: tuple[str, str]) -> str:
         layout.remove_entries({pair})
         return ""
@@ -219,7 +219,7 @@ def _unused_entries(layout: Layout, records: list[Record]) -> Iterator[Garbage]:
         yield Garbage("reference", " ".join(filter(None, pair)), "", partial(forget, pair))
 
 
-def _unused_blobs(layout: Layout, needed: set[str], records: list[Record]) -> Iterator[Garbage]:
+def _unused_blobs(layout: Layout, needed: set[str], records: list[Pulled]) -> Iterator[Garbage]:
     def discard(digest: str) -> str:
         layout.discard(digest)
         return ""

@@ -18,7 +18,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 from tweed_shim import files
 from tweed_shim.errors import BadReference, ConfigError, HostError, ImageError, StateError
@@ -26,12 +25,13 @@ from tweed_shim.idmap import IdMap
 from tweed_shim.image import config, documents, platforms
 from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.reference import Reference, parse
+from tweed_shim.records import Record, fields, replace
 
 VERSION = "1"
 LONGEST_NAME = 200
 
 
-class Image(NamedTuple):
+class Image(Record):
     """An unpacked image.
 
     reference: canonical. digest: of its manifest. directory: ROOT/rootfs/HEX. rootfs: the tree in it; never
@@ -45,7 +45,7 @@ class Image(NamedTuple):
     config: ImageConfig
 
 
-class Record(NamedTuple):
+class Pulled(Record):
     """What a reference means.
 
     platform: empty for the host's (platforms.key). origin: what a local reference pointed to when it was resolved:
@@ -62,8 +62,8 @@ class Record(NamedTuple):
     pulled: float
 
 
-class Stored(NamedTuple):
-    """A line of `images`: see Record; `unpacked` says whether its tree is there."""
+class Stored(Record):
+    """A line of `images`: see Pulled; `unpacked` says whether its tree is there."""
 
     reference: str
     platform: str
@@ -81,7 +81,7 @@ def canonical(reference: Reference) -> Reference:
         reference.path.encode()
     except UnicodeEncodeError as error:
         raise BadReference(f"the path of {str(reference)!r} is not valid UTF-8; rename it") from error
-    return reference._replace(path=os.path.abspath(reference.path))
+    return replace(reference, path=os.path.abspath(reference.path))
 
 
 def open_store(root: str) -> None:
@@ -149,11 +149,11 @@ def record_path(root: str, reference: str, platform: str) -> str:
     return os.path.join(root, "images", "references", f"{name}.json")
 
 
-def _read_record(path: str) -> Record | None:
+def _read_record(path: str) -> Pulled | None:
     try:
         with open(path, "rb") as file:
             fields = documents.parse(file.read(), path).fields
-        return Record(**fields)
+        return Pulled(**fields)
     except FileNotFoundError:
         return None
     except (ImageError, TypeError):
@@ -161,26 +161,26 @@ def _read_record(path: str) -> Record | None:
         return None
 
 
-def look_up(root: str, reference: str, platform: str) -> Record | None:
-    """The record of a canonical reference, None where there is none. platform: see Record."""
+def look_up(root: str, reference: str, platform: str) -> Pulled | None:
+    """The record of a canonical reference, None where there is none. platform: see Pulled."""
     return _read_record(record_path(root, reference, platform))
 
 
-def write_record(root: str, record: Record) -> None:
+def write_record(root: str, record: Pulled) -> None:
     """Keep a record. The caller holds the index's lock and has changed the index."""
     path = record_path(root, record.reference, record.platform)
     files.make_private(os.path.dirname(path))
-    files.write_whole(path, json.dumps(record._asdict()).encode())
+    files.write_whole(path, json.dumps(fields(record)).encode())
 
 
-def records(root: str) -> list[Record]:
+def records(root: str) -> list[Pulled]:
     """All records, by reference."""
     try:
         entries = list(os.scandir(os.path.join(root, "images", "references")))
     except FileNotFoundError:
         return []
     found = (_read_record(entry.path) for entry in entries if entry.name.endswith(".json"))
-    return sorted(record for record in found if record is not None)
+    return sorted(filter(None, found), key=lambda record: (record.reference, record.platform))
 
 
 def tree_path(root: str, digest: str) -> str:
@@ -190,7 +190,7 @@ def tree_path(root: str, digest: str) -> str:
 
 def ids_text(ids: IdMap) -> str:
     """The ids a tree was unpacked with, as `image.json` keeps them: a tree is good for the very same only."""
-    ranges = ("+".join(",".join(map(str, each)) for each in kind) for kind in (ids.uids, ids.gids))
+    ranges = ("+".join(str(each).replace(" ", ",") for each in kind) for kind in (ids.uids, ids.gids))
     return " ".join((ids.kind, *ranges)).strip()
 
 

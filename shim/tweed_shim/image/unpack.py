@@ -14,6 +14,7 @@ from tweed_shim.image.config import Configuration
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Manifest
 from tweed_shim.image.store import Image
+from tweed_shim.records import fields
 
 # What umoci says, of which kind of fault it speaks, and what we say.
 FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
@@ -82,7 +83,7 @@ def unpack(root: str, order: Order) -> Image:
             "digest": order.digest,
             "ids": store.ids_text(order.ids),
             "size": sum(blob.size for blob in order.manifest.blobs),
-            "config": order.config.run._asdict(),
+            "config": fields(order.config.run),
         }
         files.write_whole(os.path.join(tree, "image.json"), json.dumps(about).encode(), durable=False)
         with trace.span("sync"):

@@ -8,9 +8,9 @@ aside into a child before the first run with a limit.
 
 import os
 from contextlib import suppress
-from typing import NamedTuple
 
 from tweed_shim.errors import HostError
+from tweed_shim.records import Record
 
 TOP = "/sys/fs/cgroup"
 OWN = "/proc/self/cgroup"
@@ -21,7 +21,7 @@ ROUNDS = 10
 SYSTEMD = "/run/systemd/system"
 
 
-class Cgroups(NamedTuple):
+class Cgroups(Record):
     """What a caller has of control groups.
 
     version: 1, 2, or 0 where none can be made. controllers: the resources that can be limited. parent: the path,

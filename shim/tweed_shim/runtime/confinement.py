@@ -1,14 +1,13 @@
 """What a user wants a container to have and to be denied, held against what the host can give."""
 
-from typing import NamedTuple
-
 from tweed_shim.idmap import IdMap, granted_to_root
+from tweed_shim.records import Record
 from tweed_shim.runtime import capabilities, seccomp
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.request import Profile
 
 
-class Confinement(NamedTuple):
+class Confinement(Record):
     """See the fields of Request with the same names."""
 
     cap_add: tuple[str, ...]

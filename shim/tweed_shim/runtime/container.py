@@ -7,10 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import NamedTuple
 
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
+from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups, sandbox, spec
 from tweed_shim.runtime.carrier import Carrier
 from tweed_shim.runtime.host import Host, require_program
@@ -22,7 +22,7 @@ SCRATCH_SIZE = 1 << 30
 LOCKED_OPTIONS = {os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime", os.ST_NODIRATIME: "nodiratime"}
 
 
-class Console(NamedTuple):
+class Console(Record):
     """The user's side of a run.
 
     stdout and stderr: the descriptors that an image's diagnostics are shown on, None for nowhere. catching: a
@@ -39,7 +39,7 @@ class Console(NamedTuple):
     report: Callable[[str], None] | None = None
 
 
-class Setting(NamedTuple):
+class Setting(Record):
     """Where a request is run.
 
     name: unique on this host. root: the store. runtime: the path of the OCI runtime. log: the path of the run's log.
@@ -122,14 +122,14 @@ def _keeping(mount: Mount) -> Mount:
     keeps = [name for flag, name in LOCKED_OPTIONS.items() if flags & flag]
     if not flags & (os.ST_NOATIME | os.ST_RELATIME):
         keeps.append("strictatime")
-    return mount._replace(keeps=tuple(keeps))
+    return replace(mount, keeps=tuple(keeps))
 
 
 def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
     place = files.make_private(os.path.join(setting.root, "scratch"))
     host = setting.host
     if host.ids.kind != "host":
-        request = request._replace(mounts=tuple(map(_keeping, request.mounts)))
+        request = replace(request, mounts=tuple(map(_keeping, request.mounts)))
     config = spec.generate(request, host, scratch=place, name=setting.name, writable_root=bool(overlay))
     kept = [mount.source for mount in request.mounts if mount.writable and mount.source not in request.lent]
     top, user = _owners(request)
@@ -168,10 +168,7 @@ def _owners(request: Request) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def _map_texts(ids: idmap.IdMap) -> tuple[str, str]:
     """The lines of uid_map and gid_map: user_namespaces(7)."""
-    uids, gids = (
-        "".join(f"{each.inside} {each.outside} {each.length}\n" for each in ranges)
-        for ranges in (ids.uids, ids.gids)
-    )
+    uids, gids = ("".join(f"{each}\n" for each in ranges) for ranges in (ids.uids, ids.gids))
     return uids, gids
 
 

@@ -2,17 +2,17 @@
 
 import os
 import resource
-from typing import NamedTuple
 
 from tweed_shim import idmap
 from tweed_shim.errors import HostError
+from tweed_shim.records import Record
 from tweed_shim.runtime import capabilities, cgroups
 from tweed_shim.runtime.cgroups import Cgroups
 
 PACKAGES = {"runc": "runc", "crun": "crun", "umoci": "umoci", "pasta": "passt", "newuidmap": "uidmap"}
 
 
-class Host(NamedTuple):
+class Host(Record):
     """The abilities of a host.
 
     ids: the ids that a run can have. files: the hard limit of open files. capabilities: those that the caller can

@@ -5,10 +5,10 @@ import signal
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
 
 from tweed_shim import files, scratch, trace
 from tweed_shim.errors import OperationFailed, ShimError, TimedOut
+from tweed_shim.records import Record
 from tweed_shim.runtime import cgroups, container, leaving, runs
 from tweed_shim.runtime.container import Console, Setting
 from tweed_shim.runtime.host import Host, require_program
@@ -16,7 +16,7 @@ from tweed_shim.runtime.request import Outcome, Request
 from tweed_shim.settings import Settings
 
 
-class Launch(NamedTuple):
+class Launch(Record):
     """What a run is part of.
 
     what: its name for messages, such as `redis-backend:1 setup`. record: what is written down about it.

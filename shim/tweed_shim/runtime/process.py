@@ -2,17 +2,17 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from tweed_shim.errors import ImageError
 from tweed_shim.idmap import IdMap, IdRange
+from tweed_shim.records import Record
 from tweed_shim.runtime import inside, users
 from tweed_shim.runtime.request import Mount
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class Process(NamedTuple):
+class Process(Record):
     """The first process of a container, as the runtime configuration wants it."""
 
     args: tuple[str, ...]

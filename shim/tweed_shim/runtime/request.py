@@ -5,9 +5,10 @@ as much as half of a Python start.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
+from tweed_shim.hints import Any
 from tweed_shim.idmap import IdMap
+from tweed_shim.records import Record
 
 # `default`, `unconfined`, or the object of the OCI runtime specification.
 Profile = str | Mapping[str, Any]
@@ -16,7 +17,7 @@ RESULT_LIMIT = 4 << 20
 DEFAULT_PIDS = 1024
 
 
-class Mount(NamedTuple):
+class Mount(Record):
     """A host file or directory that the container sees at `destination`, writable or not.
 
     keeps: mount options of the source that a user namespace may not drop: mount_namespaces(7), "locked".
@@ -28,7 +29,7 @@ class Mount(NamedTuple):
     keeps: tuple[str, ...] = ()
 
 
-class Limits(NamedTuple):
+class Limits(Record):
     """What the user allows a run. memory: bytes; cpus: cores; pids: processes and threads.
 
     None is no wish: memory and cores are then unlimited, and processes `DEFAULT_PIDS` where the host can count.
@@ -39,7 +40,7 @@ class Limits(NamedTuple):
     pids: int | None = None
 
 
-class Request(NamedTuple):
+class Request(Record):
     """One run of one program of an unpacked image.
 
     rootfs: the unpacked image. env: `NAME=value` texts. home: where a fresh writable directory is mounted, empty for
@@ -76,7 +77,7 @@ class Request(NamedTuple):
     userns: IdMap | None = None
 
 
-class Outcome(NamedTuple):
+class Outcome(Record):
     """How a run ended.
 
     exit_code: 0 to 255, or None where signal `signal` ended it. result: what was captured. overflow: a result

@@ -8,17 +8,18 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
 
 from tweed_shim import files
 from tweed_shim.errors import StateError
+from tweed_shim.hints import Any
+from tweed_shim.records import Record
 
 KEPT = 1000
 RECORD = "run.json"
 LOG = "log"
 
 
-class Run(NamedTuple):
+class Run(Record):
     """A run's place in the store. number: its name for `logs`; directory: where its log and record are."""
 
     number: int

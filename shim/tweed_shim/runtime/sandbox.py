@@ -26,8 +26,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn, TypedDict
 
+from tweed_shim.hints import NoReturn, TypedDict
 from tweed_shim.runtime import kernel, leaving, mounts, ownership, waiting
 from tweed_shim.runtime.waiting import COMMANDS, READ
 

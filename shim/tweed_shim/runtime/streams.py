@@ -1,9 +1,9 @@
 """Where the bytes of a run go: a bounded result, a bounded log, and the shim's own streams."""
 
 import os
-from typing import Protocol
 
 from tweed_shim.files import PRIVATE_FILE
+from tweed_shim.hints import Protocol
 
 LOG_HEAD = LOG_TAIL = 32 << 20
 SHOWN_PENDING = 64 << 10

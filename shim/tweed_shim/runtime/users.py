@@ -5,9 +5,9 @@ most the first MiB of a regular file inside of the image is read, and a malforme
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from tweed_shim.errors import ImageError
+from tweed_shim.records import Record
 from tweed_shim.runtime import inside
 
 _MOST = 1 << 20
@@ -15,7 +15,7 @@ _MOST = 1 << 20
 _LARGEST = 2**32 - 2
 
 
-class User(NamedTuple):
+class User(Record):
     """Who a process is; `groups` are all of its groups, its own `gid` first."""
 
     uid: int
@@ -24,14 +24,14 @@ class User(NamedTuple):
     home: str
 
 
-class _Account(NamedTuple):
+class _Account(Record):
     name: str
     uid: int
     gid: int
     home: str
 
 
-class _Group(NamedTuple):
+class _Group(Record):
     name: str
     gid: int
     members: tuple[str, ...]

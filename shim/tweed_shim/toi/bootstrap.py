@@ -12,6 +12,7 @@ from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
 from tweed_shim.ocm import resources
 from tweed_shim.ocm.session import Session
+from tweed_shim.records import fields, replace
 from tweed_shim.runtime import host, process, seccomp, spec
 from tweed_shim.runtime.confinement import Confinement, confine
 from tweed_shim.runtime.container import Console
@@ -167,7 +168,7 @@ def reference(image: parts.Image) -> references.Reference:
         raise BadReference(
             f"the image {image.ref} that the package names has another digest beside it: {image.digest}"
         )
-    return references.parse(f"docker://{found._replace(digest=None)}@{image.digest}")
+    return references.parse(f"docker://{replace(found, digest=None)}@{image.digest}")
 
 
 def _launch(place: Place, prepared: Prepared, image: Image) -> Launch:
@@ -198,7 +199,7 @@ def _request(place: Place, prepared: Prepared, image: Image, given: str, made: s
     mounts = (Mount(given, contract.INPUTS), Mount(made, contract.OUTPUTS, writable=True))
     return Request(
         rootfs=image.rootfs,
-        **started._asdict(),
+        **fields(started),
         mounts=(*process.network_mounts(options.network), *mounts),
         lent=(given, made),
         network=options.network,
@@ -206,7 +207,7 @@ def _request(place: Place, prepared: Prepared, image: Image, given: str, made: s
         timeout=contract.TIMEOUT if options.timeout is None else options.timeout,
         read_only=options.read_only,
         architecture=config.architecture,
-        **place.confinement._asdict(),
+        **fields(place.confinement),
     )
 
 

@@ -5,13 +5,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
 
 from tweed_shim import files, trace
 from tweed_shim.errors import ContractError, StateError
+from tweed_shim.hints import Any, NoReturn
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
+from tweed_shim.records import Record, fields, replace
 from tweed_shim.runtime import host, process, runs, seccomp, spec
 from tweed_shim.runtime.confinement import confine
 from tweed_shim.runtime.container import Console
@@ -24,7 +25,7 @@ from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, O
 METADATA_CACHE = "metadata.json"
 
 
-class Options(NamedTuple):
+class Options(Record):
     """How a backend's image is had, and how its operations run; the defaults are the contract's.
 
     pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure: plain HTTP is allowed.
@@ -83,7 +84,7 @@ class Setup(Mapping[str, str]):
         self._backend.teardown(self.interaction)
 
 
-class _Call(NamedTuple):
+class _Call(Record):
     """One operation that is about to run: its row of the table, what it is given, and where it may write."""
 
     operation: Operation
@@ -291,7 +292,7 @@ class Backend:
 
     def _warn_of_other_image(self, record: Mapping[str, Any], image: Image, what: str) -> None:
         other = record["image"]
-        names = [references.parse(text)._replace(tag=None, digest=None) for text in (other, image.reference)]
+        names = [replace(references.parse(text), tag=None, digest=None) for text in (other, image.reference)]
         if names[0] != names[1]:
             self._console.warn(f"{what} another image, {other}")
 
@@ -366,7 +367,7 @@ class Backend:
             )
         return Request(
             rootfs=call.image.rootfs,
-            **started._asdict(),
+            **fields(started),
             home=HOME,
             mounts=(*process.network_mounts(network), *(mount for _, mount in given)),
             stdin=call.stdin,
@@ -377,7 +378,7 @@ class Backend:
             timeout=operation.timeout if options.timeout is None else options.timeout,
             read_only=options.read_only,
             architecture=config.architecture,
-            **self._confinement._asdict(),
+            **fields(self._confinement),
         )
 
 

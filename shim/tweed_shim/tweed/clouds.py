@@ -14,17 +14,18 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, NamedTuple
 
 from tweed_shim import files, idmap, scratch
 from tweed_shim.errors import ConfigError, HostError, StateError
+from tweed_shim.hints import Any
+from tweed_shim.records import Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 CURRENT = "current"
 LOCK = "lock"
 
 
-class Generation(NamedTuple):
+class Generation(Record):
     """A generation in force. directory: its path; data: what an image wrote; record: what was noted about it."""
 
     directory: str
@@ -36,7 +37,7 @@ class Generation(NamedTuple):
         return os.path.join(self.directory, "data")
 
 
-class Cloud(NamedTuple):
+class Cloud(Record):
     """A cloud of a store. waiting: called with a sentence when somebody else holds what is asked for."""
 
     root: str
@@ -187,7 +188,7 @@ def _sweep(cloud: Cloud, place: str) -> None:
                     idmap.remove_tree(cloud.ids, entry.path)
 
 
-class CloudState(NamedTuple):
+class CloudState(Record):
     """What is known of a cloud: the image that it was configured for, when, and the interactions set up."""
 
     name: str

@@ -4,14 +4,14 @@ Source: the Backend OCI Image Contract, one section an operation. What a row doe
 have: nothing else distinguishes the operations anywhere in this package.
 """
 
-from typing import NamedTuple
+from tweed_shim.records import Record
 
 HOME = "/tweed/home"
 IN_CONFIG = "/tweed/in"
 OUT_CONFIG = "/tweed/out"
 
 
-class Operation(NamedTuple):
+class Operation(Record):
     """One operation.
 
     reads and writes: what `$IN_CONFIG` and `$OUT_CONFIG` are, `cloud` (the cloud's configuration), `interaction`
