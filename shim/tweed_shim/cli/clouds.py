@@ -1,7 +1,7 @@
 """`clouds`: what is configured and set up."""
 
 from tweed_shim.cli import tables
-from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import UsageError
 from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console

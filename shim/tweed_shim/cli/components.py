@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from tweed_shim.cli.main import Arguments, Context, Group, Parser
+from tweed_shim.cli.commands import Arguments, Context, Group, Parser
 
 if TYPE_CHECKING:
     from tweed_shim.ocm.credentials import Credentials

@@ -4,7 +4,7 @@ import sys
 
 from tweed_shim import doctor, records
 from tweed_shim.cli import tables
-from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser
 
 
 def configure_doctor(parser: Parser) -> None:

@@ -1,18 +1,17 @@
 """`gc`: make room in the store."""
 
-import argparse
 import json
 import sys
 
 from tweed_shim import gc
 from tweed_shim.cli import tables
-from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser, wrong_value
 from tweed_shim.image.store import megabytes
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of images")
+        raise wrong_value(f"{text!r} is no number of images")
     return int(text)
 
 

@@ -4,7 +4,7 @@ import sys
 import time
 
 from tweed_shim.cli import tables
-from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console
 from tweed_shim.shim import Shim

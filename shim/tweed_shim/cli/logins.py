@@ -3,7 +3,7 @@
 import os
 import sys
 
-from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import UsageError
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 
 from tweed_shim.cli import tables
-from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.image import store
 from tweed_shim.runtime import runs
 

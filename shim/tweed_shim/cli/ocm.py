@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tweed_shim.cli import components, tables
-from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import ComponentError, UsageError
 from tweed_shim.ocm import codec, ctf, identity, locations, resources, transfer, versions
 from tweed_shim.ocm.descriptor import Descriptor, Digest, Resource

@@ -4,7 +4,7 @@ import os
 import sys
 
 from tweed_shim.cli import running
-from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import ConfigError, HostError, UsageError
 from tweed_shim.hints import Any
 from tweed_shim.tweed.backend import Backend, Options

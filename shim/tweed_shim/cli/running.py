@@ -1,9 +1,7 @@
 """The options of commands that run an image: how it is had, and what its container may."""
 
-import argparse
-
 from tweed_shim.cli import signals
-from tweed_shim.cli.main import Arguments, Context, Group, Parser
+from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ConfigError
 from tweed_shim.hints import Any
 from tweed_shim.runtime import capabilities
@@ -17,9 +15,7 @@ def _size(text: str) -> int:
     """A number of bytes, with the units that docker and podman take: 512m is 512 MiB."""
     number, unit = text.rstrip("bkmgBKMG"), text[len(text.rstrip("bkmgBKMG")) :].lower()
     if not number.isdigit() or unit not in SIZES or int(number) == 0:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no size; write a whole number of b, k, m or g, such as 512m"
-        )
+        raise wrong_value(f"{text!r} is no size; write a whole number of b, k, m or g, such as 512m")
     return int(number) * SIZES[unit]
 
 
@@ -30,7 +26,7 @@ def _positive(kind: type[int] | type[float]) -> Any:
         except ValueError:
             value = 0
         if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+            raise wrong_value(f"{text!r} is no positive number")
         return value
 
     return convert
@@ -40,7 +36,7 @@ def _capability(text: str) -> str:
     try:
         return capabilities.parse(text)
     except ConfigError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise wrong_value(str(error)) from error
 
 
 def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 
-from tweed_shim.cli.main import Parser
+from tweed_shim.cli.commands import Parser
 
 
 def configure(parser: Parser) -> None:

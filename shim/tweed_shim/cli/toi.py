@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tweed_shim import documents, trace
 from tweed_shim.cli import components, running, tables
-from tweed_shim.cli.main import Arguments, Context, Group, Parser
+from tweed_shim.cli.commands import Arguments, Context, Group, Parser
 from tweed_shim.errors import ComponentError, ConfigError, UsageError
 from tweed_shim.schemas import Examiner
 

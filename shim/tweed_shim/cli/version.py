@@ -5,7 +5,7 @@ import sys
 
 from tweed_shim import __version__
 from tweed_shim.cli import tables
-from tweed_shim.cli.main import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.idmap import find_program
 
 

@@ -1,8 +1,4 @@
-"""The two values of a run: the Request that travels down, and the Outcome that comes back.
-
-They are named tuples rather than dataclasses because a warm `exec` imports this module: `dataclasses` alone costs
-as much as half of a Python start.
-"""
+"""The two values of a run: the Request that travels down, and the Outcome that comes back."""
 
 from collections.abc import Mapping
 
