@@ -87,12 +87,14 @@ def _report(**message: object) -> None:
     os.write(REPORTS, json.dumps(message).encode() + b"\n")
 
 
-def _become_first() -> None:
+def _become_first(commands: waiting.Commands, *, userns: bool) -> None:
     with _stage("namespace"):
         kernel.die_with_parent()
         os.umask(0)
         kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    if userns:
+        commands.line()  # Until it is mapped, a user namespace has nobody whom a file could belong to.
 
 
 def _told_plan() -> Plan:
@@ -226,10 +228,11 @@ def _start_container(plan: Plan) -> int:
         return int(file.read())
 
 
-def _first_process(commands: waiting.Commands) -> NoReturn:
+def _first_process(*, userns: bool) -> NoReturn:
     plan = None
     try:
-        _become_first()
+        commands = waiting.Commands()
+        _become_first(commands, userns=userns)
         plan = _told_plan()
         begun = time.monotonic()
         _arrange_streams(plan)
@@ -262,7 +265,6 @@ def _first_process(commands: waiting.Commands) -> NoReturn:
 
 def _keep(*, userns: bool) -> NoReturn:
     """Be the keeper: make the namespaces, start their first process, and last as long as it does."""
-    commands = waiting.Commands()
     try:
         for fd in (REPORTS, COMMANDS, PLAN):
             os.set_inheritable(fd, False)
@@ -272,12 +274,11 @@ def _keep(*, userns: bool) -> NoReturn:
             flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | (kernel.CLONE_NEWUSER if userns else 0)
             kernel.unshare(flags)
             if userns:
+                kernel.die_with_parent()  # with other capabilities, that was forgotten
                 _report(userns=True)
-                commands.line()
-                kernel.die_with_parent()  # mapped, it has other credentials
         first = os.fork()
         if first == 0:
-            _first_process(commands)
+            _first_process(userns=userns)
         for fd in range(PLAN + 1):
             os.close(fd)
         os.waitpid(first, 0)
