@@ -9,6 +9,9 @@ from statistics import median
 from typing import NamedTuple
 
 COLUMNS = ("case", "account", "measured", "ours", "peer's", "ratio", "of the best", "goal", "")
+# Seconds before each turn. The kernel goes on for a while to tidy up behind a container (its namespaces, its control
+# group), and who starts meanwhile may have to wait for that, or be spared a wait of its own.
+REST = 0.1
 VERDICTS = {None: "", True: "reached", False: "MISSED"}
 
 
@@ -66,6 +69,7 @@ def take_turns(rounds: int, contenders: Mapping[str, Callable[[], float]]) -> di
     for number in range(rounds):
         names = list(contenders)
         for name in names if number % 2 == 0 else reversed(names):
+            time.sleep(REST)
             measured[name].append(contenders[name]())
     return measured
 

@@ -29,6 +29,7 @@ def main(task: dict[str, Any]) -> None:
     for number in range(task["rounds"]):
         turns = [("ours", ours), ("theirs", theirs)]
         for name, turn in turns if number % 2 == 0 else reversed(turns):
+            time.sleep(task["rest"])
             started = time.perf_counter()
             turn()
             seconds[name].append(time.perf_counter() - started)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from benchmarks import images
-from benchmarks.figures import Figure, take_turns, timed
+from benchmarks.figures import REST, Figure, take_turns, timed
 from benchmarks.peers import Docker, Podman, Runc, installed
 from benchmarks.setting import Place, Setting, fresh_disk, own_directory, serving
 
@@ -118,6 +118,7 @@ def in_process(setting: Setting) -> list[Figure]:
             "root": os.path.join(warm.place.directory, "store"),
             "reference": warm.reference,
             "rounds": setting.rounds or ROUNDS,
+            "rest": REST,
             "peer": runc.command,
         }
         with open(IN_PROCESS, "rb") as file:
