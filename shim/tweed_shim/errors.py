@@ -4,6 +4,8 @@ Every message is one sentence for a person: it names the thing, says what is wro
 next. It never holds a secret. The command line prints it behind `tweed-shim: ` and leaves with `exit_code`.
 """
 
+from collections.abc import Mapping
+
 
 class ShimError(Exception):
     """The shim refused or failed; the base of every error that this package raises on purpose."""
@@ -61,20 +63,23 @@ class HostError(ShimError):
 class OperationFailed(ShimError):
     """The image ended with a code that is not 0, or by a signal.
 
-    `exit_code` is the image's own code, or 128+N where signal N ended it. `run` names the run for `logs`.
+    `exit_code` is the image's own code, or 128+N where signal N ended it. `run` names the run for `logs`. `outputs` are
+    those that a TOI executor wrote nevertheless.
     """
 
     def __init__(self, message: str, *, exit_code: int, run: str) -> None:
         super().__init__(message)
+        self.outputs: Mapping[str, bytes] = {}
         self.exit_code = exit_code
         self.run = run
 
 
 class TimedOut(ShimError):
-    """The image was ended because its time was up. `run` names the run for `logs`."""
+    """The image was ended because its time was up. `run` and `outputs` are as in OperationFailed."""
 
     exit_code = 124
 
     def __init__(self, message: str, *, run: str) -> None:
         super().__init__(message)
+        self.outputs: Mapping[str, bytes] = {}
         self.run = run

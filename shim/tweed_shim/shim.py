@@ -1,14 +1,19 @@
 """The Python API: a store of images and clouds, and the backends that work on them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tweed_shim import gc, idmap
+from tweed_shim.hints import TYPE_CHECKING, Any
 from tweed_shim.image import pull, removal, store
+from tweed_shim.records import EMPTY
 from tweed_shim.runtime.container import Console
 from tweed_shim.settings import Settings, default_root
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.backend import Backend, Options
+
+if TYPE_CHECKING:
+    from tweed_shim.toi.bootstrap import Options as InstallerOptions
 
 
 class Shim:
@@ -38,6 +43,50 @@ class Shim:
         Nothing is pulled or run yet. Raises ConfigError where `cloud` cannot name a cloud.
         """
         return Backend(self.settings, image, cloud, options or Options(), self._console)
+
+    def bootstrap(
+        self,
+        action: str,
+        component: str,
+        *,
+        package: Mapping[str, str] = EMPTY,
+        parameters: Any = None,
+        credentials: Any = None,
+        repository: str = "",
+        lookups: Sequence[str] = (),
+        ocm_config: str | None = None,
+        options: "InstallerOptions | None" = None,
+        trust_templates: bool = False,
+        copy_resources: bool = False,
+        every_output: bool = False,
+    ) -> dict[str, bytes]:
+        """Carry out an action of a TOI package, as `tweed-shim toi bootstrap` does, and return its outputs by name.
+
+        component: `REPOSITORY//NAME:VERSION`, or `NAME:VERSION` in the `repository`; `lookups` are further ones.
+        package: parts of the package's identity. parameters, credentials: what the files of these names would hold, as
+        data or as text; no file is looked for. ocm_config: the path of OCM's configuration, by default the usual one,
+        `None` as a text for none. options: how the executor's image is had and run.
+
+        Raises OperationFailed and TimedOut, whose `outputs` are what the executor wrote nevertheless; where nothing was
+        run, ComponentError, ContractError, ConfigError, RegistryError and whatever else `pull` raises.
+        """
+        from tweed_shim.toi import bootstrap, installation
+
+        order = installation.Order(
+            action,
+            component,
+            package,
+            parameters,
+            credentials,
+            repository,
+            lookups,
+            ocm_config,
+            options or bootstrap.Options(),
+            trust_templates,
+            copy_resources,
+            every_output,
+        )
+        return installation.install(self.settings, self._console, order)
 
     def pull(
         self,

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from accounts import Account, free_range
+from components import component, make_archive
 from installed import Result, Shim, fresh_shim
 from layouts import File
+from packages import executor_layout, package, with_executor
 from script_images import METADATA, ScriptImage
 
 SCRIPT = f"""
@@ -117,6 +120,34 @@ def test_clouds_are_shared_by_runs_with_and_without_the_namespace(
     assert owners(call(root_shim, image, "check").out)["/tweed/in"] == "0:0"
     call(root_shim, image, "configure", stdin=b"{}")
     assert owners(call(root_shim, image, "check", "--userns").out)["/tweed/in"] == "0:0"
+
+
+def test_an_executor_is_lent_its_files_and_they_are_taken_back(
+    root_shim: Shim, granted: None, tmp_path: Path
+) -> None:
+    script = (
+        "cd /toi; stat -c '- "%u:%g %n"' inputs inputs/ocmrepo outputs > outputs/owners; "
+        "cat /proc/self/uid_map > outputs/map; chmod 0 outputs/map"
+    )
+    layout = executor_layout(str(tmp_path / "image"), script, user="1234:1235")
+    outputs = {"owners": "owners", "map": "map"}
+    app = component(
+        "example.com/app",
+        "1.0.0",
+        [package({"executors": [{"resourceRef": {"resource": {"name": "image"}}, "outputs": outputs}]})],
+    )
+    archive = make_archive(tmp_path / "archive", with_executor(app, layout))
+    done = root_shim.run(
+        "toi", "bootstrap", "--ocmconfig", "None", "--userns", "install", f"{archive}//example.com/app:1.0.0"
+    )
+    assert done.code == 0, done
+    found = yaml.safe_load(done.out)["outputs"]
+    inside, outside, _ = map(int, found["map"].split())
+    assert inside == 0 < outside
+    assert found["owners"] == [
+        f"1234:1235 {name}" for name in ("inputs", "inputs/ocmrepo", "outputs")
+    ]
+    assert os.listdir(os.path.join(root_shim.root, "tmp")) == []
 
 
 def test_limits_hold_in_the_namespace(root_shim: Shim, granted: None, script_image: ScriptImage) -> None:

@@ -1,6 +1,5 @@
 """The options of commands that look for component versions, and the session in which they do so."""
 
-import os
 from typing import TYPE_CHECKING
 
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser
@@ -43,17 +42,12 @@ def configure_registries(group: Group) -> None:
 
 def session(arguments: Arguments, context: Context) -> "tuple[Session, Credentials]":
     """The session that the options describe, and the configured credentials that it uses."""
-    from tweed_shim.ocm import configuration
-    from tweed_shim.ocm.credentials import Credentials
-    from tweed_shim.ocm.registries import Connection
-    from tweed_shim.ocm.session import Session
+    from tweed_shim.ocm import configured
 
-    path = configuration.path(arguments.ocmconfig, os.environ)
-    settings = configuration.load(path) if path else configuration.Configuration()
-    credentials = Credentials(settings, os.environ)
-    for warning in (*settings.warnings, *credentials.warnings):
-        context.voice.info(warning)
-    connection = Connection(
-        insecure=arguments.insecure, ca_file=arguments.ca_file, find=credentials.for_consumer
+    return configured.session(
+        arguments.ocmconfig,
+        lookups=arguments.lookup,
+        insecure=arguments.insecure,
+        ca_file=arguments.ca_file,
+        info=context.voice.info,
     )
-    return Session(connection=connection, lookups=arguments.lookup, configuration=settings), credentials

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tweed_shim import documents, trace
 from tweed_shim.cli import components, running, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser
-from tweed_shim.errors import ComponentError, ConfigError, UsageError
+from tweed_shim.errors import ConfigError, UsageError
 from tweed_shim.schemas import Examiner
 
 if TYPE_CHECKING:
-    from tweed_shim.ocm.repository import ComponentVersion
-    from tweed_shim.ocm.session import Session
     from tweed_shim.toi.preparation import Prepared
 
 PARAMETERS = "TOIParameters"
@@ -99,7 +97,7 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
         place = bootstrap.at(context.settings, session, options, console)
         with session:
             with trace.span("open"):
-                version = _version(session, arguments)
+                version = session.certain_version(arguments.component, arguments.repo)
             with trace.span("package"):
                 prepared = preparation.prepare(
                     session, credentials, version, wishes, examiner, context.voice.warn
@@ -153,7 +151,7 @@ def toi_config_command(arguments: Arguments, context: Context) -> int:
     from tweed_shim.toi import contents, offers
 
     with components.session(arguments, context)[0] as session:
-        version = _version(session, arguments)
+        version = session.certain_version(arguments.component, arguments.repo)
         found, name = contents.find_package(
             session, version, identity.parse(arguments.identity), context.voice.warn
         )
@@ -179,27 +177,13 @@ def toi_describe_command(arguments: Arguments, context: Context) -> int:
     from tweed_shim.toi import contents, description
 
     with components.session(arguments, context)[0] as session:
-        version = _version(session, arguments)
+        version = session.certain_version(arguments.component, arguments.repo)
         found, name = contents.find_package(
             session, version, identity.parse(arguments.identity), context.voice.warn
         )
         about = description.describe(session, version, found, name=name, warn=context.voice.warn)
     sys.stdout.write(json.dumps(about, indent=2) + "\n" if arguments.json else description.text(about))
     return 0
-
-
-def _version(session: "Session", arguments: Arguments) -> "ComponentVersion":
-    """The component version that was named: which one it is must not be left to what was released last."""
-    repository, location = session.locate(arguments.component, arguments.repo)
-    if repository is not None and location.component and not location.version:
-        there = repository.versions(location.component)
-        if len(there) > 1:
-            from tweed_shim.ocm import versions
-
-            raise ComponentError(
-                f"{location.component} has several versions, {', '.join(versions.ordered(there))}: name one"
-            )
-    return session.component_version(arguments.component, arguments.repo)
 
 
 def _text(path: str | None, usual: str, what: str) -> tuple[str, str] | None:

@@ -92,6 +92,19 @@ class Session:
         version = location.version or self._newest(first, location.component, constraint)
         return self.find(location.component, version, first)
 
+    def certain_version(self, text: str, repository: str = "") -> ComponentVersion:
+        """As `component_version`, for what must not be left to what was released last.
+
+        Raises ComponentError where the reference has no version and there are several.
+        """
+        found, location = self.locate(text, repository)
+        if found is not None and location.component and not location.version:
+            there = found.versions(location.component)
+            if len(there) > 1:
+                listed = ", ".join(versions.ordered(there))
+                raise ComponentError(f"{location.component} has several versions, {listed}: name one")
+        return self.component_version(text, repository)
+
     def find(
         self, component: str, version: str, first: Sequence[Repository] = (), path: Path = ()
     ) -> ComponentVersion:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from tweed_shim import files, scratch, trace
-from tweed_shim.errors import BadReference, ConfigError, OperationFailed, ShimError, TimedOut
+from tweed_shim.errors import BadReference, ConfigError, OperationFailed, TimedOut
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
@@ -72,7 +72,7 @@ class Result(NamedTuple):
     """What an executor made, and why it failed where it did."""
 
     outputs: Outputs
-    failure: ShimError | None
+    failure: OperationFailed | TimedOut | None
 
 
 def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Result:
@@ -86,7 +86,7 @@ def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Resu
         with trace.span("inputs"):
             inputs.write(prepared, given, place.session, place.console.info)
         request = _request(place, prepared, image, given, made)
-        failure: ShimError | None = None
+        failure: OperationFailed | TimedOut | None = None
         try:
             launch(request, _launch(place, prepared, image))
         except (OperationFailed, TimedOut) as error:

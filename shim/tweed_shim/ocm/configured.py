@@ -1,0 +1,31 @@
+"""A session as a user's configuration of OCM wants it."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from tweed_shim.ocm import configuration
+from tweed_shim.ocm.credentials import Credentials
+from tweed_shim.ocm.registries import Connection
+from tweed_shim.ocm.session import Session
+
+
+def session(
+    path: str | None,
+    *,
+    lookups: Sequence[str],
+    insecure: bool,
+    ca_file: str | None,
+    info: Callable[[str], None],
+) -> tuple[Session, Credentials]:
+    """The session, and the configured credentials that it uses.
+
+    path: of the configuration, None for the usual one, `None` for no configuration at all. lookups: as in `Session`.
+    insecure and ca_file: as in `Connection`. info: is told what of the configuration means nothing. Raises ConfigError.
+    """
+    found = configuration.path(path, os.environ)
+    settings = configuration.load(found) if found else configuration.Configuration()
+    credentials = Credentials(settings, os.environ)
+    for warning in (*settings.warnings, *credentials.warnings):
+        info(warning)
+    connection = Connection(insecure=insecure, ca_file=ca_file, find=credentials.for_consumer)
+    return Session(connection=connection, lookups=lookups, configuration=settings), credentials

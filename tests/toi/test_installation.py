@@ -1,0 +1,94 @@
+"""Packages from Python: one call, with data for parameters and outputs."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from components import component, make_archive
+from packages import executor_layout, package, with_executor
+from tweed_shim import Shim
+from tweed_shim.errors import ComponentError, ConfigError, OperationFailed, TimedOut
+from tweed_shim.toi.bootstrap import Options
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
+
+SCRIPT = """
+echo "$2" > /toi/outputs/action
+cat /toi/inputs/parameters > /toi/outputs/parameters
+cat /toi/inputs/ocmconfig > /toi/outputs/credentials
+echo more > /toi/outputs/more
+[ "$2" = uninstall ] && exit 3
+[ "$2" = wait ] && sleep 60
+exit 0
+"""
+PACKAGE = {
+    "executors": [
+        {
+            "resourceRef": {"resource": {"name": "image"}},
+            "outputs": {name: name for name in ("action", "parameters", "credentials")},
+        }
+    ],
+    "configTemplate": {"size": 1, "host": "(( merge ))"},
+    "configScheme": {"type": "object", "properties": {"host": {"type": "string"}}},
+    "credentials": {
+        "target": {"description": "where to", "properties": {"password": "any"}, "optional": True}
+    },
+}
+APP = "example.com/app:1.0.0"
+
+
+@pytest.fixture(scope="module")
+def repository(public_directory: str) -> str:
+    layout = executor_layout(os.path.join(public_directory, "installation-executor"), SCRIPT)
+    app = component("example.com/app", "1.0.0", [package(PACKAGE)])
+    return str(make_archive(os.path.join(public_directory, "installation"), with_executor(app, layout)))
+
+
+@pytest.fixture
+def shim() -> Iterator[Shim]:
+    directory = tempfile.mkdtemp(prefix="tweed-shim-api-", dir="/var/tmp")
+    yield Shim(os.path.join(directory, "store"))
+    shutil.rmtree(directory)
+
+
+def test_data_in_and_outputs_out(shim: Shim, repository: str) -> None:
+    outputs = shim.bootstrap(
+        "install",
+        f"{repository}//{APP}",
+        parameters={"host": "a: b"},
+        credentials={"credentials": {"target": {"credentials": {"password": "s3cret"}}}},
+        ocm_config="None",
+    )
+    assert outputs["action"] == b"install\n"
+    assert yaml.safe_load(outputs["parameters"]) == {"size": 1, "host": "a: b"}
+    assert b"s3cret" in outputs["credentials"]
+    assert "more" not in outputs
+    text = shim.bootstrap(
+        "update", APP, repository=repository, parameters="host: x", every_output=True, ocm_config="None"
+    )
+    assert (yaml.safe_load(text["parameters"])["host"], text["more"]) == ("x", b"more\n")
+
+
+def test_a_failure_has_the_outputs(shim: Shim, repository: str) -> None:
+    given = {"parameters": {"host": "x"}, "ocm_config": "None"}
+    with pytest.raises(OperationFailed, match="ended with exit code 3") as failed:
+        shim.bootstrap("uninstall", f"{repository}//{APP}", **given)  # type: ignore[arg-type]  # as they are named
+    assert failed.value.exit_code == 3
+    assert failed.value.outputs["action"] == b"uninstall\n"
+    with pytest.raises(TimedOut) as late:
+        shim.bootstrap("wait", f"{repository}//{APP}", options=Options(timeout=1), **given)  # type: ignore[arg-type]  # likewise
+    assert late.value.outputs["action"] == b"wait\n"
+
+
+def test_what_is_wrong_is_told_before_anything_runs(shim: Shim, repository: str) -> None:
+    with pytest.raises(ConfigError, match="the parameters"):
+        shim.bootstrap("install", f"{repository}//{APP}", parameters={"host": 5}, ocm_config="None")
+    with pytest.raises(ComponentError, match="not there"):
+        shim.bootstrap("install", f"{repository}//example.com/app:2.0.0", ocm_config="None")
+    with pytest.raises(ComponentError, match=r"\{'platform': 'aws'\}|platform"):
+        shim.bootstrap("install", f"{repository}//{APP}", package={"platform": "aws"}, ocm_config="None")
+    assert not os.path.exists(os.path.join(shim.settings.root, "runs"))
