@@ -126,7 +126,7 @@ def test_an_executor_is_lent_its_files_and_they_are_taken_back(
     root_shim: Shim, granted: None, tmp_path: Path
 ) -> None:
     script = (
-        "cd /toi; stat -c '- "%u:%g %n"' inputs inputs/ocmrepo outputs > outputs/owners; "
+        "cd /toi; stat -c '- owner %u:%g of %n' inputs inputs/ocmrepo outputs > outputs/owners; "
         "cat /proc/self/uid_map > outputs/map; chmod 0 outputs/map"
     )
     layout = executor_layout(str(tmp_path / "image"), script, user="1234:1235")
@@ -145,7 +145,7 @@ def test_an_executor_is_lent_its_files_and_they_are_taken_back(
     inside, outside, _ = map(int, found["map"].split())
     assert inside == 0 < outside
     assert found["owners"] == [
-        f"1234:1235 {name}" for name in ("inputs", "inputs/ocmrepo", "outputs")
+        f"owner 1234:1235 of {name}" for name in ("inputs", "inputs/ocmrepo", "outputs")
     ]
     assert os.listdir(os.path.join(root_shim.root, "tmp")) == []
 
