@@ -13,7 +13,11 @@ from layouts import File, Files, Layer, LayoutWriter, busybox_files, directory
 
 PYTHON = "/usr/bin/python3"
 PROGRAMS = ("bash", "curl", "git", "openssl", "perl", "redis-cli", "redis-server")
-PACKAGES = ("collections", "ctypes", "encodings", "importlib", "json", "lib-dynload", "re")
+# Some of them are single files in older versions of Python.
+PACKAGES = (
+    *("collections", "ctypes", "encodings", "importlib", "json", "lib-dynload", "pathlib", "re"),
+    *("string", "sysconfig"),
+)
 HOST_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin")
 
 

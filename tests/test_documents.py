@@ -151,7 +151,7 @@ def test_an_escape_that_is_no_character_is_refused(parser: str, escape: str) -> 
         ('{"a": 1e400}', "line 1: the number is too large"),
         ('[' + "9" * 5000 + "]", "line 1: the number is too large"),
         ('["\\ud800"]', "line 1: an escape stands for half a character"),
-        ('{"a": 1,\n}', "is not JSON: line 2, column 1: "),
+        ('{"a": 1,}', "is not JSON: line 1, column "),
         ('{"a": 1} x', "is not JSON: line 1, column 10: extra data"),
         ('{"a": "x\ny"}', "is not JSON: line 1, column 9: invalid control character"),
         ("{a: 1}", "is not JSON: line 1, column 2: "),

@@ -22,7 +22,17 @@ from script_images import METADATA, ScriptImage
 SYMLINK = tarfile.SYMTYPE
 # What the kernel or the filter answers. ENOSYS is for what is not there at all: clone3, sockets of other kinds, a
 # personality that is not allowed, a call that nobody knows.
-REFUSALS = {"EPERM", "EACCES", "ENOENT", "ENOSYS", "EROFS", "ECONNREFUSED", "ESRCH", "EAFNOSUPPORT"}
+REFUSALS = {
+    "EPERM",
+    "EACCES",
+    "ENOENT",
+    "ENOTDIR",
+    "ENOSYS",
+    "EROFS",
+    "ECONNREFUSED",
+    "ESRCH",
+    "EAFNOSUPPORT",
+}
 # Those whose answer has to be the filter's own, whatever the kernel would say.
 FILTERED = {
     "EPERM": (

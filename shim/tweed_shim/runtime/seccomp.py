@@ -1,6 +1,7 @@
 """Which system calls a container may make: the seccomp profile, as the `linux.seccomp` object of `config.json`.
 
-The profile is a list of what is allowed. It knows every call up to Linux 6.7, and treats a call in one of four ways:
+The profile is a list of what is allowed. It knows every call up to Linux 6.7 (and, of newer ones, those that the kernel
+itself puts into programs which somebody observes from outside), and treats a call in one of four ways:
 
 - allowed: what programs need to do their work inside of the container;
 - allowed with a capability: what the kernel itself would refuse without it, which is refused here too, so that a
@@ -77,7 +78,7 @@ ALLOWED = {
         tgkill tkill getcpu getpriority getrlimit getrusage ioprio_get ioprio_set prlimit64 sched_get_priority_max
         sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
         sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield setpriority setrlimit getrandom
-        sysinfo times uname
+        sysinfo times uname uprobe uretprobe
     """,
     "time": """
         adjtimex alarm clock_adjtime clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep
