@@ -1,5 +1,8 @@
 """Records are what frozen dataclasses with slots are."""
 
+import copy
+import pickle
+
 import pytest
 
 from tweed_shim.records import Record, fields, replace
@@ -68,6 +71,11 @@ def test_a_record_with_other_values_is_another_one() -> None:
     assert named.x == 1
     with pytest.raises(TypeError, match=r"^Named "):
         replace(named, z=1)
+
+
+def test_a_record_is_copied_and_pickled() -> None:
+    named = Named(1, name="n")
+    assert copy.copy(named) == copy.deepcopy(named) == pickle.loads(pickle.dumps(named)) == named
 
 
 def test_what_may_be_secret_is_not_shown() -> None:

@@ -384,3 +384,16 @@ def _refuse_yaml(fault: "yaml.MarkedYAMLError", text: str, builder: _Builder) ->
     if text[mark.index : mark.index + 1] == "\t":
         problem = "a tab cannot indent: use spaces"
     builder.refuse(f"not YAML: {problem}", mark.line + 1, mark.column + 1)
+
+
+def as_json(value: object, *, name: str) -> str:
+    """A value as JSON, names in their order. Raises ConfigError for one that JSON has no form for."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        verb = "hold" if name.endswith("s") else "holds"
+        raise ConfigError(
+            f"{name} {verb} a value that JSON has no form for: use dict, list, str, int, finite float, bool and None"
+        ) from None
+    return text

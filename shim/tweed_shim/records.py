@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 from tweed_shim.hints import Any, TypeVar, dataclass_transform
 
-# The default of a field that is a map.
-EMPTY: Mapping[str, Any] = MappingProxyType({})
+# The default of a field that is a map; nobody writes to what is in a record.
+EMPTY: Mapping[str, Any] = {}
 
 _set = object.__setattr__
 
@@ -90,6 +90,10 @@ class Record(metaclass=_RecordType):
     def __hash__(self) -> int:
         """The same for records that are equal."""
         return hash(tuple([getattr(self, name) for name in self.FIELDS]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is copied and pickled."""
+        return type(self), tuple(fields(self).values())
 
     def __repr__(self) -> str:
         """The class and its fields."""

@@ -158,3 +158,17 @@ def test_whatever_is_to_be_said_about_a_command_line_is_left_to_argparse(line: s
     if "vq" not in line:
         with pytest.raises((UsageError, SystemExit)):
             parse_with(ArgparseParser, line.split())
+
+
+@pytest.mark.parametrize(
+    "line", ["--help", "toi --help", "ocm --help", "exec --help", "toi bootstrap --help"]
+)
+def test_the_help_shows_what_there_is_and_nothing_of_how_it_is_read(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_with(ArgparseParser, line.split())
+    said = capsys.readouterr().out
+    assert said.startswith("usage: tweed-shim")
+    assert "SUPPRESS" not in said
+    assert "rest" not in said.split()

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,20 @@ def test_what_a_link_leads_to_stays_whose_it_was(tmp_path: Path) -> None:
     ownership.give(str(tree), SOMEBODY, SOMEBODY)
     assert [_about(path) for path in (tmp_path / "directory", tmp_path / "directory" / "file")] == before
     assert _about(tree / "to-directory")[:2] == _about(tree / "to-file")[:2] == (SOMEBODY, SOMEBODY)
+
+
+def test_what_is_nested_deeper_than_a_path_can_be_long_stays_and_stops_nothing(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    before = os.getcwd()
+    try:
+        os.chdir(tree)
+        for _ in range(25):
+            os.mkdir("d" * 200)
+            os.chdir("d" * 200)
+    finally:
+        os.chdir(before)
+    (tree / "z").touch()
+    ownership.give(str(tree), SOMEBODY, SOMEBODY)
+    assert _about(tree / "z")[0] == _about(tree / ("d" * 200))[0] == SOMEBODY
+    subprocess.run(["rm", "-rf", str(tree)], check=True)

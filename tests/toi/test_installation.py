@@ -12,6 +12,7 @@ from components import component, make_archive
 from packages import executor_layout, package, with_executor
 from tweed_shim import Shim
 from tweed_shim.errors import ComponentError, ConfigError, OperationFailed, TimedOut
+from tweed_shim.runtime.container import Console
 from tweed_shim.toi.bootstrap import Options
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
@@ -29,7 +30,7 @@ PACKAGE = {
     "executors": [
         {
             "resourceRef": {"resource": {"name": "image"}},
-            "outputs": {name: name for name in ("action", "parameters", "credentials")},
+            "outputs": {name: name for name in ("action", "parameters", "credentials", "never")},
         }
     ],
     "configTemplate": {"size": 1, "host": "(( merge ))"},
@@ -56,6 +57,8 @@ def shim() -> Iterator[Shim]:
 
 
 def test_data_in_and_outputs_out(shim: Shim, repository: str) -> None:
+    said: list[str] = []
+    shim = Shim(shim.settings.root, console=Console(warn=said.append))
     outputs = shim.bootstrap(
         "install",
         f"{repository}//{APP}",
@@ -67,6 +70,7 @@ def test_data_in_and_outputs_out(shim: Shim, repository: str) -> None:
     assert yaml.safe_load(outputs["parameters"]) == {"size": 1, "host": "a: b"}
     assert b"s3cret" in outputs["credentials"]
     assert "more" not in outputs
+    assert said == ["the executor did not write never, which is mapped to an output"]
     text = shim.bootstrap(
         "update", APP, repository=repository, parameters="host: x", every_output=True, ocm_config="None"
     )
@@ -82,6 +86,15 @@ def test_a_failure_has_the_outputs(shim: Shim, repository: str) -> None:
     with pytest.raises(TimedOut) as late:
         shim.bootstrap("wait", f"{repository}//{APP}", options=Options(timeout=1), **given)  # type: ignore[arg-type]  # likewise
     assert late.value.outputs["action"] == b"wait\n"
+
+
+@pytest.mark.parametrize("value", [b"host: x", {"host": {1}}, {"host": float("nan")}])
+def test_data_that_json_has_no_form_for_is_refused(shim: Shim, repository: str, value: object) -> None:
+    component = f"{repository}//{APP}"
+    with pytest.raises(ConfigError, match="the parameters hold a value that JSON has no form for"):
+        shim.bootstrap("install", component, parameters=value, ocm_config="None")
+    with pytest.raises(ConfigError, match="the credentials hold a value that JSON has no form for"):
+        shim.bootstrap("install", component, credentials=value, ocm_config="None")
 
 
 def test_what_is_wrong_is_told_before_anything_runs(shim: Shim, repository: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Mapping
 from importlib import import_module
 
 from tweed_shim import __version__
-from tweed_shim.cli.sketch import REMAINDER, SUPPRESS, Sketch, Unclear
+from tweed_shim.cli.sketch import REMAINDER, Sketch, Unclear
 from tweed_shim.cli.voice import Voice
 from tweed_shim.hints import TYPE_CHECKING, Any
 from tweed_shim.records import EMPTY, Record
@@ -94,10 +94,10 @@ Call = Callable[[Arguments, Context], int]
 
 
 def _add_global_options(parser: Parser, *, default: object) -> None:
-    """default: SUPPRESS after the command, so that what was said before it stays."""
+    """default: `SUPPRESS` after the command, so that what was said before it stays."""
 
     def say(value: object) -> object:
-        return SUPPRESS if default is SUPPRESS else value
+        return default if default is parser.SUPPRESS else value
 
     group = parser.add_argument_group("global options")
     group.add_argument("--root", metavar="DIR", default=say(None), help="the store ($TWEED_SHIM_ROOT)")
@@ -136,8 +136,8 @@ def _listing_parser(
         description=description,
         epilog=f"commands:\n{listing}\n\n'{prog} COMMAND --help' explains a command.",
     )
-    parser.add_argument("command", nargs="?", metavar="COMMAND", help=SUPPRESS)
-    parser.add_argument("rest", nargs=REMAINDER, help=SUPPRESS)
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help=parser.SUPPRESS)
+    parser.add_argument("rest", nargs=REMAINDER, help=parser.SUPPRESS)
     return parser
 
 
@@ -182,14 +182,14 @@ def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Ca
     words = [name]
     if command.parts:
         group = _listing_parser(kind, f"tweed-shim {name}", f"{summary}.", command.parts)
-        _add_global_options(group, default=SUPPRESS)
+        _add_global_options(group, default=group.SUPPRESS)
         known = group.parse_args(known.rest, known)
         words.append(_named(group, known, command.parts))
         summary = command.parts[words[-1]]
     module = import_module(f"tweed_shim.cli.{command.module}")
     parser: Parser = kind(prog=f"tweed-shim {' '.join(words)}", description=f"{summary}.")
     getattr(module, f"configure_{'_'.join(words)}")(parser)
-    _add_global_options(parser, default=SUPPRESS)
+    _add_global_options(parser, default=parser.SUPPRESS)
     arguments = parser.parse_args(known.rest, known)
     call: Call = getattr(module, f"{'_'.join(words)}_command")
     return arguments, call

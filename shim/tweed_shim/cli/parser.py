@@ -21,6 +21,7 @@ class ArgparseParser(argparse.ArgumentParser):
     intermixed: options may stand between the words of one argument (`TEMPLATE --json STUB`).
     """
 
+    SUPPRESS = argparse.SUPPRESS  # the very object, which an equal text is not
     intermixed = False
 
     def __init__(self, **options: Any) -> None:

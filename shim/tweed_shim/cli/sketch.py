@@ -11,9 +11,7 @@ from types import SimpleNamespace
 from tweed_shim.hints import Any
 from tweed_shim.records import Record
 
-# As argparse has them.
-SUPPRESS = "==SUPPRESS=="
-REMAINDER = "..."
+REMAINDER = "..."  # as argparse has it
 
 
 class Unclear(Exception):
@@ -47,6 +45,7 @@ class _Argument(Record):
 class Sketch:
     """See the module; the methods are those of argparse's parser."""
 
+    SUPPRESS = "==SUPPRESS=="
     intermixed = False
 
     def __init__(self, **_: object) -> None:
@@ -88,7 +87,7 @@ class Sketch:
         """The values of all arguments. Raises Unclear."""
         found = namespace or SimpleNamespace()
         for argument in (*self._options.values(), *self._words):
-            if argument.default != SUPPRESS and not hasattr(found, argument.name):
+            if argument.default != self.SUPPRESS and not hasattr(found, argument.name):
                 setattr(found, argument.name, argument.default)
         rest, words, given = args[::-1], self._words[::-1], []
         while rest:

@@ -110,8 +110,6 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
                 _show(prepared, bootstrap.config(place, prepared))
                 return 0
             done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
-    for name in done.outputs.missing:
-        context.voice.warn(f"the executor did not write {name}, which is mapped to an output")
     if arguments.outputs:
         outputs.write(done.outputs, arguments.outputs)
     elif done.outputs.values:

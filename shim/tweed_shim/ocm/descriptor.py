@@ -28,14 +28,6 @@ Identity = Mapping[str, str]
 Fields = Mapping[str, Any]
 
 
-def _none() -> Fields:
-    return {}
-
-
-def _no_identity() -> Identity:
-    return {}
-
-
 class Label(Record):
     """Something that is said about an element. Only those with `signing` are covered by a signature."""
 

@@ -31,6 +31,8 @@ class Connection(Record):
     configured credentials; where it has none for a registry, those count that `login` keeps.
     """
 
+    HIDDEN = ("environ",)
+
     insecure: bool = False
     ca_file: str | None = None
     find: Find = _nothing

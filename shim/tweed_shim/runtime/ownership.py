@@ -1,5 +1,6 @@
 """Whose a directory of the host is while a container has it, and after; for process 1 of a sandbox (sandbox.py)."""
 
+import errno
 import os
 import stat
 
@@ -12,7 +13,11 @@ def give(directory: str, uid: int, gid: int) -> None:
     _give(directory, uid, gid)
     for path, directories, names in os.walk(directory):
         for name in (*directories, *names):
-            _give(os.path.join(path, name), uid, gid)
+            try:
+                _give(os.path.join(path, name), uid, gid)
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
 
 
 def _give(path: str, uid: int, gid: int) -> None:

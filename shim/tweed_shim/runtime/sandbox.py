@@ -5,14 +5,13 @@ child is process 1 of them: it waits for the plan, mounts the scratch and the ro
 start the container, and waits for it. When the shim, the keeper or process 1 ends, in whatever way, the kernel ends
 everything inside of the namespaces and throws the mounts away: nobody needs to clean up.
 
-This file, with kernel.py, mounts.py, ownership.py, waiting.py and leaving.py, stands alone on the standard library,
-because it is entered in two ways: by `enter`, after a plain fork, from a process with one thread; and as a program
-(`python -I -S`) by `spawn` from a process with more, where forking Python code could deadlock. Both speak the same
-lines of JSON: reports on descriptor 3, commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2
-are the container's.
+This file, with those that it imports, stands alone on the standard library, because it is entered in two ways: by
+`enter`, after a plain fork, from a process with one thread; and as a program (`python -I -S`) by `spawn` from a process
+with more, where forking Python code could deadlock. Both speak the same lines of JSON: reports on descriptor 3,
+commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 are the container's.
 
     reports    {"userns": true}                 map my ids, then send "mapped"
-               {"started": PID, "times": [T, T, T]}     the container runs; see carrier.py for the times
+               {"started": PID, "times": [T, T, T]}     the container runs; see keeper.py for the times
                {"failed": STAGE, "error": TEXT, "errno": N|null}
                {"exited": WAIT_STATUS, "oom": BOOL, "times": [T, T]}
     commands   mapped, {"signal": N}
@@ -25,7 +24,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tweed_shim.hints import NoReturn, TypedDict
 from tweed_shim.runtime import kernel, leaving, mounts, ownership, waiting
@@ -59,9 +58,7 @@ class Plan(TypedDict):
     top: tuple[int, int]  # uid and gid of the container's root
     user: tuple[int, int]  # uid and gid of its user
     lent: list[str]  # directories that, with all that is in them, are the user's for as long as it runs
-    kept: list[
-        str
-    ]  # directories that are the user's from the start on, and on disk before a success is reported
+    kept: list[str]  # directories that are the user's, and on disk before a success is reported
     runtime: str
     shift: list[str]  # the program that shows the store with other ids (shifted.py), or nothing
     pasta: list[str]  # the program that connects the network namespace `SCRATCH/netns`, or nothing
@@ -88,13 +85,17 @@ def _report(**message: object) -> None:
 
 
 def _become_first(commands: waiting.Commands, *, userns: bool) -> None:
-    with _stage("namespace"):
-        kernel.die_with_parent()
-        os.umask(0)
-        kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
-        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-    if userns:
-        commands.line()  # Until it is mapped, a user namespace has nobody whom a file could belong to.
+    try:
+        with _stage("namespace"):
+            kernel.die_with_parent()
+            os.umask(0)
+            kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+            kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    finally:
+        # Until it is mapped, a user namespace has nobody whom a file could belong to; and the shim, which maps it, is
+        # not to find that there is nobody left.
+        if userns:
+            commands.line()
 
 
 def _told_plan() -> Plan:
@@ -201,6 +202,12 @@ def _runtime_error(scratch: str) -> str:
     return message or "it gave no reason"
 
 
+def _environment(runtime: str) -> dict[str, str]:
+    # runc is done before its garbage is worth looking for.
+    collecting = {"GOGC": "off"} if os.path.basename(runtime) == "runc" else {}
+    return {"PATH": os.environ.get("PATH", os.defpath), **collecting}
+
+
 def _start_container(plan: Plan) -> int:
     """Have the runtime start the container, which keeps descriptors 0, 1 and 2; returns its process id."""
     scratch = plan["scratch"]
@@ -212,8 +219,7 @@ def _start_container(plan: Plan) -> int:
         runtime = os.posix_spawn(
             plan["runtime"],
             [plan["runtime"], *options, *run],
-            # runc is done before its garbage is worth looking for.
-            {"PATH": os.environ.get("PATH", os.defpath), "GOGC": "off"},
+            _environment(plan["runtime"]),
             setsigmask=[],
             setsigdef=INHERITED_SIGNALS,
         )
@@ -246,8 +252,8 @@ def _first_process(*, userns: bool) -> NoReturn:
         status = waiting.wait(pid, commands)
         ended = time.monotonic()
         oom = leaving.leave_cgroups(plan["cgroup"])
-        with _stage("directory"):
-            for directory in plan["lent"]:
+        for directory in plan["lent"]:
+            with suppress(OSError):  # the shim has other ways to get at it, and an ended run is no failed one
                 ownership.give(directory, *plan["top"])
         if status == 0:
             with _stage("keep"):
@@ -274,7 +280,6 @@ def _keep(*, userns: bool) -> NoReturn:
             flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | (kernel.CLONE_NEWUSER if userns else 0)
             kernel.unshare(flags)
             if userns:
-                kernel.die_with_parent()  # with other capabilities, that was forgotten
                 _report(userns=True)
         first = os.fork()
         if first == 0:

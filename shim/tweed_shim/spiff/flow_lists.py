@@ -48,7 +48,7 @@ class _Pass(Record, frozen=False):
     merged: bool
     replace: bool
     redirect: Path | None
-    # Whether the list is built of more than its own entries.
+    # What the list is built of, where that is more than its own entries.
     entries: list[Node]
     process: bool = True
 

@@ -12,7 +12,7 @@ from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
 from tweed_shim.ocm import resources
 from tweed_shim.ocm.session import Session
-from tweed_shim.records import fields, replace
+from tweed_shim.records import Record, fields, replace
 from tweed_shim.runtime import host, process, seccomp, spec
 from tweed_shim.runtime.confinement import Confinement, confine
 from tweed_shim.runtime.container import Console
@@ -26,7 +26,7 @@ from tweed_shim.toi.outputs import Outputs
 from tweed_shim.toi.preparation import Prepared
 
 
-class Options(NamedTuple):
+class Options(Record):
     """How an executor's image is had and run; the fields are those of tweed.backend.Options."""
 
     pull: str = "missing"
@@ -95,6 +95,8 @@ def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Resu
         whose = f"the executor of {prepared.package}"
         with trace.span("collect"):
             found = outputs.collect(made, place.host.ids, names, every=every_output, whose=whose)
+        for name in found.missing:
+            place.console.warn(f"the executor did not write {name}, which is mapped to an output")
         return Result(found, failure)
 
 

@@ -1,9 +1,9 @@
 """An action of a package in one call, for programs; see `tweed_shim.Shim.bootstrap`."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tweed_shim import documents
 from tweed_shim.ocm import configured
 from tweed_shim.records import EMPTY, Record
 from tweed_shim.runtime.container import Console
@@ -66,4 +66,4 @@ def install(settings: Settings, console: Console, order: Order) -> dict[str, byt
 def _document(value: Any, name: str) -> tuple[str, str] | None:
     if value is None:
         return None
-    return value if isinstance(value, str) else json.dumps(value), name
+    return value if isinstance(value, str) else documents.as_json(value, name=name), name

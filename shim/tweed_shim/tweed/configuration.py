@@ -3,7 +3,6 @@
 A value may be a secret, so no message holds one.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,11 +49,4 @@ def encode(configuration: Mapping[str, Any]) -> bytes:
 
     Raises ConfigError for a value that JSON has no form for, which only the Python API can hand in.
     """
-    try:
-        text = json.dumps(configuration, ensure_ascii=False, allow_nan=False)
-        return text.encode() + b"\n"
-    except (TypeError, ValueError, RecursionError):
-        raise ConfigError(
-            "the configuration holds a value that JSON has no form for: "
-            "use dict, list, str, int, finite float, bool and None"
-        ) from None
+    return documents.as_json(configuration, name="the configuration").encode() + b"\n"
