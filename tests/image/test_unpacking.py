@@ -186,3 +186,18 @@ def test_eight_processes_that_want_the_same_image_unpack_it_once(user: User, lay
     with open(count, encoding="utf-8") as file:
         assert len(file.readlines()) == 1
     assert os.listdir(f"{user.root}/tmp") == []
+
+
+def test_a_crash_of_umoci_is_told_with_its_reason(user: User, layout: LayoutWriter) -> None:
+    programs = os.path.join(user.place, "bin")
+    os.mkdir(programs)
+    said = "SIGBUS: bus error\\nPC=0x46 m=0\\n\\ngoroutine 1:\\nmain.main()\\n\\t/umoci/main.go:172 +0x32\\n"
+    with open(os.path.join(programs, "umoci"), "w", encoding="utf-8") as wrapper:
+        wrapper.write(f"#!/bin/sh\nprintf '{said}' >&2\nexit 2\n")
+    os.chmod(wrapper.name, 0o755)
+    process = user.start(f"oci:{layout.path}:many", PATH=f"{programs}:/usr/bin:/bin:/usr/sbin:/sbin")
+    answer = json.loads(process.communicate()[0])
+    assert answer["kind"] == "HostError"
+    assert "umoci crashed" in answer["error"]
+    assert "(SIGBUS: bus error); run the command again" in answer["error"]
+    assert os.listdir(f"{user.root}/tmp") == []

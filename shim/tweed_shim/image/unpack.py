@@ -16,6 +16,8 @@ from tweed_shim.image.manifest import Manifest
 from tweed_shim.image.store import Image
 from tweed_shim.records import fields
 
+# How the words of a Go program begin that its own runtime ends.
+CRASHES = ("panic:", "fatal error:", "runtime:", "SIG", "unexpected fault address")
 # What umoci says, of which kind of fault it speaks, and what we say.
 FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
     (
@@ -137,6 +139,9 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
                     root=root, free=store.free_space(root), image=image, said=said.rpartition(": ")[2]
                 )
             )
+    crash = next((line for line in lines if line.startswith(CRASHES)), None)
+    if crash is not None:
+        return HostError(f"umoci crashed while it unpacked {image} ({crash[:300]}); run the command again")
     return ImageError(f"umoci cannot unpack {image} ({said[-300:]}); build the image again")
 
 
