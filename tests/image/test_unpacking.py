@@ -191,7 +191,8 @@ def test_eight_processes_that_want_the_same_image_unpack_it_once(user: User, lay
 def test_a_crash_of_umoci_is_told_with_its_reason(user: User, layout: LayoutWriter) -> None:
     programs = os.path.join(user.place, "bin")
     os.mkdir(programs)
-    said = "SIGBUS: bus error\\nPC=0x46 m=0\\n\\ngoroutine 1:\\nmain.main()\\n\\t/umoci/main.go:172 +0x32\\n"
+    trace = "goroutine 1:\\ncompress/gzip.read()\\nmain.main()\\n\\t/umoci/main.go:172 +0x32\\n"
+    said = f"SIGBUS: bus error\\nPC=0x46 m=0\\n\\n{trace}"
     with open(os.path.join(programs, "umoci"), "w", encoding="utf-8") as wrapper:
         wrapper.write(f"#!/bin/sh\nprintf '{said}' >&2\nexit 2\n")
     os.chmod(wrapper.name, 0o755)

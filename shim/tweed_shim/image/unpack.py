@@ -132,14 +132,15 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     said = next((line for line in lines if line.startswith("⨯")), (lines or ["no reason given"])[-1])
     said = "".join(letter for letter in said.lstrip("⨯ ") if letter.isprintable())
+    crash = next((line for line in lines if line.startswith(CRASHES)), None)
     for pattern, kind, sentence in FAULTS:
-        if re.search(pattern, output):
+        # Where it was when it crashed says nothing of the image.
+        if re.search(pattern, crash or output):
             return kind(
                 sentence.format(
                     root=root, free=store.free_space(root), image=image, said=said.rpartition(": ")[2]
                 )
             )
-    crash = next((line for line in lines if line.startswith(CRASHES)), None)
     if crash is not None:
         return HostError(f"umoci crashed while it unpacked {image} ({crash[:300]}); run the command again")
     return ImageError(f"umoci cannot unpack {image} ({said[-300:]}); build the image again")
