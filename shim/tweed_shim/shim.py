@@ -70,23 +70,27 @@ class Shim:
         Raises OperationFailed and TimedOut, whose `outputs` are what the executor wrote nevertheless; where nothing was
         run, ComponentError, ContractError, ConfigError, RegistryError and whatever else `pull` raises.
         """
-        from tweed_shim.toi import bootstrap, installation
+        from tweed_shim.toi import bootstrap, installation, preparation
 
-        order = installation.Order(
+        wishes = preparation.Wishes(
             action,
-            component,
             package,
-            parameters,
-            credentials,
-            repository,
-            lookups,
-            ocm_config,
-            options or bootstrap.Options(),
-            trust_templates,
+            installation.document(parameters, "the parameters"),
+            installation.document(credentials, "the credentials"),
+            "system" if trust_templates else "private",
             copy_resources,
-            every_output,
         )
-        return installation.install(self.settings, self._console, order)
+        return installation.install(
+            self.settings,
+            self._console,
+            options or bootstrap.Options(),
+            component,
+            wishes,
+            repository=repository,
+            lookups=lookups,
+            ocm_config=ocm_config,
+            every_output=every_output,
+        )
 
     def pull(
         self,
