@@ -93,11 +93,11 @@ COMMANDS = {
 Call = Callable[[Arguments, Context], int]
 
 
-def _add_global_options(parser: Parser, *, default: object) -> None:
-    """default: `SUPPRESS` after the command, so that what was said before it stays."""
+def _add_global_options(parser: Parser, *, again: bool = True) -> None:
+    """again: after the command they have no defaults, so that what was said before it stays."""
 
     def say(value: object) -> object:
-        return default if default is parser.SUPPRESS else value
+        return parser.SUPPRESS if again else value
 
     group = parser.add_argument_group("global options")
     group.add_argument("--root", metavar="DIR", default=say(None), help="the store ($TWEED_SHIM_ROOT)")
@@ -149,7 +149,7 @@ def _top_parser(kind: Callable[..., Any]) -> Parser:
         {name: command.summary for name, command in COMMANDS.items()},
     )
     parser.add_argument("--version", action="version", version=f"tweed-shim {__version__}")
-    _add_global_options(parser, default=None)
+    _add_global_options(parser, again=False)
     return parser
 
 
@@ -182,14 +182,14 @@ def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Ca
     words = [name]
     if command.parts:
         group = _listing_parser(kind, f"tweed-shim {name}", f"{summary}.", command.parts)
-        _add_global_options(group, default=group.SUPPRESS)
+        _add_global_options(group)
         known = group.parse_args(known.rest, known)
         words.append(_named(group, known, command.parts))
         summary = command.parts[words[-1]]
     module = import_module(f"tweed_shim.cli.{command.module}")
     parser: Parser = kind(prog=f"tweed-shim {' '.join(words)}", description=f"{summary}.")
     getattr(module, f"configure_{'_'.join(words)}")(parser)
-    _add_global_options(parser, default=parser.SUPPRESS)
+    _add_global_options(parser)
     arguments = parser.parse_args(known.rest, known)
     call: Call = getattr(module, f"{'_'.join(words)}_command")
     return arguments, call
