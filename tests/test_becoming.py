@@ -1,4 +1,4 @@
-"""The inner half of `run_mapped`, which may not outlive who wants it."""
+"""What a command becomes in a user namespace may not outlive who wants it."""
 
 import os
 import select
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from tweed_shim import idmap
+from tweed_shim import becoming
 
 SECONDS = 20
 
@@ -14,7 +14,7 @@ SECONDS = 20
 PARENT = """
 import os, signal, subprocess, sys
 child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-child.stdout.read(1)
+assert child.stdout.read(1) == b"."
 os.kill(child.pid, signal.SIGSTOP)
 child.stdin.write(b".")
 print(child.pid)
@@ -23,7 +23,7 @@ os._exit(0)
 
 
 def test_a_command_whose_caller_ends_before_it_has_begun_does_not_begin() -> None:
-    command = [sys.executable, "-I", "-S", idmap.__file__, "host", "sleep", "1000"]
+    command = [sys.executable, "-I", "-S", becoming.__file__, "host", "sleep", "1000"]
     done = subprocess.run([sys.executable, "-uc", PARENT, *command], stdout=subprocess.PIPE, check=True)
     pid = int(done.stdout)
     end = os.pidfd_open(pid)
