@@ -1,8 +1,8 @@
 """The program `tweed-shim`; `python -m tweed_shim` is the same."""
 
-# The half of `signal` that is in the interpreter: the other half would be imported first, which takes a while.
-import _signal as signal  # type: ignore[import-not-found]  # of the interpreter, so typeshed lacks it
 import gc
+
+from tweed_shim.lean import signal
 
 # Objects; importing makes tens of thousands that stay, and looking for garbage among them again and again, as the
 # interpreter's 700 have it, takes a twentieth of a warm run.

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tweed_shim.hints import Any, TypeVar, dataclass_transform
+from tweed_shim.lean.typing import Any, TypeVar, dataclass_transform
 
 # The default of a field that is a map; nobody writes to what is in a record.
 EMPTY: Mapping[str, Any] = {}

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 from tweed_shim import gc, idmap
-from tweed_shim.hints import TYPE_CHECKING, Any
 from tweed_shim.image import pull, removal, store
+from tweed_shim.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.records import EMPTY
 from tweed_shim.runtime.container import Console
 from tweed_shim.settings import Settings, default_root

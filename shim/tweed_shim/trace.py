@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from tweed_shim.errors import HostError
-from tweed_shim.hints import Any
+from tweed_shim.lean.typing import Any
 from tweed_shim.records import Record
 
 _OFF: AbstractContextManager[None] = nullcontext()

@@ -184,7 +184,10 @@ def test_dotenv_is_read_back(variables: dict[str, str]) -> None:
     assert read_dotenv(environment.render(variables, "dotenv")) == variables
 
 
-plain_lines = st.from_regex(environment._PLAIN_LINE, fullmatch=True)
+plain_lines = st.from_regex(
+    r"""[A-Za-z_][A-Za-z0-9_]{0,9}: ("[ !#-\[\]-~]*"|'[ -&(-~]*'|[A-Za-z0-9](:?[A-Za-z0-9_./+@-])*)""",
+    fullmatch=True,
+)
 
 
 @settings(max_examples=300)
@@ -192,7 +195,15 @@ plain_lines = st.from_regex(environment._PLAIN_LINE, fullmatch=True)
 def test_plain_lines_mean_what_yaml_makes_of_them(lines: list[str]) -> None:
     text = "\n".join(lines).encode()
     for data in (text, text + b"\n"):
-        assert environment._parse_plain(data) == environment._parse_yaml(data, image="i")
+        plain = environment._parse_plain(data)
+        assert plain is not None
+        assert plain == environment._parse_yaml(data, image="i")
+
+
+@given(st.lists(st.sampled_from([*"A1_: \"'\\\n#-.é\t", ": ", "yes", "\nB: "]), max_size=12).map("".join))
+def test_no_line_is_plain_that_yaml_reads_otherwise(text: str) -> None:
+    plain = environment._parse_plain(f"A: {text}".encode())
+    assert plain is None or plain == environment._parse_yaml(f"A: {text}".encode(), image="i")
 
 
 @pytest.mark.parametrize(

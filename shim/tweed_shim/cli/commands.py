@@ -11,7 +11,7 @@ from importlib import import_module
 from tweed_shim import __version__
 from tweed_shim.cli.sketch import REMAINDER, Sketch, Unclear
 from tweed_shim.cli.voice import Voice
-from tweed_shim.hints import TYPE_CHECKING, Any
+from tweed_shim.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.records import EMPTY, Record
 from tweed_shim.settings import Settings
 

@@ -1,7 +1,6 @@
 """The entry: what the command line says, then the module of the command that was called, and no other."""
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ from tweed_shim.cli import commands, signals
 from tweed_shim.cli.commands import Arguments, Context
 from tweed_shim.cli.voice import Voice, foretold
 from tweed_shim.errors import HostError, ShimError
-from tweed_shim.hints import NoReturn
+from tweed_shim.lean import signal
+from tweed_shim.lean.typing import NoReturn
 from tweed_shim.settings import Settings, default_root
 
 

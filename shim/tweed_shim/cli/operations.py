@@ -6,7 +6,7 @@ import sys
 from tweed_shim.cli import running
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import ConfigError, HostError, UsageError
-from tweed_shim.hints import Any
+from tweed_shim.lean.typing import Any
 from tweed_shim.tweed.backend import Backend, Options
 from tweed_shim.tweed.contract import OPERATIONS
 

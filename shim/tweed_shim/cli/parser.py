@@ -4,7 +4,7 @@ import argparse
 import os
 
 from tweed_shim.errors import UsageError
-from tweed_shim.hints import Any, NoReturn
+from tweed_shim.lean.typing import Any, NoReturn
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

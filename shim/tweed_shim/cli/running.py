@@ -3,7 +3,7 @@
 from tweed_shim.cli import signals
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ConfigError
-from tweed_shim.hints import Any
+from tweed_shim.lean.typing import Any
 from tweed_shim.runtime import capabilities
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.request import Limits

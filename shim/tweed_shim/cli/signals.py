@@ -1,10 +1,11 @@
 """What the signals that end a command do: end the shim, or, while a container runs, be passed on to it."""
 
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from tweed_shim.lean import signal
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

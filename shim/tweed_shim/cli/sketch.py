@@ -8,7 +8,7 @@ that may be repeated, whatever is wrong) is for argparse itself.
 from collections.abc import Callable, Container, Iterable
 from types import SimpleNamespace
 
-from tweed_shim.hints import Any
+from tweed_shim.lean.typing import Any
 from tweed_shim.records import Record
 
 REMAINDER = "..."  # as argparse has it

@@ -1,11 +1,11 @@
 """The shim's own words: sentences on stderr, for people or as JSON lines."""
 
-import json
 import os
 import time
 from collections.abc import Callable
 from itertools import pairwise
 
+from tweed_shim.lean import json
 from tweed_shim.records import Record
 
 

@@ -1,14 +1,12 @@
 """An image's configuration (image-spec config.md; Docker's has the same fields)."""
 
-import re
 from collections.abc import Mapping
 
-from tweed_shim.hints import Any
 from tweed_shim.image import documents
 from tweed_shim.image.platforms import Platform
+from tweed_shim.image.reference import is_digest
+from tweed_shim.lean.typing import Any
 from tweed_shim.records import Record
-
-_SHA256 = r"sha256:[0-9a-f]{64}"
 
 
 class ImageConfig(Record):
@@ -43,7 +41,7 @@ def parse(body: bytes, what: str) -> Configuration:
     rootfs = document.child("rootfs")
     diff_ids = rootfs.texts("diff_ids")
     for number, diff_id in enumerate(diff_ids):
-        if not re.fullmatch(_SHA256, diff_id):
+        if not (is_digest(diff_id) and diff_id.startswith("sha256:")):
             rootfs.wrong(f"diff_ids[{number}]", "is not a sha256 digest")
     architecture = document.text("architecture", "")
     platform = Platform(document.text("os", "linux"), architecture, document.text("variant", ""))

@@ -3,10 +3,9 @@
 Whatever is wrong with one is an ImageError that names the document, the place in it and the fault.
 """
 
-import json
-
 from tweed_shim.errors import ImageError
-from tweed_shim.hints import Any, NoReturn
+from tweed_shim.lean import json
+from tweed_shim.lean.typing import Any, NoReturn
 from tweed_shim.records import Record
 
 LARGEST = 4 * 1024 * 1024

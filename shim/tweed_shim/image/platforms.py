@@ -1,10 +1,10 @@
 """Platforms of images: parsing, the host's own, and which of an index fits best (image-spec image-index.md)."""
 
 import os
-import re
 from collections.abc import Iterable
 
 from tweed_shim.errors import ConfigError
+from tweed_shim.letters import DIGITS, LOWER, made_of
 from tweed_shim.records import Record
 
 # What uname(2) and people call an architecture, and what images call it: (architecture, variant).
@@ -24,10 +24,6 @@ ARCHITECTURES = {
 # The variant that is meant where an image or a person names none.
 PLAIN_LEVEL = {"amd64": 1, "arm64": 8, "arm": 7}
 
-# Compiled where they are used: a warm run names no platform.
-_TEXT = r"([a-z0-9]+)/([a-z0-9_-]+)(?:/([a-z0-9.]+))?"
-_LEVEL = r"v([0-9]{1,3})"
-
 
 class Platform(Record):
     """What an image was built for, in the words of the image specification."""
@@ -43,12 +39,16 @@ class Platform(Record):
 
 def parse(text: str) -> Platform:
     """The platform that `--platform os/arch[/variant]` names. Raises ConfigError."""
-    match = re.fullmatch(_TEXT, text.lower())
-    if match is None:
+    system, _, rest = text.lower().partition("/")
+    architecture, slash, variant = rest.partition("/")
+    if not (
+        made_of(LOWER + DIGITS, system)
+        and made_of(LOWER + DIGITS + "_-", architecture)
+        and (made_of(LOWER + DIGITS + ".", variant) or not slash)
+    ):
         raise ConfigError(
             f"platform {text!r} is not one; write os/architecture[/variant], for example linux/arm64"
         )
-    system, architecture, variant = match.groups(default="")
     if system != "linux":
         raise ConfigError(f"platform {text!r} cannot be run here; only linux images can")
     architecture, usual = ARCHITECTURES.get(architecture, (architecture, ""))
@@ -73,8 +73,10 @@ def key(text: str | None) -> str:
 def _level(platform: Platform) -> int | None:
     if not platform.variant:
         return PLAIN_LEVEL.get(platform.architecture, 0)
-    match = re.fullmatch(_LEVEL, platform.variant)
-    return int(match[1]) if match else None
+    number = platform.variant.removeprefix("v")
+    return (
+        int(number) if made_of(DIGITS, number) and number != platform.variant and len(number) <= 3 else None
+    )
 
 
 def fit(wanted: Platform, offered: Platform) -> int | None:

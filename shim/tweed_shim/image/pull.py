@@ -9,11 +9,11 @@ from contextlib import ExitStack, contextmanager
 from tweed_shim import idmap as idmaps
 from tweed_shim import trace
 from tweed_shim.errors import ConfigError, StateError
-from tweed_shim.hints import TYPE_CHECKING
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import platforms, present, store
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.image.store import Image
+from tweed_shim.lean.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tweed_shim.image.fetch import Opener

@@ -8,9 +8,8 @@ specification for digests ("Descriptors") and for the names inside a layout ("An
 custom for what may be left out: the registry is Docker Hub, its namespace `library`, the tag `latest`.
 """
 
-import re
-
 from tweed_shim.errors import BadReference
+from tweed_shim.letters import ALPHANUMERIC, DIGITS, HEXADECIMAL, LOWER, joined, made_of
 from tweed_shim.records import Record
 
 DOCKER_HUB = "docker.io"
@@ -20,16 +19,9 @@ DEFAULT_TAG = "latest"
 MAX_NAME = 255
 DIGEST_LENGTHS = {"sha256": 64, "sha512": 128}
 
-# Compiled where they are used: a run needs half of them.
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_REGISTRY = rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\[(?P<ipv6>[0-9A-Fa-f:]+)\])(?::(?P<port>[0-9]{{1,5}}))?"
-_COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_REPOSITORY = f"{_COMPONENT}(?:/{_COMPONENT})*"
-_TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-_LAYOUT_COMPONENT = "[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
-_LAYOUT_NAME = f"{_LAYOUT_COMPONENT}(?:/{_LAYOUT_COMPONENT})*"
-_IMAGE_ID = "[0-9a-f]{64}"
-_LOOPBACK_IPV4 = r"127(?:\.[0-9]{1,3}){3}"
+# Between the letters of a repository's component, and of a component of a name inside a layout.
+_REPOSITORY_SEPARATORS = frozenset((".", "_", "__", *("-" * count for count in range(1, MAX_NAME))))
+_LAYOUT_SEPARATORS = frozenset((*"-._:@+", "--"))
 _IPV6_LOOPBACK = 1
 
 
@@ -83,17 +75,20 @@ def parse_registry(text: str) -> str:
 def is_digest(text: str) -> bool:
     """Whether `text` is `sha256:` or `sha512:` and the lower-case hexadecimal digits that belong to it."""
     algorithm, _, encoded = text.partition(":")
-    return len(encoded) == DIGEST_LENGTHS.get(algorithm) and re.fullmatch("[0-9a-f]+", encoded) is not None
+    return len(encoded) == DIGEST_LENGTHS.get(algorithm) and made_of(HEXADECIMAL, encoded)
 
 
 def is_loopback(registry: str) -> bool:
     """Whether `host[:port]` is this machine by its very name: `localhost`, 127.0.0.0/8 or `[::1]`."""
-    match = re.fullmatch(_REGISTRY, registry)
-    if match is None:
+    parts = _host_and_port(registry)
+    if parts is None:
         return False
-    if match["ipv6"] is not None:
-        return _ipv6(match["ipv6"]) == _IPV6_LOOPBACK
-    return match["host"].lower() == "localhost" or re.fullmatch(_LOOPBACK_IPV4, match["host"]) is not None
+    host = parts[0]
+    if host.startswith("["):
+        return _ipv6(host) == _IPV6_LOOPBACK
+    numbers = host.split(".")
+    is_ipv4 = len(numbers) == 4 and all(made_of(DIGITS, each) and len(each) <= 3 for each in numbers)
+    return host.lower() == "localhost" or (is_ipv4 and numbers[0] == "127")
 
 
 def _parse_file(text: str, transport: str, rest: str) -> Reference:
@@ -104,16 +99,20 @@ def _parse_file(text: str, transport: str, rest: str) -> Reference:
         )
     if not colon:
         return Reference(transport, path=path)
-    if not (
-        re.fullmatch(_TAG, tag)
-        or re.fullmatch(_LAYOUT_NAME, tag)
-        or (transport == "docker-archive" and _is_named(tag))
-    ):
+    if not (_is_tag(tag) or _is_layout_name(tag) or (transport == "docker-archive" and _is_named(tag))):
         raise BadReference(
             f"the tag {tag!r} of {text!r} is malformed: "
             "after the path come one ':' and the name that the image has inside"
         )
     return Reference(transport, path=path, tag=tag)
+
+
+def _is_tag(text: str) -> bool:
+    return made_of(ALPHANUMERIC + "_.-", text) and text[0] not in ".-" and len(text) <= 128
+
+
+def _is_layout_name(text: str) -> bool:
+    return all(joined(ALPHANUMERIC, _LAYOUT_SEPARATORS, part) for part in text.split("/"))
 
 
 def _is_named(name: str) -> bool:
@@ -137,7 +136,7 @@ def _parse_registry_reference(text: str, name: str) -> Reference:
     _check_repository(text, registry, repository)
     if registry in HUB_NAMES:
         registry, repository = DOCKER_HUB, _in_library(repository)
-    if colon and not re.fullmatch(_TAG, tag):
+    if colon and not _is_tag(tag):
         raise BadReference(
             f"the tag {tag!r} of {text!r} is malformed: "
             "it has letters, digits, '_', '.' and '-', at most 128, and begins with none of the last two"
@@ -160,16 +159,31 @@ def _split_registry(name: str) -> tuple[str, str]:
     return DOCKER_HUB, name
 
 
+def _host_and_port(registry: str) -> tuple[str, str | None] | None:
+    """The parts of `host[:port]`; None for what is not of this form."""
+    host, colon, port = ("", "", "") if registry.endswith("]") else registry.rpartition(":")
+    if not colon:
+        return (registry, None) if _is_host(registry) else None
+    return (host, port) if _is_host(host) and made_of(DIGITS, port) and len(port) <= 5 else None
+
+
+def _is_host(text: str) -> bool:
+    """Whether it is labels (RFC 1123, section 2.1) with dots between them, or an IPv6 address in brackets."""
+    if text.startswith("["):
+        return _ipv6(text) is not None
+    labels = text.split(".")
+    return all(made_of(ALPHANUMERIC + "-", each) and each == each.strip("-") for each in labels)
+
+
 def _check_registry(text: str, registry: str) -> None:
-    match = re.fullmatch(_REGISTRY, registry) if len(registry) <= MAX_NAME else None
-    if match is None or (match["ipv6"] is not None and _ipv6(match["ipv6"]) is None):
+    parts = _host_and_port(registry) if len(registry) <= MAX_NAME else None
+    if parts is None:
         raise BadReference(
             f"the registry {registry!r} of {text!r} is malformed: it is a host or a host and a port (host:80)"
         )
-    if match["port"] is not None and not 0 < int(match["port"]) < 1 << 16:
-        raise BadReference(
-            f"the port {match['port']!r} of {text!r} is malformed: it is a number from 1 to 65535"
-        )
+    port = parts[1]
+    if port is not None and not 0 < int(port) < 1 << 16:
+        raise BadReference(f"the port {port!r} of {text!r} is malformed: it is a number from 1 to 65535")
 
 
 def _check_repository(text: str, registry: str, repository: str) -> None:
@@ -179,12 +193,13 @@ def _check_repository(text: str, registry: str, repository: str) -> None:
         raise BadReference(
             f"the repository {repository!r} of {text!r} is malformed: its letters are lower-case"
         )
-    if not re.fullmatch(_REPOSITORY, repository):
+    components = repository.split("/")
+    if not all(joined(LOWER + DIGITS, _REPOSITORY_SEPARATORS, each) for each in components):
         raise BadReference(
             f"the repository {repository!r} of {text!r} is malformed: "
             "between slashes come lower-case letters and digits, separated by '.', '_', '__' or '-'"
         )
-    if registry in HUB_NAMES and re.fullmatch(_IMAGE_ID, repository):
+    if registry in HUB_NAMES and is_digest(f"sha256:{repository}"):
         raise BadReference(
             f"{text!r} is an image id and names no repository: write registry/repository@sha256:..."
         )
@@ -195,7 +210,11 @@ def _in_library(repository: str) -> str:
     return repository if "/" in repository else f"library/{repository}"
 
 
-def _ipv6(text: str) -> int | None:
+def _ipv6(host: str) -> int | None:
+    """The address that is written in brackets, as a number; None where it is none."""
+    text = host.removeprefix("[").removesuffix("]")
+    if len(text) != len(host) - 2 or not made_of(HEXADECIMAL + "ABCDEF:", text):
+        return None
     import ipaddress
 
     try:

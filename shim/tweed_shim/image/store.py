@@ -14,7 +14,6 @@ This module is on the path of every run: it imports little.
 """
 
 import errno
-import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ from tweed_shim.idmap import IdMap
 from tweed_shim.image import config, documents, platforms
 from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.reference import Reference, parse
+from tweed_shim.lean import json
 from tweed_shim.records import Record, fields, replace
 
 VERSION = "1"

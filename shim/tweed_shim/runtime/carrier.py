@@ -1,12 +1,11 @@
 """The loop that runs beside a container: streams, signals, the clock, and what the sandbox reports."""
 
-import json
 import os
 import select
-import signal
 import time
 from collections.abc import Callable
 
+from tweed_shim.lean import json, signal
 from tweed_shim.runtime.keeper import Keeper
 from tweed_shim.runtime.streams import Feed, Result, Shown, Sink
 

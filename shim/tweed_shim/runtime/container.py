@@ -1,8 +1,6 @@
 """Run a Request in a sandbox and give its Outcome."""
 
-import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
+from tweed_shim.lean import json, signal
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups, sandbox, spec
 from tweed_shim.runtime.carrier import Carrier

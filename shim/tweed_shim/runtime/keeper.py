@@ -1,12 +1,11 @@
 """A sandbox as the shim holds it: its keeper's process id, the pipes to it, and what has been heard of it."""
 
-import json
 import os
-import signal
 import time
 from contextlib import suppress
 
 from tweed_shim import idmap, trace
+from tweed_shim.lean import json, signal
 from tweed_shim.runtime import sandbox
 
 READ = 64 << 10

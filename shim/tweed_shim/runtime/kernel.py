@@ -5,7 +5,8 @@ Like all that these processes are made of (sandbox.py), it needs nothing but the
 
 import ctypes
 import os
-import signal
+
+from tweed_shim.lean import signal
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000

@@ -1,13 +1,13 @@
 """Run a request as one recorded run of the store, and judge how it ended."""
 
 import os
-import signal
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from tweed_shim import files, scratch, trace
 from tweed_shim.errors import OperationFailed, ShimError, TimedOut
+from tweed_shim.lean import signal
 from tweed_shim.records import Record
 from tweed_shim.runtime import cgroups, container, leaving, runs
 from tweed_shim.runtime.container import Console, Setting
@@ -79,7 +79,9 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -
             "--platform and --seccomp"
         )
     elif outcome.signal is not None:
-        ended = f"was ended by {signal.Signals(outcome.signal).name}"
+        from signal import Signals
+
+        ended = f"was ended by {Signals(outcome.signal).name}"
     else:
         ended = f"ended with exit code {outcome.code}"
     raise OperationFailed(f"{of.what} {ended}; {logs}", exit_code=outcome.code, run=str(run.number))

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from tweed_shim.hints import Any
 from tweed_shim.idmap import IdMap
+from tweed_shim.lean.typing import Any
 from tweed_shim.records import Record
 
 # `default`, `unconfined`, or the object of the OCI runtime specification.

@@ -3,7 +3,6 @@
 Runs are numbered; making number N removes number N - `KEPT`, so that no run ever reads a directory that grows.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +10,8 @@ from contextlib import suppress
 
 from tweed_shim import files
 from tweed_shim.errors import StateError
-from tweed_shim.hints import Any
+from tweed_shim.lean import json
+from tweed_shim.lean.typing import Any
 from tweed_shim.records import Record
 
 KEPT = 1000
@@ -106,7 +106,7 @@ def records(root: str, *, newest: int) -> list[dict[str, Any]]:
 def read(run: Run) -> dict[str, Any]:
     """The record of a run. Raises OSError or ValueError where there is none, or not yet."""
     with open(os.path.join(run.directory, RECORD), "rb") as file:
-        record: dict[str, Any] = json.load(file)
+        record: dict[str, Any] = json.loads(file.read())
     if record["state"] == "running":
         with files.held_directory(run.directory, shared=False, wait=False) as ended:
             return {**record, "state": "killed"} if ended else record

@@ -18,15 +18,14 @@ commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 ar
 """
 
 import fcntl
-import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tweed_shim.hints import NoReturn, TypedDict
+from tweed_shim.lean import json, signal
+from tweed_shim.lean.typing import NoReturn, TypedDict
 from tweed_shim.runtime import kernel, leaving, mounts, ownership, waiting
 from tweed_shim.runtime.waiting import COMMANDS, READ
 

@@ -4,8 +4,8 @@ The format is the OCI Runtime Specification 1.0, `config.md` and `config-linux.m
 """
 
 from tweed_shim.errors import HostError
-from tweed_shim.hints import Any
 from tweed_shim.idmap import IdRange
+from tweed_shim.lean.typing import Any
 from tweed_shim.runtime import capabilities, seccomp
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request

@@ -3,7 +3,7 @@
 import os
 
 from tweed_shim.files import PRIVATE_FILE
-from tweed_shim.hints import Protocol
+from tweed_shim.lean.typing import Protocol
 
 LOG_HEAD = LOG_TAIL = 32 << 20
 SHOWN_PENDING = 64 << 10

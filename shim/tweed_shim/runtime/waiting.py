@@ -1,9 +1,9 @@
 """How process 1 of a sandbox (sandbox.py) waits for the container, and passes on what the shim says."""
 
-import json
 import os
 import select
-import signal
+
+from tweed_shim.lean import json, signal
 
 COMMANDS = 4  # the descriptor
 READ = 64 << 10

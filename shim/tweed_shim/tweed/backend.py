@@ -1,6 +1,5 @@
 """A Tweed backend: an image that is asked to perform the operations of the contract for one cloud."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -8,10 +7,11 @@ from importlib import import_module
 
 from tweed_shim import files, trace
 from tweed_shim.errors import ContractError, StateError
-from tweed_shim.hints import Any, NoReturn
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
+from tweed_shim.lean import json
+from tweed_shim.lean.typing import Any, NoReturn
 from tweed_shim.records import Record, fields, replace
 from tweed_shim.runtime import host, process, runs, seccomp, spec
 from tweed_shim.runtime.confinement import confine
@@ -303,7 +303,7 @@ class Backend:
         path = os.path.join(image.directory, METADATA_CACHE)
         # A cache that a power cut left empty is as good as none.
         with suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
-            cached: dict[str, Any] = json.load(file)
+            cached: dict[str, Any] = json.loads(file.read())
             return cached
         output = self._run(_Call(OPERATIONS["metadata"], image, ""))
         from tweed_shim.tweed import metadata

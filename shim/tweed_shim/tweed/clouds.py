@@ -9,18 +9,17 @@ A generation is made beside the others, synced, and comes into force by the rena
 that leaves the old one in force, and a directory that the next change sweeps.
 """
 
-import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from tweed_shim import files, idmap, scratch
 from tweed_shim.errors import ConfigError, HostError, StateError
-from tweed_shim.hints import Any
+from tweed_shim.lean import json
+from tweed_shim.lean.typing import Any
+from tweed_shim.letters import ALPHANUMERIC, made_of
 from tweed_shim.records import Record
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 CURRENT = "current"
 LOCK = "lock"
 
@@ -62,7 +61,7 @@ class Cloud(Record):
 
 def check_name(kind: str, name: str) -> str:
     """Return a name of a cloud or an interaction; raises ConfigError where it cannot be one."""
-    if NAME.fullmatch(name) is None:
+    if not made_of(ALPHANUMERIC + "._-", name) or name[0] in "._-" or len(name) > 128:
         raise ConfigError(
             f"{name!r} cannot name {kind}: use letters, digits, '.', '_' and '-', at most 128, "
             "beginning with a letter or a digit"
@@ -76,7 +75,7 @@ def current(place: str) -> Generation | None:
         number = os.readlink(os.path.join(place, CURRENT))
         directory = os.path.join(place, number)
         with open(os.path.join(directory, "record.json"), "rb") as file:
-            return Generation(directory, json.load(file))
+            return Generation(directory, json.loads(file.read()))
     except (FileNotFoundError, NotADirectoryError):
         return None
 

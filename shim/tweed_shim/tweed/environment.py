@@ -4,26 +4,23 @@ A value is the text that was written, whatever YAML would make of it: `PORT: 012
 `EMPTY: null` is null, and `EMPTY:` is empty. Values are secrets: no message holds one.
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping
 
 from tweed_shim.errors import ContractError, UsageError
+from tweed_shim.letters import ALPHANUMERIC, made_of
 
-# Patterns are compiled where they are used: most runs need two of them.
-# A name as POSIX knows it (Base Definitions, 3.216), short enough to be written as a simple key of YAML,
-# which has at most 1024 characters.
-_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,999}"
-# A line that means the same to every reader: in quotes without an escape, or of letters, digits and a few signs.
-_PLAIN_LINE = rf"""({_NAME}): (?:"([ !#-\[\]-~]*)"|'([ -&(-~]*)'|([A-Za-z0-9](?::?[A-Za-z0-9_./+@-])*))"""
+# Short enough to be written as a simple key of YAML, which has at most 1024 characters.
+_LONGEST_NAME = 1000
 _PLAIN_MOST = 1 << 16
 # Names that a YAML 1.1 reader would not take for text.
 _YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
-_YAML_ESCAPED = '["\\\\\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]'
-_YAML_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_DOTENV_BARE = r"[A-Za-z0-9_./:@%+,=-]*"
-_DOTENV_VERBATIM = r"[^'\\\r\n]*"
-_DOTENV_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"}
+_YAML_ESCAPED = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
+_YAML_ESCAPES = {code: f"\\U{code:08X}" for code in _YAML_ESCAPED} | {
+    ord(character): escape
+    for character, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
+}
+_DOTENV_BARE = ALPHANUMERIC + "_./:@%+,=-"
+_DOTENV_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 
 
 def parse(data: bytes, *, image: str) -> dict[str, str]:
@@ -46,9 +43,32 @@ def _parse_plain(data: bytes) -> dict[str, str] | None:
         lines = data.decode("ascii").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
         return None
-    matches = [re.fullmatch(_PLAIN_LINE, line) for line in lines]
-    found = {match[1]: match[match.lastindex or 0] for match in matches if match}
+    found: dict[str, str] = {}
+    for line in lines:
+        name, colon, written = line.partition(": ")
+        value = _plain_value(written)
+        if not colon or not _is_name(name) or value is None:
+            return None
+        found[name] = value
+    # A name that is there twice is for YAML to complain about.
     return found if len(found) == len(lines) else None
+
+
+def _plain_value(written: str) -> str | None:
+    """A value that means the same to every reader: in quotes without an escape, or of letters and a few signs."""
+    for quote in ('"', "'"):
+        if len(written) > 1 and written[0] == quote == written[-1]:
+            value = written[1:-1]
+            escapes = quote == '"' and "\\" in value
+            return None if quote in value or escapes or not value.isprintable() else value
+    pieces = written.split(":")
+    is_bare = all(made_of(ALPHANUMERIC + "_./+@-", piece) for piece in pieces)
+    return written if is_bare and written[0].isalnum() else None
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can name a variable (POSIX Base Definitions, 3.216)."""
+    return text.isascii() and text.isidentifier() and len(text) <= _LONGEST_NAME
 
 
 def _parse_yaml(data: bytes, *, image: str) -> dict[str, str]:
@@ -78,7 +98,7 @@ def _parse_yaml(data: bytes, *, image: str) -> dict[str, str]:
 
 
 def _problem(name: str, value: object) -> str | None:
-    if not re.fullmatch(_NAME, name):
+    if not _is_name(name):
         return "is not the name of a variable"
     if isinstance(value, dict | list):
         return f"is a {'map' if isinstance(value, dict) else 'list'}, where only text can be"
@@ -116,15 +136,12 @@ def _yaml_name(name: str) -> str:
 
 
 def _yaml_text(value: str) -> str:
-    return '"' + re.sub(_YAML_ESCAPED, _yaml_escape, value) + '"'
-
-
-def _yaml_escape(match: re.Match[str]) -> str:
-    character = match[0]
-    return _YAML_ESCAPES.get(character) or f"\\U{ord(character):08X}"
+    return f'"{value.translate(_YAML_ESCAPES)}"'
 
 
 def _to_json(environment: Mapping[str, str]) -> str:
+    import json
+
     return json.dumps(environment, ensure_ascii=False, indent=2) + "\n"
 
 
@@ -133,11 +150,11 @@ def _to_dotenv(environment: Mapping[str, str]) -> str:
 
 
 def _dotenv_text(value: str) -> str:
-    if re.fullmatch(_DOTENV_BARE, value):
+    if not value.strip(_DOTENV_BARE):
         return value
-    if re.fullmatch(_DOTENV_VERBATIM, value):
+    if not any(character in value for character in "'\\\r\n"):
         return f"'{value}'"
-    return '"' + "".join(_DOTENV_ESCAPES.get(character, character) for character in value) + '"'
+    return f'"{value.translate(_DOTENV_ESCAPES)}"'
 
 
 def _to_shell(environment: Mapping[str, str]) -> str:

@@ -1,0 +1,60 @@
+"""Texts are judged as by the regular expressions that they stand for."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tweed_shim.errors import BadReference
+from tweed_shim.image import reference
+from tweed_shim.letters import LOWER, joined, made_of
+
+LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+# The distribution specification, "Pulling manifests".
+COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
+# The image specification, "Annotations": org.opencontainers.image.ref.name.
+LAYOUT = r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
+NEARLY = st.text("aZ0._-:@+/é² \n[]", max_size=8)
+
+
+@given(NEARLY | st.text())
+def test_a_text_is_made_of_letters(text: str) -> None:
+    assert made_of(LOWER, text) == (re.fullmatch("[a-z]+", text) is not None)
+
+
+@given(NEARLY | st.text())
+def test_letters_are_joined_by_separators(text: str) -> None:
+    assert joined("ab0", {"-", "--", "Z"}, text) == (
+        re.fullmatch("[ab0]+((-|--|Z)[ab0]+)*", text) is not None
+    )
+
+
+@given(NEARLY)
+def test_a_registry_is_a_host_and_perhaps_a_port(text: str) -> None:
+    matches = re.fullmatch(rf"{LABEL}(\.{LABEL})*(:[0-9]{{1,5}})?", text) is not None
+    assert (reference._host_and_port(text) is not None) == (matches or text in ("[::]", "[::0]", "[0::]"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "prefix"),
+    [
+        (f"{COMPONENT}(/{COMPONENT})*", "r.example/{}:t"),
+        (TAG, "r.example/x:{}"),
+        (f"{TAG}|{LAYOUT}(/{LAYOUT})*", "oci:x:{}"),
+    ],
+)
+@given(
+    text=st.text("a0._-:@+/é²", min_size=1, max_size=8)
+    | st.from_regex(f"({COMPONENT}/?){{1,3}}", fullmatch=True)
+)
+def test_the_parts_of_a_reference_are_what_the_specifications_say(
+    pattern: str, prefix: str, text: str
+) -> None:
+    try:
+        reference.parse(prefix.format(text))
+        is_taken = True
+    except BadReference:
+        is_taken = False
+    assert is_taken == (re.fullmatch(pattern, text) is not None)
