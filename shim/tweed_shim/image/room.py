@@ -56,7 +56,7 @@ class Room:
 def _written(pid: int) -> int:
     """How many bytes a process has given to write(2): proc(5), /proc/PID/io; 0 where the kernel does not count."""
     try:
-        with open(f"/proc/{pid}/io", encoding="ascii") as file:
+        with open(f"/proc/{pid}/io", encoding="utf-8") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("wchar:")), 0)
     except OSError:
         return 0

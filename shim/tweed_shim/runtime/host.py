@@ -30,7 +30,7 @@ def _capabilities(ids: idmap.IdMap) -> frozenset[str]:
     if ids.kind != "host":
         # The first process of a user namespace has all, and they reach no further than that: user_namespaces(7).
         return frozenset(capabilities.NAMES)
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         return capabilities.bounding(file.read())
 
 

@@ -23,7 +23,7 @@ def leave_cgroups(path: str) -> bool:
     for directory in _cgroups(path):
         for name in ("memory.events", "memory.oom_control"):
             try:
-                with open(os.path.join(directory, name), encoding="ascii") as file:
+                with open(os.path.join(directory, name), encoding="utf-8") as file:
                     oom = oom or any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in file)
             except OSError:
                 continue

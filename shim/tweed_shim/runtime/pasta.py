@@ -31,7 +31,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _is_host_root() -> bool:
-    with open("/proc/self/uid_map", encoding="ascii") as file:
+    with open("/proc/self/uid_map", encoding="utf-8") as file:
         return os.geteuid() == 0 and " ".join(file.read().split()) == HOST_IDS
 
 
@@ -64,7 +64,7 @@ def _make_namespace(*, as_nobody: bool) -> None:
     if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
         sys.exit(f"cannot make a network namespace: {os.strerror(ctypes.get_errno())}")
     for name, text in (("setgroups", "deny"), ("gid_map", f"0 {gid} 1"), ("uid_map", f"0 {uid} 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+        with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
             file.write(text)
 
 

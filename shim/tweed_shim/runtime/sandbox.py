@@ -229,7 +229,7 @@ def _start_container(plan: Plan) -> int:
         _, status = os.waitpid(runtime, 0)
     if status != 0:
         raise _StageError("start", _runtime_error(scratch))
-    with _stage("start"), open(pid_file, encoding="ascii") as file:
+    with _stage("start"), open(pid_file, encoding="utf-8") as file:
         return int(file.read())
 
 

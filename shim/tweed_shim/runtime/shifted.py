@@ -56,7 +56,7 @@ def _user_namespace(uids: str, gids: str) -> int:
     if os.read(made, 1) != b".":
         sys.exit("a user namespace cannot be made")
     for name, text in (("uid_map", uids), ("gid_map", gids)):
-        with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
+        with open(f"/proc/{pid}/{name}", "w", encoding="utf-8") as file:
             file.write(text)
     namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     os.close(end)

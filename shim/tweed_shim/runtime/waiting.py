@@ -43,7 +43,7 @@ def _takes_default(pid: int, number: int) -> bool:
     other process is then made to end it.
     """
     try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
             masks = [line.split() for line in file if line.startswith(("SigIgn:", "SigCgt:"))]
     except OSError:
         return False
