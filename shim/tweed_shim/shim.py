@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from tweed_shim import gc, idmap
 from tweed_shim.image import pull, removal, store
-from tweed_shim.lean.typing import TYPE_CHECKING, Any
+from tweed_shim.lean.typing import Any
 from tweed_shim.records import EMPTY
 from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.options import RunOptions
 from tweed_shim.settings import Settings, default_root
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.backend import Backend, Options
-
-if TYPE_CHECKING:
-    from tweed_shim.toi.bootstrap import Options as InstallerOptions
 
 
 class Shim:
@@ -55,7 +53,7 @@ class Shim:
         repository: str = "",
         lookups: Sequence[str] = (),
         ocm_config: str | None = None,
-        options: "InstallerOptions | None" = None,
+        options: RunOptions | None = None,
         trust_templates: bool = False,
         copy_resources: bool = False,
         every_output: bool = False,
@@ -70,7 +68,7 @@ class Shim:
         Raises OperationFailed and TimedOut, whose `outputs` are what the executor wrote nevertheless; where nothing was
         run, ComponentError, ContractError, ConfigError, RegistryError and whatever else `pull` raises.
         """
-        from tweed_shim.toi import bootstrap, installation, preparation
+        from tweed_shim.toi import installation, preparation
 
         wishes = preparation.Wishes(
             action,
@@ -83,7 +81,7 @@ class Shim:
         return installation.install(
             self.settings,
             self._console,
-            options or bootstrap.Options(),
+            options or RunOptions(),
             component,
             wishes,
             repository=repository,

@@ -13,7 +13,7 @@ from packages import executor_layout, package, with_executor
 from tweed_shim import Shim
 from tweed_shim.errors import ComponentError, ConfigError, OperationFailed, TimedOut
 from tweed_shim.runtime.container import Console
-from tweed_shim.toi.bootstrap import Options
+from tweed_shim.runtime.options import RunOptions
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
 
@@ -84,7 +84,7 @@ def test_a_failure_has_the_outputs(shim: Shim, repository: str) -> None:
     assert failed.value.exit_code == 3
     assert failed.value.outputs["action"] == b"uninstall\n"
     with pytest.raises(TimedOut) as late:
-        shim.bootstrap("wait", f"{repository}//{APP}", options=Options(timeout=1), **given)  # type: ignore[arg-type]  # likewise
+        shim.bootstrap("wait", f"{repository}//{APP}", options=RunOptions(timeout=1), **given)  # type: ignore[arg-type]  # likewise
     assert late.value.outputs["action"] == b"wait\n"
 
 

@@ -4,6 +4,7 @@ from tweed_shim.cli import signals
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ConfigError
 from tweed_shim.lean.typing import Any
+from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.runtime import capabilities
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.request import Limits
@@ -14,7 +15,7 @@ SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 def _size(text: str) -> int:
     """A number of bytes, with the units that docker and podman take: 512m is 512 MiB."""
     number, unit = text.rstrip("bkmgBKMG"), text[len(text.rstrip("bkmgBKMG")) :].lower()
-    if not number.isdigit() or unit not in SIZES or int(number) == 0:
+    if not made_of(DIGITS, number) or unit not in SIZES or int(number) == 0:
         raise wrong_value(f"{text!r} is no size; write a whole number of b, k, m or g, such as 512m")
     return int(number) * SIZES[unit]
 

@@ -79,6 +79,7 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
         examiner.start()
         with trace.span("imports"):
             from tweed_shim.ocm import identity
+            from tweed_shim.runtime.options import RunOptions
             from tweed_shim.toi import bootstrap, outputs, preparation
 
         wishes = preparation.Wishes(
@@ -93,7 +94,7 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
         session, credentials = components.session(arguments, context)
         # What the executor says goes elsewhere where its outputs are printed.
         console = running.console(context, stdout=1 if arguments.outputs else 2)
-        options = bootstrap.Options(**running.options(arguments))
+        options = RunOptions(**running.options(arguments))
         place = bootstrap.at(context.settings, session, options, console)
         with session:
             with trace.span("open"):

@@ -4,6 +4,7 @@ from tweed_shim.idmap import IdMap, granted_to_root
 from tweed_shim.records import Record
 from tweed_shim.runtime import capabilities, seccomp
 from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.options import RunOptions
 from tweed_shim.runtime.request import Profile
 
 
@@ -16,16 +17,12 @@ class Confinement(Record):
     seccomp: Profile
 
 
-def confine(
-    host: Host, *, cap_add: tuple[str, ...], cap_drop: tuple[str, ...], userns: bool, profile: str
-) -> Confinement:
-    """The confinement that was asked for.
+def confine(host: Host, options: RunOptions) -> Confinement:
+    """The confinement that was wished for.
 
-    userns: a user namespace of its own for the container, as host root; others' containers always have one.
-    profile: `default`, `unconfined` or the path of a seccomp profile. Raises ConfigError for what does not exist,
-    HostError for what cannot be had.
+    Raises ConfigError for what does not exist, HostError for what cannot be had.
     """
-    added, dropped = tuple(map(capabilities.parse, cap_add)), tuple(map(capabilities.parse, cap_drop))
-    ids = granted_to_root() if userns and host.ids.kind == "host" else None
+    added, dropped = (tuple(map(capabilities.parse, names)) for names in (options.cap_add, options.cap_drop))
+    ids = granted_to_root() if options.userns and host.ids.kind == "host" else None
     capabilities.choose(added, dropped, capabilities.NAMES if ids else host.capabilities)
-    return Confinement(added, dropped, ids, seccomp.load(profile))
+    return Confinement(added, dropped, ids, seccomp.load(options.seccomp))

@@ -12,13 +12,14 @@ from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
 from tweed_shim.ocm import resources
 from tweed_shim.ocm.session import Session
-from tweed_shim.records import Record, fields, replace
-from tweed_shim.runtime import host, process, seccomp, spec
+from tweed_shim.records import fields, replace
+from tweed_shim.runtime import host, process, spec
 from tweed_shim.runtime.confinement import Confinement, confine
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.launch import Launch, launch
-from tweed_shim.runtime.request import Limits, Mount, Request
+from tweed_shim.runtime.options import RunOptions
+from tweed_shim.runtime.request import Mount, Request
 from tweed_shim.settings import Settings
 from tweed_shim.toi import contract, inputs, outputs, parts
 from tweed_shim.toi.execution import ImageResource
@@ -26,45 +27,21 @@ from tweed_shim.toi.outputs import Outputs
 from tweed_shim.toi.preparation import Prepared
 
 
-class Options(Record):
-    """How an executor's image is had and run; the fields are those of tweed.backend.Options."""
-
-    pull: str = "missing"
-    platform: str | None = None
-    insecure: bool = False
-    ca_file: str | None = None
-    network: str = "host"
-    timeout: float | None = None
-    limits: Limits = Limits()
-    read_only: bool = False
-    scratch: str | None = None
-    cap_add: tuple[str, ...] = ()
-    cap_drop: tuple[str, ...] = ()
-    userns: bool = False
-    seccomp: str = seccomp.DEFAULT
-
-
 class Place(NamedTuple):
     """Where actions are carried out, and how; `at` makes one."""
 
     settings: Settings
     session: Session
-    options: Options
+    options: RunOptions
     console: Console
     host: Host
     confinement: Confinement
 
 
-def at(settings: Settings, session: Session, options: Options, console: Console) -> Place:
+def at(settings: Settings, session: Session, options: RunOptions, console: Console) -> Place:
     """A place on this host. Raises ConfigError and HostError for options that the host cannot give."""
     here = host.inspect()
-    confinement = confine(
-        here,
-        cap_add=options.cap_add,
-        cap_drop=options.cap_drop,
-        userns=options.userns,
-        profile=options.seccomp,
-    )
+    confinement = confine(here, options)
     return Place(settings, session, options, console, here, confinement)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from tweed_shim import documents
 from tweed_shim.ocm import configured
 from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.options import RunOptions
 from tweed_shim.schemas import Examiner
 from tweed_shim.settings import Settings
 from tweed_shim.toi import bootstrap, preparation
-from tweed_shim.toi.bootstrap import Options
 from tweed_shim.toi.preparation import Wishes
 
 
@@ -23,7 +23,7 @@ def document(value: Any, name: str) -> tuple[str, str] | None:
 def install(
     settings: Settings,
     console: Console,
-    options: Options,
+    options: RunOptions,
     component: str,
     wishes: Wishes,
     *,

@@ -13,11 +13,12 @@ from tweed_shim.image.store import Image
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any, NoReturn
 from tweed_shim.records import Record, fields, replace
-from tweed_shim.runtime import host, process, runs, seccomp, spec
+from tweed_shim.runtime import host, process, runs, spec
 from tweed_shim.runtime.confinement import confine
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.launch import Launch, launch
-from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Request
+from tweed_shim.runtime.options import RunOptions
+from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Request
 from tweed_shim.settings import Settings
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation
@@ -25,31 +26,13 @@ from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, O
 METADATA_CACHE = "metadata.json"
 
 
-class Options(Record):
+class Options(RunOptions):
     """How a backend's image is had, and how its operations run; the defaults are the contract's.
 
-    pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure: plain HTTP is allowed.
-    network: `none`, `host` or `pasta`; `metadata` always has none. timeout: seconds. env_stream: where setup writes its
-    environment. read_only: the image's root cannot be written. scratch: a directory for what is written to it.
-    cap_add and cap_drop: capabilities more and fewer than the default ones, or `ALL`. userns: a user namespace of its
-    own for the container, as host root; others' containers always have one. seccomp: `default`,
-    `unconfined`, or the path of a profile in the form of the OCI runtime specification.
+    env_stream: where setup writes its environment. `metadata` has no network, whatever is wished.
     """
 
-    pull: str = "missing"
-    platform: str | None = None
-    insecure: bool = False
-    ca_file: str | None = None
-    network: str = "host"
-    timeout: float | None = None
-    limits: Limits = Limits()
     env_stream: str = "stdout"
-    read_only: bool = False
-    scratch: str | None = None
-    cap_add: tuple[str, ...] = ()
-    cap_drop: tuple[str, ...] = ()
-    userns: bool = False
-    seccomp: str = seccomp.DEFAULT
 
 
 class Setup(Mapping[str, str]):
@@ -112,13 +95,7 @@ class Backend:
         self._console = console
         self._host = host.inspect()
         # What cannot be had is refused before anything is pulled.
-        self._confinement = confine(
-            self._host,
-            cap_add=options.cap_add,
-            cap_drop=options.cap_drop,
-            userns=options.userns,
-            profile=options.seccomp,
-        )
+        self._confinement = confine(self._host, options)
         self._cloud = clouds.Cloud(
             settings.root, clouds.check_name("a cloud", cloud), self._host.ids, waiting=console.warn
         )
