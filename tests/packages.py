@@ -1,7 +1,7 @@
 """TOI packages made for tests: component versions with an executor image, as they are bootstrapped."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -50,10 +50,19 @@ def with_executor(addition: Addition, layout: str, *, name: str = "image") -> Ad
 
 def with_identity(addition: Addition, resource: str, identity: Mapping[str, str]) -> Addition:
     """A component version one of whose resources has an extra identity."""
-    resources: Sequence[Resource] = addition.descriptor.resources
-    made = tuple(
-        replace(each, extra_identity=identity) if each.name == resource else each for each in resources
+    return _changed(addition, resource, lambda each: replace(each, extra_identity=identity))
+
+
+def with_global_access(addition: Addition, resource: str, access: Mapping[str, Any]) -> Addition:
+    """A component version one of whose resources, a local blob, can be had elsewhere too."""
+    return _changed(
+        addition, resource, lambda each: replace(each, access={**each.access, "globalAccess": access})
     )
+
+
+def _changed(addition: Addition, resource: str, change: Callable[[Resource], Resource]) -> Addition:
+    resources: Sequence[Resource] = addition.descriptor.resources
+    made = tuple(change(each) if each.name == resource else each for each in resources)
     about = replace(addition.descriptor, resources=made)
     return Addition(about, codec.encode(about), addition.blobs)
 

@@ -92,18 +92,33 @@ def test_content_that_is_elsewhere_is_embedded_where_that_is_said(
     assert accesses(again + NAME)["image"] == embedded
 
 
-def test_another_place_that_a_local_blob_can_be_had_from_is_left_out(tmp_path: Path) -> None:
+def test_another_place_that_a_local_blob_can_be_had_from_is_kept_only_where_that_is_said(
+    tmp_path: Path,
+) -> None:
     held = component("example.com/app", "1.0.0", [Local("two", b"second")])
-    access = {**held.descriptor.resources[0].access, "globalAccess": {"type": "wget", "url": "http://x/"}}
-    both = component(
-        "example.com/app",
-        "1.0.0",
-        [Local("two", b"second"), Resource("three", "1", type="t", relation="local", access=access)],
+    known = held.descriptor.resources[0].access
+    elsewhere = {"globalAccess": {"type": "wget", "url": "http://x/"}}
+    given = {
+        "whole": {**known, **elsewhere},
+        "retyped": {**known, **elsewhere, "mediaType": ""},
+        "old": {"type": "localOciBlob", "digest": known["localReference"], **elsewhere},
+        "malformed": {**known, "globalAccess": "http://x/"},
+    }
+    made = [Resource(name, "1", type="t", relation="local", access=each) for name, each in given.items()]
+    source = make_archive(
+        tmp_path / "s", component("example.com/app", "1.0.0", [Local("two", b"second"), *made])
     )
-    source = make_archive(tmp_path / "s", both)
-    assert "globalAccess" in accesses(source + NAME)["three"]
-    move(source + NAME, f"{tmp_path}/t")
-    assert "globalAccess" not in accesses(f"{tmp_path}/t{NAME}")["three"]
+    move(source + NAME, f"{tmp_path}/without")
+    assert not any("globalAccess" in each for each in accesses(f"{tmp_path}/without{NAME}").values())
+    move(source + NAME, f"{tmp_path}/with", keep_global_access=True)
+    found = accesses(f"{tmp_path}/with{NAME}")
+    assert {name: each.get("globalAccess") for name, each in found.items()} == {
+        "two": None,
+        "whole": elsewhere["globalAccess"],
+        "retyped": elsewhere["globalAccess"],
+        "old": None,
+        "malformed": None,
+    }
 
 
 def test_content_that_is_damaged_is_not_transferred(tmp_path: Path) -> None:

@@ -21,10 +21,12 @@ from packages import (
     make_component_archive,
     package,
     with_executor,
+    with_global_access,
     with_identity,
 )
 from servers import RegistryServer
 from tweed_shim.ocm.repository import Addition
+from tweed_shim.ocm.session import Session
 
 SECRET = "hunter2-and-more"
 APP = "example.com/installer:1.0.0"
@@ -435,6 +437,7 @@ def test_an_image_of_a_registry_by_its_reference_and_by_its_name(
         "1.0.0",
         [package({"executors": entries}), Elsewhere("image", access, type="ociImage")],
     )
+    addition = with_global_access(addition, "package", {"type": "wget", "url": "http://a.example/package"})
     source = f"{make_archive(tmp_path / 'ctf', addition)}//example.com/remote"
     for action in ("resource", "named"):
         code, out, err = bootstrap(root_shim, action, source)
@@ -449,6 +452,9 @@ def test_an_image_of_a_registry_by_its_reference_and_by_its_name(
         with tarfile.open(os.path.join(directory, "inputs", "ocmrepo"), "r:gz") as archive:
             sizes = [each.size for each in archive.getmembers()]
         assert (max(sizes) > 1 << 20) is copied
+        with Session() as session:
+            given = session.component_version(f"{directory}/inputs/ocmrepo//example.com/remote").descriptor
+        assert given.resources[0] == addition.descriptor.resources[0]
 
 
 def test_the_credentials_of_the_registry_are_passed_on(

@@ -19,6 +19,7 @@ from tweed_shim.ocm.blobs import Blob, Spooled
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import (
+    LOCAL_BLOB,
     Access,
     ComponentVersion,
     kind_of,
@@ -92,8 +93,8 @@ def name_hint(version: ComponentVersion, access: Access) -> str:
 
 
 def global_access(access: Access) -> Mapping[str, Any] | None:
-    """What a local blob can also be reached by, where that is told."""
-    found = access.get("globalAccess")
+    """What a local blob can also be reached by, where that is told; its older forms cannot tell it."""
+    found = access.get("globalAccess") if kind_of(access) == LOCAL_BLOB.lower() else None
     return found if isinstance(found, dict) else None
 
 

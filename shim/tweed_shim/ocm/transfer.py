@@ -30,12 +30,14 @@ class Order(Record):
     """What is transferred and how.
 
     recursive: all that is referenced too. copy_resources, copy_sources: embed what is accessed elsewhere.
-    overwrite: replace versions that are there and differ. file_format: of a new archive, see ctf.FORMATS.
+    keep_global_access: a local blob keeps the other access that it may have. overwrite: replace versions that are
+    there and differ. file_format: of a new archive, see ctf.FORMATS.
     """
 
     recursive: bool = False
     copy_resources: bool = False
     copy_sources: bool = False
+    keep_global_access: bool = False
     overwrite: bool = False
     file_format: str = ""
 
@@ -132,15 +134,18 @@ class _Work(Record):
         if isinstance(element, Resource) and element.digest and resources.can_verify(element.digest):
             resources.verify(blob, element.digest)
         blobs.append(blob)
-        return replace(element, access=_local_access(version, element.access, blob))
+        wanted = _local_access(version, element.access, blob)
+        if self.order.keep_global_access and (known := access.global_access(element.access)):
+            wanted["globalAccess"] = known
+        return replace(element, access=wanted)
 
 
 def _is_elsewhere(specification: Access) -> bool:
     return local_reference(specification) is None and kind_of(specification) != access.NOTHING
 
 
-def _local_access(version: ComponentVersion, old: Access, blob: Blob) -> Access:
-    """The access to a local blob; like the reference, without the global one that it may have had elsewhere."""
+def _local_access(version: ComponentVersion, old: Access, blob: Blob) -> dict[str, Any]:
+    """The access to a local blob; like the reference, without the global one that it may have had."""
     wanted = {"localReference": blob.digest, "mediaType": blob.media_type, "type": LOCAL_BLOB}
     if hint := access.name_hint(version, old):
         wanted["referenceName"] = hint

@@ -23,7 +23,12 @@ def write(prepared: Prepared, directory: str, session: Session, report: Callable
                 file.write(data)
     path = os.path.join(directory, contract.REPOSITORY)
     target = locations.Specification(locations.CTF, path=path)
-    order = transfer.Order(recursive=True, copy_resources=prepared.copy_resources, file_format=ctf.STORED_TGZ)
+    order = transfer.Order(
+        recursive=True,
+        copy_resources=prepared.copy_resources,
+        keep_global_access=True,
+        file_format=ctf.STORED_TGZ,
+    )
     transfer.transfer(session, [prepared.version], target, order, report)
     os.chmod(path, files.PRIVATE_FILE)
 
