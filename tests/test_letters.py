@@ -1,6 +1,7 @@
 """Texts are judged as by the regular expressions that they stand for."""
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from tweed_shim.errors import BadReference
 from tweed_shim.image import reference
-from tweed_shim.letters import LOWER, joined, made_of
+from tweed_shim.letters import LOWER, joined, made_of, visible
 
 LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 # The distribution specification, "Pulling manifests".
@@ -16,6 +17,8 @@ COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 # The image specification, "Annotations": org.opencontainers.image.ref.name.
 LAYOUT = r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
+# Classes of UAX #9 that reorder what is beside them.
+BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 NEARLY = st.text("aZ0._-:@+/é² \n[]", max_size=8)
 
 
@@ -29,6 +32,21 @@ def test_letters_are_joined_by_separators(text: str) -> None:
     assert joined("ab0", {"-", "--", "Z"}, text) == (
         re.fullmatch("[ab0]+((-|--|Z)[ab0]+)*", text) is not None
     )
+
+
+@given(st.text(st.characters(codec="utf-8") | st.sampled_from("\x1b\x07\n\t\x7f\x9b\u202e\u2066")))
+def test_what_is_shown_commands_no_terminal_and_is_one_line(text: str) -> None:
+    shown = visible(text)
+    assert len(shown.splitlines()) <= 1
+    assert {each for each in shown if unicodedata.category(each) == "Cc"} <= {"\t"}
+    assert not BIDI_CONTROLS & {unicodedata.bidirectional(each) for each in shown}
+    assert visible(shown) == shown
+
+
+def test_what_does_no_harm_is_shown_as_it_is() -> None:
+    harmless = "naïve\t日本 👩\u200d💻 a\xa0b"
+    assert visible(harmless) == harmless
+    assert visible("a\x1b[31m\n\u202e") == r"a\x1b[31m\n\u202e"
 
 
 @given(NEARLY)

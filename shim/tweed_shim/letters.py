@@ -1,4 +1,7 @@
-"""Of which letters a text is, without the import of `re`, which a warm `exec` has no time for."""
+"""Of which letters a text is, and what a terminal may see of it.
+
+Without the import of `re`, which a warm `exec` has no time for.
+"""
 
 from collections.abc import Container
 
@@ -6,6 +9,11 @@ DIGITS = "0123456789"
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 ALPHANUMERIC = LOWER + LOWER.upper() + DIGITS
 HEXADECIMAL = DIGITS + "abcdef"
+# Unicode: Cc but for the tab, Zl and Zp, and the property Bidi_Control.
+_CONTROLS = (
+    *range(9), *range(10, 0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+)  # fmt: skip
 
 
 def made_of(letters: str, text: str) -> bool:
@@ -19,3 +27,10 @@ def joined(letters: str, separators: Container[str], text: str) -> bool:
     between = text.translate(dict.fromkeys(map(ord, letters), a_letter)).split(a_letter)
     ends_in_letters = len(between) > 1 and not between[0] and not between[-1]
     return ends_in_letters and all(not each or each in separators for each in between)
+
+
+def visible(text: str) -> str:
+    """A text on one line, for a terminal: what would command it, or reorder what is read, is shown as an escape."""
+    if text.isprintable():
+        return text
+    return text.translate({number: ascii(chr(number))[1:-1] for number in _CONTROLS})

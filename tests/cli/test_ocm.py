@@ -82,6 +82,15 @@ def test_resources_are_listed(archive: str, capsys: pytest.CaptureFixture[str]) 
     assert yaml.safe_load(capsys.readouterr().out) == rows[1:]
 
 
+def test_names_of_strangers_command_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = component("example.com/app", resources=[Local("two", b"", type="a\x1b]0;pwned\a")])
+    archive = make_archive(tmp_path / "a", hostile)
+    assert run("resources", archive + "//example.com/app") == 0
+    assert r"  a\x1b]0;pwned\x07  " in capsys.readouterr().out
+    assert run("resources", archive + "//example.com/app", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["type"] == "a\x1b]0;pwned\a"
+
+
 def test_a_resource_is_downloaded(
     archive: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

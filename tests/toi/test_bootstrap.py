@@ -632,3 +632,25 @@ def test_a_package_is_described(made: Made, tmp_path: Path, capsys: pytest.Captu
     assert [each["actions"] for each in about["executors"]] == [["install", "uninstall"], ["*"]]
     assert about["executors"][0]["credentials"]["kubeconfig"]["consumerId"]["purpose"] == "target"
     assert about["parameters"]["scheme"] == PACKAGE["configScheme"]
+
+
+def test_a_description_commands_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tweed_shim.cli.main import main
+
+    evil = "x\x1b]0;pwned\a\x1b[31m\u202e\x9b2J"
+    said = {
+        "description": f"two\nlines {evil}",
+        "executors": [{**IMAGE, "actions": [f"{evil}\nCredentials: none"], "outputs": {"a": evil}}],
+        "credentials": {evil: {"description": evil, "properties": {evil: evil}}},
+        "configScheme": {"properties": {evil: {"type": evil, "description": evil}}},
+    }
+    archive = make_archive(tmp_path / "ctf", one(package(said)))
+    words = ["--root", str(tmp_path), "toi", "describe", "--ocmconfig", "None", f"{archive}//example.com/bad"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert all(line.isprintable() for line in told.splitlines())
+    shown = r"x\x1b]0;pwned\x07\x1b[31m\u202e\x9b2J"
+    assert told.count(shown) == 10
+    assert {"  two", f"  lines {shown}", rf"  {shown}\nCredentials: none: by x"} < {*told.splitlines()}
+    assert main([*words, "--json"]) == 0
+    assert evil in json.loads(capsys.readouterr().out)["credentials"]

@@ -3,15 +3,19 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tweed_shim.cli import components, tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import ComponentError, UsageError
+from tweed_shim.letters import visible
 from tweed_shim.ocm import codec, ctf, identity, locations, resources, transfer, versions
 from tweed_shim.ocm.descriptor import Descriptor, Digest, Resource
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
+
+if TYPE_CHECKING:
+    from tweed_shim.ocm.signatures import Verification
 
 VERSIONS = {"component": "COMPONENT", "version": "VERSION", "provider": "PROVIDER"}
 RESOURCES = {
@@ -259,13 +263,17 @@ def ocm_verify_command(arguments: Arguments, context: Context) -> int:
             }
         )
         return 0
-    sys.stdout.write(f"the signature {found.signature.name!r} of {found.component} holds, by {found.key}\n")
+    sys.stdout.writelines(f"{visible(line)}\n" for line in _lines(found))
+    return 0
+
+
+def _lines(found: "Verification") -> Iterator[str]:
+    yield f"the signature {found.signature.name!r} of {found.component} holds, by {found.key}"
     for name, digest in found.components.items():
-        sys.stdout.write(f"covered: {name} ({digest.hash_algorithm}, {digest.value})\n")
+        yield f"covered: {name} ({digest.hash_algorithm}, {digest.value})"
     for each in found.resources:
         state = f"NOT verified, {each.unverified}" if each.unverified else "verified"
-        sys.stdout.write(f"{state}: the content of {each.resource} of {each.component}\n")
-    return 0
+        yield f"{state}: the content of {each.resource} of {each.component}"
 
 
 def _target(arguments: Arguments) -> locations.Specification:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tweed_shim.cli.commands import Parser
+from tweed_shim.letters import visible
 
 
 def configure(parser: Parser) -> None:
@@ -13,11 +14,14 @@ def configure(parser: Parser) -> None:
 
 
 def show(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], *, as_json: bool) -> None:
-    """Print rows. columns: the key of each column and its heading; JSON holds every key."""
+    """Print rows; what they say may be of strangers.
+
+    columns: the key of each column and its heading; JSON holds every key.
+    """
     if as_json:
         sys.stdout.write(json.dumps(list(rows), indent=2) + "\n")
         return
-    cells = [list(columns.values()), *([_cell(row.get(key)) for key in columns] for row in rows)]
+    cells = [list(columns.values()), *([visible(_cell(row.get(key))) for key in columns] for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

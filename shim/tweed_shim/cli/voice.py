@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from tweed_shim.lean import json
+from tweed_shim.letters import visible
 from tweed_shim.records import Record
 
 
@@ -38,10 +39,13 @@ class Voice(Record):
             self._say("info", text)
 
     def _say(self, level: str, text: str) -> None:
-        line = f"tweed-shim: {text}"
         if self.as_json:
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             line = json.dumps({"time": moment, "level": level, "message": text})
+        else:
+            # Names of strangers are in it. Where it has further lines these begin with a tab, and so none of a
+            # stranger's looks like a message.
+            line = "\n\t".join(map(visible, f"tweed-shim: {text}".split("\n\t")))
         try:
             os.write(2, f"{line}\n".encode(errors="backslashreplace"))
         except OSError:

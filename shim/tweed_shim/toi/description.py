@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tweed_shim.errors import ShimError
+from tweed_shim.letters import visible
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 from tweed_shim.toi import execution
@@ -65,8 +66,8 @@ def _request(request: CredentialRequest) -> dict[str, Any]:
 
 
 def text(about: Mapping[str, Any]) -> str:
-    """A description for people."""
-    return "".join(f"{line.rstrip()}\n" for line in _lines(about))
+    """A description for people, each line of which is safe to be shown on a terminal."""
+    return "".join(f"{visible(line.rstrip())}\n" for line in _lines(about))
 
 
 def _lines(about: Mapping[str, Any]) -> Iterator[str]:
@@ -97,7 +98,7 @@ def _actions(names: list[str]) -> str:
 def _outputs(executor: Mapping[str, Any]) -> Iterator[str]:
     offered = executor.get("offeredOutputs", {})
     for file, name in executor["outputs"].items():
-        meaning = f": {offered[file].strip()}" if offered.get(file) else ""
+        meaning = f": {' '.join(offered[file].split())}" if offered.get(file) else ""
         yield f"    output {name}{meaning}"
 
 
