@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from component_descriptors import UNHURRIED, VERSIONS
-from tweed_shim.errors import BadVersion
+from tweed_shim.errors import BadVersion, UsageError
 from tweed_shim.ocm import identity, versions
 from tweed_shim.ocm.descriptor import Resource
 from tweed_shim.spiff import semver
@@ -65,6 +65,21 @@ def test_words_of_a_command_line_are_a_pattern() -> None:
     }
     assert identity.parse(["name=image"]) == {"name": "image"}
     assert identity.parse([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["one", "two"], "'two' is one name too many, after 'one'"),
+        (["name=one", "two"], "'two' is one name too many, after 'one'"),
+        (["a=1", "one", "a=2"], "'2' is one value for 'a' too many, after '1'"),
+        (["=x"], "'=x' has nothing before the '='"),
+        (["one", "="], "'=' has nothing before the '='"),
+    ],
+)
+def test_words_that_are_no_pattern_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        identity.parse(words)
 
 
 def test_an_identity_for_people_begins_with_the_name() -> None:

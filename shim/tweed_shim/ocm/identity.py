@@ -7,6 +7,7 @@ An identity is a map of texts (ocm-spec, doc/01-model/03-elements-sub.md): the e
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from tweed_shim.errors import UsageError
 from tweed_shim.ocm.descriptor import Element, Identity
 
 NAME = "name"
@@ -46,9 +47,20 @@ def resolve(elements: Sequence[AnyElement], wanted: Identity) -> AnyElement | No
 
 
 def parse(words: Iterable[str]) -> dict[str, str]:
-    """The pattern that words of a command line stand for: `NAME`, `KEY=VALUE`, the last of a kind counts."""
-    pairs = (word.partition("=") for word in words)
-    return {key if equals else NAME: value if equals else key for key, equals, value in pairs}
+    """The pattern that words of a command line stand for: `NAME`, `KEY=VALUE`.
+
+    Raises UsageError where a key is missing, or there twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, value = word.split("=", 1) if "=" in word else (NAME, word)
+        if not key:
+            raise UsageError(f"{word!r} has nothing before the '=': write KEY=VALUE")
+        if key in found:
+            what = "name" if key == NAME else f"value for {key!r}"
+            raise UsageError(f"{value!r} is one {what} too many, after {found[key]!r}: leave one of them")
+        found[key] = value
+    return found
 
 
 def show(wanted: Mapping[str, str]) -> str:
