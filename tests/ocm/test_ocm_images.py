@@ -1,13 +1,21 @@
 import os
+import shutil
+from pathlib import Path
 
-from components import component, image, make_archive, with_image
+import pytest
+
+from components import Elsewhere, component, image, make_archive, with_image
 from installed import Shim
 from layouts import build_layout
 from script_images import METADATA
+from servers import RegistryServer, faulty_proxy
+from tweed_shim.errors import StateError
 from tweed_shim.idmap import detect
 from tweed_shim.image import pull, store
 from tweed_shim.ocm import resources
+from tweed_shim.ocm.descriptor import Digest
 from tweed_shim.ocm.session import Session
+from tweed_shim.records import replace
 
 
 def test_an_image_is_run_out_of_an_archive_without_a_registry(shim: Shim, public_directory: str) -> None:
@@ -45,3 +53,36 @@ def test_an_image_that_is_a_resource_is_pulled_once(tmp_path: os.PathLike[str]) 
         f"example.com/app@{digest}",
         f"example.com/other@{digest}",
     }
+
+
+def test_the_registry_is_left_alone_for_an_image_that_is_there_whether_or_not_its_digest_is_recorded(
+    registry: RegistryServer, tmp_path: Path
+) -> None:
+    layout, root = f"{tmp_path}/layout", f"{tmp_path}/store"
+    digest = build_layout(layout)
+    registry.push(layout, "latest", "acme/tagged:1")
+    with faulty_proxy(registry.host) as proxy, Session() as session:
+        pushed = f"{proxy.host}/acme/tagged"
+        access = {"type": "ociArtifact", "imageReference": f"{pushed}:1"}
+        bare = component("example.com/bare", "1.0.0", [Elsewhere("image", access, type="ociImage")])
+        recorded = replace(
+            bare.descriptor.resources[0], digest=Digest("SHA-256", resources.OCI_ARTIFACT, digest[7:])
+        )
+        archive = make_archive(f"{tmp_path}/a", bare, component("example.com/known", "1.0.0", [recorded]))
+
+        def pulled(name: str, policy: str) -> str:
+            version = session.component_version(f"{archive}//example.com/{name}")
+            (found,) = version.descriptor.resources
+            return resources.pull(
+                root, version, found, session.connection, policy=policy, idmap=detect()
+            ).reference
+
+        for name, called in (("bare", f"{pushed}:1"), ("known", f"{pushed}@{digest}")):
+            with pytest.raises(StateError, match=f"{called} is not in the store.*let it be pulled once"):
+                pulled(name, "never")
+            assert not proxy.seen
+            assert pulled(name, "missing") == called
+            proxy.seen.clear()
+            assert {pulled(name, policy) for policy in ("never", "missing")} == {called}
+            assert not proxy.seen
+            shutil.rmtree(root)

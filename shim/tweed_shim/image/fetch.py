@@ -108,7 +108,7 @@ def fetch(wanted: Wanted) -> Image:
     started = time.monotonic()
     name, root = str(wanted.reference), wanted.root
     if wanted.pull == "never" and not store.check_version(root):
-        raise _not_here(name)
+        raise _not_here(wanted)
     store.open_store(root)
     scratch.sweep_tmp(root, wanted.ids)
     _layout(root).create()
@@ -165,8 +165,12 @@ def _layout(root: str) -> Layout:
     return Layout(os.path.join(root, "images"))
 
 
-def _not_here(name: str) -> StateError:
-    return StateError(f"the image {name} is not in the store, and the pull policy is never; pull it first")
+def _not_here(wanted: Wanted) -> StateError:
+    # What a source of its own gives may be nowhere by this name.
+    mend = "pull it first" if wanted.source is None else "let it be pulled once"
+    return StateError(
+        f"the image {wanted.reference} is not in the store, and the pull policy is never; {mend}"
+    )
 
 
 @contextmanager
@@ -179,7 +183,7 @@ def _resolved(wanted: Wanted, before: Pulled | None, origin: str) -> Iterator[tu
     if here is not None:
         yield here
     elif wanted.pull == "never":
-        raise _not_here(name)
+        raise _not_here(wanted)
     else:
         with _elsewhere(wanted) as source:
             with trace.span("manifest"):

@@ -38,7 +38,7 @@ def obtain(
     pull: `missing` uses the network only for what is not here; `always` asks the registry again what the tag
     means; `never` leaves the network alone. A local image (`oci:`, archives) is looked at each time except
     with `never`. report: is told each step of what takes long, in one line. source: where to get it from in place
-    of the registry that the reference names, which then has a digest.
+    of the registry that the reference names.
 
     Raises BadReference, ConfigError, RegistryError, ImageError, StateError (not here, with `never`) and
     HostError; then the reference means what it meant before.

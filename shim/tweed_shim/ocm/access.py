@@ -107,6 +107,14 @@ def _parse_reference(text: str, what: str) -> tuple[Reference, bool]:
     return found, bool(match and match[1] == "http")
 
 
+def image_reference(access: Access, what: str) -> Reference | None:
+    """What names an OCI artifact in its registry; None for what is accessed otherwise. Raises ComponentError."""
+    if kind_of(access) not in _OCI_ARTIFACT:
+        return None
+    found, _ = _parse_reference(str(access.get("imageReference") or ""), what)
+    return found
+
+
 class Artifact(Record):
     """An OCI artifact in a registry, or in the archive that the component version is in."""
 

@@ -18,7 +18,7 @@ from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.descriptor import Digest, Resource, Source
 from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.repository import ComponentVersion
-from tweed_shim.records import Record
+from tweed_shim.records import Record, replace
 
 if TYPE_CHECKING:
     from tweed_shim.image import store
@@ -186,18 +186,13 @@ def pull(
     report: Callable[[str], None] | None = None,
     idmap: IdMap | None = None,
 ) -> "store.Image":
-    """Have an image that is a resource in the store, unpacked; it is called by its component and its digest.
+    """Have an image that is a resource in the store, unpacked.
 
-    policy: `pull` of image.pull.obtain. Nothing is read where the digest is recorded and the image is there already.
-    Raises as `opened_image` and image.pull.obtain do.
+    It is called as it is in its registry, or by its component where it is kept with that; and by the recorded digest.
+    Without one it is what its tag means in the store. policy: `pull` of image.pull.obtain. Raises as `opened_image`
+    and image.pull.obtain do.
     """
     from tweed_shim.image import pull as images
-
-    digest = recorded_artifact(resource)
-    if digest is None:
-        with opened_image(version, resource, connection) as image:
-            digest = image.main.digest
-    registry, _, repository = version.descriptor.name.partition("/")
 
     @contextmanager
     def source() -> Iterator[artifact_sets.Source]:
@@ -206,13 +201,26 @@ def pull(
 
     return images.obtain(
         root,
-        Reference("docker", registry, repository, digest=digest),
+        _reference(version, resource, connection),
         pull=policy,
         platform=platform,
         report=report,
         idmap=idmap,
         source=source,
     )
+
+
+def _reference(version: ComponentVersion, resource: Resource, connection: Connection) -> Reference:
+    """What the store calls an image. No registry is asked where the resource says enough."""
+    digest = recorded_artifact(resource)
+    named = access.image_reference(resource.access, describe(version, resource))
+    if named is not None:
+        return named if digest is None else replace(named, tag=None, digest=digest)
+    if digest is None:
+        with opened_image(version, resource, connection) as image:
+            digest = image.main.digest
+    registry, _, repository = version.descriptor.name.partition("/")
+    return Reference("docker", registry, repository, digest=digest)
 
 
 def check(version: ComponentVersion, resource: Resource, digest: Digest, connection: Connection) -> str:
