@@ -48,6 +48,14 @@ class ContractError(ShimError):
     """An image broke the contract it claims to speak."""
 
 
+class OutputsLost(ContractError):
+    """A TOI executor carried its action out, but not all of its outputs can be kept; `outputs` are the others."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.outputs: Mapping[str, bytes] = {}
+
+
 class ConfigError(ShimError):
     """What the operator supplied (configuration, file, option) breaks its schema or cannot be read."""
 

@@ -42,10 +42,16 @@ def unique_name(prefix: str) -> str:
     return f"{prefix}{os.urandom(8).hex()}"
 
 
+def _shortened(path: str) -> str:
+    """The path with a name that is short enough to have more added to it: a name has at most 255 bytes."""
+    directory, name = os.path.split(path)
+    return os.path.join(directory, os.fsdecode(os.fsencode(name)[:200]))
+
+
 def _open_beside(path: str) -> tuple[str, int]:
     """A new file beside a path, locked: what a crash leaves is told by that from what is being written."""
     while True:
-        beside = unique_name(f"{path}{BESIDE}")
+        beside = unique_name(f"{_shortened(path)}{BESIDE}")
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
         fcntl.flock(fd, fcntl.LOCK_EX)
         if _same_file(fd, beside):
@@ -84,12 +90,15 @@ def is_special(path: str) -> bool:
 
 
 def write_named(path: str, data: bytes) -> None:
-    """Write to the file that somebody named: it is replaced in one step, a device or a pipe is written into."""
+    """Write to the file that somebody named, or that a link which was named leads to.
+
+    It is replaced in one step; a device or a pipe is written into.
+    """
     if is_special(path):
         with open(path, "wb") as file:
             file.write(data)
     else:
-        write_whole(os.path.abspath(path), data)
+        write_whole(os.path.realpath(path), data)
 
 
 def write_new(path: str, data: bytes) -> None:

@@ -122,7 +122,7 @@ def test_clouds_are_shared_by_runs_with_and_without_the_namespace(
     assert owners(call(root_shim, image, "check", "--userns").out)["/tweed/in"] == "0:0"
 
 
-def test_an_executor_is_lent_its_files_and_they_are_taken_back(
+def test_what_an_executor_is_given_and_makes_is_its_users_in_the_namespace(
     root_shim: Shim, granted: None, tmp_path: Path
 ) -> None:
     script = (

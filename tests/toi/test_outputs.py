@@ -2,50 +2,77 @@
 
 import base64
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tweed_shim.errors import ContractError, HostError
-from tweed_shim.idmap import detect
+from tweed_shim.errors import HostError
+from tweed_shim.runtime import exchange
 from tweed_shim.toi import outputs
 from tweed_shim.toi.outputs import Outputs
 
 
-def collect(directory: Path, names: dict[str, str], *, every: bool = False) -> Outputs:
-    return outputs.collect(str(directory), detect(), names, every=every, whose="the executor")
+def collect(
+    directory: Path, names: dict[str, str], *, every: bool = False, limit: int = outputs.LIMIT
+) -> Outputs:
+    """What a run keeps of a directory, and what becomes of that."""
+    kept = directory.parent / "kept"
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir()
+    exchange.keep(str(directory), place=str(kept), names=list(names), every=every, limit=limit)
+    return outputs.collect(str(kept), names, every=every)
 
 
-def test_mapped_files_get_their_names_and_others_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    path = tmp_path / "made"
+    path.mkdir()
+    return path
+
+
+def test_mapped_files_get_their_names_and_others_are_kept_where_that_is_wanted(made: Path) -> None:
     for name in ("a", "b", "c", "result"):
-        (tmp_path / name).write_text(name)
+        (made / name).write_text(name)
     names = {"a": "result", "b": "second", "gone": "third"}
-    found = collect(tmp_path, names)
+    found = collect(made, names)
     assert (dict(found.values), found.missing) == ({"result": b"a", "second": b"b"}, ("gone",))
     # What the package calls `result` is not replaced by what the executor calls so.
-    assert dict(collect(tmp_path, names, every=True).values) == {"result": b"a", "second": b"b", "c": b"c"}
+    assert dict(collect(made, names, every=True).values) == {"result": b"a", "second": b"b", "c": b"c"}
 
 
-def test_only_plain_files_count(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("of the host")
-    made = tmp_path / "made"
-    made.mkdir()
-    (made / "link").symlink_to(tmp_path / "secret")
+def test_only_plain_files_count(made: Path) -> None:
+    secret = made.parent / "secret"
+    secret.write_text("of the host")
+    (made / "link").symlink_to(secret)
     (made / "directory").mkdir()
     os.mkfifo(made / "pipe")
     names = {name: name for name in ("link", "directory", "pipe")}
     assert collect(made, names, every=True) == Outputs({}, ("link", "directory", "pipe"))
 
 
-def test_outputs_that_are_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_large_is_told_and_the_rest_is_kept(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "LIMIT", 8)
     for name in ("a", "b"):
-        (tmp_path / name).write_bytes(b"1234")
-    assert len(collect(tmp_path, {}, every=True).values) == 2
-    (tmp_path / "c").write_bytes(b"1")
-    with pytest.raises(ContractError, match="the executor wrote outputs of more than"):
-        collect(tmp_path, {}, every=True)
+        (made / name).write_bytes(b"1234")
+    found = collect(made, {}, every=True, limit=8)
+    assert (len(found.values), found.lost) == (2, ())
+    (made / "a1").write_bytes(b"1")
+    with open(made / "hole", "wb") as file:
+        file.truncate(1 << 40)
+    found = collect(made, {"hole": "large"}, every=True, limit=8)
+    assert (list(found.values), found.missing) == (["a", "a1"], ())
+    assert [each.partition(" is not kept")[0] for each in found.lost] == ["large", "b"]
+
+
+def test_a_name_that_no_document_can_hold_is_told_and_the_rest_is_kept(made: Path) -> None:
+    (made / "a").write_text("1")
+    (made / os.fsdecode(b"b\xff")).write_text("2")
+    found = collect(made, {}, every=True)
+    assert dict(found.values) == {"a": b"1"}
+    assert "b'b\\xff' is not kept, as its name is not UTF-8" in found.lost[0]
+    assert collect(made, {"a": "a"}).lost == ()
 
 
 @pytest.mark.parametrize(
@@ -70,5 +97,29 @@ def test_outputs_are_written_to_a_file_or_into_a_directory(tmp_path: Path) -> No
     assert yaml.safe_load((tmp_path / "file").read_text())["outputs"]["a"] == 1
     outputs.write(found, str(tmp_path))
     assert [(tmp_path / name).read_bytes() for name in ("a", "b")] == [b"1", b"\xff"]
+
+
+def test_a_name_as_long_as_a_name_can_be_is_written(tmp_path: Path) -> None:
+    outputs.write(Outputs({"é" * 127: b"1"}), str(tmp_path))
+    assert (tmp_path / ("é" * 127)).read_bytes() == b"1"
+
+
+def test_a_file_that_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    outputs.write(Outputs({"a": b"1"}), str(tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert yaml.safe_load((tmp_path / "file").read_text()) == {"outputs": {"a": 1}}
+
+
+def test_one_that_cannot_be_written_does_not_keep_the_others_from_it(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
     with pytest.raises(HostError, match="name a file or a directory that you may write"):
-        outputs.write(found, str(tmp_path / "not" / "there"))
+        outputs.write(Outputs({"a": b"1", "b": b"2"}), str(tmp_path))
+    assert (tmp_path / "b").read_bytes() == b"2"
+
+
+def test_a_place_that_cannot_be_written_is_told_before(tmp_path: Path) -> None:
+    for good in (tmp_path, tmp_path / "file", Path("/dev/null")):
+        outputs.check_place(str(good))
+    with pytest.raises(HostError, match="not is no directory"):
+        outputs.check_place(str(tmp_path / "not" / "there"))

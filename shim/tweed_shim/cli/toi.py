@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tweed_shim import documents, trace
 from tweed_shim.cli import components, running, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser
-from tweed_shim.errors import ConfigError, UsageError
+from tweed_shim.errors import ConfigError, HostError, ShimError, UsageError
 from tweed_shim.schemas import Examiner
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
             from tweed_shim.runtime.options import RunOptions
             from tweed_shim.toi import bootstrap, outputs, preparation
 
+        if arguments.outputs:
+            outputs.check_place(arguments.outputs)
         wishes = preparation.Wishes(
             arguments.action,
             identity.parse(arguments.identity),
@@ -111,12 +113,20 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
                 _show(prepared, bootstrap.config(place, prepared))
                 return 0
             done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
-    if arguments.outputs:
-        outputs.write(done.outputs, arguments.outputs)
-    elif done.outputs.values:
+    failure: ShimError | None = done.failure
+    try:
+        if arguments.outputs:
+            outputs.write(done.outputs, arguments.outputs)
+        elif done.outputs.values:
+            sys.stdout.write(outputs.document(done.outputs))
+    except HostError as fault:
+        # They are not there a second time.
         sys.stdout.write(outputs.document(done.outputs))
-    if done.failure is not None:
-        raise done.failure
+        if failure is not None:
+            context.voice.warn(str(fault))
+        failure = failure or fault
+    if failure is not None:
+        raise failure
     return 0
 
 

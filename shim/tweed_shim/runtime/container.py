@@ -130,7 +130,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
     if host.ids.kind != "host":
         request = replace(request, mounts=tuple(map(_keeping, request.mounts)))
     config = spec.generate(request, host, scratch=place, name=setting.name, writable_root=bool(overlay))
-    kept = [mount.source for mount in request.mounts if mount.writable and mount.source not in request.lent]
+    kept = [mount.source for mount in request.mounts if mount.writable]
     top, user = _owners(request)
     return {
         "id": setting.name,
@@ -145,12 +145,27 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "top": top,
         "user": user,
         "kept": kept,
-        "lent": list(request.lent),
+        "given": _given(request),
+        "made": _made(request),
         "runtime": setting.runtime,
         "shift": _script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
         "pasta": _script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],
         "cgroup": config["linux"].get("cgroupsPath", "").lstrip("/"),
     }
+
+
+def _given(request: Request) -> sandbox.Given | None:
+    if request.given is None:
+        return None
+    files = {name: data.decode("latin-1") for name, data in request.given.files.items()}
+    return {"files": files, "shown": dict(request.given.shown)}
+
+
+def _made(request: Request) -> sandbox.Made | None:
+    made = request.made
+    if made is None:
+        return None
+    return {"place": made.place, "names": list(made.names), "every": made.every, "limit": made.limit}
 
 
 def _owners(request: Request) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -37,7 +37,8 @@ def mount_overlay(root: str, lower: str, place: str, *, userns: bool) -> None:
     kernel.mount("overlay", root, "overlay", kernel.MS_NOSUID | kernel.MS_NODEV, ",".join(options))
 
 
-def _bind_read_only(source: str, target: str) -> None:
+def bind_read_only(source: str, target: str) -> None:
+    """Show a file or a directory at another place, where it cannot be written."""
     kernel.mount(source, target, "", kernel.MS_BIND | kernel.MS_REC)
     held = os.statvfs(target).f_flag
     flags = sum(flag for bit, flag in LOCKED_FLAGS.items() if held & bit)
@@ -60,10 +61,10 @@ def _bind_entries(source: str, target: str, opened: set[str]) -> None:
             if entry.name in opened:
                 _bind_entries(entry.path, place, set())
             else:
-                _bind_read_only(entry.path, place)
+                bind_read_only(entry.path, place)
         elif entry.is_file():
             os.close(os.open(place, os.O_CREAT | os.O_CLOEXEC, 0o644))
-            _bind_read_only(entry.path, place)
+            bind_read_only(entry.path, place)
 
 
 def assemble_read_only(root: str, lower: str, targets: list[str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tweed_shim.idmap import IdMap
 from tweed_shim.lean.typing import Any
-from tweed_shim.records import Record
+from tweed_shim.records import EMPTY, Record
 
 # `default`, `unconfined`, or the object of the OCI runtime specification.
 Profile = str | Mapping[str, Any]
@@ -25,6 +25,34 @@ class Mount(Record):
     keeps: tuple[str, ...] = ()
 
 
+class Given(Record):
+    """A directory that is in memory, and that the container can only read.
+
+    destination: where it sees it. files: their content by their names. shown: files of the host by their names there.
+    All of them belong to the program's user and are nobody else's; those of the host stay the user's.
+    """
+
+    destination: str
+    files: Mapping[str, bytes]
+    shown: Mapping[str, str] = EMPTY
+
+    HIDDEN = ("files",)
+
+
+class Made(Record):
+    """A directory that is in memory and empty, for the program's user to write.
+
+    destination: where the container sees it. place: the directory of the host to which plain files are copied at the
+    end: those of these `names`, then `every` other, `limit` bytes in all; see `exchange.keep`.
+    """
+
+    destination: str
+    place: str
+    names: tuple[str, ...]
+    every: bool
+    limit: int
+
+
 class Limits(Record):
     """What the user allows a run. memory: bytes; cpus: cores; pids: processes and threads.
 
@@ -40,9 +68,8 @@ class Request(Record):
     """One run of one program of an unpacked image.
 
     rootfs: the unpacked image. env: `NAME=value` texts. home: where a fresh writable directory is mounted, empty for
-    none. mounts: the sources of writable ones belong to the program's user from its start on. lent: host directories
-    that, with all that is in them, are the user's while it runs and the caller's after; they need not outlast a power
-    cut. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
+    none. mounts: the sources of writable ones belong to the program's user from its start on. given, made: directories
+    in memory. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
     `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout).
     network: `none`, `host` or `pasta`. timeout: seconds, None for none. cap_add and cap_drop: as
     `capabilities.parse` gives them. architecture: what the image says that its programs are made for.
@@ -58,7 +85,8 @@ class Request(Record):
     cwd: str
     home: str = ""
     mounts: tuple[Mount, ...] = ()
-    lent: tuple[str, ...] = ()
+    given: Given | None = None
+    made: Made | None = None
     stdin: bytes | None = None
     stdout: str = "log"
     stderr: str = "log"

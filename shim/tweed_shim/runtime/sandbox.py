@@ -22,11 +22,11 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import NoReturn, TypedDict
-from tweed_shim.runtime import kernel, leaving, mounts, ownership, waiting
+from tweed_shim.runtime import exchange, kernel, leaving, mounts, waiting
 from tweed_shim.runtime.waiting import COMMANDS, READ
 
 REPORTS, PLAN = 3, 5
@@ -40,6 +40,22 @@ INHERITED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHU
 SCRIPT = (
     "import sys; sys.path.append(sys.argv.pop(1)); from tweed_shim.runtime import sandbox; sandbox.main()"
 )
+
+
+class Given(TypedDict):
+    """A directory in memory that the container finds `files` in, each letter of them a byte, and host files `shown`."""
+
+    files: dict[str, str]
+    shown: dict[str, str]
+
+
+class Made(TypedDict):
+    """A directory in memory that the container writes to; see `exchange.keep` for what is kept of it, in `place`."""
+
+    place: str
+    names: list[str]
+    every: bool
+    limit: int
 
 
 class Plan(TypedDict):
@@ -56,7 +72,8 @@ class Plan(TypedDict):
     config: str  # the text of config.json; its root path is "rootfs" and the bundle is the scratch
     top: tuple[int, int]  # uid and gid of the container's root
     user: tuple[int, int]  # uid and gid of its user
-    lent: list[str]  # directories that, with all that is in them, are the user's for as long as it runs
+    given: Given | None  # SCRATCH/given, for the user to read
+    made: Made | None  # SCRATCH/made, for the user to write
     kept: list[str]  # directories that are the user's, and on disk before a success is reported
     runtime: str
     shift: list[str]  # the program that shows the store with other ids (shifted.py), or nothing
@@ -126,9 +143,9 @@ def _prepare(plan: Plan) -> None:
             kernel.unshare(kernel.CLONE_NEWCGROUP)
     if plan["shift"]:
         if os.path.isabs(plan["overlay"]):
-            # The upper layer is written with the host's ids: by way of the mount as it is before.
-            fd = os.open(plan["overlay"], os.O_PATH | os.O_DIRECTORY)
-            plan["overlay"] = f"/proc/self/fd/{fd}"
+            plan["overlay"] = _as_it_is(plan["overlay"])
+        if plan["made"]:
+            plan["made"]["place"] = _as_it_is(plan["made"]["place"])
         _shift_ids(plan["shift"])
     with _stage("scratch"):
         uid, gid = plan["top"]
@@ -142,8 +159,10 @@ def _prepare(plan: Plan) -> None:
     with _stage("directory"):
         for path in plan["kept"]:
             os.chown(path, *plan["user"])
-        for path in plan["lent"]:
-            ownership.give(path, *plan["user"])
+        if plan["given"]:
+            exchange.give(os.path.join(scratch, "given"), **plan["given"], user=plan["user"])
+        if plan["made"]:
+            exchange.make_directory(os.path.join(scratch, "made"), plan["user"])
     root = os.path.join(scratch, "rootfs")
     with _stage("overlay"):
         if plan["overlay"]:
@@ -152,6 +171,11 @@ def _prepare(plan: Plan) -> None:
         else:
             targets = [mount["destination"] for mount in json.loads(plan["config"])["mounts"]]
             mounts.assemble_read_only(root, plan["lower"], targets)
+
+
+def _as_it_is(directory: str) -> str:
+    """A path to a directory with the host's ids, however it is shown from now on."""
+    return f"/proc/self/fd/{os.open(directory, os.O_PATH | os.O_DIRECTORY)}"
 
 
 def _shift_ids(program: list[str]) -> None:
@@ -251,11 +275,10 @@ def _first_process(*, userns: bool) -> NoReturn:
         status = waiting.wait(pid, commands)
         ended = time.monotonic()
         oom = leaving.leave_cgroups(plan["cgroup"])
-        for directory in plan["lent"]:
-            with suppress(OSError):  # the shim has other ways to get at it, and an ended run is no failed one
-                ownership.give(directory, *plan["top"])
-        if status == 0:
-            with _stage("keep"):
+        with _stage("keep"):
+            if plan["made"]:
+                exchange.keep(os.path.join(plan["scratch"], "made"), **plan["made"])
+            if status == 0:
                 for directory in plan["kept"]:
                     leaving.sync_tree(directory)
         _report(exited=status, oom=oom, times=[ended, time.monotonic()])

@@ -158,6 +158,10 @@ def _namespaces(request: Request, scratch: str) -> list[dict[str, str]]:
 
 def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) -> list[dict[str, Any]]:
     own = [Mount(f"{scratch}/home", request.home, writable=True)] if request.home else []
+    if request.given:
+        own.append(Mount(f"{scratch}/given", request.given.destination))
+    if request.made:
+        own.append(Mount(f"{scratch}/made", request.made.destination, writable=True))
     if request.network == "pasta":
         own.append(Mount(f"{scratch}/resolv.conf", "/etc/resolv.conf"))
     temporary = [

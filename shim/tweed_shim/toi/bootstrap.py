@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from tweed_shim import files, scratch, trace
-from tweed_shim.errors import BadReference, ConfigError, OperationFailed, TimedOut
+from tweed_shim.errors import BadReference, ConfigError, OperationFailed, OutputsLost, TimedOut
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
@@ -19,7 +19,7 @@ from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.launch import Launch, launch
 from tweed_shim.runtime.options import RunOptions
-from tweed_shim.runtime.request import Mount, Request
+from tweed_shim.runtime.request import Given, Made, Request
 from tweed_shim.settings import Settings
 from tweed_shim.toi import contract, inputs, outputs, parts
 from tweed_shim.toi.execution import ImageResource
@@ -46,10 +46,10 @@ def at(settings: Settings, session: Session, options: RunOptions, console: Conso
 
 
 class Result(NamedTuple):
-    """What an executor made, and why it failed where it did."""
+    """What an executor made, and why it failed, or not all that it made could be kept, where that is so."""
 
     outputs: Outputs
-    failure: OperationFailed | TimedOut | None
+    failure: OperationFailed | TimedOut | OutputsLost | None
 
 
 def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Result:
@@ -58,38 +58,50 @@ def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Resu
     every_output: keep files that the package has no name for. Raises ImageError, RegistryError, HostError and so on
     where it could not be run.
     """
-    with _image(place, prepared) as image, _tree(place) as tree:
-        given, made = (files.make_private(os.path.join(tree, name)) for name in ("inputs", "outputs"))
+    with _image(place, prepared) as image, _work(place) as work:
         with trace.span("inputs"):
-            inputs.write(prepared, given, place.session, place.console.info)
-        request = _request(place, prepared, image, given, made)
+            repository = inputs.write_repository(prepared, work, place.session, place.console.info)
+            given = Given(contract.INPUTS, inputs.contents(prepared), {contract.REPOSITORY: repository})
+        names = prepared.execution.executor.outputs
+        kept = files.make_private(os.path.join(work, "outputs"))
+        made = Made(contract.OUTPUTS, kept, tuple(names), every_output, outputs.LIMIT)
         failure: OperationFailed | TimedOut | None = None
         try:
-            launch(request, _launch(place, prepared, image))
+            launch(_request(place, prepared, image, given, made), _launch(place, prepared, image))
         except (OperationFailed, TimedOut) as error:
             failure = error
-        names = prepared.execution.executor.outputs
-        whose = f"the executor of {prepared.package}"
         with trace.span("collect"):
-            found = outputs.collect(made, place.host.ids, names, every=every_output, whose=whose)
-        for name in found.missing:
-            place.console.warn(f"the executor did not write {name}, which is mapped to an output")
-        return Result(found, failure)
+            found = outputs.collect(kept, names, every=every_output)
+    for name in found.missing:
+        place.console.warn(f"the executor did not write {name}, which is mapped to an output")
+    return Result(found, _judge(place, prepared, found, failure))
+
+
+def _judge(
+    place: Place, prepared: Prepared, found: Outputs, failure: OperationFailed | TimedOut | None
+) -> OperationFailed | TimedOut | OutputsLost | None:
+    """The failure of the executor; where there is none, that of its outputs."""
+    if failure is None and found.lost:
+        return OutputsLost(
+            f"{prepared.version} {prepared.execution.action} was carried out, but of its outputs "
+            f"{'; '.join(found.lost)}: the author of the executor has to change that"
+        )
+    for each in found.lost:
+        place.console.warn(f"of the executor's outputs {each}")
+    return failure
 
 
 def config(place: Place, prepared: Prepared) -> dict[str, Any]:
     """The `config.json` that the action would run with. Runs nothing, changes nothing but to pull the image."""
-    root = place.settings.root
-    tree = os.path.join(scratch.place(root), "toi")
     with _image(place, prepared) as image:
-        request = _request(
-            place, prepared, image, os.path.join(tree, "inputs"), os.path.join(tree, "outputs")
-        )
-        return spec.generate(request, place.host, scratch=os.path.join(root, "scratch"), name="toi")
+        given, made = Given(contract.INPUTS, {}), Made(contract.OUTPUTS, "", (), False, outputs.LIMIT)
+        request = _request(place, prepared, image, given, made)
+        directory = os.path.join(place.settings.root, "scratch")
+        return spec.generate(request, place.host, scratch=directory, name="toi")
 
 
 @contextmanager
-def _tree(place: Place) -> Iterator[str]:
+def _work(place: Place) -> Iterator[str]:
     with scratch.directory(scratch.place(place.settings.root), place.host.ids) as directory:
         yield directory
 
@@ -162,7 +174,7 @@ def _launch(place: Place, prepared: Prepared, image: Image) -> Launch:
     return Launch(place.settings, place.host, place.console, what, record, scratch=place.options.scratch)
 
 
-def _request(place: Place, prepared: Prepared, image: Image, given: str, made: str) -> Request:
+def _request(place: Place, prepared: Prepared, image: Image, given: Given, made: Made) -> Request:
     options, config = place.options, image.config
     started = process.resolve(
         image.rootfs,
@@ -175,12 +187,12 @@ def _request(place: Place, prepared: Prepared, image: Image, given: str, made: s
         variables={},
         ids=place.confinement.userns or place.host.ids,
     )
-    mounts = (Mount(given, contract.INPUTS), Mount(made, contract.OUTPUTS, writable=True))
     return Request(
         rootfs=image.rootfs,
         **fields(started),
-        mounts=(*process.network_mounts(options.network), *mounts),
-        lent=(given, made),
+        mounts=process.network_mounts(options.network),
+        given=given,
+        made=made,
         network=options.network,
         limits=options.limits,
         timeout=contract.TIMEOUT if options.timeout is None else options.timeout,
@@ -200,7 +212,7 @@ def create_environment(
     """
     from tweed_shim import spiff
 
-    path = os.path.abspath(directory)
+    path = os.path.realpath(directory)
     if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
         raise ConfigError(f"{directory} is there already and not an empty directory: name another")
     beside = files.unique_name(f"{path}{files.BESIDE}")
@@ -212,7 +224,9 @@ def create_environment(
     try:
         given = files.make_private(os.path.join(beside, "inputs"))
         files.make_private(os.path.join(beside, "outputs"))
-        inputs.write(prepared, given, session, report)
+        for name, data in inputs.contents(prepared).items():
+            files.write_new(os.path.join(given, name), data)
+        inputs.write_repository(prepared, given, session, report)
         files.write_whole(os.path.join(beside, "properties"), spiff.dump(properties).encode())
         os.rename(beside, path)
     except BaseException:

@@ -10,17 +10,20 @@ from tweed_shim.toi import contract
 from tweed_shim.toi.preparation import Prepared
 
 
-def write(prepared: Prepared, directory: str, session: Session, report: Callable[[str], None]) -> None:
-    """Make the files in a directory that is there, each for its owner alone. Raises as a transfer does, and OSError."""
-    contents = {
+def contents(prepared: Prepared) -> dict[str, bytes]:
+    """The files by their names, all but the repository."""
+    found = {
         contract.CONFIG: _text(prepared.config),
         contract.PARAMETERS: _text(prepared.executor_parameters),
         contract.OCM_CONFIG: prepared.ocm_config,
     }
-    for name, data in contents.items():
-        if data is not None:
-            with open(os.path.join(directory, name), "xb", opener=_private) as file:
-                file.write(data)
+    return {name: data for name, data in found.items() if data is not None}
+
+
+def write_repository(
+    prepared: Prepared, directory: str, session: Session, report: Callable[[str], None]
+) -> str:
+    """Make the repository in a directory that is there, and return its path. Raises as a transfer does, and OSError."""
     path = os.path.join(directory, contract.REPOSITORY)
     target = locations.Specification(locations.CTF, path=path)
     order = transfer.Order(
@@ -31,10 +34,7 @@ def write(prepared: Prepared, directory: str, session: Session, report: Callable
     )
     transfer.transfer(session, [prepared.version], target, order, report)
     os.chmod(path, files.PRIVATE_FILE)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, files.PRIVATE_FILE)
+    return path
 
 
 def _text(value: object) -> bytes | None:

@@ -2,75 +2,64 @@
 
 import base64
 import os
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any
 
 from tweed_shim import documents, files, spiff
-from tweed_shim.errors import ConfigError, ContractError, HostError
-from tweed_shim.idmap import IdMap, run_mapped
+from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.records import Record
 
 LIMIT = 64 << 20
 
 
 class Outputs(Record):
-    """The outputs of an action by their names. missing: the files that are mapped to an output and were not written."""
+    """The outputs of an action by their names.
+
+    missing: the files that are mapped to an output and were not written. lost: what was written and is not kept, and
+    why, as parts of a sentence.
+    """
 
     values: Mapping[str, bytes]
     missing: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    HIDDEN = ("values",)
 
 
-def collect(directory: str, ids: IdMap, names: Mapping[str, str], *, every: bool, whose: str) -> Outputs:
-    """The files that an executor wrote; what is no plain file is passed over.
+def collect(directory: str, names: Mapping[str, str], *, every: bool) -> Outputs:
+    """The files of an executor that a run has kept (runtime/exchange.py), `LIMIT` bytes of them.
 
-    names: of outputs, by the names of files. every: keep files without one under their own name. Raises ContractError
-    for more than 64 MiB.
+    names: of outputs, by the names of files. every: those without one are kept under their own name.
     """
-    _open_up(directory, ids)
     values: dict[str, bytes] = {}
+    lost = []
     room = LIMIT
-    own = [name for name in sorted(os.listdir(directory)) if every and name not in names]
-    for name, output in [*names.items(), *((name, name) for name in own)]:
-        data = _read(os.path.join(directory, name), room)
-        if data is None:
-            continue
-        if len(data) > room:
-            raise ContractError(
-                f"{whose} wrote outputs of more than {LIMIT >> 20} MiB: its author has to make them smaller"
-            )
-        room -= len(data)
-        # A name that the package gives is worth more than one that the executor chose.
-        values.setdefault(output, data)
-    return Outputs(values, tuple(name for name, output in names.items() if output not in values))
+    there = sorted(os.listdir(directory))
+    own = [name for name in there if every and name not in names]
+    for name, output in [
+        *((name, names[name]) for name in names if name in there),
+        *((each, each) for each in own),
+    ]:
+        path = os.path.join(directory, name)
+        size = os.stat(path).st_size
+        if size > room:
+            lost.append(f"{output} is not kept, as all outputs together may have {LIMIT >> 20} MiB")
+        elif not _is_text(output):
+            lost.append(f"the file {os.fsencode(name)!r} is not kept, as its name is not UTF-8")
+        else:
+            room -= size
+            with open(path, "rb") as file:
+                # A name that the package gives is worth more than one that the executor chose.
+                values.setdefault(output, file.read())
+    return Outputs(values, tuple(name for name in names if name not in there), tuple(lost))
 
 
-def _open_up(directory: str, ids: IdMap) -> None:
-    """Have the files read by whoever runs the shim, whichever of its ids they belong to."""
-    if ids.kind == "host" or (os.stat(directory).st_uid == os.geteuid() and not any(_closed(directory))):
-        return
-    for command in (["chown", "-RhP", "0:0"], ["chmod", "-R", "u+rX"]):
-        code, output = run_mapped(ids, [*command, "--", directory])
-        if code:
-            said = output.decode(errors="replace").strip().partition("\n")[0]
-            raise HostError(f"the outputs of the executor cannot be had ({said}): mend that and run it again")
-
-
-def _closed(directory: str) -> Iterator[bool]:
-    for entry in os.scandir(directory):
-        yield not os.access(entry.path, os.R_OK, follow_symlinks=False)
-
-
-def _read(path: str, most: int) -> bytes | None:
-    """The content of a plain file, up to a byte more than that; None for anything else."""
-    # Whoever wrote it may have made it a link, or a pipe that nobody writes.
-    with suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as file:
-            if stat.S_ISREG(os.fstat(fd).st_mode):
-                return file.read(most + 1)
-    return None
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def document(outputs: Outputs) -> str:
@@ -85,15 +74,31 @@ def _value(data: bytes) -> Any:
         return {"binary": base64.b64encode(data).decode()}
 
 
+def check_place(path: str) -> None:
+    """Raise HostError where outputs cannot be written to a file or into a directory, as far as one can tell before."""
+    place = path if os.path.isdir(path) else os.path.dirname(os.path.realpath(path))
+    if not files.is_special(path) and not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
+        reason = "no permission" if os.path.isdir(place) else f"{place} is no directory"
+        raise _unwritable(path, reason)
+
+
 def write(outputs: Outputs, path: str) -> None:
-    """Write all outputs to a file, or each to one of its own in a directory. Raises HostError where that fails."""
-    try:
-        if os.path.isdir(path):
-            for name, data in outputs.values.items():
-                files.write_named(os.path.join(path, name), data)
-        else:
-            files.write_named(path, document(outputs).encode())
-    except OSError as error:
-        raise HostError(
-            f"the outputs cannot be written to {path} ({error.strerror}): name a file or a directory that you may write"
-        ) from error
+    """Write all outputs to a file, or each to one of its own in a directory. Raises HostError where one cannot be."""
+    faults = []
+    if os.path.isdir(path):
+        contents = {os.path.join(path, name): data for name, data in outputs.values.items()}
+    else:
+        contents = {path: document(outputs).encode()}
+    for place, data in contents.items():
+        try:
+            files.write_named(place, data)
+        except OSError as error:
+            faults.append(_unwritable(place, error.strerror))
+    if faults:
+        raise faults[0]
+
+
+def _unwritable(path: str, reason: str | None) -> HostError:
+    return HostError(
+        f"the outputs cannot be written to {path} ({reason}): name a file or a directory that you may write"
+    )

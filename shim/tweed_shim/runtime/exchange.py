@@ -1,0 +1,72 @@
+"""What a container is given in memory, and what of its making is kept; for process 1 of a sandbox (sandbox.py).
+
+Neither is ever on disk while the container is there, and both are gone with the sandbox, however it ends.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from tweed_shim.runtime import mounts
+
+CHUNK = 1 << 20
+
+
+def make_directory(path: str, user: tuple[int, int]) -> None:
+    """Make a directory that is its owner's alone. Raises OSError."""
+    os.mkdir(path, 0o700)
+    os.chown(path, *user)
+
+
+def give(
+    directory: str, *, files: Mapping[str, str], shown: Mapping[str, str], user: tuple[int, int]
+) -> None:
+    """Make a directory with files of these contents, each letter a byte, in which others of the host are shown, too.
+
+    All of them are the user's alone, those of the host from now on. Raises OSError.
+    """
+    make_directory(directory, user)
+    for name in (*files, *shown):
+        path = os.path.join(directory, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(files.get(name, "").encode("latin-1"))
+        os.chown(path, *user)
+        if name in shown:
+            os.chown(shown[name], *user)
+            mounts.bind_read_only(shown[name], path)
+
+
+def keep(directory: str, *, place: str, names: list[str], every: bool, limit: int) -> None:
+    """Copy plain files to a directory of the host, `limit` bytes at most: those of these names, then `every` other.
+
+    One that is too large for what is left of the limit becomes a hole that is too large, too. Raises OSError.
+    """
+    others = [name for name in sorted(os.listdir(directory)) if every and name not in names]
+    for name in (*names, *others):
+        with _plain_file(os.path.join(directory, name)) as source:
+            if source is None:
+                continue
+            size = os.fstat(source).st_size
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with open(os.open(os.path.join(place, name), flags, 0o600), "wb") as target:
+                if size > limit:
+                    target.truncate(limit + 1)
+                    continue
+                limit -= size
+                while os.sendfile(target.fileno(), source, None, CHUNK):
+                    pass
+
+
+@contextmanager
+def _plain_file(path: str) -> Iterator[int | None]:
+    """A descriptor to read it by; None for what is none. Whoever made it may have made a link, or a pipe that hangs."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    try:
+        yield fd if stat.S_ISREG(os.fstat(fd).st_mode) else None
+    finally:
+        os.close(fd)
