@@ -196,6 +196,10 @@ def docker_file(directory: Path) -> str:
     return str(path)
 
 
+def login(password: str, *, server: str = "docker.example", **more: str) -> dict[str, str]:
+    return {"username": "a", "password": password, "serverAddress": server, **more}
+
+
 def test_a_docker_file_answers_for_its_registries(tmp_path: Path) -> None:
     repository = {"type": "DockerConfig/v1", "dockerConfigFile": docker_file(tmp_path)}
     fields = {
@@ -209,16 +213,13 @@ def test_a_docker_file_answers_for_its_registries(tmp_path: Path) -> None:
         ],
     }
     known = Credentials(configuration.from_fields(fields), {})
-    assert known.for_consumer(registry("docker.example")) == {"username": "a", "password": "host"}
-    assert known.for_consumer(registry("docker.example", port="5000", pathprefix="x")) == {
-        "username": "a",
-        "password": "port",
-    }
-    assert known.for_consumer(registry("docker.example", pathprefix="acme/app")) == {
-        "username": "a",
-        "password": "port",
-    }
-    assert known.for_consumer(registry("docker.io")) == {"username": "a", "identityToken": "hub"}
+    assert known.for_consumer(registry("docker.example")) == login("host")
+    by_port = login("port", server="docker.example:5000")
+    assert known.for_consumer(registry("docker.example", port="5000", pathprefix="x")) == by_port
+    assert known.for_consumer(registry("docker.example", pathprefix="acme/app")) == by_port
+    # A name and a password are there even where they are empty, as they are for the reference.
+    of_hub = login("", server="https://index.docker.io/v1/", identityToken="hub")
+    assert known.for_consumer(registry("docker.io")) == of_hub
     assert known.for_consumer(registry("unknown.example")) is None
     assert known.for_consumer({"type": "wget", "hostname": "docker.example"}) is None
 
@@ -230,20 +231,28 @@ def test_a_docker_file_that_is_not_to_answer_by_itself(tmp_path: Path) -> None:
     fields = {"type": configuration.CREDENTIALS, "repositories": [{"repository": repository}]}
     known = Credentials(configuration.from_fields(fields), {"HOME": str(tmp_path)})
     assert known.for_consumer(registry("docker.example")) is None
-    assert known.specified({**repository, "credentialsName": "docker.example"}) == {
-        "username": "a",
-        "password": "host",
-    }
+    assert known.specified({**repository, "credentialsName": "docker.example"}) == login("host")
 
 
 def test_logins_that_are_in_the_configuration_itself() -> None:
-    inline = {"auths": {"docker.example": {"auth": "YTppbg=="}}}
+    # As `echo a:in | base64` makes it.
+    inline = {"auths": {"docker.example": {"auth": "YTppbgo="}}}
     fields = {
         "type": configuration.CREDENTIALS,
         "repositories": [{"repository": {"type": "DockerConfig", "dockerConfig": inline}}],
     }
     known = Credentials(configuration.from_fields(fields), {})
-    assert known.for_consumer(registry("docker.example")) == {"username": "a", "password": "in"}
+    assert known.for_consumer(registry("docker.example")) == login("in")
+
+
+def test_logins_that_a_program_keeps(tmp_path: Path) -> None:
+    program = tmp_path / "docker-credential-kept"
+    program.write_text('#!/bin/sh\necho \'{"Username": "<token>", "Secret": "identity"}\'\n')
+    program.chmod(0o755)
+    repository = {"type": "DockerConfig", "dockerConfig": {"credHelpers": {"docker.example": "kept"}}}
+    known = Credentials(configuration.Configuration(), {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    found = known.specified({**repository, "credentialsName": "docker.example"})
+    assert found == login("", username="", identityToken="identity")
 
 
 def test_a_configuration_for_somebody_else_is_written_and_read() -> None:

@@ -478,7 +478,8 @@ def test_the_credentials_of_the_registry_are_passed_on(
     host, _, port = server.host.partition(":")
     (told,) = consumers["consumers"]
     assert told["identity"] == {"type": "OCIRegistry", "hostname": host, "port": port, "pathprefix": "kept"}
-    assert told["credentials"][0]["properties"] == {"username": server.user, "password": server.password}
+    known = {"username": server.user, "password": server.password}
+    assert told["credentials"][0]["properties"] == {**known, "serverAddress": server.host}
 
 
 def one(*resources: Local | Elsewhere, name: str = "example.com/bad", version: str = "1.0.0") -> Addition:

@@ -1,5 +1,6 @@
 """Credentials: what is asked for, what the user's file has for it, and what the executor gets."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -7,7 +8,13 @@ import yaml
 
 from tweed_shim.errors import ComponentError, ConfigError
 from tweed_shim.ocm import configuration
+from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.credentials import Credentials
+from tweed_shim.ocm.descriptor import Descriptor, Provider
+from tweed_shim.ocm.mapping import OciRepository
+from tweed_shim.ocm.registries import Connection, RegistryStore
+from tweed_shim.ocm.repository import ComponentVersion
+from tweed_shim.records import replace
 from tweed_shim.toi import credential_requests, credentials
 from tweed_shim.toi.credential_requests import Requested
 from tweed_shim.toi.parts import CredentialRequest
@@ -143,6 +150,31 @@ def test_every_way_to_credentials() -> None:
     assert theirs.for_consumer({"type": "Custom", "hostname": "a.example", "pathprefix": "x/y/z"}) == {
         "key": SECRET
     }
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [{"username": "u", "password": SECRET, "certificateAuthority": "pem"}, {"accessToken": SECRET}],
+)
+def test_all_that_the_registry_of_the_component_version_is_accessed_with_is_passed_on(
+    properties: dict[str, str],
+) -> None:
+    consumer = {"type": "OCIRegistry", "hostname": "a.example", "port": "5000", "pathprefix": "x"}
+    entry = configuration.consumers_entry([(consumer, configuration.direct(properties))])
+    configured = Credentials(configuration.Configuration((entry,)), {})
+    connection = Connection(find=configured.for_consumer, environ={"HOME": "/nonexistent"})
+    with ExitStack() as stack:
+        repository = OciRepository(RegistryStore("a.example:5000", connection, stack), "x")
+        version = ComponentVersion(Descriptor("a.example/b", "1", Provider("c")), b"", repository, refused)
+        found = credentials.of_repository(version, connection)
+        assert found is not None
+        assert (found[0], found[1]["properties"]) == (consumer, properties)
+        elsewhere = replace(version, repository=replace(repository, sub_path=""))
+        assert credentials.of_repository(elsewhere, connection) is None
+
+
+def refused(_reference: str, _media_type: str) -> Blob:
+    raise AssertionError("nothing is read")
 
 
 def test_where_nothing_is_asked_for_there_is_a_configuration_all_the_same() -> None:

@@ -49,12 +49,25 @@ class Credentials(NamedTuple):
         return f"Credentials(username={self.username!r}, ...)"
 
 
+class Kept(NamedTuple):
+    """Credentials, and the server that they are kept for: the key of the entry, or what a program was asked."""
+
+    server: str
+    credentials: Credentials
+
+
 def find(registry: str, repository: str, environ: Mapping[str, str]) -> Credentials | None:
     """The credentials for a repository of `host[:port]`, or None.
 
     Raises ConfigError for a file that cannot be read, and HostError for a credential program that is missing
     or fails.
     """
+    found = look_up(registry, repository, environ)
+    return found.credentials if found else None
+
+
+def look_up(registry: str, repository: str, environ: Mapping[str, str]) -> Kept | None:
+    """What `find` finds, and what it is kept for."""
     for path in _paths(environ):
         if found := find_in(read(path), path, registry, repository, environ):
             return found
@@ -222,19 +235,24 @@ def _forget_entries(document: Document, path: str, registry: str) -> bool:
 
 def find_in(
     document: Document, path: str, registry: str, repository: str, environ: Mapping[str, str]
-) -> Credentials | None:
-    """What `find` does for one file, which has been read already; `path` is what messages call it."""
+) -> Kept | None:
+    """What `look_up` does for one file, which has been read already; `path` is what messages call it."""
     helper = _helper(document, path, registry)
     if helper:
-        return _ask(helper, path, registry, environ)
+        return _kept(helper, path, registry, environ)
     entries = {_place(key): (key, entry) for key, entry in _table(document, "auths", path).items()}
     place = f"{registry.lower()}/{repository}"
     while place:
         if place in entries and (found := _parse_entry(*entries[place], path)):
-            return found
+            return Kept(entries[place][0], found)
         place = place.rpartition("/")[0]
     store = _program(document, path, registry)
-    return _ask(store, path, registry, environ) if store else None
+    return _kept(store, path, registry, environ) if store else None
+
+
+def _kept(program: str, path: str, registry: str, environ: Mapping[str, str]) -> Kept | None:
+    found = _ask(program, path, registry, environ)
+    return Kept(_key(registry), found) if found else None
 
 
 def _parse_entry(key: str, entry: Any, path: str) -> Credentials | None:

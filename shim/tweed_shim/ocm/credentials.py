@@ -24,6 +24,7 @@ from tweed_shim.records import Record
 USERNAME = "username"
 PASSWORD = "password"  # noqa: S105 - the name of a property
 IDENTITY_TOKEN = "identityToken"  # noqa: S105 - the name of a property
+SERVER_ADDRESS = "serverAddress"
 TOKEN = "token"  # noqa: S105 - the name of a property
 
 _MOST_STEPS = 10
@@ -37,6 +38,20 @@ class Properties(dict[str, str]):
         return f"Properties({', '.join(sorted(self))})"
 
     __str__ = __repr__
+
+
+def of_login(kept: logins.Kept) -> Properties:
+    """What is kept in Docker's format, as the reference has it: a name and a password even where they are empty."""
+    name, password, token = kept.credentials
+    given = {
+        USERNAME: "" if name == logins.IDENTITY_USER else name,
+        PASSWORD: password,
+        IDENTITY_TOKEN: token,
+        SERVER_ADDRESS: kept.server,
+    }
+    # Whoever made an entry by `echo name:password | base64` did not mean the end of the line.
+    texts = {key: value.rstrip("\n") for key, value in given.items()}
+    return Properties({key: value for key, value in texts.items() if value or key in (USERNAME, PASSWORD)})
 
 
 class Credentials(Record):
@@ -176,10 +191,7 @@ class Credentials(Record):
         else:
             document = dict(self._map(inline, store))
             found = logins.find_in(document, self.configuration.name, registry, path, self.environ)
-        if found is None:
-            return None
-        given = {USERNAME: found.username, PASSWORD: found.password, IDENTITY_TOKEN: found.identity_token}
-        return Properties({key: value for key, value in given.items() if value})
+        return of_login(found) if found else None
 
     def _maps(self, holder: Entry, key: str, of: Entry | None = None) -> Sequence[Entry]:
         """A list of maps."""

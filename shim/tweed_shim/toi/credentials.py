@@ -193,15 +193,6 @@ def of_repository(version: ComponentVersion, connection: Connection) -> tuple[Id
     if not isinstance(repository, OciRepository) or not isinstance(repository.store, RegistryStore):
         return None
     registry, path = repository.store.what, repository.sub_path
-    found = connection.caller(registry, path) or logins.find(registry, path, connection.environ)
-    if found is None:
-        return None
-    given = {
-        known.USERNAME: found.username,
-        known.PASSWORD: found.password,
-        known.IDENTITY_TOKEN: found.identity_token,
-    }
-    properties = {key: value for key, value in given.items() if value}
     host, port = registry, ""
     if registry.rpartition(":")[2].isdigit():
         host, _, port = registry.rpartition(":")
@@ -211,7 +202,12 @@ def of_repository(version: ComponentVersion, connection: Connection) -> tuple[Id
         consumers.PORT: port,
         consumers.PATH_PREFIX: path,
     }
-    return {key: value for key, value in consumer.items() if value}, _direct(properties)
+    consumer = {key: value for key, value in consumer.items() if value}
+    properties = connection.find(consumer)
+    if not properties:
+        login = logins.look_up(registry, path, connection.environ)
+        properties = known.of_login(login) if login else None
+    return (consumer, _direct(properties)) if properties else None
 
 
 def ocm_configuration(provided: Provided, own: tuple[Identity, Entry] | None, *, log_level: str) -> bytes:
