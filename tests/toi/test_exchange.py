@@ -1,0 +1,127 @@
+"""What passes between the host and an executor: in memory only, within bounds, and never lost for another fault."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from accounts import Account
+from components import component, make_archive
+from installed import Shim, fresh_shim
+from packages import executor_layout, package, with_executor
+
+SECRET = "swordfish-and-more"
+APP = "example.com/app:1.0.0"
+SCRIPT = r"""
+cd /toi/outputs || exit 1
+echo fine > note
+case $2 in
+wait) echo waiting; sleep 1000 ;;
+mounts)
+    awk '$5 ~ "^/toi/" {for (i = 7; $i != "-"; i++); print "- " $5, $(i + 1)}' /proc/self/mountinfo > mounts
+    { echo more >> /toi/inputs/ocmrepo; } 2> /dev/null && echo "- written" >> mounts
+    exit 0 ;;
+too-much | too-much-and-fail) head -c 70000000 /dev/zero > large ;;
+no-text) echo 1 > "$(printf 'b\377')" ;;
+esac
+[ "$2" = too-much-and-fail ] && exit 7
+exit 0
+"""
+
+
+@pytest.fixture(scope="module")
+def source(public_directory: str) -> str:
+    """A package whose executor is given a secret, in an archive."""
+    directory = os.path.join(public_directory, "exchange")
+    layout = executor_layout(os.path.join(directory, "image"), SCRIPT, user="65534")
+    names = ("note", "mounts", "large")
+    content = {
+        "executors": [
+            {"resourceRef": {"resource": {"name": "image"}}, "outputs": {name: name for name in names}}
+        ],
+        "credentials": {"target": {"description": "where to", "properties": {"token": "a word"}}},
+    }
+    app = with_executor(component("example.com/app", "1.0.0", [package(content)]), layout)
+    archive = make_archive(os.path.join(directory, "archive"), app)
+    credentials = Path(directory, "credentials")
+    credentials.write_text(f"credentials: {{target: {{credentials: {{token: {SECRET}}}}}}}\n")
+    for path, _, found in os.walk(directory):
+        os.chmod(path, 0o755)
+        for name in found:
+            os.chmod(os.path.join(path, name), 0o755)
+    return archive
+
+
+@pytest.fixture
+def root_shim(accounts: dict[str, Account], program: str) -> Iterator[Shim]:
+    with fresh_shim(accounts["root"], program) as fresh:
+        yield fresh
+
+
+def words(source: str, action: str, *more: str) -> list[str]:
+    credentials = os.path.join(os.path.dirname(source), "credentials")
+    start = ["toi", "bootstrap", "--ocmconfig", "None", "-c", credentials]
+    return [*start, action, f"{source}//{APP}", *more]
+
+
+def test_the_inputs_and_outputs_are_in_memory_and_the_inputs_stay_as_they_are(
+    shim: Shim, source: str
+) -> None:
+    done = shim.run(*words(source, "mounts"))
+    assert done.code == 0, done
+    found = yaml.safe_load(done.out)["outputs"]["mounts"]
+    # The repository may be large, and is no secret.
+    places = [line for line in found if not line.startswith("/toi/inputs/ocmrepo ")]
+    assert (len(found), sorted(places)) == (3, ["/toi/inputs tmpfs", "/toi/outputs tmpfs"])
+
+
+def test_a_run_that_is_killed_leaves_no_credentials(root_shim: Shim, source: str) -> None:
+    with root_shim.start(*words(source, "wait")) as process:
+        assert process.stderr is not None
+        while b"waiting" not in process.stderr.readline():
+            assert process.poll() is None
+        process.kill()
+    left = [os.path.join(path, name) for path, _, names in os.walk(root_shim.root) for name in names]
+    assert any(path.endswith("/ocmrepo") for path in left)
+    for path in left:
+        if os.path.isfile(path):
+            assert SECRET.encode() not in Path(path).read_bytes(), path
+    assert root_shim.run("gc").code == 0
+
+
+@pytest.mark.parametrize(("action", "code"), [("too-much", 125), ("too-much-and-fail", 7)])
+def test_outputs_that_are_too_large_take_neither_the_others_nor_the_exit_code_with_them(
+    root_shim: Shim, source: str, action: str, code: int
+) -> None:
+    done = root_shim.run(*words(source, action))
+    assert done.code == code
+    assert yaml.safe_load(done.out) == {"outputs": {"note": "fine"}}
+    assert "large is not kept, as all outputs together may have 64 MiB" in done.err.decode()
+
+
+def test_a_file_whose_name_is_no_text_is_told_and_the_others_are_kept(root_shim: Shim, source: str) -> None:
+    done = root_shim.run(*words(source, "no-text", "--all-outputs"))
+    assert done.code == 125
+    assert yaml.safe_load(done.out) == {"outputs": {"note": "fine"}}
+    assert "was carried out, but of its outputs the file b'b\\xff' is not kept" in done.err.decode()
+
+
+def test_a_place_that_cannot_take_the_outputs_is_told_before_anything_is_run(
+    root_shim: Shim, source: str
+) -> None:
+    done = root_shim.run(*words(source, "note", "-o", "/not/there/outputs.yaml"))
+    assert done.code == 125
+    assert "/not/there is no directory" in done.err.decode()
+    assert json.loads(root_shim.run("logs", "--json").out) == []
+
+
+def test_outputs_that_cannot_be_written_after_all_are_printed(root_shim: Shim, source: str) -> None:
+    directory = os.path.join(os.path.dirname(root_shim.root), "outputs")
+    os.makedirs(os.path.join(directory, "note"))
+    done = root_shim.run(*words(source, "note", "-o", directory))
+    assert done.code == 125
+    assert "the outputs cannot be written to" in done.err.decode()
+    assert yaml.safe_load(done.out) == {"outputs": {"note": "fine"}}
