@@ -93,6 +93,21 @@ def test_requests_that_do_not_match(own: Any, wanted: Any, mapping: Any, message
         requested({"name": own}, {"name": wanted}, mapping)
 
 
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"a": "x", "b": "x"}, r"the package maps several credentials \(a, b\) to 'x' of its executor"),
+        ({"a": ""}, "the package maps the credentials 'a' to no name"),
+    ],
+)
+def test_a_mapping_for_an_executor_that_declares_nothing_is_refused_where_credentials_would_be_lost(
+    mapping: Any, message: str
+) -> None:
+    with pytest.raises(ComponentError, match=message):
+        requested({"a": PLAIN, "b": PLAIN}, {}, mapping)
+    assert requested({"b": PLAIN}, {}, {**mapping, "b": "y"}) == {"b": "y"}
+
+
 def provided(text: str, wanted: dict[str, Requested]) -> credentials.Provided:
     return credentials.provide(
         credentials.read(text, name="the credentials file", mode="private"), wanted, CONFIGURED

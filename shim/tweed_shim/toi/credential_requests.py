@@ -24,14 +24,13 @@ def requested(
     mapping: names of the executor by names of the package, for those that differ. An executor that asks for nothing
     gets all that the package asks for, or what is mapped where a mapping is there; otherwise it gets what it asks
     for, and what the package does not ask for itself is inherited. Raises ComponentError where a request of the
-    executor is not mapped, or the package's request for it is another one.
+    executor is not mapped, or the package's request for it is another one, or names of a mapping are none or the same.
     """
     if not executor:
-        chosen = (
-            {name: mapping[name] for name in package if name in mapping}
-            if mapping
-            else {n: n for n in package}
-        )
+        names = mapping or {name: name for name in package}
+        chosen = {name: names[name] for name in package if name in names}
+        for to in chosen.values():
+            _mapped_to(to, chosen, whose)
         return {name: Requested(package[name], to) for name, to in chosen.items()}
     found: dict[str, Requested] = {}
     for wanted, request in executor.items():
@@ -52,13 +51,9 @@ def _name_for(
     wanted: str, package: Requests, mapping: Mapping[str, str], request: CredentialRequest, whose: str
 ) -> str | None:
     """What the package calls credentials of the executor; None for optional ones that it has no name for."""
-    names = [name for name, to in mapping.items() if to == wanted]
-    if len(names) > 1:
-        raise ComponentError(
-            f"{whose} maps several credentials ({', '.join(names)}) to {wanted!r} of its executor: leave one of them"
-        )
-    if names:
-        return names[0]
+    name = _mapped_to(wanted, mapping, whose)
+    if name is not None:
+        return name
     if not mapping or (wanted in package and wanted not in mapping):
         return wanted
     if request.optional:
@@ -67,6 +62,20 @@ def _name_for(
         f"{whose} maps no credentials to {wanted!r}, which its executor asks for: its author has to add it to "
         "credentialMapping"
     )
+
+
+def _mapped_to(wanted: str, mapping: Mapping[str, str], whose: str) -> str | None:
+    """The only name that is mapped to another one, None where there is none."""
+    names = [name for name, to in mapping.items() if to == wanted]
+    if names and not wanted:
+        raise ComponentError(
+            f"{whose} maps the credentials {names[0]!r} to no name: its author has to mend credentialMapping"
+        )
+    if len(names) > 1:
+        raise ComponentError(
+            f"{whose} maps several credentials ({', '.join(names)}) to {wanted!r} of its executor: leave one of them"
+        )
+    return names[0] if names else None
 
 
 def _match(name: str, own: CredentialRequest, wanted: str, request: CredentialRequest, whose: str) -> None:
