@@ -12,6 +12,7 @@ from tweed_shim.errors import ConfigError, HostError, ShimError, UsageError
 from tweed_shim.schemas import Examiner
 
 if TYPE_CHECKING:
+    from tweed_shim.toi.bootstrap import Result
     from tweed_shim.toi.preparation import Prepared
 
 PARAMETERS = "TOIParameters"
@@ -113,21 +114,28 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
                 _show(prepared, bootstrap.config(place, prepared))
                 return 0
             done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
+    _hand_out(done, arguments.outputs, context)
+    return 0
+
+
+def _hand_out(done: "Result", path: str | None, context: Context) -> None:
+    """Write or print the outputs. Raises why the action has failed, or else why they cannot be written."""
+    from tweed_shim.toi import outputs
+
     failure: ShimError | None = done.failure
     try:
-        if arguments.outputs:
-            outputs.write(done.outputs, arguments.outputs)
+        if path:
+            outputs.write(done.outputs, path)
         elif done.outputs.values:
             sys.stdout.write(outputs.document(done.outputs))
     except HostError as fault:
-        # They are not there a second time.
+        # There is no second chance to have them.
         sys.stdout.write(outputs.document(done.outputs))
         if failure is not None:
             context.voice.warn(str(fault))
         failure = failure or fault
     if failure is not None:
         raise failure
-    return 0
 
 
 def _show(prepared: "Prepared", config: dict[str, Any]) -> None:
