@@ -6,7 +6,9 @@ import random
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
@@ -15,7 +17,7 @@ from chaos import Target, push_victims
 from installed import SYSTEM_PATH, Shim, fresh_shim
 from script_images import METADATA, ScriptImage
 from servers import Fault, FaultyProxy, RegistryServer, faulty_proxy
-from tweed_shim.cli import signals
+from tweed_shim.cli import commands, main, signals
 from tweed_shim.runtime.carrier import GRACE
 
 PATIENCE = 60
@@ -92,9 +94,11 @@ def test_a_signal_ends_an_unpacking_and_leaves_nothing(
 @pytest.fixture
 def interrupting() -> Iterator[None]:
     """The program's own handlers of signals, in this process."""
-    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGCHLD)}
+    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGCHLD, signal.SIGALRM)}
+    mask = os.umask(0o077)
     signals.interrupting()
     yield
+    os.umask(mask)
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -102,6 +106,42 @@ def interrupting() -> Iterator[None]:
 def test_a_signal_that_comes_when_the_container_has_just_ended_is_not_lost(interrupting: None) -> None:
     with pytest.raises(signals.Interrupted), signals.passed_on():
         signal.raise_signal(signal.SIGTERM)
+
+
+class Closing:
+    """Is interrupted where Python takes no exception."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_is_not_lost_where_exceptions_go_nowhere(
+    interrupting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", signals.raise_again)
+
+    def work() -> None:
+        closing = Closing()
+        del closing
+        select.select([], [], [], PATIENCE)
+
+    with pytest.raises(signals.Interrupted) as interrupted:
+        work()
+    assert interrupted.value.number == signal.SIGTERM
+
+
+def test_a_signal_that_became_another_exception_is_not_lost(
+    interrupting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrapped(_: list[str]) -> NoReturn:
+        try:
+            signal.raise_signal(signal.SIGHUP)
+        except BaseException as error:
+            raise RuntimeError("as importing does") from error
+        raise AssertionError("nothing has come")
+
+    monkeypatch.setattr(commands, "parse", wrapped)
+    assert main.main(["images"]) == 128 + signal.SIGHUP
 
 
 def test_a_signal_that_the_container_was_sent_does_nothing_more(interrupting: None) -> None:
@@ -142,6 +182,45 @@ def test_a_second_interrupt_does_not_wait_for_the_image(shim: Shim, script_image
     assert process.returncode == 128 + signal.SIGINT
     newest = json.loads(shim.run("logs", "--json").out)[0]
     assert newest["seconds"]["run"] < GRACE
+
+
+# Each cleans up in a way of its own, and takes longer than a look at whether it is still there.
+CLEANING = {
+    "without a handler": "trap 'trap - TERM; echo cleaning; sleep 0.5; echo cleaned; exit 0' TERM",
+    "in another program": (
+        "mkdir /tmp/other; cp /bin/sh /tmp/other/sh; "
+        """trap 'exec /tmp/other/sh -c "trap \\"echo again\\" TERM; echo cleaning; sleep 0.5; echo cleaned"' TERM"""
+    ),
+}
+
+
+@pytest.mark.parametrize("way", CLEANING)
+def test_an_image_is_told_once_and_left_to_clean_up(shim: Shim, script_image: ScriptImage, way: str) -> None:
+    image = script_image(
+        f"case $1 in metadata) {METADATA}; exit;; esac\n{CLEANING[way]}\necho begun; while :; do sleep 0.1; done"
+    )
+    with shim.start("exec", image, "configure", "--config", empty(shim)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (128 + signal.SIGTERM, b"cleaning\ncleaned\n")
+
+
+def test_an_image_that_was_asked_to_end_is_not_asked_again_when_its_time_is_up(
+    root: Shim, script_image: ScriptImage
+) -> None:
+    image = script_image(
+        f"case $1 in metadata) {METADATA}; exit;; esac\n"
+        "trap 'echo cleaning; sleep 3; echo cleaned; exit 0' INT; echo begun; while :; do sleep 0.1; done"
+    )
+    assert root.run("exec", image, "metadata").code == 0
+    with root.start("exec", image, "configure", "--config", empty(root), "--timeout", "2") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (128 + signal.SIGINT, b"cleaning\ncleaned\n")
 
 
 def test_nohup_is_respected(shim: Shim, script_image: ScriptImage) -> None:

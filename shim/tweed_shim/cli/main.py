@@ -79,8 +79,11 @@ def main(argv: list[str] | None = None) -> int:
 
         voice.error(str(store.disk_fault(root, error)))
         return HostError.exit_code
-    except signals.Interrupted as interrupted:
-        return 128 + interrupted.number
+    except BaseException:
+        # Interrupted, or what came of that on its way: importing wraps exceptions.
+        if not signals.received:
+            raise
+        return 128 + signals.received[0]
 
 
 def program() -> NoReturn:
@@ -88,4 +91,5 @@ def program() -> NoReturn:
 
     It ends there and then. All is written, and to take the interpreter apart would cost a warm run a tenth of its time.
     """
+    sys.unraisablehook = signals.raise_again
     os._exit(main())

@@ -1,12 +1,18 @@
 """What the signals that end a command do: end the shim, or, while a container runs, be passed on to it."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from tweed_shim.lean import signal
+from tweed_shim.lean.typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+MOMENT = 0.01  # seconds
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -18,8 +24,22 @@ class Interrupted(BaseException):
         self.number = number
 
 
+# The numbers of those that came: an exception can be lost, or become another one, on its way.
+received: list[int] = []
+
+
 def _interrupt(number: int, _: FrameType | None) -> None:
-    raise Interrupted(number)
+    received.append(number)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    raise Interrupted(received[0])
+
+
+def raise_again(lost: "UnraisableHookArgs") -> None:
+    """As the hook of exceptions that go nowhere, such as those of a `__del__`: raise Interrupted a moment later."""
+    if isinstance(lost.exc_value, Interrupted):
+        signal.setitimer(signal.ITIMER_REAL, MOMENT)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _pass_on(number: int, _: FrameType | None) -> None:
@@ -34,6 +54,8 @@ def interrupting() -> None:
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) is to be respected
             signal.signal(number, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)  # see raise_again
+    received.clear()
 
 
 @contextmanager

@@ -134,8 +134,10 @@ class Carrier:
         self._feeds.pop(fd).close()
 
     def _time_is_up(self) -> None:
-        self.timed_out = True
-        self._end(signal.SIGTERM)
+        # Who has been asked to end already has the grace period for it.
+        if not self._ending:
+            self.timed_out = True
+            self._end(signal.SIGTERM)
 
     def _end(self, number: int) -> None:
         """Ask the container to end; who asks a second time wants it killed."""

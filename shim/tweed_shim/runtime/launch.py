@@ -67,7 +67,8 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -
     logs = "; ".join(filter(None, (of.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
     if outcome.timed_out:
         raise TimedOut(
-            f"{of.what} took longer than {timeout:g} seconds and was ended; {logs}", run=str(run.number)
+            f"{of.what} took longer than {timeout:g} second{'' if timeout == 1 else 's'} and was ended; {logs}",
+            run=str(run.number),
         )
     if outcome.overflow or outcome.code == 0:
         return

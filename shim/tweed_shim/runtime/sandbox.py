@@ -272,7 +272,7 @@ def _first_process(*, userns: bool) -> NoReturn:
         os.umask(0o022)
         pid = _start_container(plan)
         _report(started=pid, times=[begun, mounted, time.monotonic()])
-        status = waiting.wait(pid, commands)
+        status = waiting.wait(pid, plan["runtime"], commands)
         ended = time.monotonic()
         oom = leaving.leave_cgroups(plan["cgroup"])
         with _stage("keep"):

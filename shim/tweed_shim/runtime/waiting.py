@@ -50,32 +50,36 @@ def _takes_default(pid: int, number: int) -> bool:
     return not any(int(mask[1], 16) >> (number - 1) & 1 for mask in masks)
 
 
-def _program(pid: int) -> tuple[int, int] | None:
+def _is_runtime(pid: int, runtime: str) -> bool:
+    """Whether a process, whose runtime was called by this name, has yet to become the program.
+
+    runc and crun leave the first word of their command line as it is until then.
+    """
     try:
-        about = os.stat(f"/proc/{pid}/exe")
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read(READ).partition(b"\0")[0] == os.fsencode(runtime)
     except OSError:
-        return None
-    return about.st_dev, about.st_ino
+        return False
 
 
-def wait(pid: int, commands: Commands) -> int:
-    """Wait for the container `pid`, passing signals on; its wait status."""
+def wait(pid: int, runtime: str, commands: Commands) -> int:
+    """Wait for the container `pid`, passing each signal on once; its wait status."""
     end = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(end, select.POLLIN)
     poll.register(COMMANDS, select.POLLIN)
-    asked, told = 0, None
+    asked = 0
     while True:
         ready = {fd for fd, _ in poll.poll(LOOK_AGAIN if asked else None)}
         if end in ready:
             return _reap(pid)
         if COMMANDS in ready:
             for line in commands.read():
-                asked, told = int(json.loads(line)["signal"]), None
-        # The first signal may have met the runtime, which was about to become the program.
-        if asked and (told != _program(pid) or _takes_default(pid, asked)):
-            told = _program(pid)
+                asked = int(json.loads(line)["signal"])
+        # What is meant for the program would be lost on the runtime.
+        if asked and (asked == signal.SIGKILL or not _is_runtime(pid, runtime)):
             os.kill(pid, signal.SIGKILL if _takes_default(pid, asked) else asked)
+            asked = 0
 
 
 def _reap(pid: int) -> int:
