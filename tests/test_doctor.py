@@ -5,12 +5,14 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from accounts import Account, free_range
 from installed import Shim, cgroups, fresh_shim
+from tweed_shim import doctor
 
 NAMES = [
     *(
@@ -192,6 +194,22 @@ GRANT = "echo containers:{0}:65536 > ids && mount --bind ids /etc/subuid && moun
 
 
 @pytest.mark.parametrize(
+    ("granted", "free"),
+    [
+        ("", "100000-165535"),
+        ("a:100000:65536\n", "165536-231071"),
+        ("b:165536:65536\n# c\na:100000:65536\nd:1:2:3\n", "231072-296607"),
+        ("b:300000:65536\na:100000:65536\n", "165536-231071"),
+        ("b:200000:65536\na:100000:65536\n", "265536-331071"),
+        ("a:0:4000000\nb:100000:65536\n", "4000000-4065535"),
+    ],
+)
+def test_ids_that_are_anothers_are_not_offered(tmp_path: Path, granted: str, free: str) -> None:
+    (tmp_path / "subuid").write_text(granted)
+    assert doctor._free_ids(str(tmp_path / "missing"), str(tmp_path / "subuid")) == free
+
+
+@pytest.mark.parametrize(
     ("before", "state", "mend"),
     [
         (GRANT, "ok", ""),
@@ -207,6 +225,11 @@ def test_what_a_user_namespace_needs_as_root(
         examined = examine_on_disk(shim, before.format(free_range().start))
     assert examined.state("--userns") == state, examined.findings
     assert mend in examined.findings["--userns"]["mend"]
+
+
+def test_programs_that_path_does_not_name_are_found(shim: Shim) -> None:
+    done = shim.run("doctor", "--json", env={"PATH": "/nonexistent"})
+    assert Examined(done.code, done.out).state("namespaces") == "ok"
 
 
 def test_a_store_on_a_disk_that_cannot_be_written(shim: Shim) -> None:

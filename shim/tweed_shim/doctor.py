@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from tweed_shim import idmap, trials
 from tweed_shim.errors import ShimError
 from tweed_shim.image import store
+from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups
 from tweed_shim.runtime import host as hosts
@@ -22,6 +23,9 @@ OK, WARNING, MISSING = "ok", "warning", "missing"
 LIMITED = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids"}
 LITTLE_DISK, NO_DISK = 1 << 30, 10 << 20
 LITTLE_MEMORY = 256 << 20
+# As useradd(8) grants them by default.
+SUBORDINATE = ("/etc/subuid", "/etc/subgid")
+FIRST_SUBORDINATE, ENOUGH_IDS = 100_000, 65_536
 TUN = "/dev/net/tun"
 # No clock that is right shows a time before this was written: 2025-01-01.
 EARLIEST = 1735689600
@@ -136,11 +140,11 @@ def _ids(patient: Patient) -> Finding:
         return Finding(name, OK, "all of the host's, as root")
     if ids.kind == "single":
         lacking = [helper for helper in idmap.HELPERS if idmap.find_program(helper) is None]
-        account = idmap.account_name()
+        account, free = idmap.account_name(), _free_ids()
         mend = (
             "apt install uidmap"
             if lacking
-            else f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {account}"
+            else f"usermod --add-subuids {free} --add-subgids {free} {account}"
         )
         found = f"{' and '.join(lacking)} not found" if lacking else "no range in /etc/subuid and /etc/subgid"
         effect = "every image runs as its root, which is you, and its files all belong to you"
@@ -150,6 +154,21 @@ def _ids(patient: Patient) -> Finding:
     if fault := trials.mapped(ids):
         return Finding(name, MISSING, fault, "no image can be run", _ids_mend())
     return Finding(name, OK, f"{sum(each.length for each in ids.uids)} in /etc/subuid and /etc/subgid")
+
+
+def _free_ids(*grants: str) -> str:
+    """The first range that nobody has been granted: whose ids are another's, too, may look into that one's files."""
+    taken = []
+    for grant in grants or SUBORDINATE:
+        for line in (_read(grant) or "").splitlines():
+            numbers = line.split(":")[1:]
+            if len(numbers) == 2 and all(made_of(DIGITS, number) for number in numbers):
+                taken.append((int(numbers[0]), int(numbers[1])))
+    free = FIRST_SUBORDINATE
+    for first, count in sorted(taken):
+        if first < free + ENOUGH_IDS:
+            free = max(free, first + count)
+    return f"{free}-{free + ENOUGH_IDS - 1}"
 
 
 def _ids_mend() -> str:

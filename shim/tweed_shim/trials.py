@@ -19,6 +19,8 @@ from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.request import Mount, Request
 
 SECONDS = 30.0
+# Where the programs are that a run finds whatever PATH says.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # Where a program of the host and its libraries are; usually some of them are links into another.
 PROGRAM_PLACES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "nix", "gnu")
 MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "etc", "var", "tweed")
@@ -91,8 +93,8 @@ def _made(place: str, name: str, *inner: str) -> str:
 
 def _in_namespaces(ids: IdMap, script: str, place: str) -> str:
     # Nothing may be seen outside, whatever the host shares.
-    script = f"mount --make-rprivate / && {script}"
-    return _tried(ids, ["unshare", "-m", "-p", "-f", "sh", "-c", script], place)
+    script = f"PATH=$PATH:{PATH}; mount --make-rprivate / && {script}"
+    return _tried(ids, ["unshare", "-m", "-p", "-f", idmap.find_program("sh") or "sh", "-c", script], place)
 
 
 def _tried(ids: IdMap, command: list[str], place: str) -> str:

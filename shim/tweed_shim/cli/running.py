@@ -93,7 +93,7 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
     run.add_argument(
         "--userns",
         action="store_true",
-        help="as root: a user namespace, with the ids of 'containers' in /etc/subuid",
+        help="as root: a user namespace, with the ids of 'containers' or 'root' in /etc/subuid",
     )
     run.add_argument(
         "--seccomp",
