@@ -23,7 +23,7 @@ os._exit(0)
 
 
 def test_a_command_whose_caller_ends_before_it_has_begun_does_not_begin() -> None:
-    command = [sys.executable, "-I", "-S", becoming.__file__, "host", "sleep", "1000"]
+    command = [sys.executable, "-I", "-S", becoming.__file__, "host", "/bin/sleep", "1000"]
     done = subprocess.run([sys.executable, "-uc", PARENT, *command], stdout=subprocess.PIPE, check=True)
     pid = int(done.stdout)
     end = os.pidfd_open(pid)

@@ -229,6 +229,7 @@ def test_what_a_user_namespace_needs_as_root(
 
 def test_programs_that_path_does_not_name_are_found(shim: Shim) -> None:
     done = shim.run("doctor", "--json", env={"PATH": "/nonexistent"})
+    assert done.err == b"", done.err
     assert Examined(done.code, done.out).state("namespaces") == "ok"
 
 

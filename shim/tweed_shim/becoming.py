@@ -31,7 +31,10 @@ def become(kind: str, arguments: list[str]) -> None:
         sys.exit("whoever wanted this has ended already")
     # What is unpacked is for all users of an image, however private the caller's own files are.
     os.umask(0o022)
-    os.execvp(arguments[0], arguments)  # noqa: S606 - becoming the command is the purpose; no shell is wanted
+    try:
+        os.execv(arguments[0], arguments)  # noqa: S606 - becoming the command is the purpose; no shell is wanted
+    except OSError as error:
+        sys.exit(f"{arguments[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -183,8 +183,9 @@ def run_mapped(
     """
     import subprocess
 
+    program = find_program(arguments[0]) or arguments[0]
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", BECOMING, idmap.kind, *arguments],
+        [sys.executable, "-I", "-S", BECOMING, idmap.kind, program, *arguments[1:]],
         cwd=cwd,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
