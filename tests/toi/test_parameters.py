@@ -1,5 +1,6 @@
 """What becomes of parameters: schemes, templates, libraries, and the mapping for an executor."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,20 @@ def test_every_fault_is_told_with_its_path_and_without_its_value() -> None:
     assert said.startswith("the parameters do not fit it: ")
     with pytest.raises(ConfigError, match="name is required"):
         processed("", scheme=SCHEME)
+
+
+def test_numbers_that_json_has_not_are_kept_and_a_scheme_cannot_judge_them() -> None:
+    text = "a: .inf\nb: [1, -.inf]"
+    made = {"a": math.inf, "b": [1, -math.inf]}
+    assert processed(text) == made
+    assert processed(text, template={"a": 1, "b": "(( merge ))"}) == made
+    functions = credential_functions.functions({})
+    mapping = {"got": "(( merge a ))"}
+    assert parameters.mapped(mapping, made, functions, whose="it", mode="private") == {"got": math.inf}
+    with pytest.raises(
+        ConfigError, match=r"the parameters have numbers that JSON does not know, nor .* of it, at .*b\[1\]"
+    ):
+        processed(text, scheme={})
 
 
 def test_a_scheme_speaks_draft_7_where_it_does_not_say_otherwise() -> None:

@@ -4,10 +4,11 @@ The order is that of the reference implementation: what is given is processed by
 where a scheme is to be held against it or there is no template; then it is the first stub of the template.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from tweed_shim import schemas, spiff
+from tweed_shim import documents, schemas, spiff
 from tweed_shim.errors import ConfigError
 from tweed_shim.records import Record
 from tweed_shim.schemas import Examiner
@@ -39,13 +40,14 @@ def processed(
     """The configuration that a template makes of what is given; None where there is nothing to make it of.
 
     mode: what templates may reach, `private` nothing of the host, `system` all that the caller can. examiner: knows
-    schemes. Raises ConfigError where what is given breaks the scheme, SpiffError where a template cannot be resolved.
+    schemes. Raises ConfigError where what is given breaks the scheme, or cannot be held against it, SpiffError where a
+    template cannot be resolved.
     """
     text = given.text if _holds_something(given) else ""
     if text and (templating.scheme is not None or templating.template is None):
         value = _merged(Document(text, given.name), libraries, mode)
-        text = spiff.dump(value, "json")
     if templating.scheme is not None:
+        text = _as_json(value, given) if text else ""
         _validate(given, text or "{}", templating.scheme, examiner)
     if templating.template is None:
         return value if text else None
@@ -56,13 +58,44 @@ def processed(
 def mapped(mapping: Any, parameters: Any, functions: Functions, *, whose: str, mode: Mode) -> Any:
     """The parameters as one executor wants them. Raises SpiffError where the mapping cannot be resolved."""
     template = Document(spiff.dump(mapping, "json"), f"the parameter mapping of {whose}")
-    stubs = [] if parameters is None else [Document(spiff.dump(parameters, "json"), "the parameters")]
+    stubs = [] if parameters is None else [Document(_written(parameters), "the parameters")]
     return _merged(template, stubs, mode, functions)
 
 
 def _holds_something(given: Given) -> bool:
     """Whether there is more than comments in it."""
     return any(line.strip() and not line.lstrip().startswith("#") for line in given.text.splitlines())
+
+
+def _as_json(value: Any, given: Given) -> str:
+    infinite = [documents.path_name(path) for path in _infinite(value)]
+    if infinite:
+        raise ConfigError(
+            f"{given.name} have numbers that JSON does not know, nor the scheme (configScheme) of {given.whose}, at "
+            f"{documents.listed(infinite)}: write finite ones, or quote what is text"
+        )
+    return spiff.dump(value, "json")
+
+
+def _infinite(value: Any) -> Iterator[tuple[str | int, ...]]:
+    """Where there are infinities, and what is no number."""
+    left: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while left:
+        path, each = left.pop()
+        if isinstance(each, float) and not math.isfinite(each):
+            yield path
+        elif isinstance(each, dict):
+            left += [((*path, key), inner) for key, inner in each.items()]
+        elif isinstance(each, list):
+            left += [((*path, index), inner) for index, inner in enumerate(each)]
+
+
+def _written(value: Any) -> str:
+    """As JSON, which is read faster, or as YAML, which has numbers that JSON has not."""
+    try:
+        return spiff.dump(value, "json")
+    except SpiffError:
+        return spiff.dump(value)
 
 
 def _merged(
