@@ -100,6 +100,11 @@ def test_every_field_of_an_executor() -> None:
     assert (nothing_said.actions, nothing_said.outputs) == (None, None)
 
 
+@pytest.mark.parametrize(("text", "scheme"), [("true", {}), ("false", {"not": {}}), ("~", None)])
+def test_a_scheme_may_be_true_or_false(text: str, scheme: object) -> None:
+    assert parsed(f"executors: []\nconfigScheme: {text}").templating.scheme == scheme
+
+
 def test_a_reference_to_a_resource_may_be_a_list_of_one() -> None:
     (found,) = parsed("executors: [{resourceRef: [{resource: {name: image}}]}]").executors
     assert found.resource_ref == ResourceReference({"name": "image"})
@@ -127,7 +132,7 @@ def test_what_is_not_known_is_remembered() -> None:
         ("executors: [{image: {ref: x}, outputs: {a: b/c}}]", ["has an output that is no name of a file: 'b/c'"]),
         ("executors: [{image: {ref: x}, outputs: {a: ..}}]", ["has an output that is no name of a file: '..'"]),
         ("executors: [{image: {ref: x}, outputs: {a: c, b: c}}]", ["gives the name 'c' to several outputs"]),
-        ("executors: []\nconfigScheme: text", ["configScheme (line 2) must be a map: a JSON Schema"]),
+        ("executors: []\nconfigScheme: text", ["configScheme (line 2) must be a JSON Schema: a map, true or false"]),
         ("executors: []\ncredentials:\n  a: {optional: 1}", ["credentials.a.optional (line 3) must be true or false"]),
         ("executors: []\ncredentials:\n  a: {consumerId: {type: x}}", ["consumerId (line 3) must have a type"]),
         ("executors: []\nadditionalResources: {configFile: {}}", ["configFile (line 2) must have a resource"]),

@@ -100,8 +100,11 @@ def templating(fields: Mapping[str, Part]) -> Templating:
     """The fields of TEMPLATING."""
     values = {name: each.value for name, each in fields.items()}
     scheme = values.get("configScheme")
-    if not isinstance(scheme, dict | None):
-        fields["configScheme"].fault("must be a map: a JSON Schema")
+    if isinstance(scheme, bool):
+        # JSON Schema Core, draft 7, section 4.3.2.
+        scheme = {} if scheme else {"not": {}}
+    elif not isinstance(scheme, dict | None):
+        fields["configScheme"].fault("must be a JSON Schema: a map, true or false")
         scheme = None
     libraries = fields["templateLibraries"].items() if "templateLibraries" in fields else ()
     return Templating(
