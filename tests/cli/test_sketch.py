@@ -161,6 +161,23 @@ def test_whatever_is_to_be_said_about_a_command_line_is_left_to_argparse(line: s
 
 
 @pytest.mark.parametrize(
+    ("line", "missing"),
+    [("toi bootstrap x", "COMPONENT"), ("ocm download x -O y", "NAME"), ("spiff merge", "TEMPLATE")],
+)
+def test_what_may_be_left_out_is_not_said_to_be_missing(line: str, missing: str) -> None:
+    with pytest.raises(UsageError, match=f"the following arguments are required: {missing}; "):
+        parse_with(ArgparseParser, line.split())
+
+
+@pytest.mark.parametrize("option", ["-p", "-c"])
+def test_files_that_are_written_are_named(option: str) -> None:
+    with pytest.raises(UsageError, match="not written to stdout"):
+        parse_with(ArgparseParser, ["toi", "config", "x", option, "-"])
+    arguments, _ = parse_with(ArgparseParser, ["toi", "config", "x"])
+    assert (arguments.parameters, arguments.credentials) == ("TOIParameters", "TOICredentials")
+
+
+@pytest.mark.parametrize(
     "line", ["--help", "toi --help", "ocm --help", "exec --help", "toi bootstrap --help"]
 )
 def test_the_help_shows_what_there_is_and_nothing_of_how_it_is_read(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tweed_shim import documents, trace
 from tweed_shim.cli import components, running, tables
-from tweed_shim.cli.commands import Arguments, Context, Group, Parser
+from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ConfigError, HostError, ShimError, UsageError
 from tweed_shim.schemas import Examiner
 
@@ -41,13 +41,13 @@ def configure_toi_bootstrap(parser: Parser) -> None:
         "-p",
         "--parameters",
         metavar="FILE",
-        help=f"the parameters (default: {PARAMETERS}, if it is there)",
+        help=f"the parameters; - is stdin (default: {PARAMETERS}, if it is there)",
     )
     given.add_argument(
         "-c",
         "--credentials",
         metavar="FILE",
-        help=f"the credentials (default: {CREDENTIALS}, if it is there)",
+        help=f"the credentials; - is stdin (default: {CREDENTIALS}, if it is there)",
     )
     given.add_argument(
         "--trust-templates",
@@ -155,11 +155,22 @@ def _show(prepared: "Prepared", config: dict[str, Any]) -> None:
 def configure_toi_config(parser: Parser) -> None:
     """The options of `toi config`."""
     components.configure_registries(_configure_package(parser))
-    parser.add_argument("-p", "--parameters", metavar="FILE", default=PARAMETERS, help="for the parameters")
-    parser.add_argument(
-        "-c", "--credentials", metavar="FILE", default=CREDENTIALS, help="for the credentials"
-    )
+    for short, option, usual in (("-p", "--parameters", PARAMETERS), ("-c", "--credentials", CREDENTIALS)):
+        parser.add_argument(
+            short,
+            option,
+            metavar="FILE",
+            type=_new_file,
+            default=usual,
+            help=f"for the {option.removeprefix('--')} (default: {usual})",
+        )
     parser.add_argument("-f", "--overwrite", action="store_true", help="replace files that are there")
+
+
+def _new_file(path: str) -> str:
+    if path == "-":
+        raise wrong_value("the files are not written to stdout, which has their names: name a file")
+    return path
 
 
 def toi_config_command(arguments: Arguments, context: Context) -> int:
