@@ -4,6 +4,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -95,6 +97,16 @@ def test_data_that_json_has_no_form_for_is_refused(shim: Shim, repository: str, 
         shim.bootstrap("install", component, parameters=value, ocm_config="None")
     with pytest.raises(ConfigError, match="the credentials hold a value that JSON has no form for"):
         shim.bootstrap("install", component, credentials=value, ocm_config="None")
+
+
+def test_a_path_is_a_repository_and_no_component(shim: Shim, repository: str) -> None:
+    outputs = shim.bootstrap(
+        "install", APP, repository=Path(repository), parameters={"host": "x"}, ocm_config=Path("None")
+    )
+    assert outputs["action"] == b"install\n"
+    component: Any = Path(f"{repository}//{APP}")
+    with pytest.raises(ConfigError, match=r"the component PosixPath[^ ]* is no text"):
+        shim.bootstrap("install", component, ocm_config="None")
 
 
 def test_what_is_wrong_is_told_before_anything_runs(shim: Shim, repository: str) -> None:

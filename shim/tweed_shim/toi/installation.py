@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tweed_shim import documents
+from tweed_shim.errors import ConfigError
 from tweed_shim.ocm import configured
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
@@ -33,6 +34,11 @@ def install(
     every_output: bool,
 ) -> dict[str, bytes]:
     """Carry the action out and return its outputs. Raises what `tweed_shim.Shim.bootstrap` does."""
+    if not isinstance(component, str):
+        # A path knows no `//`: what it was made of cannot be told any more.
+        raise ConfigError(
+            f"the component {component!r} is no text: write 'REPOSITORY//NAME:VERSION', or name a repository"
+        )
     session, credentials = configured.session(
         ocm_config,
         lookups=lookups,
