@@ -304,7 +304,7 @@ def test_signals_and_time_outs_end_an_action_and_its_outputs_are_collected(
     assert yaml.safe_load(out)["outputs"]["stopped"] == "stopping"
     code, printed, err = bootstrap(root_shim, "--timeout", "1", *words[4:])
     assert code == 124
-    assert "took longer than 1 seconds" in err
+    assert "took longer than 1 second and" in err
     assert "given" in yaml.safe_load(printed)["outputs"]
 
 
@@ -655,3 +655,49 @@ def test_a_description_commands_no_terminal(tmp_path: Path, capsys: pytest.Captu
     assert {"  two", f"  lines {shown}", rf"  {shown}\nCredentials: none: by x"} < {*told.splitlines()}
     assert main([*words, "--json"]) == 0
     assert evil in json.loads(capsys.readouterr().out)["credentials"]
+
+
+@pytest.mark.parametrize("other", ["same", "./same", "same.jsonscheme"])
+def test_no_two_files_are_written_to_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], other: str
+) -> None:
+    archive = make_archive(tmp_path / "ctf", one(package(PACKAGE)))
+    same, credentials = str(tmp_path / "same"), os.path.join(tmp_path, other)
+    said = refused(tmp_path, capfd, "config", f"{archive}//example.com/bad", "-p", same, "-c", credentials)
+    assert (
+        f"would be written to the file of the parameters or of their scheme, {credentials}: name another"
+        in said
+    )
+    assert os.listdir(tmp_path) == ["ctf"]
+
+
+def test_who_names_an_image_directly_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    archive = make_archive(tmp_path / "own", one(of(IMAGE)))
+    words = ("bootstrap", "install", "--pull", "never")
+    said = refused(tmp_path, capfd, *words, f"{archive}//example.com/bad")
+    assert "tweed-shim: the package name=package of example.com/bad:1.0.0 names the image x directly" in said
+    archive = make_archive(tmp_path / "its", one(of(OWN), executor(IMAGE)))
+    said = refused(tmp_path, capfd, *words, f"{archive}//example.com/bad")
+    assert (
+        "the resource (name=executor), which the package name=package of example.com/bad:1.0.0 uses, names"
+        in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, "Parameters: any"),
+        ({"configScheme": True}, "Parameters: any"),
+        ({"configTemplate": {"a": 1}}, "Parameters: for a template; --json shows it"),
+        ({"configTemplate": {"a": 1}, "configScheme": {"properties": {"a": {}}}}, "Parameters\n  a"),
+    ],
+)
+def test_what_is_known_of_the_parameters_is_described(
+    fields: dict[str, object], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tweed_shim.cli.main import main
+
+    archive = make_archive(tmp_path / "ctf", one(of(IMAGE, **fields)))
+    assert main(["toi", "describe", "--ocmconfig", "None", f"{archive}//example.com/bad"]) == 0
+    assert capsys.readouterr().out.endswith(f"\nCredentials: none\n{told}\n")

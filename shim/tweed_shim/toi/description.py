@@ -85,7 +85,7 @@ def _lines(about: Mapping[str, Any]) -> Iterator[str]:
         yield from _requests(executor.get("credentials", {}), "    asks for credentials ")
     yield "Credentials" if about["credentials"] else "Credentials: none"
     yield from _requests(about["credentials"], "  ")
-    yield "Parameters" if _has_parameters(about) else "Parameters: any"
+    yield _parameters_heading(about["parameters"])
     yield from _parameters(about["parameters"]["scheme"])
     if about["files"]:
         yield f"Files that 'toi config' writes: {', '.join(about['files'])}"
@@ -115,8 +115,12 @@ def _requests(requests: Mapping[str, Any], prefix: str) -> Iterator[str]:
             yield f"{deeper}for the consumer {consumer}"
 
 
-def _has_parameters(about: Mapping[str, Any]) -> bool:
-    return about["parameters"]["scheme"] is not None
+def _parameters_heading(parameters: Mapping[str, Any]) -> str:
+    if parameters["scheme"]:
+        return "Parameters"
+    return (
+        "Parameters: any" if parameters["template"] is None else "Parameters: for a template; --json shows it"
+    )
 
 
 def _parameters(scheme: Any, indent: int = 2) -> Iterator[str]:

@@ -17,14 +17,23 @@ SCHEME = ".jsonscheme"
 def offered(
     session: Session, version: ComponentVersion, found: Package, *, parameters: str, credentials: str
 ) -> dict[str, bytes]:
-    """What a package offers, by the paths of the files that it is for. Raises ComponentError and RegistryError."""
+    """What a package offers, by the paths of the files that it is for.
+
+    Raises ConfigError where two would be one file, ComponentError and RegistryError.
+    """
+    scheme_path = parameters.removesuffix(".yaml") + SCHEME
+    if os.path.realpath(credentials) in map(os.path.realpath, (parameters, scheme_path)):
+        raise ConfigError(
+            f"the credentials would be written to the file of the parameters or of their scheme, {credentials}: name "
+            "another with -c"
+        )
     made: dict[str, bytes] = {}
     for kind, path in ((package.CONFIG_FILE, parameters), (package.CREDENTIALS_FILE, credentials)):
         if kind in found.additional:
             made[path] = _content(session, version, found.additional[kind])
     if found.templating.scheme is not None:
         scheme = json.dumps(found.templating.scheme, indent=2)
-        made[parameters.removesuffix(".yaml") + SCHEME] = f"{scheme}\n".encode()
+        made[scheme_path] = f"{scheme}\n".encode()
     return made
 
 

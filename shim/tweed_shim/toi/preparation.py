@@ -114,7 +114,8 @@ def _warn(found: Execution, unknown: Sequence[str], name: str, warn: Callable[[s
     if unknown:
         warn(f"{name}, or its executor, has fields that mean nothing: {', '.join(unknown)}")
     if isinstance(found.image, Image):
-        warn(f"{name} names the image {found.image} directly, which is meant for development only")
+        whose = name if found.executor.image else f"{found.executor}, which {name} uses,"
+        warn(f"{whose} names the image {found.image} directly, which is meant for development only")
 
 
 def _configuration(session: Session, found: Execution, mode: Mode, examiner: Examiner) -> Any:
