@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
+from collections.abc import Mapping
 
 import pytest
 import yaml
@@ -232,7 +233,9 @@ def test_the_shell_form_can_be_sourced(shim: Shim, demo_image: str) -> None:
     assert sourced.stdout in done.out
 
 
-def with_redirections(shim: Shim, redirections: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def with_redirections(
+    shim: Shim, redirections: str, *arguments: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
     command = [
         "bash",
         "-c",
@@ -245,7 +248,7 @@ def with_redirections(shim: Shim, redirections: str, *arguments: str) -> subproc
     ]
     return subprocess.run(
         command,
-        env=shim.environment(),
+        env={**shim.environment(), **(env or {})},
         user=shim.account.uid,
         group=shim.account.gid,
         extra_groups=[],
@@ -268,8 +271,22 @@ def test_a_result_that_cannot_be_written_is_said_to_be_lost(shim: Shim, demo_ima
     done = with_redirections(shim, ">/dev/full", "exec", image, "setup")
     assert done.returncode == 125
     [line] = [line for line in done.stderr.decode().splitlines() if line.startswith("tweed-shim: ")]
-    assert "cannot be written to stdout" in line
+    assert "the output cannot be written (No space left on device)" in line
+    assert "interaction 'default' is set up all the same" in line
     assert shim.run("exec", image, "teardown").code == 0
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_output_that_cannot_be_written_is_not_taken_for_the_store(
+    shim: Shim, demo_image: str, variables: dict[str, str]
+) -> None:
+    image = f"oci:{demo_image}"
+    for words in (["spec", image, "check"], ["exec", image, "metadata"], ["images"], ["--help"]):
+        done = with_redirections(shim, ">/dev/full", *words, env=variables)
+        assert done.returncode == 125
+        assert done.stderr.decode().splitlines()[-1] == (
+            "tweed-shim: the output cannot be written (No space left on device); send it where there is room"
+        ), words
 
 
 def test_a_run_whose_shim_was_killed_is_listed_as_such(shim: Shim, script_image: ScriptImage) -> None:

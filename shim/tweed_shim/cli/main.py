@@ -1,9 +1,10 @@
 """The entry: what the command line says, then the module of the command that was called, and no other."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tweed_shim import trace
 from tweed_shim.cli import commands, signals
@@ -11,7 +12,7 @@ from tweed_shim.cli.commands import Arguments, Context
 from tweed_shim.cli.voice import Voice, foretold
 from tweed_shim.errors import HostError, ShimError
 from tweed_shim.lean import signal
-from tweed_shim.lean.typing import NoReturn
+from tweed_shim.lean.typing import Any, NoReturn
 from tweed_shim.settings import Settings, default_root
 
 
@@ -30,27 +31,42 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
 
 
-@contextmanager
-def _flushed() -> Iterator[None]:
-    """Write all of stdout within the block: at the interpreter's end nobody could tell what is wrong with it."""
-    try:
-        yield
-    finally:
+class _Output(io.FileIO):
+    """Standard output, which tells what is wrong with it: whoever hears of it could not tell it from the store."""
+
+    def write(self, data: Any) -> int:
+        """As a file does; raises HostError where that raises OSError, unless the reader has gone."""
         try:
-            sys.stdout.flush()
+            return super().write(data)
         except BrokenPipeError:
-            _give_up_stdout()
             raise
         except OSError as error:
-            _give_up_stdout()
             raise HostError(
                 f"the output cannot be written ({error.strerror}); send it where there is room"
             ) from error
 
 
-def _give_up_stdout() -> None:
-    """Let the flush at the interpreter's end go nowhere, so that it has nothing to complain about."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
+@contextmanager
+def _output() -> Iterator[None]:
+    """Print to an _Output within the block, all of it by its end; whoever has put something else there keeps that."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        about = sys.stdout
+        buffer = io.BufferedWriter(_Output(1, "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(
+            buffer, about.encoding, about.errors, line_buffering=about.line_buffering
+        )
+    try:
+        yield
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    except BaseException:
+        # What was wrong first is what is told.
+        with suppress(OSError, HostError):
+            sys.stdout.flush()
+        raise
+    else:
+        sys.stdout.flush()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         _open_standard_streams()
         os.umask(0o077)
         signals.interrupting()
-        with _flushed():
+        with _output():
             arguments, call = commands.parse(argv)
             voice = Voice(arguments.level, arguments.log_format == "json")
             settings = _settings(arguments)

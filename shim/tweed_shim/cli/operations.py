@@ -107,7 +107,12 @@ def exec_command(arguments: Arguments, context: Context) -> int:
         found = backend.setup(interaction, replace=arguments.replace)
         from tweed_shim.tweed import environment
 
-        _print(environment.render(dict(found), arguments.format or "yaml"))
+        try:
+            _print(environment.render(dict(found), arguments.format or "yaml"))
+        except HostError as error:
+            raise HostError(
+                f"{error}; interaction '{interaction}' is set up all the same: tear it down, or use --replace"
+            ) from error
     else:
         backend.teardown(interaction)
     return 0
@@ -123,17 +128,8 @@ def spec_command(arguments: Arguments, context: Context) -> int:
 
 
 def _print(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the flush at exit would complain once more
-        raise HostError(
-            f"the result cannot be written to stdout ({error.strerror}); an interaction that was set up is listed by "
-            "'tweed-shim clouds' and can be torn down"
-        ) from error
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _read_configuration(path: str | None) -> dict[str, Any]:
