@@ -276,6 +276,34 @@ def test_a_result_that_cannot_be_written_is_said_to_be_lost(shim: Shim, demo_ima
     assert shim.run("exec", image, "teardown").code == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("ulimit -n 12", "allow more of them ('ulimit -n')"),
+        ("mkdir gone && cd gone && rmdir ../gone", "the working directory is not there any more"),
+    ],
+)
+def test_what_is_wrong_with_the_process_is_not_taken_for_the_store(
+    shim: Shim, demo_image: str, before: str, said: str
+) -> None:
+    shim.run("pull", f"oci:{demo_image}")
+    words = ["pull", "oci:image"] if "gone" in before else ["exec", f"oci:{demo_image}", "metadata"]
+    command = ["bash", "-c", f'{before}; "$@"', "bash", shim.program, "--root", shim.root, *words]
+    about = shim.account
+    done = subprocess.run(
+        command,
+        env=shim.environment(),
+        user=about.uid,
+        group=about.gid,
+        extra_groups=[],
+        cwd=os.path.dirname(shim.root),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 125
+    assert said in done.stderr.decode()
+
+
 @pytest.mark.parametrize("variables", [{}, {"PYTHONUNBUFFERED": "1"}])
 def test_output_that_cannot_be_written_is_not_taken_for_the_store(
     shim: Shim, demo_image: str, variables: dict[str, str]

@@ -267,12 +267,16 @@ def disk_faults(root: str) -> Iterator[None]:
 
 
 def disk_fault(root: str, error: OSError) -> HostError:
-    """What the disk refused while it was worked with a store, for a person."""
+    """What the system refused while it was worked with a store, for a person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(
             f"no space is left in {root} ({free_space(root)} are free); make room there, "
             "or give another --root"
         )
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return HostError("no more files can be opened at a time; allow more of them ('ulimit -n')")
+    if error.errno == errno.ENOENT and not error.filename:
+        return HostError("the working directory is not there any more; change to another")
     name = os.fspath(error.filename or root)
     mend = "mend that, or give another --root" if name.startswith(root) else "mend that"
     return HostError(f"{name} cannot be used ({error.strerror or error}); {mend}")
