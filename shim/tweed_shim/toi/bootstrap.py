@@ -144,20 +144,20 @@ def _image_of(place: Place, wanted: parts.Image | ImageResource) -> Image:
 
 
 def reference(image: parts.Image) -> references.Reference:
-    """What an image that a package names is to be pulled by: from a registry, with the digest that it has to have.
+    """What an image that is named directly is to be pulled by: from a registry, with the digest that it has to have.
 
     Raises BadReference for anything else.
     """
     found = references.parse(image.ref)
     if found.transport != "docker":
         raise BadReference(
-            f"the image {image.ref} that the package names is a local one: only registries are allowed"
+            f"the image {image.ref} of the executor is a local one: only registries are allowed"
         )
     if not image.digest:
         return found
     if found.digest not in (None, image.digest):
         raise BadReference(
-            f"the image {image.ref} that the package names has another digest beside it: {image.digest}"
+            f"the image {image.ref} of the executor has another digest beside it: {image.digest}"
         )
     return references.parse(f"docker://{replace(found, digest=None)}@{image.digest}")
 
