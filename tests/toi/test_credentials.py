@@ -41,7 +41,13 @@ CONFIGURED = Credentials(
                 {
                     "type": "memory.credentials.config.ocm.software",
                     "repoName": "vault",
-                    "credentials": [{"credentialsName": "kept", "credentials": {"key": SECRET}}],
+                    "credentials": [
+                        {"credentialsName": "kept", "credentials": {"key": SECRET}},
+                        {
+                            "credentialsName": "dangling",
+                            "reference": {"type": "Memory", "repoName": "vault", "credentialsName": "gone"},
+                        },
+                    ],
                 },
             ],
         }
@@ -192,6 +198,17 @@ def refused(_reference: str, _media_type: str) -> Blob:
     raise AssertionError("nothing is read")
 
 
+def test_properties_are_texts_whatever_was_written() -> None:
+    written = "{a: ~, b: .inf, c: -.inf, d: 0x10, e: yes, f: (( ~ )), g: (( 3 / 2.0 ))}"
+    found = provided(
+        f"credentials: {{target: {{credentials: {written}, targetConsumerId: {{type: T, purpose: ~}}}}}}",
+        {"target": Requested(PLAIN, "target")},
+    )
+    expected = {"a": "", "b": "+Inf", "c": "-Inf", "d": "16", "e": "true", "f": "", "g": "1.5"}
+    assert found.values == {"target": expected}
+    assert found.consumers[0][0] == {"type": "T", "purpose": ""}
+
+
 def test_where_nothing_is_asked_for_there_is_a_configuration_all_the_same() -> None:
     found = credentials.provide(None, {"spare": Requested(OPTIONAL, "spare")}, CONFIGURED)
     written = yaml.safe_load(credentials.ocm_configuration(found, None, log_level="Warn"))
@@ -211,11 +228,33 @@ def test_where_nothing_is_asked_for_there_is_a_configuration_all_the_same() -> N
         ("credentials: {target: {credentials: hunter2}}", "must be a map"),
         ("credentials: {target: {consumerId: {type: Nobody}}}", "of type=Nobody, are not in the OCM configuration"),
         ("credentials: {target: {reference: {type: Vault, a: hunter2}}}", "of type Vault, which cannot be asked for"),
-        ("credentials: {target: {reference: {type: Memory, repoName: vault, credentialsName: x}}}", "'x' in a memory"),
+        ("credentials: {target: {reference: {type: Memory, repoName: vault, credentialsName: x}}}",
+         "^the reference of the credentials 'target' names credentials 'x' in a .* not in the OCM configuration: add"),
+        ("credentials: {target: {reference: {type: Alias, alias: x}}}",
+         "^the reference of the credentials 'target' names the alias 'x'"),
+        ("credentials: {target: {reference: {type: Credentials, properties: [hunter2]}}}",
+         "^the reference of the credentials 'target' is malformed: "),
+        ("credentials: {target: {reference: {type: Credentials, properties: {a: [hunter2]}}}}",
+         "^the reference of the credentials 'target' is malformed: .* a must be text"),
+        ("credentials: {target: {reference: {type: DockerConfig, dockerConfig: hunter2, credentialsName: x}}}",
+         "^the reference of the credentials 'target' is malformed: "),
+        ("credentials: {target: {reference: {type: Memory, repoName: vault, credentialsName: dangling}}}",
+         "^the OCM configuration names credentials 'gone' .* is not there"),
         ("credentials: {target: {credentials: {a: (( hunter2 )) }}}", r"at credentials\.target\.credentials\.a"),
         ("credentials: {target: {credentials: {a: (( \"hunter2\" + 1 )) }}}", "cannot be resolved"),
-        ("credentials: {target: {credentials: {a: (( read(\"/etc/hostname\") )) }}}", "cannot be resolved"),
-        ("credentials: {target: {credentials: {a: !hunter2 x", "no YAML that can be processed"),
+        ("credentials: {target: {credentials: {a: (( read(\"/etc/hostname\") )) }}}\nb: (( credentials ))",
+         r"commands or the environment, at credentials\.target\.credentials\.a: write .* --trust-templates"),
+        ("credentials: {target: {credentials: {a: !hunter2 x", "the credentials file, line 1: an unknown tag"),
+        ("credentials: {target: {credentials: {a: *hunter2 }}}", "the credentials file, line 1: an alias without"),
+        ("credentials:\n  target:\n    credentials: {a: hunter2, y: 1}", "line 3, column 31: a key .* quote it"),
+        ("credentials: {target: {credentials: {a: b}}}\n---\nb: hunter2", "file holds 2 documents: leave one"),
+        ("b: hunter2\ncredentials:\n  target:\n    credentials:\n      a: [hunter2]",
+         r"credentials\.target\.credentials\.a \(line 5\) must be text"),
+        ("b: [hunter2]\ncredentials:\n  target:\n    credentials: {a: (( b )) }",
+         r"credentials\.target\.credentials\.a \(line 4\) must be text"),
+        (f"credentials: (( parse(\"{'[' * 150 + ']' * 150}\") ))", "more than 100 levels deep"),
+        (f"credentials: {'[' * 300 + ']' * 300}", "more than 100 levels deep"),
+        ("b: !x hunter2\ncredentials: {target: {credentials: {a: [b]}}}", r"target\.credentials\.a must be text"),
         ("forwardedConsumers: [{}]\ncredentials: {target: {credentials: {a: b}}}", "consumerId .* is required"),
         ("forwardedConsumers: [{consumerId: {type: Nobody}}]\ncredentials: {target: {credentials: {a: b}}}",
          "for type=Nobody, which are to be forwarded, are not in"),
@@ -228,7 +267,9 @@ def test_faults_of_a_credentials_file(text: str, message: str) -> None:
 
 
 def test_a_credentials_file_that_is_needed_and_not_there() -> None:
-    with pytest.raises(ConfigError, match="credentials are needed: a, b; name a file that has them with -c"):
+    with pytest.raises(
+        ConfigError, match="are needed: a, b; give them with -c, or from Python as `credentials`"
+    ):
         credentials.provide(None, {name: Requested(PLAIN, name) for name in ("b", "a")}, CONFIGURED)
 
 

@@ -47,7 +47,7 @@ OWN = entry("executor")
         ([of(IMAGE, configTemplate={"a": "(( missing ))"})], "(( missing ))\tin the template of the package"),
         ([of({**IMAGE, "parameterMapping": {"a": '(( getCredentials("x") ))'}})], "credential 'x' not found"),
         ([of(IMAGE, templateLibraries=[{"resource": {"name": "gone"}}])], "has no resource name=gone"),
-        ([of(IMAGE, credentials={"a": {"description": "d"}})], "and none are given: a"),
+        ([of(IMAGE, credentials={"a": {"description": "d"}})], "credentials are needed: a"),
         ([of({"image": {"ref": "A b"}})], "'A b'"),
     ],
 )  # fmt: skip

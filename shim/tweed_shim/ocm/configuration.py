@@ -240,20 +240,20 @@ def _flattened(value: Any, name: str, sets: dict[str, Any], depth: int) -> Itera
 def _table(configuration: Configuration, entry: Entry, key: str) -> dict[str, Any]:
     value = entry.get(key)
     if not isinstance(value, dict | None):
-        raise malformed(configuration, entry, f"{key} must be a map")
+        raise malformed(configuration.name, entry, f"{key} must be a map")
     return value or {}
 
 
 def _list(configuration: Configuration, entry: Entry, key: str) -> list[Any]:
     value = entry.get(key)
     if not isinstance(value, list | None):
-        raise malformed(configuration, entry, f"{key} must be a list")
+        raise malformed(configuration.name, entry, f"{key} must be a list")
     return value or []
 
 
-def malformed(configuration: Configuration, entry: Entry, problem: str) -> ConfigError:
-    """What to raise for an entry of a configuration that cannot be made sense of."""
-    return ConfigError(f"{configuration.name} is malformed: in an entry of type {type_of(entry)}, {problem}")
+def malformed(name: str, entry: Entry, problem: str) -> ConfigError:
+    """What to raise for an entry that cannot be made sense of; `name` is what messages call whatever has it."""
+    return ConfigError(f"{name} is malformed: in an entry of type {type_of(entry)}, {problem}")
 
 
 def _repository(configuration: Configuration, value: Any, whose: str) -> Entry:

@@ -78,9 +78,12 @@ class Credentials(Record):
             return specification
         return self.specified(specification)
 
-    def specified(self, specification: Entry) -> Properties | None:
-        """The credentials of a specification; None where its type is not known. Raises ConfigError."""
-        return self._follow(specification, _MOST_STEPS)
+    def specified(self, specification: Entry, *, whose: str = "") -> Properties | None:
+        """The credentials of a specification; None where its type is not known. Raises ConfigError.
+
+        whose: what messages call whatever has the specification, by default the configuration.
+        """
+        return self._follow(specification, _MOST_STEPS, whose)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -103,7 +106,7 @@ class Credentials(Record):
                 identity = self._properties(entry, each.get("identity"))
                 chain = self._maps(each, "credentials", of=entry)
                 if not chain:
-                    raise settings.malformed(self.configuration, entry, "a consumer has no credentials")
+                    raise settings.malformed(self.configuration.name, entry, "a consumer has no credentials")
                 # What follows in the chain are the credentials for getting at the first.
                 found[frozenset(identity.items())] = (dict(identity), chain[0])
         return found
@@ -133,35 +136,37 @@ class Credentials(Record):
             for each in self._maps(entry, "credentials")
         }
 
-    def _follow(self, specification: Entry, steps: int) -> Properties | None:
+    def _follow(self, specification: Entry, steps: int, whose: str = "") -> Properties | None:
         """What a specification leads to, which may be another one."""
         if not steps:
-            raise self._missing("an end of specifications of credentials that lead to each other,")
+            raise self._missing("an end of specifications of credentials that lead to each other,", whose)
         kind, name = settings.type_of(specification), specification.get("credentialsName")
         if kind == "Credentials":
-            return self._properties(specification, specification.get("properties"))
+            return self._properties(specification, specification.get("properties"), whose)
         if kind == "DockerConfig" and isinstance(name, str):
-            return self._login(specification, name, "")
+            return self._login(specification, name, "", whose)
         if kind == "Alias":
-            return self._follow({**self._alias(specification), "credentialsName": name}, steps - 1)
+            # The name is still that of whoever named the alias.
+            alias = self._alias(specification, whose)
+            return self._follow({**alias, "credentialsName": name}, steps - 1, whose)
         if kind == "Memory":
-            kept, entry = self._kept(specification, name)
+            kept, entry = self._kept(specification, name, whose)
             reference = kept.get("reference")
             if reference is None:
                 return self._properties(entry, kept.get("credentials"))
             return self._follow(self._map(reference, entry), steps - 1)
         return None
 
-    def _alias(self, specification: Entry) -> Entry:
+    def _alias(self, specification: Entry, whose: str) -> Entry:
         alias = specification.get("alias")
         if not isinstance(alias, str) or alias not in self._aliases:
-            raise self._missing(f"the alias {alias!r} of a credentials repository,")
+            raise self._missing(f"the alias {alias!r} of a credentials repository,", whose)
         return self._aliases[alias]
 
-    def _kept(self, repository: Entry, name: Any) -> tuple[Entry, Entry]:
+    def _kept(self, repository: Entry, name: Any, whose: str) -> tuple[Entry, Entry]:
         key = (str(repository.get("repoName")), str(name))
         if key not in self._memories:
-            raise self._missing(f"credentials {key[1]!r} in a memory repository {key[0]!r},")
+            raise self._missing(f"credentials {key[1]!r} in a memory repository {key[0]!r},", whose)
         return self._memories[key]
 
     def _logins(self, request: Consumer) -> Iterator[tuple[Consumer, Properties]]:
@@ -181,7 +186,7 @@ class Credentials(Record):
             elif found := self._login(store, host, path):
                 yield identity, found
 
-    def _login(self, store: Entry, registry: str, path: str) -> Properties | None:
+    def _login(self, store: Entry, registry: str, path: str, whose: str = "") -> Properties | None:
         registry = DOCKER_HUB if registry in HUB_NAMES else registry
         inline = store.get("dockerConfig")
         name = store.get("dockerConfigFile") or "~/.docker/config.json"
@@ -189,8 +194,9 @@ class Credentials(Record):
             file = settings.expanded(name, self.environ)
             found = logins.find_in(logins.read(file), file, registry, path, self.environ)
         else:
-            document = dict(self._map(inline, store))
-            found = logins.find_in(document, self.configuration.name, registry, path, self.environ)
+            document = dict(self._map(inline, store, whose))
+            holder = whose or self.configuration.name
+            found = logins.find_in(document, holder, registry, path, self.environ)
         return of_login(found) if found else None
 
     def _maps(self, holder: Entry, key: str, of: Entry | None = None) -> Sequence[Entry]:
@@ -198,26 +204,31 @@ class Credentials(Record):
         entry = holder if of is None else of
         found = holder.get(key) or []
         if not isinstance(found, list):
-            raise settings.malformed(self.configuration, entry, f"{key} must be a list")
+            raise settings.malformed(self.configuration.name, entry, f"{key} must be a list")
         return [self._map(each, entry) for each in found]
 
-    def _map(self, value: Any, entry: Entry) -> Entry:
+    def _map(self, value: Any, entry: Entry, whose: str = "") -> Entry:
         if not isinstance(value, dict):
-            raise settings.malformed(self.configuration, entry, "something else is where a map is expected")
+            raise settings.malformed(
+                whose or self.configuration.name, entry, "something else is where a map is expected"
+            )
         return value
 
-    def _properties(self, entry: Entry, value: Any) -> Properties:
-        found = self._map({} if value is None else value, entry)
-        return Properties({name: self._text(name, part, entry) for name, part in found.items()})
+    def _properties(self, entry: Entry, value: Any, whose: str = "") -> Properties:
+        found = self._map({} if value is None else value, entry, whose)
+        return Properties({name: self._text(name, part, entry, whose) for name, part in found.items()})
 
-    def _text(self, name: str, value: Any, entry: Entry) -> str:
+    def _text(self, name: str, value: Any, entry: Entry, whose: str) -> str:
         if isinstance(value, bool):
             return "true" if value else "false"
         if value is None or isinstance(value, str | int):
             return "" if value is None else str(value)
-        raise settings.malformed(self.configuration, entry, f"{name} must be text: put it in quotes")
+        raise settings.malformed(
+            whose or self.configuration.name, entry, f"{name} must be text: put it in quotes"
+        )
 
-    def _missing(self, what: str) -> ConfigError:
+    def _missing(self, what: str, whose: str) -> ConfigError:
+        place = f"in {self.configuration.name}" if whose else "there"
         return ConfigError(
-            f"{self.configuration.name} names {what} which is not there: add it or correct the name"
+            f"{whose or self.configuration.name} names {what} which is not {place}: add it or correct the name"
         )

@@ -4,8 +4,11 @@ Source: `ocm bootstrap package` and `ocm toi-bootstrapping`, "Credentials". Valu
 of any message.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from tweed_shim import documents
 from tweed_shim.errors import ConfigError
 from tweed_shim.image import credentials as logins
 from tweed_shim.ocm import configuration, consumers, yaml_writer
@@ -17,7 +20,8 @@ from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.records import EMPTY, Record
-from tweed_shim.spiff import SpiffError
+from tweed_shim.spiff import SpiffError, reading
+from tweed_shim.spiff.values import float_text
 from tweed_shim.toi.credential_requests import Requested
 from tweed_shim.toi.parameters import FEATURES, Mode
 from tweed_shim.toi.reading import Part, Specification
@@ -67,15 +71,7 @@ class Provided(Record):
 
 def read(text: str, *, name: str, mode: Mode) -> Settings:
     """Read a credentials file, a spiff template without stubs. Raises ConfigError, which quotes no value of it."""
-    from tweed_shim import spiff
-
-    try:
-        value = spiff.merge(text, features=FEATURES, mode=mode)
-    except SpiffError as error:
-        raise ConfigError(_unresolved(error, name)) from None
-    specification = Specification(
-        spiff.dump({} if value is None else value, "json").encode(), name, ConfigError
-    )
+    specification = Specification(_processed(text, name, mode), name, ConfigError, origin=text)
     fields = specification.root.fields("credentials", "forwardedConsumers")
     entries = fields["credentials"].entries(empty=True) if "credentials" in fields else {}
     forwarded = fields["forwardedConsumers"].items() if "forwardedConsumers" in fields else ()
@@ -84,11 +80,54 @@ def read(text: str, *, name: str, mode: Mode) -> Settings:
     return Settings(found, passed_on, specification.finish("credentials file"))
 
 
+def _processed(text: str, name: str, mode: Mode) -> bytes:
+    from tweed_shim import spiff
+    from tweed_shim.spiff.recursion import deep
+
+    try:
+        found = spiff.merge_stream(text, features=FEATURES, mode=mode)
+        if len(found) > 1:
+            raise ConfigError(f"{name} holds {len(found)} documents: leave one")
+        value = found[0] if found else None
+        with deep(name):
+            return spiff.dump({} if value is None else _finite(value), "json").encode()
+    except SpiffError as error:
+        raise ConfigError(_unresolved(error, name) if error.nodes else _unreadable(text, name)) from None
+
+
+def _finite(value: Any) -> Any:
+    """What is infinite, or no number, as the text that the reference makes of it; JSON has no word for it."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return float_text(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _unresolved(error: SpiffError, name: str) -> str:
-    if not error.nodes:
-        return f"{name} is no YAML that can be processed: check its syntax"
-    nodes = ", ".join(dict.fromkeys(".".join(each.path) for each in error.nodes))
+    from tweed_shim.spiff.functions import permission
+
+    # The reasons are not told: they may quote values. This one does not.
+    denied = [each for each in error.nodes if permission.DENIED in each.reason]
+    nodes = ", ".join(dict.fromkeys(".".join(each.path) for each in denied or error.nodes))
+    if denied:
+        return (
+            f"{name} has expressions that reach for files, commands or the environment, at {nodes}: write what they "
+            "stand for, or allow them with --trust-templates"
+        )
     return f"{name} has expressions that cannot be resolved, at {nodes}: correct them"
+
+
+def _unreadable(text: str, name: str) -> str:
+    """Why a text cannot be processed. Of what spiff says only that is told which quotes no value."""
+    try:
+        documents.load(text, name=name, error=ConfigError)
+        reading.read(text, name)
+    except ConfigError as fault:
+        return str(fault)
+    except reading.ReadFault as fault:
+        return f"{name}, {fault}"
+    return f"{name} cannot be processed: it is too large, or nested too deep"
 
 
 def _setting(part: Part) -> Setting:
@@ -100,11 +139,11 @@ def _setting(part: Part) -> Setting:
         part.fault("must have exactly one of consumerId, reference and credentials")
     reference = fields["reference"].entries() if "reference" in fields else None
     return Setting(
-        fields["consumerId"].texts() if "consumerId" in fields else {},
+        fields["consumerId"].texts(empty=True) if "consumerId" in fields else {},
         fields["consumerType"].text() if "consumerType" in fields else "",
         reference and {key: each.value for key, each in reference.items()},
-        Properties(fields["credentials"].texts()) if "credentials" in ways else None,
-        fields["targetConsumerId"].texts() if "targetConsumerId" in fields else {},
+        Properties(fields["credentials"].texts(empty=True)) if "credentials" in ways else None,
+        fields["targetConsumerId"].texts(empty=True) if "targetConsumerId" in fields else {},
     )
 
 
@@ -114,7 +153,8 @@ def _forwarded(part: Part) -> Forwarded:
         part.fault("is required", "consumerId")
         return Forwarded({})
     return Forwarded(
-        fields["consumerId"].texts(), fields["consumerType"].text() if "consumerType" in fields else ""
+        fields["consumerId"].texts(empty=True),
+        fields["consumerType"].text() if "consumerType" in fields else "",
     )
 
 
@@ -149,7 +189,7 @@ def _refuse_missing(settings: Settings | None, requested: Mapping[str, Requested
         raise ConfigError(
             f"credentials are missing: {listed}; add them to the credentials file"
             if settings
-            else f"credentials are needed: {listed}; name a file that has them with -c"
+            else f"credentials are needed: {listed}; give them with -c, or from Python as `credentials`"
         )
 
 
@@ -158,7 +198,7 @@ def _properties(name: str, setting: Setting, source: Credentials) -> Properties:
         return setting.properties
     what = f"the credentials {name!r}"
     if setting.reference is not None:
-        found = source.specified(setting.reference)
+        found = source.specified(setting.reference, whose=f"the reference of {what}")
         if found is None:
             raise ConfigError(
                 f"{what} refer to credentials of type {configuration.type_of(setting.reference) or 'none'}, "

@@ -25,7 +25,7 @@ class Part:
 
     def fault(self, problem: str, *beyond: str | int) -> None:
         """Note what is wrong with it, or with what is missing in it."""
-        self._whole.faults.append(f"{self._whole.document.place((*self._path, *beyond))} {problem}")
+        self._whole.faults.append(f"{self._whole.place((*self._path, *beyond))} {problem}")
 
     def instead(self, value: Any) -> "Part":
         """Another value at the same place."""
@@ -65,9 +65,10 @@ class Part:
             self.fault("must be text")
         return found or ""
 
-    def texts(self) -> dict[str, str]:
-        """A map of texts."""
-        return {key: each.text() for key, each in self.entries().items()}
+    def texts(self, *, empty: bool = False) -> dict[str, str]:
+        """A map of texts; one without a value is as good as none, or with `empty` an empty one."""
+        found = self.entries(empty=empty)
+        return {key: "" if self.value[key] is None else each.text() for key, each in found.items()}
 
     def flag(self) -> bool:
         """True or false."""
@@ -77,21 +78,32 @@ class Part:
 
 
 class _Whole:
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, origin: str | None) -> None:
         self.document = document
         self.faults: list[str] = []
         self.unknown: list[str] = []
+        self._origin = origin
+
+    def place(self, path: Path) -> str:
+        """A path for people, with its line, as far as there is one."""
+        if self._origin is None:
+            return self.document.place(path)
+        try:
+            return documents.load(self._origin, name="", as_text=True).place(path)
+        except ShimError:
+            # A template may be what no document of plain data can: it has a tag, or a key twice.
+            return documents.path_name(path)
 
 
 class Specification:
     """A document that is read: `root`, and its faults once all of it was looked at.
 
-    Raises `error` where it is no YAML.
+    Raises `error` where it is no YAML. origin: the text of the template that `data` was made from, which has the lines.
     """
 
-    def __init__(self, data: bytes, name: str, error: type[ShimError]) -> None:
+    def __init__(self, data: bytes, name: str, error: type[ShimError], *, origin: str | None = None) -> None:
         document = documents.load(data, name=name, error=error, scalar=_scalar)
-        self._whole = _Whole(document)
+        self._whole = _Whole(document, origin)
         self._name, self._error = name, error
         self.root = Part(self._whole, (), document.value)
 

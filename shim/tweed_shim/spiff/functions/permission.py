@@ -7,19 +7,20 @@ import os
 from tweed_shim.spiff.functions.registry import Call
 from tweed_shim.spiff.values import Fault
 
-_DENIED = "no OS operations supported in this execution environment"
+DENIED = "no OS operations supported in this execution environment"
+"""Why an expression failed that the mode does not allow."""
 
 
 def need_files(call: Call, what: str) -> None:
     """Raise Fault where the mode does not let an expression have files."""
     if not call.files_allowed:
-        raise Fault(f"{what}: {_DENIED}")
+        raise Fault(f"{what}: {DENIED}")
 
 
 def need_commands(call: Call, what: str) -> None:
     """Raise Fault where the mode does not let an expression have commands and the environment."""
     if not call.commands_allowed:
-        raise Fault(f"{what}: {_DENIED}")
+        raise Fault(f"{what}: {DENIED}")
 
 
 def file_path(path: str) -> str:
