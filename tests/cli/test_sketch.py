@@ -106,6 +106,8 @@ def read(kind: type[Any], argv: list[str]) -> tuple[dict[str, Any], Any]:
 )
 @example(["-v"], "exec", ["image", "-q", "metadata", "--format=json", "--timeout", "1.5"])
 @example([], "toi bootstrap", ["install", "x", "--dry-run", "--create-env", "d"])
+@example([], "toi bootstrap", ["install", "x", "a=b", "-v", "c", "--pull=never", "d=e"])
+@example([], "spiff merge", ["--json", "a", "b", "-v", "c"])
 def test_a_plain_command_line_is_read_as_argparse_reads_it(
     before: list[str], command: str, after: list[str]
 ) -> None:
@@ -126,6 +128,11 @@ def test_a_plain_command_line_is_read_as_argparse_reads_it(
         "spec image setup --platform linux/arm64",
         "gc --dry-run --keep-last 3",
         "-q doctor --json",
+        "toi bootstrap install archive//component:1 -p parameters --credentials=c --outputs o",
+        "toi bootstrap install component platform=aws --timeout 3 name",
+        "ocm download component name -O file version=1",
+        "spiff merge template --json stub another",
+        "clouds",
     ],
 )
 def test_ordinary_command_lines_are_plain(line: str) -> None:

@@ -143,6 +143,7 @@ def _row(owner: ComponentVersion, each: Resource) -> dict[str, Any]:
 def configure_ocm_download(parser: Parser) -> None:
     """The options of `ocm download`."""
     _configure_source(parser)
+    parser.intermixed = True
     parser.add_argument("name", metavar="NAME", help="the resource")
     parser.add_argument(
         "identity",

@@ -11,7 +11,9 @@ from types import SimpleNamespace
 from tweed_shim.lean.typing import Any
 from tweed_shim.records import Record
 
-REMAINDER = "..."  # as argparse has it
+# As argparse has them.
+REMAINDER = "..."
+ANY_NUMBER = "*"
 
 
 class Unclear(Exception):
@@ -58,6 +60,8 @@ class Sketch:
             return
         if told.get("action") == "store_true":
             told.update(action="store_const", const=True, default=False)
+        if told.get("nargs") == ANY_NUMBER:
+            told.setdefault("default", [])
         long = next((name for name in names if name.startswith("--")), names[0])
         name = told.pop("dest", None) or long.lstrip("-").replace("-", "_")
         # What is only said in the help is left out.
@@ -95,8 +99,8 @@ class Sketch:
             if text.startswith("-") and text != "-":
                 given.append(self._take_option(text, rest, found))
             else:
-                _take_word(text, rest, words, found)
-        if any(word.nargs != "?" for word in words):
+                self._take_word(text, rest, words, found)
+        if any(word.nargs not in ("?", ANY_NUMBER) for word in words):
             raise Unclear
         _check_given(given, self._options.values())
         return found
@@ -121,6 +125,22 @@ class Sketch:
             raise Unclear
         return option
 
+    def _take_word(self, text: str, rest: list[str], words: list[_Argument], found: SimpleNamespace) -> None:
+        word = words.pop() if words else None
+        if word is None:
+            raise Unclear
+        if word.nargs == ANY_NUMBER and self.intermixed:
+            setattr(found, word.name, [*getattr(found, word.name), word.value(text)])
+            words.append(word)
+            return
+        all_after = bool(words) and words[-1].nargs == REMAINDER
+        if not (word.nargs is None or (word.nargs == "?" and all_after)):
+            raise Unclear
+        setattr(found, word.name, word.value(text))
+        if all_after:
+            setattr(found, words.pop().name, rest[::-1])
+            rest.clear()
+
 
 class _Rivals:
     """See `Sketch.add_mutually_exclusive_group`."""
@@ -131,17 +151,6 @@ class _Rivals:
     def add_argument(self, *names: str, **told: Any) -> None:
         """Declare one of them."""
         self._sketch.add_argument(*names, rivals=self, **told)
-
-
-def _take_word(text: str, rest: list[str], words: list[_Argument], found: SimpleNamespace) -> None:
-    word = words.pop() if words else None
-    all_after = bool(words) and words[-1].nargs == REMAINDER
-    if word is None or not (word.nargs is None or (word.nargs == "?" and all_after)):
-        raise Unclear
-    setattr(found, word.name, word.value(text))
-    if all_after:
-        setattr(found, words.pop().name, rest[::-1])
-        rest.clear()
 
 
 def _check_given(given: list[_Argument], options: Iterable[_Argument]) -> None:
