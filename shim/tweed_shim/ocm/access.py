@@ -108,11 +108,14 @@ def _parse_reference(text: str, what: str) -> tuple[Reference, bool]:
 
 
 def image_reference(access: Access, what: str) -> Reference | None:
-    """What names an OCI artifact in its registry; None for what is accessed otherwise. Raises ComponentError."""
+    """What names an OCI artifact in its registry; None for what is accessed otherwise. Raises ComponentError.
+
+    What may come by plain HTTP from anybody is not called as what its registry vouches for.
+    """
     if kind_of(access) not in _OCI_ARTIFACT:
         return None
-    found, _ = _parse_reference(str(access.get("imageReference") or ""), what)
-    return found
+    found, plain = _parse_reference(str(access.get("imageReference") or ""), what)
+    return None if plain else found
 
 
 class Artifact(Record):
