@@ -25,7 +25,7 @@ LITTLE_DISK, NO_DISK = 1 << 30, 10 << 20
 LITTLE_MEMORY = 256 << 20
 # As useradd(8) grants them by default.
 SUBORDINATE = ("/etc/subuid", "/etc/subgid")
-FIRST_SUBORDINATE, ENOUGH_IDS = 100_000, 65_536
+FIRST_SUBORDINATE, ENOUGH_IDS, LARGEST_ID = 100_000, 65_536, (1 << 32) - 2
 TUN = "/dev/net/tun"
 # No clock that is right shows a time before this was written: 2025-01-01.
 EARLIEST = 1735689600
@@ -157,7 +157,10 @@ def _ids(patient: Patient) -> Finding:
 
 
 def _free_ids(*grants: str) -> str:
-    """The first range that nobody has been granted: whose ids are another's, too, may look into that one's files."""
+    """The first range that nobody has been granted: whose ids are another's, too, may look into that one's files.
+
+    Where none is left, whoever reads it has to find one.
+    """
     taken = []
     for grant in grants or SUBORDINATE:
         for line in (_read(grant) or "").splitlines():
@@ -168,7 +171,7 @@ def _free_ids(*grants: str) -> str:
     for first, count in sorted(taken):
         if first < free + ENOUGH_IDS:
             free = max(free, first + count)
-    return f"{free}-{free + ENOUGH_IDS - 1}"
+    return f"{free}-{free + ENOUGH_IDS - 1}" if free + ENOUGH_IDS <= LARGEST_ID else "FIRST-LAST"
 
 
 def _ids_mend() -> str:

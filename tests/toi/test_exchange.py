@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ mounts)
     { echo more >> /toi/inputs/ocmrepo; } 2> /dev/null && echo "- written" >> mounts
     exit 0 ;;
 too-much | too-much-and-fail) head -c 70000000 /dev/zero > large ;;
+fail) yes | tr -d '\n' | head -c 150000 > note; exit 7 ;;
 no-text) echo 1 > "$(printf 'b\377')" ;;
 esac
 [ "$2" = too-much-and-fail ] && exit 7
@@ -99,7 +101,7 @@ def test_outputs_that_are_too_large_take_neither_the_others_nor_the_exit_code_wi
     done = root_shim.run(*words(source, action))
     assert done.code == code
     assert yaml.safe_load(done.out) == {"outputs": {"note": "fine"}}
-    assert "large is not kept, as all outputs together may have 64 MiB" in done.err.decode()
+    assert "large is not kept (outputs have 64 MiB together at most)" in done.err.decode()
 
 
 def test_a_file_whose_name_is_no_text_is_told_and_the_others_are_kept(root_shim: Shim, source: str) -> None:
@@ -125,3 +127,39 @@ def test_outputs_that_cannot_be_written_after_all_are_printed(root_shim: Shim, s
     assert done.code == 125
     assert "the outputs cannot be written to" in done.err.decode()
     assert yaml.safe_load(done.out) == {"outputs": {"note": "fine"}}
+
+
+def test_a_failure_is_told_wherever_the_outputs_go(root_shim: Shim, source: str) -> None:
+    command = [root_shim.program, "--root", root_shim.root, *words(source, "fail")]
+    for redirection in (">/dev/full", "-o /dev/full >/dev/full", "| true"):
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f'"$@" {redirection}', "bash", *command],
+            env=root_shim.environment(),
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, b"fail ended with exit code 7" in done.stderr) == (7, True), redirection
+        assert b"outputs are lost" in done.stderr
+
+
+def test_a_dash_is_stdout(root_shim: Shim, source: str) -> None:
+    done = root_shim.run(*words(source, "note", "-o", "-"))
+    assert (done.code, yaml.safe_load(done.out)) == (0, {"outputs": {"note": "fine"}})
+    assert not os.path.exists(os.path.join(os.path.dirname(root_shim.root), "-"))
+
+
+def test_a_reader_that_is_slow_is_waited_for(root_shim: Shim, source: str) -> None:
+    read, write = os.pipe2(os.O_NONBLOCK)
+    os.set_blocking(read, True)
+    command = [root_shim.program, "--root", root_shim.root, *words(source, "fail")]
+    with subprocess.Popen(
+        command, stdout=write, stderr=subprocess.PIPE, env=root_shim.environment()
+    ) as process:
+        os.close(write)
+        assert process.stderr is not None
+        # All else is said before the outputs are printed, which are more than a pipe holds.
+        while b"did not write mounts" not in process.stderr.readline():
+            assert process.poll() is None
+        with open(read, "rb") as file:
+            assert len(yaml.safe_load(file.read())["outputs"]["note"]) == 150000
+    assert process.returncode == 7

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -62,8 +63,22 @@ def test_what_is_too_large_is_told_and_the_rest_is_kept(made: Path, monkeypatch:
     with open(made / "hole", "wb") as file:
         file.truncate(1 << 40)
     found = collect(made, {"hole": "large"}, every=True, limit=8)
+    assert found.lost[0] == "large is not kept (outputs have 0 MiB together at most)"
     assert (list(found.values), found.missing) == (["a", "a1"], ())
     assert [each.partition(" is not kept")[0] for each in found.lost] == ["large", "b"]
+
+
+def test_what_the_disk_does_not_take_is_told_and_the_rest_is_kept(made: Path) -> None:
+    for name, size in (("a", 3), ("b", 9), ("c", 3)):
+        (made / name).write_bytes(b"1" * size)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, before[1]))
+    try:
+        found = collect(made, {"b": "large"}, every=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (list(found.values), found.missing) == (["a", "c"], ())
+    assert found.lost == ("large is not kept (File too large)",)
 
 
 def test_a_name_that_no_document_can_hold_is_told_and_the_rest_is_kept(made: Path) -> None:
@@ -71,7 +86,7 @@ def test_a_name_that_no_document_can_hold_is_told_and_the_rest_is_kept(made: Pat
     (made / os.fsdecode(b"b\xff")).write_text("2")
     found = collect(made, {}, every=True)
     assert dict(found.values) == {"a": b"1"}
-    assert "b'b\\xff' is not kept, as its name is not UTF-8" in found.lost[0]
+    assert found.lost == ("the file b'b\\xff' is not kept (its name is not UTF-8)",)
     assert collect(made, {"a": "a"}).lost == ()
 
 
@@ -113,8 +128,9 @@ def test_a_file_that_a_link_leads_to_is_written(tmp_path: Path) -> None:
 
 def test_one_that_cannot_be_written_does_not_keep_the_others_from_it(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with pytest.raises(HostError, match="name a file or a directory that you may write"):
+    with pytest.raises(outputs.Unwritten, match="name a file or a directory that you may write") as unwritten:
         outputs.write(Outputs({"a": b"1", "b": b"2"}), str(tmp_path))
+    assert dict(unwritten.value.outputs.values) == {"a": b"1"}
     assert (tmp_path / "b").read_bytes() == b"2"
 
 
@@ -123,3 +139,6 @@ def test_a_place_that_cannot_be_written_is_told_before(tmp_path: Path) -> None:
         outputs.check_place(str(good))
     with pytest.raises(HostError, match="not is no directory"):
         outputs.check_place(str(tmp_path / "not" / "there"))
+    for nothing in ("", f"{tmp_path}/new/"):
+        with pytest.raises(HostError, match="there is no such directory"):
+            outputs.check_place(nothing)

@@ -37,13 +37,24 @@ class _Output(io.FileIO):
     def write(self, data: Any) -> int:
         """As a file does; raises HostError where that raises OSError, unless the reader has gone."""
         try:
-            return super().write(data)
+            # Whoever shares it with us may have made it one that does not wait.
+            while (written := super().write(data)) is None:
+                _wait_for_reader()
+            return written
         except BrokenPipeError:
             raise
         except OSError as error:
             raise HostError(
                 f"the output cannot be written ({error.strerror}); send it where there is room"
             ) from error
+
+
+def _wait_for_reader() -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(1, select.POLLOUT)
+    poll.poll()
 
 
 @contextmanager

@@ -3,16 +3,18 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tweed_shim import documents, trace
 from tweed_shim.cli import components, running, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
-from tweed_shim.errors import ConfigError, HostError, ShimError, UsageError
+from tweed_shim.errors import ConfigError, HostError, UsageError
 from tweed_shim.schemas import Examiner
 
 if TYPE_CHECKING:
     from tweed_shim.toi.bootstrap import Result
+    from tweed_shim.toi.outputs import Outputs
     from tweed_shim.toi.preparation import Prepared
 
 PARAMETERS = "TOIParameters"
@@ -59,7 +61,9 @@ def configure_toi_bootstrap(parser: Parser) -> None:
         action="store_true",
         help="give the executor the content of resources that are elsewhere",
     )
-    given.add_argument("-o", "--outputs", metavar="PATH", help="a file or a directory for the outputs")
+    given.add_argument(
+        "-o", "--outputs", metavar="PATH", help="a file or a directory for the outputs; - is stdout"
+    )
     given.add_argument(
         "--all-outputs", action="store_true", help="keep outputs that the package does not name"
     )
@@ -83,8 +87,9 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
             from tweed_shim.runtime.options import RunOptions
             from tweed_shim.toi import bootstrap, outputs, preparation
 
-        if arguments.outputs:
-            outputs.check_place(arguments.outputs)
+        place_of_outputs = None if arguments.outputs == "-" else arguments.outputs
+        if place_of_outputs is not None:
+            outputs.check_place(place_of_outputs)
         wishes = preparation.Wishes(
             arguments.action,
             identity.parse(arguments.identity),
@@ -96,7 +101,7 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
         )
         session, credentials = components.session(arguments, context)
         # What the executor says goes elsewhere where its outputs are printed.
-        console = running.console(context, stdout=1 if arguments.outputs else 2)
+        console = running.console(context, stdout=2 if place_of_outputs is None else 1)
         options = RunOptions(**running.options(arguments))
         place = bootstrap.at(context.settings, session, options, console)
         with session:
@@ -114,28 +119,40 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
                 _show(prepared, bootstrap.config(place, prepared))
                 return 0
             done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
-    _hand_out(done, arguments.outputs, context)
+    _hand_out(done, place_of_outputs, context)
     return 0
 
 
 def _hand_out(done: "Result", path: str | None, context: Context) -> None:
-    """Write or print the outputs. Raises why the action has failed, or else why they cannot be written."""
+    """Write or print the outputs. Raises why the action has failed, or else why they cannot be handed out."""
     from tweed_shim.toi import outputs
 
-    failure: ShimError | None = done.failure
+    fault: HostError | BrokenPipeError | None = None
     try:
-        if path:
+        if path is not None:
             outputs.write(done.outputs, path)
         elif done.outputs.values:
-            sys.stdout.write(outputs.document(done.outputs))
-    except HostError as fault:
+            _print(done.outputs)
+    except outputs.Unwritten as unwritten:
+        fault = unwritten
         # There is no second chance to have them.
-        sys.stdout.write(outputs.document(done.outputs))
-        if failure is not None:
-            context.voice.warn(str(fault))
-        failure = failure or fault
-    if failure is not None:
-        raise failure
+        with suppress(HostError, BrokenPipeError):
+            _print(unwritten.outputs)
+    except (HostError, BrokenPipeError) as error:
+        fault = error
+    if done.failure is not None:
+        if fault is not None:
+            context.voice.warn(f"outputs are lost: {fault}")
+        raise done.failure
+    if fault is not None:
+        raise fault
+
+
+def _print(found: "Outputs") -> None:
+    from tweed_shim.toi import outputs
+
+    sys.stdout.write(outputs.document(found))
+    sys.stdout.flush()
 
 
 def _show(prepared: "Prepared", config: dict[str, Any]) -> None:

@@ -200,6 +200,7 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
         "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns",
         "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "
         "ext4, xfs or btrfs",
+        "overlay": "this host has no overlay file system for it: leave --scratch out",
         "scratch": "free some memory, or name a directory on disk with --scratch",
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",

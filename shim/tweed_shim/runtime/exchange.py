@@ -1,12 +1,12 @@
 """What a container is given in memory, and what of its making is kept; for process 1 of a sandbox (sandbox.py).
 
-Neither is ever on disk while the container is there, and both are gone with the sandbox, however it ends.
+Both are gone with the sandbox, however it ends. What is kept is copied to the host when the container has ended.
 """
 
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tweed_shim.runtime import mounts
 
@@ -40,22 +40,31 @@ def give(
 def keep(directory: str, *, place: str, names: list[str], every: bool, limit: int) -> None:
     """Copy plain files to a directory of the host, `limit` bytes at most: those of these names, then `every` other.
 
-    One that is too large for what is left of the limit becomes a hole that is too large, too. Raises OSError.
+    In place of one that cannot be copied is a symbolic link to the reason. Raises OSError where not even that can be.
     """
+    room = limit
     others = [name for name in sorted(os.listdir(directory)) if every and name not in names]
     for name in (*names, *others):
         with _plain_file(os.path.join(directory, name)) as source:
             if source is None:
                 continue
-            size = os.fstat(source).st_size
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            with open(os.open(os.path.join(place, name), flags, 0o600), "wb") as target:
-                if size > limit:
-                    target.truncate(limit + 1)
-                    continue
-                limit -= size
-                while os.sendfile(target.fileno(), source, None, CHUNK):
-                    pass
+            size, target = os.fstat(source).st_size, os.path.join(place, name)
+            if size > room:
+                os.symlink(f"outputs have {limit >> 20} MiB together at most", target)
+                continue
+            room -= size
+            try:
+                _copy(source, target)
+            except OSError as error:
+                with suppress(FileNotFoundError):
+                    os.unlink(target)
+                os.symlink(error.strerror or "no reason is known", target)
+
+
+def _copy(source: int, path: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as target:
+        while os.sendfile(target.fileno(), source, None, CHUNK):
+            pass
 
 
 @contextmanager

@@ -231,12 +231,16 @@ def _environment(runtime: str) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), **collecting}
 
 
+def _state(plan: Plan) -> str:
+    return os.path.join(plan["scratch"], "state")
+
+
 def _start_container(plan: Plan) -> int:
     """Have the runtime start the container, which keeps descriptors 0, 1 and 2; returns its process id."""
     scratch = plan["scratch"]
     pid_file = os.path.join(scratch, "pid")
     log = os.path.join(scratch, "runtime.log")
-    options = ["--root", os.path.join(scratch, "state"), "--log", log, "--log-format", "json"]
+    options = ["--root", _state(plan), "--log", log, "--log-format", "json"]
     run = ["run", "--detach", "--pid-file", pid_file, "--bundle", scratch, plan["id"]]
     with _stage("runtime"):
         runtime = os.posix_spawn(
@@ -272,7 +276,7 @@ def _first_process(*, userns: bool) -> NoReturn:
         os.umask(0o022)
         pid = _start_container(plan)
         _report(started=pid, times=[begun, mounted, time.monotonic()])
-        status = waiting.wait(pid, plan["runtime"], commands)
+        status = waiting.wait(pid, _state(plan), commands)
         ended = time.monotonic()
         oom = leaving.leave_cgroups(plan["cgroup"])
         with _stage("keep"):

@@ -50,20 +50,23 @@ def _takes_default(pid: int, number: int) -> bool:
     return not any(int(mask[1], 16) >> (number - 1) & 1 for mask in masks)
 
 
-def _is_runtime(pid: int, runtime: str) -> bool:
-    """Whether a process, whose runtime was called by this name, has yet to become the program.
+def _is_runtime(pid: int, state: str) -> bool:
+    """Whether a process is still the runtime, which was told to have its state in a directory, and not the program.
 
-    runc and crun leave the first word of their command line as it is until then.
+    runc gives its part in the container a name, and crun keeps the command line that it was called by.
     """
     try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            name = file.read()
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read(READ).partition(b"\0")[0] == os.fsencode(runtime)
+            words = file.read(READ).split(b"\0")
     except OSError:
         return False
+    return name.startswith(b"runc:[") or words[1:3] == [b"--root", os.fsencode(state)]
 
 
-def wait(pid: int, runtime: str, commands: Commands) -> int:
-    """Wait for the container `pid`, passing each signal on once; its wait status."""
+def wait(pid: int, state: str, commands: Commands) -> int:
+    """Wait for the container `pid`, passing each signal on once; its wait status. state: see _is_runtime."""
     end = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(end, select.POLLIN)
@@ -77,7 +80,7 @@ def wait(pid: int, runtime: str, commands: Commands) -> int:
             for line in commands.read():
                 asked = int(json.loads(line)["signal"])
         # What is meant for the program would be lost on the runtime.
-        if asked and (asked == signal.SIGKILL or not _is_runtime(pid, runtime)):
+        if asked and (asked == signal.SIGKILL or not _is_runtime(pid, state)):
             os.kill(pid, signal.SIGKILL if _takes_default(pid, asked) else asked)
             asked = 0
 

@@ -26,6 +26,14 @@ class Outputs(Record):
     HIDDEN = ("values",)
 
 
+class Unwritten(HostError):
+    """Outputs could not be written; `outputs` are they."""
+
+    def __init__(self, why: HostError, values: Mapping[str, bytes]) -> None:
+        super().__init__(str(why))
+        self.outputs = Outputs(values)
+
+
 def collect(directory: str, names: Mapping[str, str], *, every: bool) -> Outputs:
     """The files of an executor that a run has kept (runtime/exchange.py), `LIMIT` bytes of them.
 
@@ -33,7 +41,6 @@ def collect(directory: str, names: Mapping[str, str], *, every: bool) -> Outputs
     """
     values: dict[str, bytes] = {}
     lost = []
-    room = LIMIT
     there = sorted(os.listdir(directory))
     own = [name for name in there if every and name not in names]
     for name, output in [
@@ -41,13 +48,11 @@ def collect(directory: str, names: Mapping[str, str], *, every: bool) -> Outputs
         *((each, each) for each in own),
     ]:
         path = os.path.join(directory, name)
-        size = os.stat(path).st_size
-        if size > room:
-            lost.append(f"{output} is not kept, as all outputs together may have {LIMIT >> 20} MiB")
+        if os.path.islink(path):
+            lost.append(f"{output} is not kept ({os.readlink(path)})")
         elif not _is_text(output):
-            lost.append(f"the file {os.fsencode(name)!r} is not kept, as its name is not UTF-8")
+            lost.append(f"the file {os.fsencode(name)!r} is not kept (its name is not UTF-8)")
         else:
-            room -= size
             with open(path, "rb") as file:
                 # A name that the package gives is worth more than one that the executor chose.
                 values.setdefault(output, file.read())
@@ -76,6 +81,8 @@ def _value(data: bytes) -> Any:
 
 def check_place(path: str) -> None:
     """Raise HostError where outputs cannot be written to a file or into a directory, as far as one can tell before."""
+    if not path or (path.endswith("/") and not os.path.isdir(path)):
+        raise _unwritable(path or "''", "there is no such directory")
     place = path if os.path.isdir(path) else os.path.dirname(os.path.realpath(path))
     if not files.is_special(path) and not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
         reason = "no permission" if os.path.isdir(place) else f"{place} is no directory"
@@ -83,19 +90,25 @@ def check_place(path: str) -> None:
 
 
 def write(outputs: Outputs, path: str) -> None:
-    """Write all outputs to a file, or each to one of its own in a directory. Raises HostError where one cannot be."""
-    faults = []
+    """Write all outputs to a file, or each to one of its own in a directory. Raises Unwritten where that fails."""
+    faults: dict[str, HostError] = {}
     if os.path.isdir(path):
-        contents = {os.path.join(path, name): data for name, data in outputs.values.items()}
-    else:
-        contents = {path: document(outputs).encode()}
-    for place, data in contents.items():
-        try:
-            files.write_named(place, data)
-        except OSError as error:
-            faults.append(_unwritable(place, error.strerror))
+        for name, data in outputs.values.items():
+            if fault := _written(os.path.join(path, name), data):
+                faults[name] = fault
+    elif fault := _written(path, document(outputs).encode()):
+        faults = dict.fromkeys(outputs.values, fault)
     if faults:
-        raise faults[0]
+        raise Unwritten(next(iter(faults.values())), {name: outputs.values[name] for name in faults})
+
+
+def _written(path: str, data: bytes) -> HostError | None:
+    """Write a file; returns why it cannot be."""
+    try:
+        files.write_named(path, data)
+    except OSError as error:
+        return _unwritable(path, error.strerror)
+    return None
 
 
 def _unwritable(path: str, reason: str | None) -> HostError:
