@@ -90,6 +90,11 @@ def _user(home: str, kind: str) -> Iterator[Account]:
         shutil.rmtree(home)
 
 
+def open_to_all(path: str) -> None:
+    """Let every user read a tree, and go into its directories."""
+    subprocess.run(["chmod", "-R", "a+rX", path], check=True)
+
+
 @contextmanager
 def made_public_directory() -> Iterator[str]:
     path = tempfile.mkdtemp(prefix="tweed-shim-tests-", dir="/var/tmp")

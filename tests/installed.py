@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 from packaging.requirements import Requirement
 
-from accounts import Account, process_owners
+from accounts import Account, open_to_all, process_owners
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -138,7 +138,7 @@ def install(directory: str, sources: str) -> str:
     for name in _with_dependencies(installed.requires or []):
         _copy_distribution(name, site)
     run(python, "-m", "compileall", "-q", site)
-    run("chmod", "-R", "a+rX", directory)
+    open_to_all(directory)
     return os.path.join(directory, "bin", "tweed-shim")
 
 

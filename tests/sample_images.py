@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from accounts import open_to_all
+
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD_BUNDLE = os.path.join(PROJECT, "scripts", "build-bundle")
 BUILD_COMPONENT = os.path.join(PROJECT, "scripts", "build-component")
@@ -14,7 +16,7 @@ TOI_DEMO = "//example.com/demo/greeter:1.0.0"
 def _build(name: str, directory: str) -> str:
     layout = os.path.join(directory, name)
     subprocess.run([BUILD_BUNDLE, name, layout], check=True)
-    subprocess.run(["chmod", "-R", "a+rX", layout], check=True)
+    open_to_all(layout)
     return layout
 
 
@@ -35,5 +37,5 @@ def toi_demo(public_directory: str) -> str:
     """The component version TOI_DEMO around the sample executor, in a transport archive; every user may read it."""
     archive = os.path.join(public_directory, "toi-demo.ctf")
     subprocess.run([BUILD_COMPONENT, "toi-demo", archive], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["chmod", "-R", "a+rX", archive], check=True)
+    open_to_all(archive)
     return f"{archive}{TOI_DEMO}"

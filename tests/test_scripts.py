@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from accounts import Account
+from accounts import Account, open_to_all
 from installed import SYSTEM_PATH
 from sample_images import BUILD_COMPONENT, PROJECT
 
@@ -20,7 +20,7 @@ def checkout(public_directory: str) -> Iterator[str]:
     os.mkdir(path)
     for name in ("scripts", "bundles"):
         shutil.copytree(os.path.join(PROJECT, name), os.path.join(path, name))
-    subprocess.run(["chmod", "-R", "a+rX", path], check=True)
+    open_to_all(path)
     yield path
     shutil.rmtree(path)
 

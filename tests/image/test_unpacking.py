@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from accounts import Account
+from accounts import Account, open_to_all
 from layouts import File, Layer, LayoutWriter, directory
 
 HELD = {"file": File(b"x", uid=1000, gid=1001)}
@@ -96,7 +96,7 @@ def layout(public_directory: str) -> LayoutWriter:
     writer.tag("liar", writer.image([Layer(HELD), Layer({"a": "b"}, diff_id="sha256:" + "1" * 64)]))
     many = writer.image([Layer({f"file-{number}": "x" for number in range(500)}, "zstd"), Layer(HELD)])
     writer.tag("many", many)
-    subprocess.run(["chmod", "-R", "a+rX", writer.path], check=True)
+    open_to_all(writer.path)
     return writer
 
 

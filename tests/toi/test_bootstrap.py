@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from accounts import open_to_all
 from components import Elsewhere, component, make_archive, put
 from installed import Shim, fresh_shim
 from packages import (
@@ -186,10 +187,7 @@ def made(public_directory: str, layout: str, registry: RegistryServer) -> Made:
         write("params.yaml", PARAMETERS),
         write("creds.yaml", CREDENTIALS),
     )
-    for path, _, names in os.walk(directory):
-        os.chmod(path, 0o755)
-        for name in names:
-            os.chmod(os.path.join(path, name), 0o644)
+    open_to_all(directory)
     return made
 
 

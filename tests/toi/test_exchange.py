@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from accounts import Account
+from accounts import Account, open_to_all
 from components import component, make_archive
 from installed import Shim, fresh_shim
 from packages import executor_layout, package, with_executor
@@ -50,10 +50,7 @@ def source(public_directory: str) -> str:
     archive = make_archive(os.path.join(directory, "archive"), app)
     credentials = Path(directory, "credentials")
     credentials.write_text(f"credentials: {{target: {{credentials: {{token: {SECRET}}}}}}}\n")
-    for path, _, found in os.walk(directory):
-        os.chmod(path, 0o755)
-        for name in found:
-            os.chmod(os.path.join(path, name), 0o755)
+    open_to_all(directory)
     return archive
 
 
