@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from tweed_shim import idmap, trials
 from tweed_shim.errors import ShimError
 from tweed_shim.image import store
-from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups
 from tweed_shim.runtime import host as hosts
@@ -156,17 +155,12 @@ def _ids(patient: Patient) -> Finding:
     return Finding(name, OK, f"{sum(each.length for each in ids.uids)} in /etc/subuid and /etc/subgid")
 
 
-def _free_ids(*grants: str) -> str:
+def _free_ids(*files: str) -> str:
     """The first range that nobody has been granted: whose ids are another's, too, may look into that one's files.
 
     Where none is left, whoever reads it has to find one.
     """
-    taken = []
-    for grant in grants or SUBORDINATE:
-        for line in (_read(grant) or "").splitlines():
-            numbers = line.split(":")[1:]
-            if len(numbers) == 2 and all(made_of(DIGITS, number) for number in numbers):
-                taken.append((int(numbers[0]), int(numbers[1])))
+    taken = [(first, count) for path in files or SUBORDINATE for _, first, count in idmap.grants(path)]
     free = FIRST_SUBORDINATE
     for first, count in sorted(taken):
         if first < free + ENOUGH_IDS:

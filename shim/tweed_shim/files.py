@@ -42,20 +42,23 @@ def unique_name(prefix: str) -> str:
     return f"{prefix}{os.urandom(8).hex()}"
 
 
-def _shortened(path: str) -> str:
-    """The path with a name that is short enough to have more added to it: a name has at most 255 bytes."""
+def beside(path: str) -> str:
+    """A path that nobody else has chosen, for what is to take the place of another one.
+
+    Of a long name only the beginning is in it: a name has at most 255 bytes.
+    """
     directory, name = os.path.split(path)
-    return os.path.join(directory, os.fsdecode(os.fsencode(name)[:200]))
+    return unique_name(os.path.join(directory, f"{os.fsdecode(os.fsencode(name)[:200])}{BESIDE}"))
 
 
 def _open_beside(path: str) -> tuple[str, int]:
     """A new file beside a path, locked: what a crash leaves is told by that from what is being written."""
     while True:
-        beside = unique_name(f"{_shortened(path)}{BESIDE}")
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+        new = beside(path)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
         fcntl.flock(fd, fcntl.LOCK_EX)
-        if _same_file(fd, beside):
-            return beside, fd
+        if _same_file(fd, new):
+            return new, fd
         os.close(fd)  # a sweep has come between the file and its lock
 
 
@@ -64,17 +67,17 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
 
     durable: also survive a power cut; leave it out for what can be made again, such as a cache.
     """
-    beside, fd = _open_beside(path)
+    new, fd = _open_beside(path)
     try:
         with open(fd, "wb") as file:
             file.write(data)
             file.flush()
             if durable:
                 os.fsync(fd)
-            os.rename(beside, path)
+            os.rename(new, path)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(beside)
+            os.unlink(new)
         raise
     if durable:
         sync_directory(os.path.dirname(path))
@@ -111,13 +114,13 @@ def write_new(path: str, data: bytes) -> None:
 
 def point_link(path: str, target: str) -> None:
     """Make `path` a symbolic link to `target`, replacing in one durable step the link that was there."""
-    beside = unique_name(f"{path}{BESIDE}")
-    os.symlink(target, beside)
+    new = beside(path)
+    os.symlink(target, new)
     try:
-        os.rename(beside, path)
+        os.rename(new, path)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(beside)
+            os.unlink(new)
         raise
     sync_directory(os.path.dirname(path))
 

@@ -9,11 +9,14 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 
+from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.records import Record
 
 LOOK_AGAIN = 20  # milliseconds
 READ = 64 << 10
 BLOCK = 512  # the unit of st_blocks: stat(2)
+# Where the tools of a system live.
+SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 HELPERS = ("newuidmap", "newgidmap")
 BECOMING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "becoming.py")
 
@@ -41,8 +44,8 @@ class IdMap(Record):
     gids: tuple[IdRange, ...] = ()
 
 
-def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
-    """The (start, count) ranges that subuid(5) or subgid(5) grants to a user, by name or by number."""
+def grants(path: str) -> list[tuple[str, int, int]]:
+    """The lines of a file like /etc/subuid (subuid(5)): the user's name or number, and the start and count of ids."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().splitlines()
@@ -50,13 +53,15 @@ def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
         return []
     fields = (line.strip().split(":") for line in lines)
     return [
-        (int(field[1]), int(field[2]))
+        (field[0], int(field[1]), int(field[2]))
         for field in fields
-        if len(field) == 3
-        and field[0] in (owner, str(owner_id))
-        and field[1].isdigit()
-        and field[2].isdigit()
+        if len(field) == 3 and made_of(DIGITS, field[1]) and made_of(DIGITS, field[2])
     ]
+
+
+def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
+    """The (start, count) ranges that are granted to a user, by name or by number."""
+    return [(start, count) for user, start, count in grants(path) if user in (owner, str(owner_id))]
 
 
 def _joined(granted: list[tuple[int, int]]) -> tuple[IdRange, ...]:
@@ -74,11 +79,11 @@ def _ranges(own_id: int, subordinate: list[tuple[int, int]]) -> tuple[IdRange, .
 
 
 def find_program(name: str) -> str | None:
-    """The path of a program, looked up on PATH and then where system tools live, or None."""
+    """The path of a program, looked up on PATH and then in SYSTEM_PLACES, or None."""
     if os.path.dirname(name):
         return name if os.access(name, os.X_OK) else None
     places = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    for place in [*places, "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"]:
+    for place in (*places, *SYSTEM_PLACES):
         path = os.path.join(place or ".", name)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path

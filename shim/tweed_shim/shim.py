@@ -65,8 +65,9 @@ class Shim:
         data or as text; no file is looked for. ocm_config: the path of OCM's configuration, by default the usual one,
         `None` as a text for none. options: how the executor's image is had and run.
 
-        Raises OperationFailed and TimedOut, whose `outputs` are what the executor wrote nevertheless; where nothing was
-        run, ComponentError, ContractError, ConfigError, RegistryError and whatever else `pull` raises.
+        Raises OperationFailed and TimedOut, whose `outputs` are what the executor wrote nevertheless, and OutputsLost,
+        whose `outputs` are those that could be kept; where nothing was run, ComponentError, ContractError, ConfigError,
+        RegistryError and whatever else `pull` raises.
         """
         from tweed_shim.toi import installation, preparation
 

@@ -19,8 +19,6 @@ from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.request import Mount, Request
 
 SECONDS = 30.0
-# Where the programs are that a run finds whatever PATH says.
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # Where a program of the host and its libraries are; usually some of them are links into another.
 PROGRAM_PLACES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "nix", "gnu")
 MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "etc", "var", "tweed")
@@ -93,7 +91,8 @@ def _made(place: str, name: str, *inner: str) -> str:
 
 def _in_namespaces(ids: IdMap, script: str, place: str) -> str:
     # Nothing may be seen outside, whatever the host shares.
-    script = f"PATH=$PATH:{PATH}; mount --make-rprivate / && {script}"
+    path = ":".join(("$PATH", *idmap.SYSTEM_PLACES))
+    script = f"PATH={path}; mount --make-rprivate / && {script}"
     return _tried(ids, ["unshare", "-m", "-p", "-f", idmap.find_program("sh") or "sh", "-c", script], place)
 
 

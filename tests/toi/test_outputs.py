@@ -23,7 +23,7 @@ def collect(
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir()
     exchange.keep(str(directory), place=str(kept), names=list(names), every=every, limit=limit)
-    return outputs.collect(str(kept), names, every=every)
+    return outputs.collect(str(kept), names)
 
 
 @pytest.fixture

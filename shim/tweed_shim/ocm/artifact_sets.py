@@ -203,7 +203,7 @@ def write_layout(holder: Holder, repository: str, main: Descriptor, directory: s
 
     directory: a new one. Raises ComponentError for what is missing or damaged, HostError where it cannot be written.
     """
-    beside = files.unique_name(f"{directory.rstrip('/')}{files.BESIDE}")
+    beside = files.beside(directory.rstrip("/"))
     with ctf.faults(directory):
         try:
             _fill_layout(holder, repository, main, beside, what)

@@ -204,7 +204,7 @@ def _write_directory(target: Ctf, path: str, members: Members | None) -> None:
         _add_files(target, path)
         files.write_whole(os.path.join(path, INDEX), target.index())
         return
-    beside = files.unique_name(f"{path}{files.BESIDE}")
+    beside = files.beside(path)
     os.makedirs(os.path.join(beside, BLOBS))
     try:
         _add_files(target, beside)
@@ -227,7 +227,7 @@ def _add_files(target: Ctf, directory: str) -> None:
 @contextmanager
 def replacing(path: str) -> Iterator[BinaryIO]:
     """A file that takes the place of another when it is whole. Not synced: its readers verify what they read."""
-    beside = files.unique_name(f"{path}{files.BESIDE}")
+    beside = files.beside(path)
     try:
         with open(beside, "xb") as file:
             yield file

@@ -58,7 +58,8 @@ def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Resu
     every_output: keep files that the package has no name for. Raises ImageError, RegistryError, HostError and so on
     where it could not be run.
     """
-    with _image(place, prepared) as image, _work(place) as work:
+    directory = scratch.directory(scratch.place(place.settings.root), place.host.ids)
+    with _image(place, prepared) as image, directory as work:
         with trace.span("inputs"):
             repository = inputs.write_repository(prepared, work, place.session, place.console.info)
             given = Given(contract.INPUTS, inputs.contents(prepared), {contract.REPOSITORY: repository})
@@ -71,7 +72,7 @@ def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Resu
         except (OperationFailed, TimedOut) as error:
             failure = error
         with trace.span("collect"):
-            found = outputs.collect(kept, names, every=every_output)
+            found = outputs.collect(kept, names)
     for name in found.missing:
         place.console.warn(f"the executor did not write {name}, which is mapped to an output")
     return Result(found, _judge(place, prepared, found, failure))
@@ -98,12 +99,6 @@ def config(place: Place, prepared: Prepared) -> dict[str, Any]:
         request = _request(place, prepared, image, given, made)
         directory = os.path.join(place.settings.root, "scratch")
         return spec.generate(request, place.host, scratch=directory, name="toi")
-
-
-@contextmanager
-def _work(place: Place) -> Iterator[str]:
-    with scratch.directory(scratch.place(place.settings.root), place.host.ids) as directory:
-        yield directory
 
 
 @contextmanager
@@ -215,7 +210,7 @@ def create_environment(
     path = os.path.realpath(directory)
     if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
         raise ConfigError(f"{directory} is there already and not an empty directory: name another")
-    beside = files.unique_name(f"{path}{files.BESIDE}")
+    beside = files.beside(path)
     properties = {
         "action": prepared.execution.action,
         "componentVersion": str(prepared.version),

@@ -34,20 +34,16 @@ class Unwritten(HostError):
         self.outputs = Outputs(values)
 
 
-def collect(directory: str, names: Mapping[str, str], *, every: bool) -> Outputs:
-    """The files of an executor that a run has kept (runtime/exchange.py), `LIMIT` bytes of them.
+def collect(directory: str, names: Mapping[str, str]) -> Outputs:
+    """The files of an executor that a run has kept (runtime/exchange.py), by the `names` that outputs have by files'.
 
-    names: of outputs, by the names of files. every: those without one are kept under their own name.
+    Those without one are outputs under their own name.
     """
     values: dict[str, bytes] = {}
     lost = []
-    there = sorted(os.listdir(directory))
-    own = [name for name in there if every and name not in names]
-    for name, output in [
-        *((name, names[name]) for name in names if name in there),
-        *((each, each) for each in own),
-    ]:
-        path = os.path.join(directory, name)
+    there = set(os.listdir(directory))
+    for name in [*(name for name in names if name in there), *sorted(there - names.keys())]:
+        path, output = os.path.join(directory, name), names.get(name, name)
         if os.path.islink(path):
             lost.append(f"{output} is not kept ({os.readlink(path)})")
         elif not _is_text(output):
