@@ -1,7 +1,9 @@
 """The three kinds of caller that every operation has to work for, as real users of this machine."""
 
+import fcntl
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,10 @@ from typing import NamedTuple
 import pytest
 
 SUBORDINATE_IDS = 65536
+GRANTS = ("/etc/subuid", "/etc/subgid")
+# Held, shared, by every pytest process that needs the ids of `userns_ids`; the last one takes them away again.
+GRANTS_LOCK = "/run/lock/tweed-shim-tests-grants"
+MADE_BY_TESTS = "made by the tests of tweed-shim"
 KINDS = ("root", "range", "single")
 
 
@@ -43,7 +49,7 @@ def free_range() -> range:
     """Subordinate ids that nobody has been granted."""
     taken = [
         range(int(start), int(start) + int(count))
-        for path in ("/etc/subuid", "/etc/subgid")
+        for path in GRANTS
         for _, start, count in (line.split(":") for line in _read(path).split())
     ]
     while True:
@@ -129,6 +135,37 @@ def accounts(public_directory: str) -> Iterator[dict[str, Account]]:
         pytest.skip("only root can make the users that this test runs as")
     with made_accounts(public_directory) as made:
         yield made
+
+
+def _has_userns_ids() -> bool:
+    """Whether this host grants root subordinate ids for --userns."""
+    return all(re.search("^(containers|root|0):", _read(path), re.MULTILINE) for path in GRANTS)
+
+
+def _grant_userns_ids() -> None:
+    ids = free_range()
+    span = f"{ids.start}-{ids.stop - 1}"
+    subprocess.run(
+        ["useradd", "--system", "--no-create-home", "--comment", MADE_BY_TESTS, "containers"], check=True
+    )
+    subprocess.run(["usermod", "--add-subuids", span, "--add-subgids", span, "containers"], check=True)
+
+
+@pytest.fixture(scope="session")
+def userns_ids(accounts: dict[str, Account]) -> Iterator[None]:
+    """Subordinate ids for --userns; made for this session, and removed after it, where the host has none."""
+    with open(GRANTS_LOCK, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _has_userns_ids():
+            _grant_userns_ids()
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another pytest process needs them still
+        if re.search(f"^containers:.*:{MADE_BY_TESTS}:", _read("/etc/passwd"), re.MULTILINE):
+            subprocess.run(["userdel", "containers"], check=True)
 
 
 # For what is the same for every kind of user, but not for root.

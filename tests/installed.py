@@ -34,11 +34,21 @@ class Result(NamedTuple):
 
 
 class Shim(NamedTuple):
-    """The installed program with a store of its own, run as one account in a clean environment."""
+    """The installed program with a store of its own, run as one account in a clean environment.
+
+    runtime: the OCI runtime that it uses. userns: whether everything that runs an image is called with --userns.
+    """
 
     account: Account
     root: str
     program: str
+    runtime: str = "runc"
+    userns: bool = False
+
+    def command(self, *args: str) -> list[str]:
+        runs_images = args[:1] in (("exec",), ("spec",)) or args[:2] == ("toi", "bootstrap")
+        more = ("--userns",) if self.userns and runs_images else ()
+        return [self.program, "--root", self.root, "--runtime", self.runtime, *args, *more]
 
     def environment(self) -> dict[str, str]:
         return {
@@ -53,7 +63,7 @@ class Shim(NamedTuple):
     ) -> subprocess.Popen[bytes]:
         """Start the program, its stdout and stderr being pipes; the caller waits for it."""
         return subprocess.Popen(
-            [self.program, "--root", self.root, *args],
+            self.command(*args),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -212,14 +222,16 @@ def _hear_signals() -> None:
 
 
 @contextmanager
-def fresh_shim(account: Account, program: str) -> Iterator[Shim]:
+def fresh_shim(
+    account: Account, program: str, *, runtime: str = "runc", userns: bool = False
+) -> Iterator[Shim]:
     """The program with an empty store; afterwards nothing of it may be left, and the store is removed."""
     _hear_signals()
     directory = tempfile.mkdtemp(prefix="tweed-shim-test-", dir="/var/tmp")
     os.chown(directory, account.uid, account.gid)
     root = os.path.join(directory, "store")
     try:
-        yield Shim(account, root, program)
+        yield Shim(account, root, program, runtime, userns)
         # First, because every process sees the mounts of its namespace.
         assert not mentions("/proc/self/mountinfo", os.fsencode(directory)), "a mount is left"
         left = [describe(pid) for pid in survivors(processes(directory, account))]
@@ -233,4 +245,29 @@ def fresh_shim(account: Account, program: str) -> Iterator[Shim]:
 def shim(account: Account, program: str) -> Iterator[Shim]:
     """The installed program with an empty store, run as each of the accounts in turn."""
     with fresh_shim(account, program) as fresh:
+        yield fresh
+
+
+def runtimes() -> list[str]:
+    """The OCI runtimes to attack: the system's runc, and those that `$TWEED_TEST_RUNTIMES` lists (paths, by `:`)."""
+    more = os.environ.get("TWEED_TEST_RUNTIMES", "")
+    return ["runc", *filter(None, more.split(":"))]
+
+
+@pytest.fixture(params=runtimes(), ids=os.path.basename)
+def runtime(request: pytest.FixtureRequest) -> str:
+    """Each of the OCI runtimes in turn."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(params=["root", "root-userns", "range", "single"])
+def confined_shim(
+    request: pytest.FixtureRequest, accounts: dict[str, Account], program: str, runtime: str
+) -> Iterator[Shim]:
+    """The installed program in each way that it confines an image: by each caller, with --userns, by each runtime."""
+    kind, _, userns = request.param.partition("-")
+    if userns:
+        request.getfixturevalue("userns_ids")
+    with fresh_shim(accounts[kind], program, runtime=runtime, userns=bool(userns)) as fresh:
         yield fresh

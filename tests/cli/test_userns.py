@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from accounts import Account, free_range
+from accounts import Account
 from components import component, make_archive
 from installed import Result, Shim, fresh_shim
 from layouts import File
@@ -38,28 +37,6 @@ def root_shim(accounts: dict[str, Account], program: str) -> Iterator[Shim]:
         yield fresh
 
 
-def is_granted() -> bool:
-    """Whether this host has subordinate ids for --userns."""
-    texts = (Path(path).read_text() for path in ("/etc/subuid", "/etc/subgid"))
-    return all(re.search("^(containers|root|0):", text, re.MULTILINE) for text in texts)
-
-
-@pytest.fixture(scope="module")
-def granted(accounts: dict[str, Account]) -> Iterator[None]:
-    """Subordinate ids for --userns, for the length of these tests where the host has none."""
-    if is_granted():
-        yield
-        return
-    ids = free_range()
-    span = f"{ids.start}-{ids.stop - 1}"
-    subprocess.run(["useradd", "--system", "--no-create-home", "containers"], check=True)
-    try:
-        subprocess.run(["usermod", "--add-subuids", span, "--add-subgids", span, "containers"], check=True)
-        yield
-    finally:
-        subprocess.run(["userdel", "containers"], check=True)
-
-
 @pytest.fixture
 def image(script_image: ScriptImage) -> str:
     return script_image(SCRIPT, files={"owned": File(b"x", uid=5, gid=6)})
@@ -75,21 +52,26 @@ def owners(text: bytes) -> dict[str, str]:
     return dict(re.findall(r"^(/\S*) (\d+:\d+)$", text.decode(), re.MULTILINE))
 
 
-def test_without_ids_it_is_refused_before_anything(root_shim: Shim, image: str) -> None:
-    if is_granted():
-        pytest.skip("root, or 'containers', has subordinate ids here")
-    done = root_shim.run("exec", image, "metadata", "--userns")
-    assert done.code == 125
-    assert b"--userns has no ids to use" in done.err
-    assert b"tee -a /etc/subuid /etc/subgid" in done.err
-    assert not os.path.exists(os.path.join(root_shim.root, "runs"))
+def test_without_ids_it_is_refused_before_anything(
+    accounts: dict[str, Account], program: str, image: str, tmp_path: Path
+) -> None:
+    wrapper = tmp_path / "on-a-host-without-ids"
+    hide = "mount --bind /dev/null /etc/subuid && mount --bind /dev/null /etc/subgid"
+    wrapper.write_text(f'#!/bin/sh\nexec unshare --mount sh -c \'{hide} && exec {program} "$@"\' sh "$@"\n')
+    wrapper.chmod(0o755)
+    with fresh_shim(accounts["root"], str(wrapper)) as shim:
+        done = shim.run("exec", image, "metadata", "--userns")
+        assert done.code == 125
+        assert b"--userns has no ids to use" in done.err
+        assert b"tee -a /etc/subuid /etc/subgid" in done.err
+        assert not os.path.exists(os.path.join(shim.root, "runs"))
 
 
 @pytest.mark.parametrize(
     "options", [(), ("--read-only",), ("--scratch",), ("--network", "none")], ids=" ".join
 )
 def test_ids_inside_are_those_of_the_image_and_others_outside(
-    root_shim: Shim, granted: None, image: str, options: tuple[str, ...]
+    root_shim: Shim, userns_ids: None, image: str, options: tuple[str, ...]
 ) -> None:
     scratch = os.path.join(os.path.dirname(root_shim.root), "scratch")
     os.mkdir(scratch)
@@ -104,7 +86,7 @@ def test_ids_inside_are_those_of_the_image_and_others_outside(
 
 
 def test_a_user_of_the_image_is_one_in_the_namespace_too(
-    root_shim: Shim, granted: None, script_image: ScriptImage
+    root_shim: Shim, userns_ids: None, script_image: ScriptImage
 ) -> None:
     image = script_image(SCRIPT, files={"owned": File(b"x", uid=5, gid=6)}, user="1234:1235")
     done = call(root_shim, image, "configure", "--userns", stdin=b"{}")
@@ -112,7 +94,7 @@ def test_a_user_of_the_image_is_one_in_the_namespace_too(
 
 
 def test_clouds_are_shared_by_runs_with_and_without_the_namespace(
-    root_shim: Shim, granted: None, image: str
+    root_shim: Shim, userns_ids: None, image: str
 ) -> None:
     call(root_shim, image, "configure", "--userns", stdin=b"{}")
     data = os.path.join(root_shim.root, "clouds", "default", "config", "current", "data")
@@ -123,7 +105,7 @@ def test_clouds_are_shared_by_runs_with_and_without_the_namespace(
 
 
 def test_what_an_executor_is_given_and_makes_is_its_users_in_the_namespace(
-    root_shim: Shim, granted: None, tmp_path: Path
+    root_shim: Shim, userns_ids: None, tmp_path: Path
 ) -> None:
     script = (
         "cd /toi; stat -c '- owner %u:%g of %n' inputs inputs/ocmrepo outputs > outputs/owners; "
@@ -150,7 +132,7 @@ def test_what_an_executor_is_given_and_makes_is_its_users_in_the_namespace(
     assert os.listdir(os.path.join(root_shim.root, "tmp")) == []
 
 
-def test_limits_hold_in_the_namespace(root_shim: Shim, granted: None, script_image: ScriptImage) -> None:
+def test_limits_hold_in_the_namespace(root_shim: Shim, userns_ids: None, script_image: ScriptImage) -> None:
     image = script_image(
         f'if [ "$1" = metadata ]; then {METADATA}; exit; fi; x=0123456789; while :; do x=$x$x; done'
     )
@@ -158,7 +140,7 @@ def test_limits_hold_in_the_namespace(root_shim: Shim, granted: None, script_ima
     assert b"its memory limit was reached" in done.err
 
 
-def test_the_namespace_is_in_the_specification(root_shim: Shim, granted: None, image: str) -> None:
+def test_the_namespace_is_in_the_specification(root_shim: Shim, userns_ids: None, image: str) -> None:
     done = root_shim.run("spec", image, "check", "--userns")
     linux = json.loads(done.out)["linux"]
     assert {"type": "user"} in linux["namespaces"]
