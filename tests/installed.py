@@ -137,7 +137,7 @@ def install(directory: str, sources: str) -> str:
         os.path.join(sources, "shim"),
         ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"),
     )
-    run("/usr/bin/python3", "-m", "venv", "--without-pip", directory)
+    run(os.path.realpath(sys.executable), "-m", "venv", "--without-pip", directory)
     python = os.path.join(directory, "bin", "python")
     wheels = os.path.join(sources, "wheels")
     run(*pip, "wheel", "--no-deps", "--wheel-dir", wheels, sources)
@@ -214,7 +214,7 @@ def describe(pid: int) -> str:
         return f"{pid}"
 
 
-def _hear_signals() -> None:
+def hear_signals() -> None:
     """Undo that whoever started the tests (nohup, a shell's &) ignores signals: the program would inherit that."""
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -226,7 +226,7 @@ def fresh_shim(
     account: Account, program: str, *, runtime: str = "runc", userns: bool = False
 ) -> Iterator[Shim]:
     """The program with an empty store; afterwards nothing of it may be left, and the store is removed."""
-    _hear_signals()
+    hear_signals()
     directory = tempfile.mkdtemp(prefix="tweed-shim-test-", dir="/var/tmp")
     os.chown(directory, account.uid, account.gid)
     root = os.path.join(directory, "store")

@@ -118,6 +118,15 @@ def test_a_store_is_examined_where_it_is_and_stays_as_it_was(shim: Shim, demo_im
     assert (examined.code, examined.state("store")) == (1, "missing")
 
 
+def test_a_program_that_says_nothing_of_its_version_is_there(tmp_path: Path) -> None:
+    # Debian 13's pasta writes nothing into a pipe.
+    silent = tmp_path / "pasta"
+    silent.write_text("#!/bin/sh\n")
+    silent.chmod(0o755)
+    found = doctor._program(str(silent), doctor.WARNING, "--network pasta will not work")
+    assert (found.state, found.found) == (doctor.OK, f"{silent}, of unknown version")
+
+
 @pytest.mark.parametrize(
     ("tool", "state", "mend"),
     [

@@ -217,7 +217,7 @@ def _cgroups(patient: Patient) -> Finding:
 
 
 def _version(program: str) -> tuple[str, str]:
-    """What a program says about its version, and why it does not: one of them is empty."""
+    """What a program says about its version, and why it cannot be used: one of them is empty."""
     import subprocess
 
     path = idmap.find_program(program)
@@ -229,8 +229,10 @@ def _version(program: str) -> tuple[str, str]:
         )
     except (OSError, subprocess.SubprocessError) as error:
         return "", f"{path} cannot be executed ({error})"
-    text = (done.stdout or done.stderr).strip()
-    return (text, "") if done.returncode == 0 and text else ("", f"{path} does not tell its version")
+    if done.returncode != 0:
+        return "", f"{path} does not tell its version"
+    # Debian 13's pasta leaves without flushing what it wrote, so that a pipe gets nothing.
+    return (done.stdout or done.stderr).strip() or f"{path}, of unknown version", ""
 
 
 def _program(program: str, state: str, effect: str) -> Finding:
