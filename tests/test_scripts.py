@@ -159,3 +159,25 @@ def test_without_root_and_sudo_the_missing_packages_are_named(
     assert done.stderr.endswith(f"apt-get install {missing}\n")
     assert done.stderr.count("\n") == 1
     assert not os.path.exists(f"{checkout}/.venv")
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "words"),
+    [
+        (["test", "--in"], 2, "usage: scripts/test"),
+        (["test", "--in", "fedora:40"], 2, "usage: scripts/test"),
+        (["test", "--in", "debian:11"], 2, "usage: scripts/in-debian"),
+        (["test", "--python"], 2, "usage: scripts/test"),
+        (["provision", "--python"], 2, "usage: scripts/provision"),
+        (["provision", "--python", "/bin/false"], 1, "/bin/false is no Python that works"),
+        (["in-debian", "13"], 2, "usage: scripts/in-debian"),
+        (["in-debian", "13", "true"], 1, "only root can change the root directory"),
+    ],
+)
+def test_what_a_script_cannot_do_is_said_before_anything_is_done(
+    checkout: str, accounts: dict[str, Account], script: list[str], code: int, words: str
+) -> None:
+    done = run_without([], accounts["single"], f"{checkout}/scripts/{script[0]}", *script[1:])
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert not os.path.exists(f"{checkout}/.venv")
