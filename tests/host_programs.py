@@ -27,7 +27,7 @@ def _libraries(program: str) -> set[str]:
     return set(re.findall(r"(/\S+) \(0x", said))
 
 
-def _with_libraries(programs: Iterable[str]) -> dict[str, File]:
+def with_libraries(programs: Iterable[str]) -> dict[str, File]:
     wanted = {path for program in programs for path in (program, *_libraries(program))}
     files = {}
     for path in sorted(wanted):
@@ -43,7 +43,7 @@ def _python_files() -> dict[str, File]:
     for package in PACKAGES:
         sources += glob.glob(f"{home}/{package}/**/*.py", recursive=True)
     modules = glob.glob(f"{home}/lib-dynload/_*.so") + glob.glob(f"{home}/lib-dynload/[a-z]*.so")
-    files = _with_libraries([real, *modules])
+    files = with_libraries([real, *modules])
     files[PYTHON.lstrip("/")] = files[real.lstrip("/")]
     for path in sources:
         with open(path, "rb") as file:
@@ -60,7 +60,7 @@ def _installed() -> list[str]:
 def programs_layer() -> Files:
     """The files of an image's first layer: busybox, Python, and those of PROGRAMS that this host has."""
     parents = {name: directory() for name in ("usr/bin", "usr/lib", "lib", "lib64", "etc")}
-    return {**busybox_files(), **parents, **_with_libraries(_installed()), **_python_files()}
+    return {**busybox_files(), **parents, **with_libraries(_installed()), **_python_files()}
 
 
 class ProgramsImage:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import pytest
 
 from accounts import Account
 from chaos import Target, push_victims
+from host_programs import with_libraries
 from installed import SYSTEM_PATH, Shim, fresh_shim
+from layouts import build_layout
 from script_images import METADATA, ScriptImage
 from servers import Fault, FaultyProxy, RegistryServer, faulty_proxy
 from tweed_shim.cli import commands, main, signals
@@ -205,6 +208,38 @@ def test_an_image_is_told_once_and_left_to_clean_up(shim: Shim, script_image: Sc
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (128 + signal.SIGTERM, b"cleaning\ncleaned\n")
+
+
+# How the small inits that people put first are called, and what they are called by.
+INITS = {"tini-static": ("-s",), "catatonit": (), "dumb-init": ()}
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_an_init_passes_a_signal_on_and_has_time_for_that(
+    shim: Shim, public_directory: str, init: str
+) -> None:
+    program = shutil.which(init)
+    assert program is not None
+    script = f"""#!/bin/sh
+case $1 in metadata) {METADATA}; exit;; esac
+trap 'echo cleaning; sleep 0.5; echo cleaned; exit 0' TERM
+echo begun; while :; do sleep 0.1; done
+"""
+    layout = os.path.join(public_directory, f"{init}-{shim.account.kind}")
+    build_layout(
+        layout,
+        entrypoint=(program, *INITS[init], "--", "/script"),
+        files={**with_libraries([program]), "script": script},
+        compression="none",
+    )
+    with shim.start("exec", f"oci:{layout}", "configure", "--config", empty(shim)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + signal.SIGTERM
+    # dumb-init signals every process of the group, so that the shell tells of its `sleep` before.
+    assert out.endswith(b"cleaning\ncleaned\n")
 
 
 def test_an_image_that_was_asked_to_end_is_not_asked_again_when_its_time_is_up(

@@ -1,5 +1,7 @@
 """How a container's first process is told from the runtime that becomes it."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,3 +30,30 @@ def named(request: pytest.FixtureRequest) -> Iterator[tuple[int, bool]]:
 def test_runc_is_known_by_the_name_that_it_has_in_the_container(named: tuple[int, bool]) -> None:
     pid, is_runtime = named
     assert waiting._is_runtime(pid, "/scratch/state") == is_runtime
+
+
+# What a process does about SIGTERM before it writes a line; it ends when its stdin is closed.
+WAYS = {
+    "nothing": "",
+    "catches": "signal.signal(signal.SIGTERM, lambda *_: None)",
+    "ignores": "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    "blocks": "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_signal_is_taken_by_a_process_that_catches_ignores_or_blocks_it(way: str) -> None:
+    program = f"import signal; {WAYS[way]}\nprint(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert waiting._is_taken(process.pid, signal.SIGTERM) == (way != "nothing")
+        process.communicate(b"\n")
+
+
+def test_a_process_that_cannot_be_looked_at_is_given_the_signal() -> None:
+    ended = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(ended, 0)
+    assert waiting._is_taken(ended, signal.SIGTERM)

@@ -8,6 +8,8 @@ from tweed_shim.lean import json, signal
 COMMANDS = 4  # the descriptor
 READ = 64 << 10
 LOOK_AGAIN = 50  # milliseconds
+# The lines of /proc/PID/status that list the signals a process ignores, catches or blocks.
+MASKS = ("SigIgn:", "SigCgt:", "SigBlk:")
 
 
 class Commands:
@@ -36,18 +38,25 @@ class Commands:
         return lines[0]
 
 
-def _takes_default(pid: int, number: int) -> bool:
-    """Whether a process neither catches nor ignores a signal.
+def _is_taken(pid: int, number: int) -> bool:
+    """Tell whether a process may act on a signal: it catches, ignores or blocks it, or is waiting for one.
 
-    The kernel spares the first process of a namespace the signals it does not catch; what would have ended any
-    other process is then made to end it.
+    Where that cannot be known, the answer is yes: the process gets the signal, and its time to act on it.
     """
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            masks = [line.split() for line in file if line.startswith(("SigIgn:", "SigCgt:"))]
+            fields = dict(line.split(":", 1) for line in file if line.startswith(("State:", *MASKS)))
+        with open(f"/proc/{pid}/wchan", encoding="utf-8", errors="replace") as file:
+            function = file.read()
     except OSError:
-        return False
-    return not any(int(mask[1], 16) >> (number - 1) & 1 for mask in masks)
+        return True
+    if any(int(fields[mask.rstrip(":")], 16) >> (number - 1) & 1 for mask in MASKS):
+        return True
+    # tini blocks its signals and takes them with sigtimedwait(2). Inside of that call the kernel shows them as not
+    # blocked, and only the function that the process sleeps in tells. The kernel writes "0" for a process that runs,
+    # and for one that may not be looked at.
+    is_hidden = function == "0" and not fields["State"].strip().startswith("R")
+    return function.startswith("do_sigtimedwait") or is_hidden
 
 
 def _is_runtime(pid: int, state: str) -> bool:
@@ -81,7 +90,9 @@ def wait(pid: int, state: str, commands: Commands) -> int:
                 asked = int(json.loads(line)["signal"])
         # What is meant for the program would be lost on the runtime.
         if asked and (asked == signal.SIGKILL or not _is_runtime(pid, state)):
-            os.kill(pid, signal.SIGKILL if _takes_default(pid, asked) else asked)
+            # The kernel spares the first process of a namespace what it does not act on (pid_namespaces(7)). What
+            # would have ended any other process is made to end this one.
+            os.kill(pid, asked if _is_taken(pid, asked) else signal.SIGKILL)
             asked = 0
 
 
