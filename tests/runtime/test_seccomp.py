@@ -127,6 +127,43 @@ def test_what_is_no_profile_is_refused_with_its_place(tmp_path: Path, text: str,
     assert str(path) in str(caught.value)
 
 
+def rule(action: str, *names: str, errno: int | None = None, **argument: object) -> dict[str, Any]:
+    more = {} if errno is None else {"errnoRet": errno}
+    args = {"args": [{"index": 0, "op": "SCMP_CMP_EQ", **argument}]} if argument else {}
+    return {"names": list(names), "action": f"SCMP_ACT_{action}", **more, **args}
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (
+            [rule("ERRNO", "x", "y"), rule("ALLOW", "z", "y")],
+            "'y' with SCMP_ACT_ERRNO 1 in syscalls[0] and with SCMP_ACT_ALLOW in",
+        ),
+        ([rule("ERRNO", "x", errno=38), rule("ERRNO", "x")], "'x' with SCMP_ACT_ERRNO 38 in syscalls[0]"),
+        ([rule("ALLOW", "x", value=1), rule("ERRNO", "x")], "'x' with SCMP_ACT_ALLOW"),
+        ([rule("ERRNO", "x"), rule("ALLOW", "x", value=1)], "'x' with SCMP_ACT_ERRNO 1"),
+        ([rule("ERRNO", "x", value=1), rule("ALLOW", "x", value=1)], "'x' with SCMP_ACT_ERRNO 1"),
+    ],
+)
+def test_a_profile_that_contradicts_itself_is_refused(
+    tmp_path: Path, rules: list[dict[str, Any]], said: str
+) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
+    with pytest.raises(ConfigError) as caught:
+        seccomp_file.read(str(path))
+    assert f"it answers {said}" in str(caught.value)
+    assert str(caught.value).endswith("; remove it from one of them")
+
+
+def test_a_profile_may_say_a_thing_twice_and_tell_cases_apart(tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    rules = [rule("ALLOW", "x"), rule("ALLOW", "x"), rule("ALLOW", "y", value=1), rule("ERRNO", "y", value=2)]
+    path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
+    assert seccomp_file.read(str(path))["syscalls"] == rules
+
+
 def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match="cannot be read: No such file or directory; name a file, or write unconf"

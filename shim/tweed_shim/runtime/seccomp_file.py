@@ -4,6 +4,7 @@ It is the object that stands under `linux.seccomp` in a `config.json`. Docker's 
 same: theirs have parts that depend on the host and on capabilities, which only Docker's own program resolves.
 """
 
+import errno
 import json
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ DOCKERS = ("archMap", "includes", "excludes", "defaultErrno", "errno", "name")
 PROFILE = ("defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls")
 RULE = ("names", "action", "errnoRet", "args")
 ARGUMENT = ("index", "value", "valueTwo", "op")
+ALWAYS = "[]"  # the condition of a rule without arguments
 
 
 class _Checked:
@@ -61,7 +63,7 @@ class _Checked:
 
 
 def read(path: str) -> dict[str, Any]:
-    """The profile in a file. Raises ConfigError where it cannot be read or is not one."""
+    """Read the profile in a file. Raises ConfigError where it cannot be read, is none, or contradicts itself."""
     try:
         with open(path, "rb") as file:
             text = file.read(LARGEST + 1)
@@ -78,6 +80,7 @@ def read(path: str) -> dict[str, Any]:
         raise ConfigError(f"the seccomp profile {path} is not JSON ({error}); correct it") from error
     _check(document, path)
     profile: dict[str, Any] = document
+    _check_contradictions(profile.get("syscalls", []), path)
     return profile
 
 
@@ -99,3 +102,28 @@ def _check(document: object, path: str) -> None:
             argument.one_of("op", "SCMP_CMP_", OPERATORS)
             argument.numbers("index", most=5)
             argument.numbers("value", "valueTwo", most=2**64 - 1)
+
+
+def _check_contradictions(rules: list[dict[str, Any]], path: str) -> None:
+    """Raise ConfigError where one call has two answers.
+
+    The runtime would take such a profile, and libseccomp would let the first rule win, or the one without arguments.
+    So somebody who appends a rule for one more call would change nothing, and not be told.
+    """
+    seen: dict[str, dict[str, tuple[int, str]]] = {}
+    for number, rule in enumerate(rules):
+        condition = json.dumps(rule.get("args") or [], sort_keys=True)
+        answer = rule["action"]
+        if answer.endswith(("_ERRNO", "_TRACE")):
+            answer += f" {rule.get('errnoRet', errno.EPERM)}"
+        for name in rule["names"]:
+            answers = seen.setdefault(name, {})
+            # Rules with other arguments each have their own case; one without arguments has them all.
+            meeting = answers if condition == ALWAYS else answers.keys() & {condition, ALWAYS}
+            for earlier, other in map(answers.__getitem__, meeting):
+                if other != answer:
+                    raise ConfigError(
+                        f"the seccomp profile {path} cannot be used: it answers {name!r} with {other} in "
+                        f"syscalls[{earlier}] and with {answer} in syscalls[{number}]; remove it from one of them"
+                    )
+            answers.setdefault(condition, (number, answer))
