@@ -35,6 +35,26 @@ def test_every_account_gets_a_ratio_of_each_case(cache: str) -> None:
     assert all(figure["value"] > 0 for figure in figures)
 
 
+def test_a_peer_that_fails_is_reported_and_left_out(cache: str) -> None:
+    # As podman does whose runtime is crun, on a host with hybrid control groups.
+    podman = "#!/bin/sh\\necho crun: hybrid mode not supported >&2; exit 126\\n"
+    path = "/usr/local/bin/podman"
+    hide = f"mount -t tmpfs tmpfs /usr/local/bin && printf '{podman}' > {path}; chmod 755 {path}"
+    options = ("--json", "--rounds", "1", "--case", "a,c-small", "--accounts", "root", "--cache", cache)
+    result = subprocess.run(
+        ["unshare", "--mount", "sh", "-euc", f'{hide}; exec "$@"', "sh", sys.executable, BENCH, *options],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("podman does not work here and is left out") == 2
+    assert "crun: hybrid mode not supported" in result.stderr
+    figures = json.loads(result.stdout)["figures"]
+    assert {"a", "c-small"} == {each["case"] for each in figures}
+    assert not [each for each in figures if "podman" in each["what"]]
+
+
 def test_the_profile_names_the_steps_and_adds_up(cache: str) -> None:
     result = _bench("--profile", "--accounts", "root", "--rounds", "1", "--cache", cache)
     assert result.returncode == 0, result.stderr

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from benchmarks import images
 from benchmarks.figures import Figure, take_turns, timed
 from benchmarks.images import Bundle
-from benchmarks.peers import Podman, copy_and_unpack, installed
+from benchmarks.peers import Podman, copy_and_unpack, installed, works
 from benchmarks.setting import Place, Setting, fresh_disk, serving
 
 ROUNDS = {"small": 5, "many-layers": 5, "large": 3}
@@ -37,11 +37,6 @@ def _tools(_setting: Setting, place: Place, reference: str) -> float:
 
 
 def _compare(setting: Setting, bundle: Bundle, most: float) -> list[Figure]:
-    contenders: dict[str, Contender] = {"shim": _shim}
-    if installed("podman"):
-        contenders["podman"] = _podman
-    if installed("skopeo") and installed("umoci"):
-        contenders["tools"] = _tools
     with serving(setting, bundle) as reference:
 
         def turn(contender: Contender) -> Callable[[], float]:
@@ -51,7 +46,11 @@ def _compare(setting: Setting, bundle: Bundle, most: float) -> list[Figure]:
 
             return measure
 
-        turns = {name: turn(contender) for name, contender in contenders.items()}
+        turns = {"shim": turn(_shim)}
+        if installed("podman") and works("podman", turn(_podman)):
+            turns["podman"] = turn(_podman)
+        if installed("skopeo") and installed("umoci"):
+            turns["tools"] = turn(_tools)
         seconds = take_turns(setting.rounds or ROUNDS[bundle.name], turns)
     goals = {"podman": ("podman pull + podman run", most), "tools": ("skopeo copy + umoci unpack", None)}
     return [

@@ -4,10 +4,10 @@ import json
 import os
 import resource
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from benchmarks.figures import say, timed
-from benchmarks.setting import Place
+from benchmarks.setting import Failed, Place
 from installed import SYSTEM_PATH
 
 # Fewer than podman asks for, which it fails to get where it may not raise its limits.
@@ -20,6 +20,16 @@ def installed(name: str) -> bool:
     if not found:
         say(f"{name} is not installed and is left out")
     return found
+
+
+def works(name: str, first: Callable[[], object]) -> bool:
+    """Whether a peer can do what it is measured at; says so, with the peer's own words, where it cannot."""
+    try:
+        first()
+    except Failed as error:
+        say(f"{name} does not work here and is left out: {error}")
+        return False
+    return True
 
 
 class Runc:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchmarks import images
 from benchmarks.figures import REST, Figure, take_turns, timed
-from benchmarks.peers import Docker, Podman, Runc, installed
+from benchmarks.peers import Docker, Podman, Runc, installed, works
 from benchmarks.setting import Place, Setting, fresh_disk, own_directory, serving
 
 ROUNDS = 30
@@ -66,10 +66,13 @@ def warm_podman(warm: Warm) -> Iterator[Podman | None]:
         return
     with fresh_disk(warm.setting.account) as place:
         podman = Podman(place, warm.reference)
-        podman.pull()
-        podman.run("setup")
+
+        def first() -> None:
+            podman.pull()
+            podman.run("setup")
+
         try:
-            yield podman
+            yield podman if works("podman", first) else None
         finally:
             podman.end()
 
@@ -81,8 +84,14 @@ def warm_docker(warm: Warm) -> Iterator[Docker | None]:
     if not installed("docker") or not docker.answers():
         yield None
         return
-    docker.pull()
-    docker.run("setup")
+
+    def first() -> None:
+        docker.pull()
+        docker.run("setup")
+
+    if not works("docker", first):
+        yield None
+        return
     try:
         yield docker
     finally:
