@@ -229,13 +229,23 @@ def _heard(pid: int, output: int, watch: Callable[[int], None] | None) -> Iterat
             yield data
 
 
-def _remove(path: str) -> None:
-    for entry in os.scandir(path):
-        if entry.is_dir(follow_symlinks=False):
-            _remove(entry.path)
-        else:
-            os.unlink(entry.path)
-    os.rmdir(path)
+def _remove(path: str, parent: int | None = None) -> None:
+    """Remove a directory with all below it. parent: an open directory that a relative path begins at.
+
+    A container that outlives a killed shim for a moment may put a link in the place of a directory meanwhile. So each
+    directory is entered by O_NOFOLLOW, and what is in it is removed by its descriptor.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        with os.scandir(fd) as entries:
+            for entry in list(entries):
+                if entry.is_dir(follow_symlinks=False):
+                    _remove(entry.name, fd)
+                else:
+                    os.unlink(entry.name, dir_fd=fd)
+    finally:
+        os.close(fd)
+    os.rmdir(path, dir_fd=parent)
 
 
 def remove_tree(idmap: IdMap, path: str) -> None:

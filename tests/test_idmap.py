@@ -1,0 +1,50 @@
+"""Removing trees that a container wrote."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tweed_shim import idmap
+from tweed_shim.errors import HostError
+
+
+@contextmanager
+def swapping(path: Path, target: str) -> Iterator[None]:
+    """Within the block a directory and a link to a target take turns at a path, until one of them is gone."""
+    ended = threading.Event()
+
+    def swap() -> None:
+        with suppress(OSError):
+            os.symlink(target, f"{path}.link")
+            while not ended.is_set():
+                os.rename(path, f"{path}.aside")
+                os.rename(f"{path}.link", path)
+                os.rename(path, f"{path}.link")
+                os.rename(f"{path}.aside", path)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_tree_that_changes_while_it_is_removed_takes_nothing_else_with_it(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    names = [f"file{number}" for number in range(20)]
+    for name in names:
+        (victim / name).touch()
+    for number in range(30):
+        tree = tmp_path / f"tree{number}"
+        (tree / "a").mkdir(parents=True)
+        for name in names:
+            (tree / "a" / name).touch()
+        # What swaps ends when what it swaps is gone.
+        with suppress(HostError), swapping(tree / "a", os.fspath(victim)):
+            idmap.remove_tree(idmap.IdMap("host"), os.fspath(tree))
+    assert sorted(os.listdir(victim)) == sorted(names)
