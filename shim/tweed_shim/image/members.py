@@ -1,17 +1,18 @@
 """Files by exact name, out of a directory or out of a tar: where local images are read from.
 
-Nothing is extracted. A name is looked up and never becomes a path of this host, and a link inside of a tar
-leads to another member of the same tar or nowhere.
+Nothing is extracted. A name is looked up and never becomes a path of this host, a link inside of a tar leads to
+another member of the same tar or nowhere, and a link inside of a directory does not lead out of it.
 """
 
+import errno
 import os
 import posixpath
-import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from tweed_shim.errors import ImageError
+from tweed_shim import beneath
+from tweed_shim.errors import ImageError, ShimError
 from tweed_shim.image import documents
 from tweed_shim.image.headers import headers
 
@@ -60,25 +61,58 @@ def read(members: Members, name: str) -> bytes:
 
 
 class Directory:
-    """The files below a directory."""
+    """The files below a directory that anybody may have made; see beneath for the links in it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, error: type[ShimError] = ImageError) -> None:
+        """error: the class of what is raised for a link that leads out."""
         self.what = path
+        self._error = error
 
     @contextmanager
     def opened(self, name: str) -> Iterator[Extent]:
-        """See Members. A pipe or a device counts as missing, so that it is not waited for."""
+        """See Members. A pipe or a device counts as missing.
+
+        Raises `error` where a link leads out, and OSError where the system refuses the file.
+        """
         try:
-            fd = os.open(os.path.join(self.what, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (FileNotFoundError, NotADirectoryError) as error:
+            fd = beneath.open_file(self.what, name)
+        # No file has a name that Python cannot give to the kernel: one with a NUL, or that is no text.
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise KeyError(name) from error
+        except OSError as error:
+            raise self._refusal(name, error) from error
         try:
-            about = os.fstat(fd)
-            if not stat.S_ISREG(about.st_mode):
-                raise KeyError(name)
-            yield Extent(fd, 0, about.st_size)
+            yield Extent(fd, 0, os.fstat(fd).st_size)
         finally:
             os.close(fd)
+
+    @contextmanager
+    def entered(self, name: str) -> Iterator[int]:
+        """Open a directory below this one for the length of a block; yields a descriptor to list it and write into it.
+
+        Raises `error` where a link leads out, and OSError where it cannot be opened.
+        """
+        try:
+            fd = beneath.open_directory(self.what, name)
+        except OSError as error:
+            raise self._refusal(name, error) from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _refusal(self, name: str, error: OSError) -> Exception:
+        if error.errno == errno.EXDEV:
+            return self._error(
+                f"{name} in {self.what} cannot be used: it leads out of that directory by a link; if you trust who "
+                "made the directory, copy it with cp -rL and use the copy"
+            )
+        if error.errno == errno.ELOOP:
+            return self._error(
+                f"{name} in {self.what} cannot be used: its links lead round in a circle; have it made again"
+            )
+        # Its own path is relative to a descriptor, and says less.
+        return OSError(error.errno, error.strerror, os.path.join(self.what, name))
 
 
 class Tar:

@@ -159,7 +159,7 @@ def opened(path: str) -> Iterator[Members]:
     try:
         about = os.fstat(fd)
         if stat.S_ISDIR(about.st_mode):
-            yield Directory(path)
+            yield Directory(path, ComponentError)
         elif stat.S_ISREG(about.st_mode):
             with opened_tar(Extent(fd, 0, about.st_size), path) as members:
                 yield members
@@ -237,19 +237,25 @@ def read(members: Members, name: str) -> bytes | None:
 
 
 def names(members: Members, directory: str) -> list[str]:
-    """The files in a directory, by whole name. Raises ComponentError for what is not a whole archive."""
+    """List the files in a directory (`blobs/`), each by its whole name.
+
+    Raises ComponentError for what is not a whole archive, or where a link leads out of it.
+    """
     if isinstance(members, Tar):
         return sorted(members.names(directory))
-    with suppress(FileNotFoundError):
-        return sorted(directory + name for name in os.listdir(os.path.join(members.what, directory)))
+    with suppress(FileNotFoundError), Directory(members.what, ComponentError).entered(directory) as fd:
+        return sorted(directory + name for name in os.listdir(fd))
     return []
 
 
 def first_of(members: Members, names: Collection[str]) -> str | None:
-    """Which of some files comes first, in a directory by their order here; None where there is none of them.
+    """Find which of some files comes first, in a directory by their order here; None where there is none of them.
 
-    Raises ComponentError for what is not a whole archive.
+    Raises ComponentError for what is not a whole archive, or where a link leads out of it.
     """
     if isinstance(members, Tar):
         return members.first_of(names)
-    return next((name for name in names if os.path.isfile(os.path.join(members.what, name))), None)
+    for name in names:
+        with suppress(KeyError), members.opened(name):
+            return name
+    return None

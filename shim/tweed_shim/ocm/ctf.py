@@ -9,6 +9,7 @@ archives call the index artifact-descriptor.json.
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO
@@ -17,7 +18,7 @@ from tweed_shim import documents, files
 from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.image import compression
 from tweed_shim.image.manifest import Descriptor, Raw
-from tweed_shim.image.members import Members
+from tweed_shim.image.members import Directory, Members
 from tweed_shim.ocm import archives, blobs, stores, tars
 from tweed_shim.ocm.blobs import Blob
 
@@ -103,7 +104,11 @@ class Ctf:
 
 def blob_name(digest: str) -> str:
     """Where an archive keeps a blob."""
-    return f"{BLOBS}/{digest.replace(':', '.')}"
+    return f"{BLOBS}/{_file_name(digest)}"
+
+
+def _file_name(digest: str) -> str:
+    return digest.replace(":", ".")
 
 
 def _of_raw(manifest: Raw) -> Blob:
@@ -177,14 +182,17 @@ def written(path: str, file_format: str | None = None) -> Iterator[Ctf]:
 
 
 def _format_of(path: str) -> str | None:
-    """The format of what is there; None where nothing is."""
+    """The format of what is there; None where nothing is. Does not wait for a pipe."""
     try:
-        with open(path, "rb") as file:
-            return "tar" if compression.detect(file.read(compression.HEAD)) == "none" else "tgz"
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
-    except IsADirectoryError:
-        return "directory" if os.listdir(path) else None
+    try:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            return "directory" if os.listdir(fd) else None
+        return "tar" if compression.detect(os.read(fd, compression.HEAD)) == "none" else "tgz"
+    finally:
+        os.close(fd)
 
 
 @contextmanager
@@ -217,24 +225,39 @@ def _write_directory(target: Ctf, path: str, members: Members | None) -> None:
 
 
 def _add_files(target: Ctf, directory: str) -> None:
-    for digest, blob in target.added.items():
-        path = os.path.join(directory, blob_name(digest))
-        if not os.path.exists(path) or os.path.getsize(path) != blob.size:
-            with replacing(path) as file:
-                file.writelines(blob.pieces())
+    # An archive that is there may be a stranger's, whose blobs are a link, or become one at any time.
+    with Directory(directory, ComponentError).entered(BLOBS) as blobs_fd:
+        for digest, blob in target.added.items():
+            name = _file_name(digest)
+            if not _is_file(name, blobs_fd, blob.size):
+                with replacing(name, blobs_fd) as file:
+                    file.writelines(blob.pieces())
+
+
+def _is_file(name: str, directory: int, size: int) -> bool:
+    """Whether a file of this size is in an open directory. A link counts as none, and is replaced by a file."""
+    try:
+        about = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(about.st_mode) and about.st_size == size
 
 
 @contextmanager
-def replacing(path: str) -> Iterator[BinaryIO]:
-    """A file that takes the place of another when it is whole. Not synced: its readers verify what they read."""
+def replacing(path: str, directory: int | None = None) -> Iterator[BinaryIO]:
+    """Write a file that takes the place of `path` when it is whole, and follow no link that is there.
+
+    directory: an open one that a relative path begins at. Not synced: its readers verify what they read.
+    """
     beside = files.beside(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        with open(beside, "xb") as file:
+        with open(os.open(beside, flags, 0o666, dir_fd=directory), "wb") as file:
             yield file
-        os.rename(beside, path)
+        os.rename(beside, path, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(beside)
+            os.unlink(beside, dir_fd=directory)
         raise
 
 
