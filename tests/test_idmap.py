@@ -48,3 +48,16 @@ def test_a_tree_that_changes_while_it_is_removed_takes_nothing_else_with_it(tmp_
         with suppress(HostError), swapping(tree / "a", os.fspath(victim)):
             idmap.remove_tree(idmap.IdMap("host"), os.fspath(tree))
     assert sorted(os.listdir(victim)) == sorted(names)
+
+
+def test_a_tree_is_removed_however_deep_it_is_and_its_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/file").touch()
+    tree = tmp_path / "tree"
+    (tree / ("d/" * 2 * idmap.DEEPEST)).mkdir(parents=True)
+    for path in (tree / "link", tree / "d/link"):
+        path.symlink_to(tmp_path / "kept")
+    os.mkfifo(tree / "d/pipe")
+    idmap.remove_tree(idmap.IdMap("host"), os.fspath(tree))
+    assert sorted(os.listdir(tmp_path)) == ["kept"]
+    assert os.listdir(tmp_path / "kept") == ["file"]

@@ -14,6 +14,7 @@ from tweed_shim.records import Record
 
 LOOK_AGAIN = 20  # milliseconds
 READ = 64 << 10
+DEEPEST = 100  # directories in directories that are removed without the help of rm
 BLOCK = 512  # the unit of st_blocks: stat(2)
 # Where the tools of a system live.
 SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
@@ -229,20 +230,24 @@ def _heard(pid: int, output: int, watch: Callable[[int], None] | None) -> Iterat
             yield data
 
 
-def _remove(path: str, parent: int | None = None) -> None:
+def _remove(path: str, parent: int | None = None, depth: int = 0) -> None:
     """Remove a directory with all below it. parent: an open directory that a relative path begins at.
 
     A container that outlives a killed shim for a moment may put a link in the place of a directory meanwhile. So each
-    directory is entered by O_NOFOLLOW, and what is in it is removed by its descriptor.
+    directory is entered by O_NOFOLLOW, and what is in it is removed by its descriptor. Raises OSError, and
+    RecursionError where the tree is too deep to hold one descriptor for each level.
     """
+    if depth > DEEPEST:
+        raise RecursionError(path)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
-        with os.scandir(fd) as entries:
-            for entry in list(entries):
-                if entry.is_dir(follow_symlinks=False):
-                    _remove(entry.name, fd)
-                else:
-                    os.unlink(entry.name, dir_fd=fd)
+        with os.scandir(fd) as listing:
+            entries = list(listing)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _remove(entry.name, fd, depth + 1)
+            else:
+                os.unlink(entry.name, dir_fd=fd)
     finally:
         os.close(fd)
     os.rmdir(path, dir_fd=parent)
