@@ -99,6 +99,19 @@ def test_forty_links_are_followed_and_no_more(top: Path) -> None:
         beneath.open_file(os.fspath(top), "40")
 
 
+def test_a_path_takes_a_bounded_number_of_descriptors(top: Path) -> None:
+    deep = "d/" * beneath.DEEPEST
+    (top / deep).mkdir(parents=True)
+    (top / deep / "file").write_bytes(INSIDE)
+    assert content(top, f"{deep}file") == INSIDE
+    (top / "link").symlink_to(f"{deep}../d")
+    (top / deep / "d").mkdir()
+    (top / deep / "d/file").write_bytes(INSIDE)
+    assert content(top, "link/file") == INSIDE
+    with pytest.raises(OSError, match="File name too long"):
+        beneath.open_file(os.fspath(top), f"{deep}d/file")
+
+
 def test_only_regular_files_are_opened_and_nothing_is_waited_for(top: Path) -> None:
     os.mkfifo(top / "pipe")
     (top / "link").symlink_to("pipe")

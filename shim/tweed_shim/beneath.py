@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 MOST_LINKS = 40  # as many as the kernel follows: path_resolution(7)
+DEEPEST = 100  # directories on the way, each of which takes one of the process's descriptors
 _ENTER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -81,6 +82,8 @@ def _walk(held: list[int], path: str) -> tuple[int, str]:
             ahead += _steps(target)
         elif not ahead:
             return held[-1], step
+        elif len(held) > DEEPEST:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
         elif step != ".":
             held.append(os.open(step, _ENTER, dir_fd=held[-1]))
 
