@@ -177,7 +177,7 @@ class _ProxyHandler(QuietHandler):
                 headers[name] = value
         return self._send(status, headers, body, fault)
 
-    do_HEAD = do_POST = do_GET  # noqa: N815 - the base class calls them so
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - the base class calls them so
 
     def _upstream(self, fault: Fault) -> tuple[int, dict[str, str], bytes]:
         asked = {name: value for name, value in self.headers.items() if not (fault.whole and name == "Range")}

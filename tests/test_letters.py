@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tweed_shim import hosts
 from tweed_shim.errors import BadReference
 from tweed_shim.image import reference
 from tweed_shim.letters import LOWER, joined, made_of, visible
@@ -51,8 +52,11 @@ def test_what_does_no_harm_is_shown_as_it_is() -> None:
 
 @given(NEARLY)
 def test_a_registry_is_a_host_and_perhaps_a_port(text: str) -> None:
-    matches = re.fullmatch(rf"{LABEL}(\.{LABEL})*(:[0-9]{{1,5}})?", text) is not None
-    assert (reference._host_and_port(text) is not None) == (matches or text in ("[::]", "[::0]", "[0::]"))
+    match = re.fullmatch(rf"({LABEL}(?:\.{LABEL})*)(?::[0-9]{{1,5}})?", text)
+    # What ends in a number is an address.
+    named = match is not None and not match[1].rpartition(".")[2].isdigit()
+    address = match is not None and match[1] == "0.0.0.0"
+    assert (hosts.split(text) is not None) == (named or address or text in ("[::]", "[::0]", "[0::]"))
 
 
 @pytest.mark.parametrize(

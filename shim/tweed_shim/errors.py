@@ -23,6 +23,10 @@ class BadReference(ShimError):
     """An image reference is malformed; the message names the offending part."""
 
 
+class BadUrl(ShimError):
+    """A URL is malformed, or parsers disagree about it; the message is the reason alone, as a URL may hold a secret."""
+
+
 class BadVersion(ShimError):
     """A version, or a constraint on versions, cannot be read; `reason` says why, without naming the text."""
 

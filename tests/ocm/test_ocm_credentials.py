@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from component_descriptors import UNHURRIED
+from tweed_shim import urls
 from tweed_shim.errors import ConfigError
 from tweed_shim.ocm import configuration, consumers
 from tweed_shim.ocm.credentials import Credentials, Properties
@@ -312,11 +313,11 @@ def test_the_file_may_be_a_template(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             "hostname=charts.example, pathprefix=stable, port=443, scheme=https",
         ),
         ("http://h:81", "hostname=h, port=81, scheme=http"),
-        ("ftp://h/a/b", "hostname=h, pathprefix=a/b, scheme=ftp"),
+        ("https://[::1]:8443/a/%62", "hostname=::1, pathprefix=a/b, port=8443, scheme=https"),
     ],
 )
 def test_the_identity_of_a_url(url: str, identity: str) -> None:
-    assert consumers.show(consumers.of_url("X", url)) == f"{identity}, type=X"
+    assert consumers.show(consumers.of_url("X", urls.parse(url))) == f"{identity}, type=X"
 
 
 HOSTS = st.sampled_from(["a.example", "b.example", ""])

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 import requests
 
-from tweed_shim.errors import RegistryError
-from tweed_shim.image.connection import check_passing, explained, host_of, read_all
+from tweed_shim import credential_gate, urls
+from tweed_shim.errors import BadUrl, RegistryError
+from tweed_shim.image.connection import Credential, read_all
 from tweed_shim.image.credentials import Credentials
+from tweed_shim.image.network_faults import check_passing, explained, host_of
 from tweed_shim.image.oras_parts import TokenAuth
-from tweed_shim.image.reference import is_loopback
+from tweed_shim.urls import Origin, Url
 
 CLIENT_ID = "tweed-shim"
 MAX_ANSWER = 1 << 20
@@ -50,20 +52,27 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
     `token` is the whole value of the Authorization header that was accepted last.
     """
 
-    def __init__(self, registry: str, credentials: Credentials | None, scope: str, *, plain: bool) -> None:
-        """Without credentials it asks anonymously; `scope` is what a token is for; `plain` allows HTTP."""
+    def __init__(self, registry: str, scope: str, *, insecure: bool) -> None:
+        """registry: as messages call it. scope: what a token is for. insecure: as for credential_gate."""
         super().__init__()
         self.session: requests.Session
         self.token: str | None = None
         self._registry = registry
-        self._credentials = credentials
+        self._origin: Origin
+        self._credentials: Credentials | None = None
         self._scope = scope
-        self._plain = plain
+        self._insecure = insecure
         self._lock = threading.Lock()
 
+    def bind(self, origin: Origin, credentials: Credentials | None) -> Credential:
+        """Set what was found for the origin of the registry, None to ask anonymously; return what requests carry."""
+        self._origin = origin
+        self._credentials = credentials
+        return Credential(origin, lambda _url: self.token, insecure=self._insecure)
+
     def get_auth_header(self) -> dict[str, str]:
-        """The header that the next request begins with."""
-        return {"Authorization": self.token} if self.token else {}
+        """Return no header: the session puts it in, where it knows where the request goes."""
+        return {}
 
     def authenticate_request(
         self,
@@ -77,11 +86,11 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         """
         # Read, so that the connection can be used again.
         read_all(original, MAX_ANSWER)
-        asked = original.history[0].url if original.history else original.url
-        if host_of(asked) != host_of(original.url):
+        origin = urls.parse(original.url).origin
+        if origin != self._origin:
             # Whoever the registry sends to is not the one that the credentials are for.
             raise RegistryError(
-                f"the registry {self._registry} sends to {host_of(original.url)}, which refuses to answer "
+                f"the registry {self._registry} sends to {origin.netloc}, which refuses to answer "
                 f"(HTTP {original.status_code}): have its operator mend that"
             )
         sent = original.request.headers.get("Authorization")
@@ -89,10 +98,15 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
             # Another thread may have got a new token since.
             if self.token is None or self.token == sent:
                 self.token = self._answer(original, sent)
-        return {**(headers or {}), "Authorization": self.token}, True
+        return dict(headers or {}), True
 
     def refused(self) -> RegistryError:
         """The error of a caller who may not do what was asked for."""
+        if not credential_gate.is_private(self._origin, insecure=self._insecure):
+            return RegistryError(
+                f"the registry {self._registry} asks for credentials over plain HTTP, where others can read them: "
+                "use its https address, or --insecure to send them nevertheless"
+            )
         login = f"run `tweed-shim login {self._registry}`"
         if self._credentials is None:
             return RegistryError(
@@ -112,6 +126,8 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         challenges = {
             each.scheme: each for each in parse_challenges(original.headers.get("WWW-Authenticate", ""))
         }
+        if not credential_gate.is_private(self._origin, insecure=self._insecure):
+            raise self.refused()
         if "bearer" in challenges:
             return f"Bearer {self._token(challenges['bearer'].parameters)}"
         basic = self._basic()
@@ -126,16 +142,9 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     def _token(self, parameters: dict[str, str]) -> str:
-        realm = parameters.get("realm", "")
-        if not realm.startswith("https://") and not (
-            realm.startswith("http://") and self._may_be_plain(realm)
-        ):
-            raise RegistryError(
-                f"the registry {self._registry} names no https address to get a token from: "
-                "have its operator mend that"
-            )
+        realm = self._realm(parameters.get("realm", ""))
         fields = {"service": parameters.get("service", ""), "scope": parameters.get("scope") or self._scope}
-        with explained(host_of(realm)):
+        with explained(realm.origin.netloc):
             response = self._ask(realm, {name: value for name, value in fields.items() if value})
         check_passing(response)
         if response.status_code != http.HTTPStatus.OK:
@@ -143,11 +152,26 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
             raise self.refused()
         return self._read_token(response)
 
-    def _may_be_plain(self, realm: str) -> bool:
-        return self._plain or (is_loopback(self._registry) and is_loopback(host_of(realm)))
+    def _realm(self, text: str) -> Url:
+        """Read the address of the token service. Raises RegistryError where it may not be told the credentials."""
+        try:
+            realm = urls.parse(text)
+        except BadUrl as error:
+            raise RegistryError(
+                f"the registry {self._registry} names a malformed address to get a token from ({error}): "
+                "have its operator mend that"
+            ) from None
+        if not credential_gate.may_ask_for_token(self._origin, realm.origin, insecure=self._insecure):
+            raise RegistryError(
+                f"the registry {self._registry} names no https address to get a token from: "
+                "have its operator mend that"
+            )
+        return realm
 
-    def _ask(self, realm: str, fields: dict[str, str]) -> requests.Response:
+    def _ask(self, realm: Url, fields: dict[str, str]) -> requests.Response:
         """Ask for a token: with the identity token, with name and password, or with nothing."""
+        # Always its own, so that what the session has for the registry does not go along.
+        caller = Credential(realm.origin, lambda _url: self._basic(), insecure=self._insecure)
         if self._credentials is not None and self._credentials.identity_token:
             form = {
                 **fields,
@@ -157,11 +181,14 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
             }
             # A redirect would carry the form, and the secret in it, somewhere else.
             return self.session.post(
-                realm, data=form, stream=True, verify=self._tls_verify, allow_redirects=False
+                str(realm),
+                data=form,
+                auth=caller,
+                stream=True,
+                verify=self._tls_verify,
+                allow_redirects=False,
             )
-        basic = self._basic()
-        headers = {"Authorization": basic} if basic else {}
-        return self.session.get(realm, params=fields, headers=headers, stream=True, verify=self._tls_verify)
+        return self.session.get(str(realm), params=fields, auth=caller, stream=True, verify=self._tls_verify)
 
     def _read_token(self, response: requests.Response) -> str:
         body = read_all(response, MAX_ANSWER)

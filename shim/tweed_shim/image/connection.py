@@ -2,32 +2,27 @@
 keeps secrets from third parties, and whose faults become sentences; and how long one keeps trying.
 """
 
-import http
-import http.client
 import os
 import socket
 import ssl
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from email.utils import parsedate_to_datetime
+from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from random import SystemRandom
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import requests
 import requests.adapters
 import requests.utils
-import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from tweed_shim import __version__
-from tweed_shim.errors import ConfigError, RegistryError
-from tweed_shim.image import reference
+from tweed_shim import __version__, credential_gate, urls
+from tweed_shim.errors import BadUrl, ConfigError, RegistryError
+from tweed_shim.image.network_faults import PassingFault, explained, host_of
+from tweed_shim.urls import Origin, Url
 
 MAX_REDIRECTS = 8
 CHUNK = 128 << 10
@@ -38,9 +33,6 @@ SYSTEM_AUTHORITIES = (
     "/etc/ssl/cert.pem",
 )
 AUTHORITY_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# What OpenSSL calls an answer that is no TLS; the name depends on its version.
-NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
-NETWORK_FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError)
 
 
 class Patience(NamedTuple):
@@ -60,14 +52,6 @@ class Patience(NamedTuple):
 
 
 PATIENCE = Patience()
-
-
-class PassingFault(RegistryError):
-    """What may go better at another try; `retry_after` is how many seconds the server asked for, if any."""
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class Line:
@@ -132,6 +116,28 @@ class Tries:
         return min(max(pause, fault.retry_after or 0), self._patience.longest_pause)
 
 
+class Credential(requests.auth.AuthBase):
+    """What a request says about its caller, where the gate lets it.
+
+    origin: what it was looked up for. authorization: gives the value of the header for a URL of that origin, or None.
+    """
+
+    def __init__(self, origin: Origin, authorization: Callable[[Url], str | None], *, insecure: bool) -> None:
+        self._origin = origin
+        self._authorization = authorization
+        self._insecure = insecure
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the header in, or take one out."""
+        request.headers.pop("Authorization", None)
+        url = urls.parse(request.url or "")
+        if credential_gate.may_send(self._origin, url.origin, insecure=self._insecure) and (
+            value := self._authorization(url)
+        ):
+            request.headers["Authorization"] = value
+        return request
+
+
 class Adapter(requests.adapters.HTTPAdapter):
     """Gives every request its time-outs and its proxy, and every connection to a Line."""
 
@@ -152,17 +158,29 @@ class Adapter(requests.adapters.HTTPAdapter):
         return manager
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]  # named arguments only, as requests calls it
-        """Send one request, which may be one that follows a redirect."""
+        """Send one request, which may be one that follows a redirect. Raises RegistryError for a malformed URL."""
+        try:
+            url = urls.parse(request.url or "")
+        except BadUrl as error:
+            raise RegistryError(f"an address of the registry is malformed: {error}") from None
+        # What was compared is what is connected to.
+        request.url = str(url)
         kwargs["timeout"] = self._timeouts
-        kwargs["proxies"] = _proxies(request.url or "")
+        kwargs["proxies"] = {} if url.origin.is_loopback else requests.utils.get_environ_proxies(str(url))
         return super().send(request, **kwargs)
 
 
 class Session(requests.Session):
-    """A session that follows redirects with care and reads no settings from `~/.netrc`."""
+    """A session that follows redirects with care and reads no settings from `~/.netrc`.
+
+    auth: the Credential of its requests, if any. private_headers: names of further headers that stay at the first
+    origin where a redirect leads to another.
+    """
 
     def __init__(self, patience: Patience, line: Line) -> None:
         super().__init__()
+        self.auth: Credential | None = None
+        self.private_headers: frozenset[str] = frozenset()
         self.trust_env = False
         self.max_redirects = MAX_REDIRECTS
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -172,14 +190,40 @@ class Session(requests.Session):
             self.mount(scheme, Adapter(patience, line))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where an answer sends to. Raises RegistryError where that would leave TLS."""
-        target = super().get_redirect_target(resp)
-        if target and target.lower().startswith("http:") and resp.url.startswith("https:"):
-            raise RegistryError(
-                f"the registry {host_of(resp.url)} sends to {host_of(target)} without TLS, "
-                "which is not followed: have its operator mend that"
-            )
-        return target
+        """Return the URL that an answer sends to, in full. Raises RegistryError where it is malformed or leaves TLS."""
+        try:
+            location = super().get_redirect_target(resp)
+            return str(_redirect_target(urls.parse(resp.url), location)) if location else None
+        except (UnicodeError, RegistryError):
+            resp.close()
+            raise
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Take the credential out of a request that follows a redirect; look for one anew where the gate lets it."""
+        headers = prepared_request.headers
+        headers.pop("Authorization", None)
+        asked = [urls.parse(each.url).origin for each in (*response.history, response)]
+        if not credential_gate.may_follow(asked, urls.parse(prepared_request.url or "").origin):
+            for name in self.private_headers:
+                headers.pop(name, None)
+        elif self.auth is not None:
+            self.auth(prepared_request)
+
+
+def _redirect_target(before: Url, location: str) -> Url:
+    try:
+        target = before.join(location)
+    except BadUrl as error:
+        raise RegistryError(
+            f"the registry {before.origin.netloc} sends to a malformed address ({error}): "
+            "have its operator mend that"
+        ) from None
+    if before.origin.scheme == "https" and target.origin.scheme == "http":
+        raise RegistryError(
+            f"the registry {before.origin.netloc} sends to {target.origin.netloc} without TLS, "
+            "which is not followed: have its operator mend that"
+        )
+    return target
 
 
 def authorities(ca_file: str | None, environ: Mapping[str, str]) -> str | bool:
@@ -200,39 +244,6 @@ def authorities(ca_file: str | None, environ: Mapping[str, str]) -> str | bool:
                 ) from None
             return path
     return next((path for path in SYSTEM_AUTHORITIES if os.path.exists(path)), True)
-
-
-def host_of(url: str) -> str:
-    """The host and port of a URL, without what may be secret in it."""
-    return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def check_passing(response: requests.Response) -> None:
-    """Raise PassingFault where the server says that it cannot answer now (429, 5xx)."""
-    status = response.status_code
-    if status != http.HTTPStatus.TOO_MANY_REQUESTS and status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        return
-    response.close()
-    retry_after = _retry_after(response.headers.get("Retry-After", ""))
-    host = host_of(response.url)
-    if status == http.HTTPStatus.TOO_MANY_REQUESTS:
-        raise PassingFault(
-            f"the registry {host} is asked too often (HTTP 429): try again later or log in",
-            retry_after=retry_after,
-        )
-    raise PassingFault(
-        f"the registry {host} has a fault (HTTP {status}): try again later", retry_after=retry_after
-    )
-
-
-@contextmanager
-def explained(host: str) -> Iterator[None]:
-    """Turn what the network raises into a RegistryError; `host` is named where the request is not known."""
-    try:
-        yield
-    except NETWORK_FAULTS as error:
-        request = getattr(error, "request", None)
-        raise _explain(error, host_of(request.url) if request is not None and request.url else host) from None
 
 
 def read_all(response: requests.Response, limit: int) -> bytes | None:
@@ -272,104 +283,3 @@ def _pool_classes(line: Line) -> dict[str, type[HTTPConnectionPool]]:
         ConnectionCls = TlsConnection
 
     return {"http": PlainPool, "https": TlsPool}
-
-
-def _proxies(url: str) -> dict[str, str]:
-    if reference.is_loopback(host_of(url)):
-        return {}
-    return dict(requests.utils.get_environ_proxies(url))
-
-
-def _retry_after(value: str) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110, section 10.2.3), or None where it says nothing of use."""
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        return parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what is wrapped in it: requests and urllib3 put causes in several places."""
-    pending, seen = [error], set()
-    while pending:
-        each = pending.pop(0)
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        wrapped = (getattr(each, "reason", None), each.__cause__, *each.args)
-        pending += [inner for inner in wrapped if isinstance(inner, BaseException)]
-
-
-def _explain(error: Exception, host: str) -> RegistryError:
-    causes = list(_causes(error))
-    for kind, explain in _EXPLANATIONS:
-        for cause in causes:
-            if isinstance(cause, kind):
-                return explain(cause, host)
-    return PassingFault(f"the connection to the registry {host} broke: try again")
-
-
-def _explain_tls(error: Any, host: str) -> RegistryError:
-    if error.reason in NOT_TLS:
-        return RegistryError(
-            f"the registry {host} speaks no TLS: use --insecure if plain HTTP is meant, or mend the port"
-        )
-    return PassingFault(
-        f"no TLS connection with the registry {host} came about ({error.reason or 'closed'}): try again"
-    )
-
-
-def _explain_name(error: Any, host: str) -> RegistryError:
-    if error.errno == socket.EAI_AGAIN:
-        return PassingFault(f"the address of the registry {host} cannot be looked up now: check the network")
-    return RegistryError(f"the registry {host} has no address: check its name")
-
-
-# The first row that fits any of the causes counts.
-_Kind = type[BaseException] | tuple[type[BaseException], ...]
-_EXPLANATIONS: tuple[tuple[_Kind, Callable[[Any, str], RegistryError]], ...] = (
-    (
-        ssl.SSLCertVerificationError,
-        lambda error, host: RegistryError(
-            f"the certificate of the registry {host} is not trusted ({error.verify_message}): "
-            "name the authority that signed it with --ca-file or $SSL_CERT_FILE"
-        ),
-    ),
-    (ssl.SSLError, _explain_tls),
-    (
-        requests.exceptions.ProxyError,
-        lambda _error, host: PassingFault(
-            f"the proxy on the way to the registry {host} lets nothing through: "
-            "check $https_proxy, $http_proxy and $no_proxy"
-        ),
-    ),
-    (socket.gaierror, _explain_name),
-    (
-        ConnectionRefusedError,
-        lambda _error, host: PassingFault(f"nobody answers at {host}: check the registry's host and port"),
-    ),
-    (
-        (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError),
-        lambda _error, host: PassingFault(f"the registry {host} did not answer in time: try again later"),
-    ),
-    (
-        requests.exceptions.TooManyRedirects,
-        lambda _error, host: RegistryError(
-            f"the registry {host} sends from one address to the next without end: have its operator mend that"
-        ),
-    ),
-    (
-        (
-            requests.exceptions.InvalidSchema,
-            requests.exceptions.InvalidURL,
-            requests.exceptions.MissingSchema,
-            UnicodeError,
-        ),
-        lambda _error, host: RegistryError(
-            f"the registry {host} gave an address that is none: have its operator mend that"
-        ),
-    ),
-)

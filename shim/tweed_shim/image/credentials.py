@@ -25,9 +25,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tweed_shim import files
+from tweed_shim import files, hosts
 from tweed_shim.errors import ConfigError, HostError
-from tweed_shim.image.reference import DOCKER_HUB, HUB_NAMES
+from tweed_shim.image.reference import DOCKER_HUB, called_hub
 
 HUB_KEY = "https://index.docker.io/v1/"
 IDENTITY_USER = "<token>"
@@ -219,15 +219,19 @@ def _place(key: str) -> str:
     host, _, path = place.partition("/")
     if scheme or path in ("v1", "v2"):
         path = ""
-    host = host.lower()
-    host = DOCKER_HUB if host in HUB_NAMES else host
+    host = _host(host)
     return f"{host}/{path}" if path else host
+
+
+def _host(registry: str) -> str:
+    """The one form of `host[:port]` in which registries and keys are compared."""
+    return called_hub(hosts.comparable(registry))
 
 
 def _forget_entries(document: Document, path: str, registry: str) -> bool:
     """Take out the entries of a registry itself, not those of its repositories; whether there were any."""
     auths = _table(document, "auths", path)
-    keys = [key for key in auths if _place(key) == registry.lower()]
+    keys = [key for key in auths if _place(key) == _host(registry)]
     for key in keys:
         del auths[key]
     return bool(keys)
@@ -241,7 +245,7 @@ def find_in(
     if helper:
         return _kept(helper, path, registry, environ)
     entries = {_place(key): (key, entry) for key, entry in _table(document, "auths", path).items()}
-    place = f"{registry.lower()}/{repository}"
+    place = f"{_host(registry)}/{repository}"
     while place:
         if place in entries and (found := _parse_entry(*entries[place], path)):
             return Kept(entries[place][0], found)
@@ -289,7 +293,7 @@ def _encode(text: str) -> str:
 def _helper(document: Document, path: str, registry: str) -> str | None:
     """The credential program for one registry."""
     for key, name in _table(document, "credHelpers", path).items():
-        if _place(key) == registry.lower() and name:
+        if _place(key) == _host(registry) and name:
             return _program_name(name, path)
     return None
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from tweed_shim.errors import HostError, RegistryError
 from tweed_shim.files import PRIVATE_FILE
 from tweed_shim.image.blobs import Job, Progress
-from tweed_shim.image.connection import PassingFault
+from tweed_shim.image.network_faults import PassingFault
 from tweed_shim.image.registry import Repository
 
 WORKERS = 4

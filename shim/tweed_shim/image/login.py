@@ -7,7 +7,7 @@ from tweed_shim.errors import ConfigError
 from tweed_shim.image import credentials
 from tweed_shim.image.connection import PATIENCE, Patience
 from tweed_shim.image.reference import parse_registry
-from tweed_shim.image.registry import open_client
+from tweed_shim.image.registry_client import open_client
 
 
 def login(
@@ -30,7 +30,7 @@ def login(
         raise ConfigError(f"a login to {host} needs a name (without ':') and a password: give both")
     caller = credentials.Credentials(username, password)
     with open_client(
-        host, caller, insecure=insecure, ca_file=ca_file, environ=environ, patience=patience
+        host, lambda _origin: caller, insecure=insecure, ca_file=ca_file, environ=environ, patience=patience
     ) as client:
         client.verify()
     return credentials.keep(host, caller, environ)

@@ -8,6 +8,7 @@ specification for digests ("Descriptors") and for the names inside a layout ("An
 custom for what may be left out: the registry is Docker Hub, its namespace `library`, the tag `latest`.
 """
 
+from tweed_shim import hosts
 from tweed_shim.errors import BadReference
 from tweed_shim.letters import ALPHANUMERIC, DIGITS, HEXADECIMAL, LOWER, joined, made_of
 from tweed_shim.records import Record
@@ -22,7 +23,6 @@ DIGEST_LENGTHS = {"sha256": 64, "sha512": 128}
 # Between the letters of a repository's component, and of a component of a name inside a layout.
 _REPOSITORY_SEPARATORS = frozenset((".", "_", "__", *("-" * count for count in range(1, MAX_NAME))))
 _LAYOUT_SEPARATORS = frozenset((*"-._:@+", "--"))
-_IPV6_LOOPBACK = 1
 
 
 class Reference(Record):
@@ -57,6 +57,9 @@ def parse(text: str) -> Reference:
     if colon and transport in FILE_TRANSPORTS:
         return _parse_file(text, transport, rest)
     name = text.removeprefix("docker://")
+    # No digest has a slash: this is the host after a user name and a password.
+    if "@" in name and "/" in name.rpartition("@")[2]:
+        raise _named_user()
     if "://" in name:
         raise BadReference(
             f"{text!r} begins with {name.partition('://')[0]!r}, which is no way to an image: "
@@ -69,26 +72,18 @@ def parse_registry(text: str) -> str:
     """Read `host[:port]`, with or without `https://` before it and a slash after it. Raises BadReference."""
     registry = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     _check_registry(text, registry)
-    return DOCKER_HUB if registry in HUB_NAMES else registry
+    return called_hub(registry)
+
+
+def called_hub(registry: str) -> str:
+    """Return `docker.io` for each of the names that Docker Hub has, and any other registry as it is."""
+    return DOCKER_HUB if registry.lower() in HUB_NAMES else registry
 
 
 def is_digest(text: str) -> bool:
     """Whether `text` is `sha256:` or `sha512:` and the lower-case hexadecimal digits that belong to it."""
     algorithm, _, encoded = text.partition(":")
     return len(encoded) == DIGEST_LENGTHS.get(algorithm) and made_of(HEXADECIMAL, encoded)
-
-
-def is_loopback(registry: str) -> bool:
-    """Whether `host[:port]` is this machine by its very name: `localhost`, 127.0.0.0/8 or `[::1]`."""
-    parts = _host_and_port(registry)
-    if parts is None:
-        return False
-    host = parts[0]
-    if host.startswith("["):
-        return _ipv6(host) == _IPV6_LOOPBACK
-    numbers = host.split(".")
-    is_ipv4 = len(numbers) == 4 and all(made_of(DIGITS, each) and len(each) <= 3 for each in numbers)
-    return host.lower() == "localhost" or (is_ipv4 and numbers[0] == "127")
 
 
 def _parse_file(text: str, transport: str, rest: str) -> Reference:
@@ -134,8 +129,9 @@ def _parse_registry_reference(text: str, name: str) -> Reference:
         )
     _check_registry(text, registry)
     _check_repository(text, registry, repository)
-    if registry in HUB_NAMES:
-        registry, repository = DOCKER_HUB, _in_library(repository)
+    registry = called_hub(registry)
+    if registry == DOCKER_HUB:
+        repository = _in_library(repository)
     if colon and not _is_tag(tag):
         raise BadReference(
             f"the tag {tag!r} of {text!r} is malformed: "
@@ -159,24 +155,10 @@ def _split_registry(name: str) -> tuple[str, str]:
     return DOCKER_HUB, name
 
 
-def _host_and_port(registry: str) -> tuple[str, str | None] | None:
-    """The parts of `host[:port]`; None for what is not of this form."""
-    host, colon, port = ("", "", "") if registry.endswith("]") else registry.rpartition(":")
-    if not colon:
-        return (registry, None) if _is_host(registry) else None
-    return (host, port) if _is_host(host) and made_of(DIGITS, port) and len(port) <= 5 else None
-
-
-def _is_host(text: str) -> bool:
-    """Whether it is labels (RFC 1123, section 2.1) with dots between them, or an IPv6 address in brackets."""
-    if text.startswith("["):
-        return _ipv6(text) is not None
-    labels = text.split(".")
-    return all(made_of(ALPHANUMERIC + "-", each) and each == each.strip("-") for each in labels)
-
-
 def _check_registry(text: str, registry: str) -> None:
-    parts = _host_and_port(registry) if len(registry) <= MAX_NAME else None
+    if "@" in registry:
+        raise _named_user()
+    parts = hosts.split(registry) if len(registry) <= MAX_NAME else None
     if parts is None:
         raise BadReference(
             f"the registry {registry!r} of {text!r} is malformed: it is a host or a host and a port (host:80)"
@@ -184,6 +166,13 @@ def _check_registry(text: str, registry: str) -> None:
     port = parts[1]
     if port is not None and not 0 < int(port) < 1 << 16:
         raise BadReference(f"the port {port!r} of {text!r} is malformed: it is a number from 1 to 65535")
+
+
+def _named_user() -> BadReference:
+    # The text is not repeated: what stands there is usually a password.
+    return BadReference(
+        "a reference has a user name or a password before its registry: leave it out, and use tweed-shim login"
+    )
 
 
 def _check_repository(text: str, registry: str, repository: str) -> None:
@@ -199,7 +188,7 @@ def _check_repository(text: str, registry: str, repository: str) -> None:
             f"the repository {repository!r} of {text!r} is malformed: "
             "between slashes come lower-case letters and digits, separated by '.', '_', '__' or '-'"
         )
-    if registry in HUB_NAMES and is_digest(f"sha256:{repository}"):
+    if called_hub(registry) == DOCKER_HUB and is_digest(f"sha256:{repository}"):
         raise BadReference(
             f"{text!r} is an image id and names no repository: write registry/repository@sha256:..."
         )
@@ -208,16 +197,3 @@ def _check_repository(text: str, registry: str, repository: str) -> None:
 def _in_library(repository: str) -> str:
     """What a repository of Docker Hub is called in full."""
     return repository if "/" in repository else f"library/{repository}"
-
-
-def _ipv6(host: str) -> int | None:
-    """The address that is written in brackets, as a number; None where it is none."""
-    text = host.removeprefix("[").removesuffix("]")
-    if len(text) != len(host) - 2 or not made_of(HEXADECIMAL + "ABCDEF:", text):
-        return None
-    import ipaddress
-
-    try:
-        return int(ipaddress.IPv6Address(text))
-    except ValueError:
-        return None

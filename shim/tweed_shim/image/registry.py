@@ -1,8 +1,4 @@
-"""One repository of one registry: its manifests and blobs, over the OCI distribution specification.
-
-oras makes the requests and asks its authenticator when one is refused; everything that decides about trust,
-time and faults is this package's own (connection.py, challenge.py).
-"""
+"""One repository of one registry: its manifests and blobs, over the OCI distribution specification."""
 
 import hashlib
 import http
@@ -12,41 +8,23 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import requests
 
 from tweed_shim.errors import RegistryError
 from tweed_shim.image import credentials, reference
-from tweed_shim.image.challenge import Authenticator
-from tweed_shim.image.connection import (
-    PATIENCE,
-    Line,
-    PassingFault,
-    Patience,
-    Session,
-    Tries,
-    authorities,
-    check_passing,
-    explained,
-    read_all,
-    read_chunks,
-)
-from tweed_shim.image.oras_parts import Registry
-from tweed_shim.image.oras_parts import logger as oras_logger
+from tweed_shim.image.connection import PATIENCE, Patience, Tries, read_all, read_chunks
+from tweed_shim.image.network_faults import PassingFault
+from tweed_shim.image.registry_client import MAX_ERROR, Client, open_client
 
 MAX_MANIFEST = 4 << 20
-MAX_ERROR = 64 << 10
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-HUB_HOST = "registry-1.docker.io"
-
-# oras would write to stderr.
-oras_logger.log_handler.clear()
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
 
@@ -68,114 +46,6 @@ class Blob(NamedTuple):
 
     offset: int
     chunks: Iterator[bytes]
-
-
-class Client(Registry):  # type: ignore[misc]  # oras ships no types
-    """An oras client of one registry that keeps trying for as long as its patience lasts."""
-
-    def __init__(self, host: str, auth: Authenticator, trust: str | bool, patience: Patience) -> None:
-        """host: where to connect to. trust: the authorities, or False to trust anybody."""
-        super().__init__(host, tls_verify=trust)
-        self._patience = patience
-        self._line = Line()
-        # In place of the session that oras made, which has no time-outs and reads ~/.netrc.
-        self.session: Session = Session(patience, self._line)
-        auth.session = self.session
-        self.auth: Authenticator = auth
-        auth._tls_verify = trust
-
-    def do_request(
-        self,
-        url: str,
-        method: str = "GET",
-        data: Any = None,
-        headers: dict[str, str] | None = None,
-        json: Any = None,
-        stream: bool = True,
-    ) -> requests.Response:
-        """Make one request, again where it fails for a passing reason; any other answer is returned.
-
-        Raises RegistryError where nothing came of it.
-        """
-        tries = self.tries()
-        while True:
-            try:
-                self._line.check()
-                with explained(self.hostname or ""):
-                    # Without the decorator, which sleeps for minutes and takes errors for answers.
-                    response: requests.Response = Registry.do_request.__wrapped__(
-                        self, url, method, data, dict(headers or {}), json, stream
-                    )
-                check_passing(response)
-            except PassingFault as fault:
-                tries.failed(fault)
-            else:
-                return response
-
-    def tries(self) -> Tries:
-        """A new count of failures."""
-        return Tries(self._patience, self._line)
-
-    def choose_scheme(self, schemes: tuple[str, ...]) -> None:
-        """Take the first scheme that the registry speaks; one alone is taken without asking."""
-        tries = self.tries()
-        while len(schemes) > 1:
-            try:
-                self.prefix = self._spoken(schemes)
-            except PassingFault as fault:
-                tries.failed(fault)
-            else:
-                return
-        self.prefix = schemes[0]
-
-    def _spoken(self, schemes: tuple[str, ...]) -> str:
-        fault: RegistryError | None = None
-        for scheme in schemes:
-            try:
-                with explained(self.hostname or ""):
-                    response = self.session.get(
-                        f"{scheme}://{self.hostname}/v2/",
-                        stream=True,
-                        verify=self._tls_verify,
-                        allow_redirects=False,
-                    )
-                read_all(response, MAX_ERROR)
-            except RegistryError as error:
-                fault = error
-                continue
-            # This is how a server that expects TLS answers plain HTTP.
-            if scheme != "http" or response.status_code != http.HTTPStatus.BAD_REQUEST:
-                return scheme
-        raise fault or RegistryError(f"{self.hostname} is no registry: check the host and the port")
-
-    def url(self, path: str) -> str:
-        """The address of something below `/v2/`."""
-        return f"{self.prefix}://{self.hostname}/v2/{path}"
-
-    def verify(self) -> None:
-        """Have the registry accept the credentials. Raises RegistryError where it does not."""
-        with self.do_request(self.url("")) as response:
-            if response.status_code in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
-                raise self.auth.refused()
-            if response.status_code != http.HTTPStatus.OK:
-                raise RegistryError(
-                    f"{self.hostname} is no registry (HTTP {response.status_code}): check host and port"
-                )
-
-    def close(self) -> None:
-        """End what is under way, in other threads too."""
-        self._line.close()
-        self.session.close()
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End what is under way."""
-        self.close()
 
 
 class Repository:
@@ -291,35 +161,6 @@ class Repository:
         )
 
 
-def open_client(
-    registry: str,
-    caller: credentials.Credentials | None,
-    *,
-    scope: str = "",
-    insecure: bool = False,
-    ca_file: str | None = None,
-    environ: Mapping[str, str] = os.environ,
-    patience: Patience = PATIENCE,
-) -> Client:
-    """Make a client of `host[:port]` for this caller; where HTTP is allowed, find out whether it is spoken.
-
-    It is HTTPS, but plain HTTP too for registries of this machine (where no `ca_file` asks for TLS) and for
-    `insecure` ones, whose certificates are not checked. Proxies are the process's, as requests finds them.
-    Raises RegistryError where nobody answers, ConfigError for a bad file of authorities.
-    """
-    loopback = reference.is_loopback(registry) and ca_file is None
-    schemes = ("http", "https") if loopback else ("https", "http") if insecure else ("https",)
-    trust: str | bool = False if insecure and ca_file is None else authorities(ca_file, environ)
-    auth = Authenticator(registry, caller, scope, plain=insecure)
-    client = Client(HUB_HOST if registry == reference.DOCKER_HUB else registry, auth, trust, patience)
-    try:
-        client.choose_scheme(schemes)
-    except BaseException:
-        client.close()
-        raise
-    return client
-
-
 def open_repository(
     image: reference.Reference,
     *,
@@ -335,7 +176,7 @@ def open_repository(
     """
     client = open_client(
         image.registry,
-        credentials.find(image.registry, image.repository, environ),
+        lambda _origin: credentials.find(image.registry, image.repository, environ),
         scope=f"repository:{image.repository}:pull",
         insecure=insecure,
         ca_file=ca_file,

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode
 
 import requests
 
@@ -17,7 +17,9 @@ from tweed_shim.errors import RegistryError
 from tweed_shim.image import credentials
 from tweed_shim.image.connection import PATIENCE, Patience, read_all
 from tweed_shim.image.reference import is_digest
-from tweed_shim.image.registry import MANIFEST_TYPES, Repository, error_codes, open_client
+from tweed_shim.image.registry import MANIFEST_TYPES, Repository, error_codes
+from tweed_shim.image.registry_client import Find, open_client
+from tweed_shim.urls import Origin, Url
 
 MAX_TAGS = 16 << 20
 MOST_PAGES = 1000
@@ -68,12 +70,10 @@ class Writable(Repository):
             return
         what = f"the blob {digest} for {self._registry}/{self._name}"
         with self._send("POST", self._client.url(f"{self._name}/blobs/uploads/"), what, b"") as answer:
-            place = self._place(answer, what)
-        separator = "&" if urlsplit(place).query else "?"
+            address = self._upload_address(answer, what)
         headers = {"Content-Type": "application/octet-stream"}
-        self._send(
-            "PUT", f"{place}{separator}{urlencode({'digest': digest})}", what, _Body(content), headers
-        ).close()
+        target = address.with_query(urlencode({"digest": digest}))
+        self._send("PUT", str(target), what, _Body(content), headers).close()
 
     def push_manifest(self, tag_or_digest: str, media_type: str, body: bytes) -> None:
         """Have a manifest in the repository, of which all blobs are there. Raises RegistryError."""
@@ -94,7 +94,8 @@ class Writable(Repository):
             found += _tags(body, what)
             if link is None:
                 return found
-            path = f"tags/list?{urlsplit(link[1]).query}"
+            # Only the query counts: many registries do not know under which address they are asked.
+            path = f"tags/list?{link[1].partition('?')[2]}"
         raise RegistryError(
             f"the registry {self._registry} gives {what} without end: have its operator mend that"
         )
@@ -105,15 +106,15 @@ class Writable(Repository):
         with self._request(path, what, method="HEAD", headers=accept, good=good) as response:
             return response.status_code == http.HTTPStatus.OK
 
-    def _place(self, answer: requests.Response, what: str) -> str:
-        """Where the registry wants the blob: at itself, as nobody else may see the credentials."""
-        place = urljoin(answer.url, answer.headers.get("Location", ""))
-        if not answer.headers.get("Location") or urlsplit(place)[:2] != urlsplit(answer.url)[:2]:
+    def _upload_address(self, answer: requests.Response, what: str) -> Url:
+        """Where the registry wants the blob: at its own address, where the credentials may go."""
+        location = answer.headers.get("Location", "")
+        if not location:
             raise RegistryError(
-                f"the registry {self._registry} names no place of its own to send {what} to: "
-                "have its operator mend that"
+                f"the registry {self._registry} names no address to send {what} to: have its operator mend that"
             )
-        return place
+        address: Url = self._client.own_url(location, relative_to=answer.url)
+        return address
 
     def _send(
         self, method: str, url: str, what: str, data: Any, headers: Mapping[str, str] | None = None
@@ -146,7 +147,8 @@ def open_writable(
     repository: str,
     *,
     writing: bool,
-    caller: credentials.Credentials | None = None,
+    find: Find | None = None,
+    plain: bool = False,
     insecure: bool = False,
     ca_file: str | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -154,13 +156,18 @@ def open_writable(
 ) -> Writable:
     """Open a repository of `host[:port]`; `writing` asks for more than reading.
 
-    caller: in place of the credentials that are kept. Raises as
+    find: what it finds comes before the credentials that are kept. plain: as for `open_client`. Raises as
     registry.open_repository does.
     """
+
+    def found(origin: Origin) -> credentials.Credentials | None:
+        return (find(origin) if find else None) or credentials.find(registry, repository, environ)
+
     client = open_client(
         registry,
-        caller or credentials.find(registry, repository, environ),
+        found,
         scope=f"repository:{repository}:{'pull,push' if writing else 'pull'}",
+        plain=plain,
         insecure=insecure,
         ca_file=ca_file,
         environ=environ,

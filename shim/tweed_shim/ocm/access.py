@@ -6,11 +6,11 @@ Source: OCM specification, doc/04-extensions/02-access-types, with the attribute
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
-from tweed_shim import documents
-from tweed_shim.errors import BadReference, ComponentError
+from tweed_shim import documents, urls
+from tweed_shim.errors import BadReference, BadUrl, ComponentError
 from tweed_shim.image import reference
 from tweed_shim.image.manifest import LARGEST_BLOB, Descriptor
 from tweed_shim.image.reference import Reference
@@ -27,12 +27,14 @@ from tweed_shim.ocm.repository import (
     media_type_of,
 )
 from tweed_shim.records import Record
+from tweed_shim.urls import Origin, Url
 
 HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 TGZ = "application/x-tgz"
 BYTES = "application/octet-stream"
 NOTHING = "none"
 
+_GITHUB, _GITHUB_API = Origin("https", "github.com", 443), Origin("https", "api.github.com", 443)
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -54,6 +56,16 @@ class Request(Record):
         raise ComponentError(
             f"the access of {self.what} has no {keys[0]}: have the component version made again"
         )
+
+    def url(self, text: str, base: Url | None = None) -> Url:
+        """Read an address, which may be relative to `base`. Raises ComponentError."""
+        try:
+            return base.join(text) if base else urls.parse(text)
+        except BadUrl as error:
+            raise ComponentError(
+                f"the address in the access of {self.what} cannot be used: {error}; "
+                "have the component version made again"
+            ) from None
 
     def registry(self, host: str, *, plain: bool = False) -> RegistryStore:
         """A registry to read."""
@@ -176,14 +188,14 @@ def _oci_blob(request: Request) -> Blob:
 def _wget(request: Request) -> Blob:
     from tweed_shim.ocm import web
 
-    url, access = request.text("URL", "url"), request.access
-    headers, body = access.get("header"), access.get("body")
+    url, access = request.url(request.text("URL", "url")), request.access
+    body = access.get("body")
     pieces = web.fetch(
         url,
         request.connection,
-        consumer=consumers.of_url(consumers.WGET, url),
+        consumer_of=partial(consumers.of_url, consumers.WGET),
         method=str(access.get("verb") or "GET"),
-        headers=headers if isinstance(headers, dict) else None,
+        headers=web.read_headers(access.get("header"), request.what),
         body=body.encode() if isinstance(body, str) and body else None,
         redirects=not (access.get("noRedirect") or access.get("noredirect")),
     )
@@ -198,14 +210,13 @@ def _helm(request: Request) -> Blob:
         return _helm_artifact(request, f"{place}/{chart}", version)
     from tweed_shim.ocm import web
 
-    consumer = consumers.of_url(consumers.HELM_REPOSITORY, place)
-    text = _small(
-        web.fetch(f"{place}/index.yaml", request.connection, consumer=consumer), f"{place}/index.yaml"
-    )
-    address = urljoin(f"{place}/", _chart_url(text, chart, version, place))
-    # The credentials of the repository are for nobody else.
-    consumer = consumers.of_url(consumers.HELM_REPOSITORY, address)
-    return Spooled(web.fetch(address, request.connection, consumer=consumer)).blob(HELM_CHART, request.what)
+    # Each address has the credentials that are configured for it: those of the repository are for nobody else.
+    consumer_of = partial(consumers.of_url, consumers.HELM_REPOSITORY)
+    index = request.url(place).child("index.yaml")
+    text = _small(web.fetch(index, request.connection, consumer_of=consumer_of), str(index))
+    address = request.url(_chart_url(text, chart, version, str(index)), index)
+    pieces = web.fetch(address, request.connection, consumer_of=consumer_of)
+    return Spooled(pieces).blob(HELM_CHART, request.what)
 
 
 def _helm_artifact(request: Request, name: str, version: str) -> Blob:
@@ -232,32 +243,43 @@ def _small(pieces: Any, what: str) -> bytes:
     return body
 
 
-def _chart_url(text: bytes, chart: str, version: str, place: str) -> str:
-    index = documents.load(text, name=f"{place}/index.yaml", error=ComponentError, as_text=True).value
+def _chart_url(text: bytes, chart: str, version: str, index_name: str) -> str:
+    index = documents.load(text, name=index_name, error=ComponentError, as_text=True).value
     entries = index.get("entries") if isinstance(index, dict) else None
     listed = entries.get(chart) if isinstance(entries, dict) else None
     for entry in listed if isinstance(listed, list) else ():
-        urls = entry.get("urls") if isinstance(entry, dict) and entry.get("version") == version else None
-        if isinstance(urls, list) and urls and isinstance(urls[0], str):
-            return urls[0]
-    raise ComponentError(f"the Helm repository {place} does not have the chart {chart}:{version}")
+        addresses = entry.get("urls") if isinstance(entry, dict) and entry.get("version") == version else None
+        if isinstance(addresses, list) and addresses and isinstance(addresses[0], str):
+            return addresses[0]
+    raise ComponentError(f"the Helm repository {index_name} does not have the chart {chart}:{version}")
 
 
 def _github(request: Request) -> Blob:
     from tweed_shim.ocm import web
 
-    url, commit = request.text("repoUrl"), request.text("commit")
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    path = parts.path.strip("/").removesuffix(".git")
-    if path.count("/") != 1 or not _COMMIT.fullmatch(commit):
+    text, commit = request.text("repoUrl"), request.text("commit")
+    page = request.url(text if "://" in text else f"https://{text}")
+    name = page.path.strip("/").removesuffix(".git")
+    if name.count("/") != 1 or not _COMMIT.fullmatch(commit):
         raise ComponentError(
             f"the access of {request.what} names no commit of a GitHub repository: have it made again"
         )
-    told = request.access.get("apiHostname")
-    host = told if isinstance(told, str) and told else parts.netloc
-    api = "https://api.github.com" if host == "github.com" else f"{parts.scheme}://{host}/api/v3"
-    consumer = consumers.of_url(consumers.GITHUB, f"{parts.scheme}://{parts.netloc}/{path}")
-    pieces = web.fetch(f"{api}/repos/{path}/tarball/{commit}", request.connection, consumer=consumer)
+    host = page.origin
+    if (given := request.access.get("apiHostname")) not in (None, ""):
+        address = request.url(f"{page.origin.scheme}://{given if isinstance(given, str) else ''}")
+        if address != Url(address.origin):
+            raise ComponentError(
+                f"the apiHostname in the access of {request.what} is more than a host and a port: have it made again"
+            )
+        host = address.origin
+    api = Url(_GITHUB_API) if host.host in (_GITHUB.host, _GITHUB_API.host) else Url(host, "/api/v3")
+    # What is configured for the host that is asked counts, whatever page the access names.
+    owner = Url(_GITHUB if api.origin == _GITHUB_API else host, f"/{name}")
+    pieces = web.fetch(
+        api.child(f"repos/{name}/tarball/{commit}"),
+        request.connection,
+        consumer_of=lambda _url: consumers.of_url(consumers.GITHUB, owner),
+    )
     return Spooled(pieces).blob(TGZ, request.what)
 
 

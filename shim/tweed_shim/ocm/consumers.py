@@ -7,6 +7,10 @@ type. The rules are those of the reference implementation (`ocm credential-handl
 
 from collections.abc import Callable, Iterable, Mapping
 
+from tweed_shim import hosts
+from tweed_shim.image.reference import called_hub
+from tweed_shim.urls import Origin, Url
+
 TYPE = "type"
 HOSTNAME = "hostname"
 PORT = "port"
@@ -30,7 +34,6 @@ _HOST_PATH_TYPES = frozenset(
         "Buildcredentials.ocm.software", "Signingserver.gardener.cloud",
     }
 )  # fmt: skip
-_DEFAULT_PORTS = {"https": "443", "http": "80"}
 
 Consumer = Mapping[str, str]
 
@@ -51,20 +54,33 @@ def best(request: Consumer, configured: Iterable[Consumer], *, matcher: str = ""
     return found
 
 
-def of_url(kind: str, url: str) -> dict[str, str]:
-    """The identity of what is to be accessed at a URL, for a type of consumer. Raises ValueError for a bad port."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    port = str(parts.port) if parts.port is not None else _DEFAULT_PORTS.get(parts.scheme, "")
-    found = {
+def of_url(kind: str, url: Url) -> dict[str, str]:
+    """Return the identity of what is to be accessed at a URL, for a type of consumer."""
+    identity = {
         TYPE: kind,
-        SCHEME: parts.scheme,
-        HOSTNAME: parts.hostname or "",
-        PORT: port,
-        PATH_PREFIX: parts.path.strip("/"),
+        SCHEME: url.origin.scheme,
+        HOSTNAME: url.origin.host.strip("[]"),
+        PORT: str(url.origin.port),
+        PATH_PREFIX: url.path.strip("/"),
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in identity.items() if value}
+
+
+def of_registry(registry: str, repository: str, origin: Origin | None = None) -> dict[str, str]:
+    """Return the identity of a repository of `host[:port]`.
+
+    origin: of the connection, whose scheme and port then belong to the identity; for the hosts of Docker Hub the
+    name stays `docker.io`.
+    """
+    host, port = hosts.split(registry) or (registry, None)
+    identity = {
+        TYPE: OCI_REGISTRY,
+        SCHEME: origin.scheme if origin else "",
+        HOSTNAME: host,
+        PORT: str(origin.port) if origin else port or "",
+        PATH_PREFIX: repository,
+    }
+    return {key: value for key, value in identity.items() if value}
 
 
 def show(consumer: Consumer) -> str:
@@ -94,7 +110,7 @@ def _is_better_host_path(request: Consumer, found: Consumer | None, identity: Co
     if request.get(TYPE) and request[TYPE] != identity.get(TYPE):
         return False
     for key in (HOSTNAME, PORT, SCHEME):
-        if request.get(key) and identity.get(key) and request[key] != identity[key]:
+        if request.get(key) and identity.get(key) and _comparable(request, key) != _comparable(identity, key):
             return False
     wanted, offered = _path(request), _path(identity)
     if wanted[: len(offered)] != offered:
@@ -104,6 +120,17 @@ def _is_better_host_path(request: Consumer, found: Consumer | None, identity: Co
     if any(request.get(key) and identity.get(key) and not found.get(key) for key in (PORT, SCHEME)):
         return True
     return len("/".join(_path(found))) < len("/".join(offered))
+
+
+def _comparable(identity: Consumer, key: str) -> str:
+    """A host, a port or a scheme in the one form in which they are compared."""
+    value = identity[key]
+    if key == PORT:
+        return value.lstrip("0")
+    if key == SCHEME:
+        return value.lower()
+    host = hosts.canonical(f"[{value}]" if ":" in value and not value.startswith("[") else value)
+    return called_hub(host) if identity.get(TYPE) == OCI_REGISTRY else host
 
 
 def _path(identity: Consumer) -> list[str]:

@@ -12,9 +12,10 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tweed_shim import hosts
 from tweed_shim.errors import ConfigError
 from tweed_shim.image import credentials as logins
-from tweed_shim.image.reference import DOCKER_HUB, HUB_NAMES
+from tweed_shim.image.reference import called_hub
 from tweed_shim.ocm import configuration as settings
 from tweed_shim.ocm import consumers
 from tweed_shim.ocm.configuration import Configuration, Entry
@@ -183,11 +184,12 @@ class Credentials(Record):
             identity = {consumers.TYPE: consumers.OCI_REGISTRY, consumers.HOSTNAME: host}
             if port and (found := self._login(store, f"{host}:{port}", path)):
                 yield {**identity, consumers.PORT: port}, found
-            elif found := self._login(store, host, path):
+            # A login to a host alone is one to the port of https.
+            elif port in ("", hosts.HTTPS_PORT) and (found := self._login(store, host, path)):
                 yield identity, found
 
     def _login(self, store: Entry, registry: str, path: str, whose: str = "") -> Properties | None:
-        registry = DOCKER_HUB if registry in HUB_NAMES else registry
+        registry = called_hub(registry)
         inline = store.get("dockerConfig")
         name = store.get("dockerConfigFile") or "~/.docker/config.json"
         if inline is None and isinstance(name, str):

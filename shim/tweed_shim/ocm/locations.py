@@ -122,10 +122,12 @@ def from_fields(fields: Mapping[str, Any]) -> Specification:
     if kind == REGISTRY:
         found = _registry(str(values["baseUrl"] or ""), str(values["baseUrl"]))
         hashed = fields.get("componentNameMapping") == HASHED_NAMES
+        sub_path = (values["subPath"] or found.sub_path).strip("/")
+        _check_prefix(sub_path, "a repository specification")
         return Specification(
             kind,
             host=found.host,
-            sub_path=values["subPath"] or found.sub_path,
+            sub_path=sub_path,
             plain=found.plain,
             hashed_names=hashed,
         )
@@ -223,8 +225,14 @@ def _registry(place: str, text: str) -> Specification:
     match = _SCHEMED.fullmatch(place)
     host, _, sub_path = (match["rest"] if match else place).rstrip("/").partition("/")
     plain = match is not None and match["scheme"] == "http"
+    # The host comes first: before it may be a password, which no message repeats.
+    host = parse_registry(place if "@" in place else host)
+    _check_prefix(sub_path, text)
+    return Specification(REGISTRY, host=host, sub_path=sub_path, plain=plain)
+
+
+def _check_prefix(sub_path: str, text: str) -> None:
     if sub_path and not re.fullmatch(rf"{_PART}(?:/{_PART})*", sub_path):
         raise BadReference(
             f"the prefix {sub_path!r} of {text!r} is malformed: it is a path of lower-case letters"
         )
-    return Specification(REGISTRY, host=parse_registry(host), sub_path=sub_path, plain=plain)

@@ -9,9 +9,10 @@ from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.image.credentials import Credentials
 from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Directory, Extent
+from tweed_shim.ocm import consumers
 from tweed_shim.ocm.blobs import Blob, digest_of
-from tweed_shim.ocm.consumers import OCI_REGISTRY
 from tweed_shim.records import Record
+from tweed_shim.urls import Origin
 
 if TYPE_CHECKING:
     from tweed_shim.image.upload import Writable
@@ -38,13 +39,9 @@ class Connection(Record):
     find: Find = _nothing
     environ: Mapping[str, str] = os.environ
 
-    def caller(self, registry: str, repository: str) -> Credentials | None:
-        """The configured credentials for a repository of a registry."""
-        host, _, port = (
-            registry.rpartition(":") if registry.rpartition(":")[2].isdigit() else (registry, "", "")
-        )
-        consumer = {"type": OCI_REGISTRY, "hostname": host, "port": port, "pathprefix": repository}
-        found = self.find({key: value for key, value in consumer.items() if value})
+    def caller(self, registry: str, repository: str, origin: Origin) -> Credentials | None:
+        """Return the configured credentials for a repository of a registry that is connected to at `origin`."""
+        found = self.find(consumers.of_registry(registry, repository, origin))
         if not found:
             return None
         name, token = found.get("username", ""), found.get("identityToken", "")
@@ -116,8 +113,9 @@ class RegistryStore:
                     self.what,
                     name,
                     writing=self._writing,
-                    caller=connection.caller(self.what, name),
-                    insecure=connection.insecure or self._plain,
+                    find=lambda origin: connection.caller(self.what, name, origin),
+                    plain=self._plain,
+                    insecure=connection.insecure,
                     ca_file=connection.ca_file,
                     environ=connection.environ,
                 )

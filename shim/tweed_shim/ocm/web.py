@@ -1,113 +1,151 @@
 """What is at a URL: fetched with the care that registries are spoken to with."""
 
+import base64
 import http
-from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import requests
 
+from tweed_shim import credential_gate
 from tweed_shim.errors import ComponentError, RegistryError
 from tweed_shim.image.connection import (
     PATIENCE,
+    Credential,
     Line,
-    PassingFault,
     Session,
     Tries,
     authorities,
-    check_passing,
-    explained,
-    host_of,
     read_chunks,
 )
+from tweed_shim.image.network_faults import PassingFault, check_passing, explained, host_of
+from tweed_shim.letters import ALPHANUMERIC, made_of
 from tweed_shim.ocm.registries import Connection
+from tweed_shim.urls import Url
 
-SCHEMES = ("http", "https")
+# Headers that say nothing of the caller, so that they may go along where a redirect leads elsewhere.
+_PUBLIC_HEADERS = frozenset({"accept", "accept-language", "user-agent"})
+# Headers that say where a request goes, where it ends, or what a proxy is told: these are the client's own.
+_OWN_HEADERS = frozenset(
+    {
+        "connection", "content-length", "cookie", "expect", "host", "keep-alive", "proxy-authorization",
+        "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+_TOKEN = ALPHANUMERIC + "!#$%&'*+-.^_`|~"
+
+# The consumer whose configured credentials are for a URL.
+ConsumerOf = Callable[[Url], Mapping[str, str]]
+
+
+def read_headers(value: Any, what: str) -> dict[str, str]:
+    """Read the headers of an access: a text or a list of texts by name (RFC 9110, section 5). Raises ComponentError.
+
+    No header with a value of the caller is in an error: it may be a secret.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _bad_header(what, "it is no map of headers")
+    headers: dict[str, str] = {}
+    for name, given in value.items():
+        texts = given if isinstance(given, list) else [given]
+        if not isinstance(name, str) or not made_of(_TOKEN, name):
+            raise _bad_header(what, f"{str(name)[:40]!r} is no name of a header")
+        if name.lower() in _OWN_HEADERS or name.lower() in map(str.lower, headers):
+            raise _bad_header(what, f"{name} is set by the client, or given twice")
+        if not all(isinstance(each, str) for each in texts):
+            raise _bad_header(what, f"the value of {name} is no text")
+        if not all(_is_header_value(each) for each in texts):
+            raise _bad_header(what, f"the value of {name} has a line break or a letter that is not ASCII")
+        headers[name] = ", ".join(each.strip(" \t") for each in texts)
+    return headers
+
+
+def _is_header_value(text: str) -> bool:
+    return text.isascii() and text.replace("\t", "").isprintable()
+
+
+def _bad_header(what: str, reason: str) -> ComponentError:
+    return ComponentError(
+        f"the header in the access of {what} cannot be sent: {reason}; have the component version made again"
+    )
 
 
 def fetch(
-    url: str,
+    url: Url,
     connection: Connection,
     *,
-    consumer: Mapping[str, str] | None = None,
+    consumer_of: ConsumerOf | None = None,
     method: str = "GET",
-    headers: Mapping[str, str | Sequence[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     redirects: bool = True,
 ) -> Iterator[bytes]:
-    """The content at a URL, in pieces. Raises ComponentError where it cannot be had.
+    """Yield the content at a URL, in pieces. Raises ComponentError where it cannot be got.
 
-    consumer: for whom configured credentials are looked for; of those a name and password, or a token, are used.
+    consumer_of: for whom configured credentials are looked for; of those a name and password, or a token, are used.
+    headers: as `read_headers` gives them. Credentials and headers go where credential_gate lets them.
     """
-    if urlsplit(url).scheme not in SCHEMES or not urlsplit(url).hostname:
-        raise ComponentError(f"{url!r} is no http or https address: have the component version made again")
-    sent = {
-        name: value if isinstance(value, str) else ", ".join(value) for name, value in (headers or {}).items()
-    }
-    properties = connection.find(consumer) if consumer else None
+    sent = dict(headers or {})
+    own = next((sent.pop(name) for name in list(sent) if name.lower() == "authorization"), None)
+
+    def authorization(asked: Url) -> str | None:
+        properties = connection.find(consumer_of(asked)) if consumer_of else None
+        return _authorization(properties or {}) or own
+
     trust: str | bool = False
     if not connection.insecure or connection.ca_file is not None:
         trust = authorities(connection.ca_file, connection.environ)
     line = Line()
     try:
         with Session(PATIENCE, line) as session:
-            session.auth = _authorization(properties or {})
-            tries = Tries(PATIENCE, line)
-            with _answer(session, tries, method, url, sent, body, redirects, trust) as response:
+            session.auth = Credential(url.origin, authorization, insecure=connection.insecure)
+            session.private_headers = frozenset(map(str.lower, sent)) - _PUBLIC_HEADERS
+            options = {"headers": sent, "data": body, "allow_redirects": redirects, "verify": trust}
+            with _answer(session, Tries(PATIENCE, line), method, str(url), options) as response:
+                if response.status_code != http.HTTPStatus.OK:
+                    raise _refused(url, response.status_code, insecure=connection.insecure)
                 yield from read_chunks(response)
     except RegistryError as error:
         raise ComponentError(str(error).replace("the registry", "the server")) from None
 
 
-def _authorization(properties: Mapping[str, str]) -> requests.auth.AuthBase:
-    return _Authorization(properties)
-
-
-class _Authorization(requests.auth.AuthBase):
-    """Sends a name and a password (Basic) or a token (Bearer); requests drops them where it is sent elsewhere."""
-
-    def __init__(self, properties: Mapping[str, str]) -> None:
-        self._properties = properties
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        token = self._properties.get("identityToken") or self._properties.get("token")
-        if token:
-            request.headers["Authorization"] = f"Bearer {token}"
-        elif name := self._properties.get("username"):
-            basic = requests.auth.HTTPBasicAuth(name, self._properties.get("password", ""))
-            basic(request)
-        return request
+def _authorization(properties: Mapping[str, str]) -> str | None:
+    """The header for a name and a password (Basic) or a token (Bearer)."""
+    if token := properties.get("identityToken") or properties.get("token"):
+        return f"Bearer {token}"
+    if name := properties.get("username"):
+        pair = f"{name}:{properties.get('password', '')}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return None
 
 
 def _answer(
-    session: Session,
-    tries: Tries,
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    body: bytes | None,
-    redirects: bool,
-    trust: str | bool,
+    session: Session, tries: Tries, method: str, url: str, options: Mapping[str, Any]
 ) -> requests.Response:
+    """The answer to a request, which is made again where it fails for a passing reason."""
     while True:
         try:
             with explained(host_of(url)):
-                response = session.request(
-                    method,
-                    url,
-                    headers=dict(headers),
-                    data=body,
-                    stream=True,
-                    allow_redirects=redirects,
-                    verify=trust,
-                )
+                response = session.request(method, url, stream=True, **options)
             check_passing(response)
         except PassingFault as fault:
             tries.failed(fault)
-            continue
-        if response.status_code == http.HTTPStatus.OK:
+        else:
             return response
-        response.close()
-        raise ComponentError(
-            f"the server {host_of(url)} does not give {urlsplit(url).path} (HTTP {response.status_code}): "
-            "check the address, and the credentials for it"
+
+
+def _refused(url: Url, status: int, *, insecure: bool) -> ComponentError:
+    advice = "check the address, and the credentials for it"
+    if status in (
+        http.HTTPStatus.UNAUTHORIZED,
+        http.HTTPStatus.FORBIDDEN,
+    ) and not credential_gate.is_private(url.origin, insecure=insecure):
+        advice = (
+            "credentials are not sent over plain HTTP, where others can read them, so use an https address, "
+            "or --insecure to send them nevertheless"
         )
+    return ComponentError(
+        f"the server {url.origin.netloc} does not give {url.path} (HTTP {status}): {advice}"
+    )

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tweed_shim import documents
+from tweed_shim import documents, hosts
 from tweed_shim.errors import ConfigError
 from tweed_shim.image import credentials as logins
 from tweed_shim.ocm import configuration, consumers, yaml_writer
@@ -233,17 +233,9 @@ def of_repository(version: ComponentVersion, connection: Connection) -> tuple[Id
     if not isinstance(repository, OciRepository) or not isinstance(repository.store, RegistryStore):
         return None
     registry, path = repository.store.what, repository.sub_path
-    host, port = registry, ""
-    if registry.rpartition(":")[2].isdigit():
-        host, _, port = registry.rpartition(":")
-    consumer = {
-        consumers.TYPE: consumers.OCI_REGISTRY,
-        consumers.HOSTNAME: host,
-        consumers.PORT: port,
-        consumers.PATH_PREFIX: path,
-    }
-    consumer = {key: value for key, value in consumer.items() if value}
-    properties = connection.find(consumer)
+    consumer = consumers.of_registry(registry, path)
+    # Without a port it is that of https, and credentials for another are not meant.
+    properties = connection.find({consumers.PORT: hosts.HTTPS_PORT, **consumer})
     if not properties:
         login = logins.look_up(registry, path, connection.environ)
         properties = known.of_login(login) if login else None

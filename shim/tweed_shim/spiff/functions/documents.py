@@ -81,11 +81,19 @@ def _loaded(path: str) -> bytes:
         raise Fault(f"read: error reading [{clean_path(path)}]: open {path}: {reason.lower()}") from None
 
 
-def _fetched(url: str) -> bytes:
+def _fetched(text: str) -> bytes:
+    from http.client import HTTPException
     from urllib.request import urlopen
 
+    from tweed_shim import urls
+    from tweed_shim.errors import BadUrl
+
     try:
-        with urlopen(url, timeout=_PATIENCE) as response:  # noqa: S310 - the scheme has been looked at
+        url = str(urls.parse(text))
+    except BadUrl as error:
+        raise Fault(f"read: error getting a URL: {error}") from None
+    try:
+        with urlopen(url, timeout=_PATIENCE) as response:  # noqa: S310 - it is http or https
             return bytes(response.read())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise Fault(f"read: error getting [{url}]: {error}") from None

@@ -1,0 +1,196 @@
+"""A client of one registry: it finds out how the registry is spoken to, and makes requests of it.
+
+oras makes the requests and asks its authenticator when one is refused; everything that decides about trust,
+time and faults is this package's own (connection.py, challenge.py).
+"""
+
+import http
+import os
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from tweed_shim import hosts, urls
+from tweed_shim.errors import BadUrl, RegistryError
+from tweed_shim.image import credentials, reference
+from tweed_shim.image.challenge import Authenticator
+from tweed_shim.image.connection import PATIENCE, Line, Patience, Session, Tries, authorities, read_all
+from tweed_shim.image.network_faults import PassingFault, check_passing, explained
+from tweed_shim.image.oras_parts import Registry
+from tweed_shim.image.oras_parts import logger as oras_logger
+from tweed_shim.urls import Origin, Url
+
+MAX_ERROR = 64 << 10
+HUB_HOST = "registry-1.docker.io"
+
+# oras would write to stderr.
+oras_logger.log_handler.clear()
+
+# Finds the credentials for the origin of a registry.
+Find = Callable[[Origin], credentials.Credentials | None]
+
+
+class Client(Registry):  # type: ignore[misc]  # oras ships no types
+    """An oras client of one registry that keeps trying for as long as its patience lasts."""
+
+    def __init__(self, host: str, auth: Authenticator, trust: str | bool, patience: Patience) -> None:
+        """host: where to connect to. trust: the authorities, or False to trust anybody."""
+        super().__init__(host, tls_verify=trust)
+        self._patience = patience
+        self._line = Line()
+        # In place of the session that oras made, which has no time-outs and reads ~/.netrc.
+        self.session: Session = Session(patience, self._line)
+        auth.session = self.session
+        self.auth: Authenticator = auth
+        auth._tls_verify = trust
+
+    def do_request(
+        self,
+        url: str,
+        method: str = "GET",
+        data: Any = None,
+        headers: dict[str, str] | None = None,
+        json: Any = None,
+        stream: bool = True,
+    ) -> requests.Response:
+        """Make one request, again where it fails for a passing reason; any other answer is returned.
+
+        Raises RegistryError where nothing came of it, and for a URL that is not below the registry's own address.
+        """
+        address = self.own_url(url)
+        tries = self.tries()
+        while True:
+            try:
+                self._line.check()
+                with explained(self.hostname or ""):
+                    # Without the decorator, which sleeps for minutes and takes errors for answers.
+                    response: requests.Response = Registry.do_request.__wrapped__(
+                        self, str(address), method, data, dict(headers or {}), json, stream
+                    )
+                check_passing(response)
+            except PassingFault as fault:
+                tries.failed(fault)
+            else:
+                return response
+
+    def tries(self) -> Tries:
+        """A new count of failures."""
+        return Tries(self._patience, self._line)
+
+    def choose_scheme(self, schemes: tuple[str, ...]) -> None:
+        """Take the first scheme that the registry speaks; one alone is taken without asking."""
+        tries = self.tries()
+        while len(schemes) > 1:
+            try:
+                self.prefix = self._spoken(schemes)
+            except PassingFault as fault:
+                tries.failed(fault)
+            else:
+                return
+        self.prefix = schemes[0]
+
+    def _spoken(self, schemes: tuple[str, ...]) -> str:
+        fault: RegistryError | None = None
+        for scheme in schemes:
+            try:
+                with explained(self.hostname or ""):
+                    response = self.session.get(
+                        f"{scheme}://{self.hostname}/v2/",
+                        stream=True,
+                        verify=self._tls_verify,
+                        allow_redirects=False,
+                    )
+                read_all(response, MAX_ERROR)
+            except RegistryError as error:
+                fault = error
+                continue
+            # This is how a server that expects TLS answers plain HTTP.
+            if scheme != "http" or response.status_code != http.HTTPStatus.BAD_REQUEST:
+                return scheme
+        raise fault or RegistryError(f"{self.hostname} is no registry: check the host and the port")
+
+    @property
+    def origin(self) -> Origin:
+        """The scheme, host and port of the registry; every request begins there."""
+        return urls.parse(f"{self.prefix}://{self.hostname}").origin
+
+    def own_url(self, text: str, relative_to: str = "") -> Url:
+        """Read an address of this registry, which the registry itself may have given. Raises RegistryError."""
+        try:
+            url = urls.parse(relative_to or self.url("")).join(text)
+        except BadUrl as error:
+            raise RegistryError(f"an address of the registry {self.hostname} is malformed: {error}") from None
+        if url.origin != self.origin:
+            raise RegistryError(
+                f"the registry {self.hostname} names {url.origin}, which is not its own address: "
+                "have its operator mend that"
+            )
+        return url
+
+    def url(self, path: str) -> str:
+        """The address of something below `/v2/`."""
+        return f"{self.prefix}://{self.hostname}/v2/{path}"
+
+    def verify(self) -> None:
+        """Have the registry accept the credentials. Raises RegistryError where it does not."""
+        with self.do_request(self.url("")) as response:
+            if response.status_code in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+                raise self.auth.refused()
+            if response.status_code != http.HTTPStatus.OK:
+                raise RegistryError(
+                    f"{self.hostname} is no registry (HTTP {response.status_code}): check host and port"
+                )
+
+    def close(self) -> None:
+        """End what is under way, in other threads too."""
+        self._line.close()
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what is under way."""
+        self.close()
+
+
+def open_client(
+    registry: str,
+    find: Find,
+    *,
+    scope: str = "",
+    plain: bool = False,
+    insecure: bool = False,
+    ca_file: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    patience: Patience = PATIENCE,
+) -> Client:
+    """Make a client of `host[:port]`; where HTTP is allowed, find out whether it is spoken.
+
+    It is HTTPS, but plain HTTP too for registries of this machine (where no `ca_file` asks for TLS) and for
+    `insecure` ones, whose certificates are not checked. plain: its address says `http://`; credentials are sent
+    there as credential_gate allows. Proxies are the process's, as requests finds them.
+    Raises RegistryError where nobody answers, ConfigError for a bad file of authorities, and what `find` raises.
+    """
+    loopback = hosts.is_loopback(registry) and ca_file is None
+    schemes = (
+        ("http",) if plain
+        else ("http", "https") if loopback
+        else ("https", "http") if insecure
+        else ("https",)
+    )  # fmt: skip
+    trust: str | bool = False if insecure and ca_file is None else authorities(ca_file, environ)
+    auth = Authenticator(registry, scope, insecure=insecure)
+    client = Client(HUB_HOST if registry == reference.DOCKER_HUB else registry, auth, trust, patience)
+    try:
+        client.choose_scheme(schemes)
+        client.session.auth = auth.bind(client.origin, find(client.origin))
+    except BaseException:
+        client.close()
+        raise
+    return client
