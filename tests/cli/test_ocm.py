@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components import Local, component, make_archive
+from components import Elsewhere, Local, component, make_archive
 from servers import RegistryServer
 from tweed_shim.cli.main import main
 
@@ -166,3 +166,39 @@ def test_what_is_wrong_is_one_sentence(
     assert code in (2, 125)
     assert (shown.out, shown.err.count("\n")) == ("", 1)
     assert message in shown.err
+
+
+@pytest.mark.parametrize(
+    ("access", "reason"),
+    [
+        ({"type": "wget", "url": "http://127.0.0.1:1\\@host:2/a"}, "cannot be used: it has a backslash"),
+        ({"type": "wget", "url": "http://127.0.0.1:99999/"}, "cannot be used: its port is no number"),
+        ({"type": "wget", "url": "http://[::1/"}, "cannot be used: its host is malformed"),
+        (
+            {"type": "wget", "url": "http://me:hunter2@127.0.0.1/"},
+            "cannot be used: it has a user name or a password",
+        ),
+        ({"type": "wget", "url": "http://127.0.0.1:1/", "header": {"A": 5}}, "the value of A is no text"),
+        ({"type": "helm", "helmRepository": "http://h:x", "helmChart": "c:1"}, "cannot be used: its port"),
+        ({"type": "gitHub", "repoUrl": "http://[/a/b", "commit": "0" * 40}, "cannot be used: its host"),
+        ({"type": "ociArtifact", "imageReference": "http://me:hunter2@h/a"}, "a user name or a password"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], access: dict[str, object], reason: str
+) -> None:
+    path = make_archive(tmp_path / "a", component("example.com/app", "1.0.0", [Elsewhere("it", access)]))
+    assert run("download", f"{path}//example.com/app", "it", "-O", f"{tmp_path}/out") == 125
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("tweed-shim: ")
+    assert reason in line
+    assert "hunter2" not in line
+    assert sorted(os.listdir(tmp_path)) == ["a"]
+
+
+def test_a_password_in_the_name_of_a_registry_is_not_repeated(capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("http://me:hunter2@h/x", "https://me:h/unter2@h", "oci::me:hunter2@h/x"):
+        assert run("get", f"{name}//example.com/app") == 125
+        said = capfd.readouterr().err
+        assert "a user name or a password before its registry" in said
+        assert "unter2" not in said

@@ -132,6 +132,29 @@ def test_a_registry_is_found_by_its_older_spellings(environ: dict[str, str], key
 
 
 @pytest.mark.parametrize(
+    ("key", "registry", "found"),
+    [
+        ("r.example", "R.Example:443", True),
+        ("https://r.example:443/v1/", "r.example", True),
+        ("r.example.", "r.example", True),
+        ("[0::1]:5000", "[::1]:5000", True),
+        ("Registry-1.Docker.io:443", "docker.io", True),
+        ("r.example", "r.example:80", False),
+        ("r.example", "r.example:5000", False),
+        ("r.example:5000", "r.example", False),
+        ("r.example", "sub.r.example", False),
+        ("docker.io", "auth.docker.io", False),
+        ("docker.io", "hub.docker.io:5000", False),
+    ],
+)
+def test_a_registry_is_found_by_its_host_and_port(
+    environ: dict[str, str], key: str, registry: str, *, found: bool
+) -> None:
+    write(docker(environ), {"auths": {key: entry("user", "p")}})
+    assert (find(registry, "a/b", environ) is not None) is found
+
+
+@pytest.mark.parametrize(
     ("value", "expected"),
     [
         (entry("user", "with:colon é"), Credentials("user", "with:colon é")),

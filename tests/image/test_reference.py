@@ -104,6 +104,13 @@ def test_the_parts_of_a_file_reference() -> None:
         (f"x@md5:{'0' * 32}", "the digest 'md5:"),
         ("f" * 64, "is an image id"),
         ("https://r.example/x", "begins with 'https'"),
+        ("me:hunter2@r.example/x", "a user name or a password"),
+        ("docker://me:hunt/er2@r.example/x:1", "a user name or a password"),
+        ("https://me:hunter2@r.example/x", "a user name or a password"),
+        ("127.1/x", "the registry '127.1'"),
+        ("0x7f000001:80/x", "the registry '0x7f000001:80'"),
+        ("127.0.0.256/x", "the registry '127.0.0.256'"),
+        (f"{'a' * 64}.example/x", "the registry"),
         ("oci:", "names no directory"),
         ("oci-archive::x", "names no file"),
         ("oci:a\0b", "names no directory"),
@@ -116,6 +123,7 @@ def test_a_malformed_reference_is_refused_by_the_part_that_is_wrong(text: str, p
     with pytest.raises(BadReference) as refusal:
         parse(text)
     assert part in str(refusal.value)
+    assert "er2" not in str(refusal.value)
 
 
 COMPONENT = st.from_regex(r"[a-z0-9]{1,8}((\.|_|__|-{1,3})[a-z0-9]{1,8}){0,2}", fullmatch=True)
@@ -163,6 +171,12 @@ def test_whatever_is_typed_is_a_reference_or_refused(text: str) -> None:
         ("[0:0:0:0:0:0:0:1]", True),
         ("[::2]", False),
         ("127.evil.example", False),
+        # Names, or addresses that inet_aton(3) knows alone.
+        ("127.1", False),
+        ("127.300.1.1", False),
+        ("127.0.0.01", False),
+        ("2130706433", False),
+        ("[::ffff:7f00:1]", False),
         ("127.0.0.1.example", False),
         ("localhost.example", False),
         ("registry.example:5000", False),
@@ -176,7 +190,9 @@ def test_only_this_machine_itself_is_loopback(registry: str, loopback: bool) -> 
 
 def test_a_registry_alone_is_read_as_people_write_it() -> None:
     assert parse_registry("https://r.example:5000/") == "r.example:5000"
-    assert parse_registry("index.docker.io") == "docker.io"
+    assert parse_registry("index.docker.io") == parse_registry("Registry-1.Docker.io") == "docker.io"
+    with pytest.raises(BadReference, match="a user name or a password"):
+        parse_registry("https://me:hunter2@r.example")
     with pytest.raises(BadReference, match=r"the registry 'r\.example/x'"):
         parse_registry("r.example/x")
 

@@ -189,3 +189,17 @@ def test_an_archive_is_the_same_each_time_and_has_what_was_asked() -> None:
 )
 def test_what_is_no_archive_is_told(files: str, reason: str) -> None:
     assert reason in fault(f"archive({files})")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:1\\\\@host/x",
+        "http://me:hunter2@h/x",
+        "https:x",
+        "http://h/%2e%2e/x",
+        "http://[::1/x",
+    ],
+)
+def test_an_address_of_two_meanings_is_not_read(url: str) -> None:
+    assert "error getting a URL: it" in fault(f'read("{url}")', mode="files")
