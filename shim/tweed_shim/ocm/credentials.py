@@ -181,12 +181,15 @@ class Credentials(Record):
         for store in stores:
             if store.get("propagateConsumerIdentity") is False:
                 continue
+            # A login to a host alone is one to the port that its scheme has, and to no other.
+            usual = not port or port == (
+                "80" if request.get(consumers.SCHEME) == "http" else hosts.HTTPS_PORT
+            )
+            names = [*([host] if usual else []), *([f"{host}:{port}"] if port else [])]
             identity = {consumers.TYPE: consumers.OCI_REGISTRY, consumers.HOSTNAME: host}
-            if port and (found := self._login(store, f"{host}:{port}", path)):
-                yield {**identity, consumers.PORT: port}, found
-            # A login to a host alone is one to the port of https.
-            elif port in ("", hosts.HTTPS_PORT) and (found := self._login(store, host, path)):
-                yield identity, found
+            found = next((login for name in names if (login := self._login(store, name, path))), None)
+            if found is not None:
+                yield {**identity, consumers.PORT: port} if port else identity, found
 
     def _login(self, store: Entry, registry: str, path: str, whose: str = "") -> Properties | None:
         registry = called_hub(registry)
