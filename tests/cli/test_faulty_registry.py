@@ -146,7 +146,10 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
         blob(lambda it: redirect(f"/v2/faulty/blobs/{it.blob}"), times=ALWAYS),
         "sends from one address to the next without end",
     ),
-    "a redirect to nowhere": (blob(lambda _: redirect("gopher://x"), times=ALWAYS), "address that is none"),
+    "a redirect to nowhere": (
+        blob(lambda _: redirect("gopher://x"), times=ALWAYS),
+        "sends to a malformed address",
+    ),
     "a manifest over 4 MiB": (
         tag(
             lambda _: Fault(headers={"Content-Type": MANIFEST}, change=lambda body: body + b" " * 4 * MIB),
