@@ -230,26 +230,72 @@ def test_a_reader_that_stopped_reading_does_not_hinder_the_end(
     os.close(full)
 
 
-def test_an_image_runs_with_a_read_only_root_where_there_is_no_overlay(
-    run: Run, root: str, rootfs: str
-) -> None:
-    def no_overlay(*_: object, **options: object) -> None:
+@pytest.fixture
+def no_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without overlay file systems."""
+
+    def fail(*_: object, **options: object) -> None:
         raise OSError(19, "No such device")
 
+    # A sandbox of its own program would know nothing of the patch.
+    monkeypatch.setattr("tweed_shim.runtime.keeper._one_thread", lambda: True)
+    monkeypatch.setattr("tweed_shim.runtime.mounts.mount_overlay", fail)
+
+
+def test_an_image_runs_with_a_read_only_root_where_there_is_no_overlay(
+    run: Run, root: str, rootfs: str, no_overlay: None
+) -> None:
     warnings: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        # A sandbox of its own program would know nothing of the patch.
-        patch.setattr("tweed_shim.runtime.keeper._one_thread", lambda: True)
-        patch.setattr("tweed_shim.runtime.mounts.mount_overlay", no_overlay)
-        outcome = run(
-            "touch /x 2>/dev/null || echo no; touch /tmp/x /tweed/home/x && test -s /etc/resolv.conf",
-            stdout="result",
-            mounts=(Mount("/etc/passwd", "/etc/resolv.conf"), Mount(root, "/tweed/out", writable=True)),
-            console=Console(warn=warnings.append),
-        )
+    outcome = run(
+        "touch /x 2>/dev/null || echo no; touch /tmp/x /tweed/home/x && test -s /etc/resolv.conf",
+        stdout="result",
+        mounts=(Mount("/etc/passwd", "/etc/resolv.conf"), Mount(root, "/tweed/out", writable=True)),
+        console=Console(warn=warnings.append),
+    )
     assert (outcome.exit_code, outcome.result) == (0, b"no\n")
     assert ["read-only" in text for text in warnings] == [True]
     assert not os.path.exists(os.path.join(rootfs, "tweed"))
+
+
+@contextmanager
+def linked(rootfs: str, name: str, target: str) -> Iterator[None]:
+    """Have a symbolic link in the place of a directory of the image."""
+    path = os.path.join(rootfs, name)
+    os.rename(path, f"{path}-aside")
+    os.symlink(target, path)
+    try:
+        yield
+    finally:
+        os.unlink(path)
+        os.rename(f"{path}-aside", path)
+
+
+def test_a_read_only_root_has_its_mounts_where_links_of_the_image_lead(
+    run: Run, rootfs: str, no_overlay: None
+) -> None:
+    target = os.path.join(rootfs, "var/etc")
+    os.mkdir(target)
+    with linked(rootfs, "etc", "/var/etc"):
+        outcome = run(
+            "cat /var/etc/resolv.conf | wc -c; test -s /etc/resolv.conf && test -d /tweed/home && echo yes",
+            stdout="result",
+            mounts=(Mount("/etc/passwd", "/etc/resolv.conf"),),
+        )
+    assert outcome.result.split() == [b"%d" % os.stat("/etc/passwd").st_size, b"yes"]
+    # It is empty still.
+    os.rmdir(target)
+
+
+@pytest.mark.parametrize("overlay", [True, False])
+def test_the_sandbox_itself_refuses_an_image_whose_links_lead_out(
+    rootfs: str, root: str, request: pytest.FixtureRequest, tmp_path: os.PathLike[str], overlay: bool
+) -> None:
+    if not overlay:
+        request.getfixturevalue("no_overlay")
+    victim = os.fspath(tmp_path)
+    with linked(rootfs, "dev", victim), pytest.raises(ImageError, match="its '/dev' is a symbolic link"):
+        container.run(script_request(rootfs, "true"), setting(root))
+    assert os.listdir(victim) == []
 
 
 def test_no_descriptor_stays_open_where_the_start_fails(rootfs: str, root: str) -> None:

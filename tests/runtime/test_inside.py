@@ -161,6 +161,7 @@ def maze(tmp_path_factory: pytest.TempPathFactory) -> str:
     (root / "a/f").write_text("")
     links = {
         "up": "..",
+        "here": ".",
         "top": "/",
         "far": "../../../..",
         "ab": "/a/b",
@@ -178,7 +179,25 @@ def maze(tmp_path_factory: pytest.TempPathFactory) -> str:
 @given(
     path=st.lists(
         st.sampled_from(
-            ["a", "b", "f", "up", "top", "far", "ab", "loop", "file", "gone", "..", "..", ".", "", "a", "a"]
+            [
+                "a",
+                "b",
+                "f",
+                "up",
+                "here",
+                "top",
+                "far",
+                "ab",
+                "loop",
+                "file",
+                "gone",
+                "..",
+                "..",
+                ".",
+                "",
+                "a",
+                "a",
+            ]
         ),
         max_size=12,
     )

@@ -142,6 +142,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "lower": request.rootfs,
         "overlay": overlay,
         "config": json.dumps(config),
+        "mount_points": [(mount["destination"], mount["type"]) for mount in config["mounts"]],
         "top": top,
         "user": user,
         "kept": kept,
@@ -207,6 +208,8 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
     }
     if failure.stage == "start":
         return ImageError(f"the runtime could not start '{program}' of the image: {failure}")
+    if failure.stage == "image":
+        return ImageError(str(failure))
     mend = mends.get(failure.stage, "run it again with -v, and report it if it stays")
     return HostError(f"the run's sandbox could not be made ({failure.stage}: {failure}); {mend}")
 

@@ -4,8 +4,10 @@ Links are followed by hand, as the kernel would with that directory as its root:
 does not leave it, and forty links are the end (path_resolution(7)).
 """
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
 
 from tweed_shim.errors import ImageError
 
@@ -14,10 +16,12 @@ _MOST_LINKS = 40
 _FIRST_LINE = 256
 
 
-def resolve(rootfs: str, path: str) -> str | None:
-    """The host's path, free of links, of what `path` of the image leads to; None where it leads nowhere.
+def walk(rootfs: str, path: str, hidden: tuple[str, ...] = ()) -> Iterator[tuple[str, int | None, bool]]:
+    """Follow a path of the image: for each step, yield its path without links, its mode, and whether a part follows.
 
-    A path that is not absolute begins at the root. Raises PermissionError where a directory cannot be searched.
+    The mode is None where nothing is there. Links are steps too, and so are `..` and the directory that a link's target
+    begins at. hidden: prefixes of paths at which nothing is, whatever the image has there. A path that is not absolute
+    begins at the root. Raises OSError where the kernel could not follow it, such as at the forty-first link.
     """
     done: list[str] = []
     ahead = path.split("/")[::-1]
@@ -28,27 +32,46 @@ def resolve(rootfs: str, path: str) -> str | None:
             continue
         if part == "..":
             del done[-1:]
+            yield "/" + "/".join(done), stat.S_IFDIR, bool(ahead)
             continue
-        place = os.path.join(rootfs, *done, part)
-        try:
-            mode = os.lstat(place).st_mode
-            target = os.readlink(place) if stat.S_ISLNK(mode) else None
-        except PermissionError:
-            raise
-        except (OSError, ValueError):
-            return None
-        if target is not None:
+        done.append(part)
+        at = "/" + "/".join(done)
+        mode = None if at.startswith(hidden) else _mode(rootfs + at)
+        yield at, mode, bool(ahead)
+        if mode is not None and stat.S_ISLNK(mode):
             links += 1
             if links > _MOST_LINKS:
-                return None
-            if target.startswith("/"):
-                done.clear()
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), at)
+            target = os.readlink(rootfs + at)
+            del done[0 if target.startswith("/") else -1 :]
             ahead.extend(target.split("/")[::-1])
-        elif ahead and not stat.S_ISDIR(mode):
-            return None
-        else:
-            done.append(part)
-    return os.path.join(rootfs, *done)
+            yield "/" + "/".join(done), stat.S_IFDIR, bool(ahead)
+
+
+def _mode(path: str) -> int | None:
+    """The mode of what is at a path of the host, None for nothing."""
+    try:
+        return os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def resolve(rootfs: str, path: str) -> str | None:
+    """Return the host's path, free of links, of what `path` of the image leads to; None where it leads nowhere.
+
+    A path that is not absolute begins at the root. Raises PermissionError where a directory cannot be searched.
+    """
+    place = "/"
+    try:
+        for at, mode, more in walk(rootfs, path):
+            if mode is None or (more and not (stat.S_ISDIR(mode) or stat.S_ISLNK(mode))):
+                return None
+            place = at
+    except PermissionError:
+        raise
+    except OSError:
+        return None
+    return rootfs + place.rstrip("/")
 
 
 def read(rootfs: str, path: str, most: int) -> bytes | None:

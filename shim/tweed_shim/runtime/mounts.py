@@ -5,8 +5,9 @@ It is made by a process of the sandbox (sandbox.py) in its own mount namespace. 
 
 import os
 import stat
+from collections.abc import Iterator
 
-from tweed_shim.runtime import kernel
+from tweed_shim.runtime import inside, kernel
 
 OVERLAY_SPECIAL = str.maketrans({"\\": "\\\\", ",": "\\,", ":": "\\:"})
 # What a bind mount may not lose in a user namespace: mount_namespaces(7), "locked".
@@ -50,16 +51,20 @@ def bind_read_only(source: str, target: str) -> None:
     )
 
 
-def _bind_entries(source: str, target: str, opened: set[str]) -> None:
-    """Give a directory of our own the entries of the image's, read-only; those `opened` are ours in turn."""
-    for entry in os.scandir(source):
-        place = os.path.join(target, entry.name)
+def _bind_entries(root: str, lower: str, directory: str, opened: set[str]) -> None:
+    """Give a directory of our own the entries that the image has there, read-only; those `opened` are ours in turn.
+
+    directory, opened: paths of the image, `directory` with a slash at its end.
+    """
+    for entry in os.scandir(lower + directory):
+        path = directory + entry.name
+        place = root + path
         if entry.is_symlink():
             os.symlink(os.readlink(entry.path), place)
         elif entry.is_dir():
             os.mkdir(place, 0o755)
-            if entry.name in opened:
-                _bind_entries(entry.path, place, set())
+            if path in opened:
+                _bind_entries(root, lower, f"{path}/", opened)
             else:
                 bind_read_only(entry.path, place)
         elif entry.is_file():
@@ -67,8 +72,16 @@ def _bind_entries(source: str, target: str, opened: set[str]) -> None:
             bind_read_only(entry.path, place)
 
 
+def _parents(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
 def assemble_read_only(root: str, lower: str, targets: list[str]) -> None:
-    """Make `root` a directory of our own with the entries of `lower`, read-only; the `targets` it lacks can be made."""
+    """Make `root` a directory of our own with the entries of `lower`, read-only; the `targets` it lacks can be made.
+
+    targets: paths of the image without links.
+    """
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
-    missing = [path for path in targets if not os.path.lexists(lower + path)]
-    _bind_entries(lower, root, {path.split("/")[1] for path in missing})
+    missing = [path for path in targets if inside.resolve(lower, path) is None]
+    _bind_entries(root, lower, "/", {parent for path in missing for parent in _parents(path)})

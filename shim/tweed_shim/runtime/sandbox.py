@@ -24,9 +24,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tweed_shim.errors import ImageError
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import NoReturn, TypedDict
-from tweed_shim.runtime import exchange, kernel, leaving, mounts, waiting
+from tweed_shim.runtime import exchange, kernel, leaving, mount_points, mounts, waiting
 from tweed_shim.runtime.waiting import COMMANDS, READ
 
 REPORTS, PLAN = 3, 5
@@ -70,6 +71,9 @@ class Plan(TypedDict):
     lower: str  # the unpacked image
     overlay: str  # where its upper layer is: "tmpfs", a directory on disk, or "" for a read-only root
     config: str  # the text of config.json; its root path is "rootfs" and the bundle is the scratch
+    mount_points: list[
+        tuple[str, str]
+    ]  # the destinations of its mounts in their order, each with the mount's type
     top: tuple[int, int]  # uid and gid of the container's root
     user: tuple[int, int]  # uid and gid of its user
     given: Given | None  # SCRATCH/given, for the user to read
@@ -169,8 +173,16 @@ def _prepare(plan: Plan) -> None:
             place = scratch if plan["overlay"] == "tmpfs" else plan["overlay"]
             mounts.mount_overlay(root, plan["lower"], place, userns=plan["userns"])
         else:
-            targets = [mount["destination"] for mount in json.loads(plan["config"])["mounts"]]
-            mounts.assemble_read_only(root, plan["lower"], targets)
+            mounts.assemble_read_only(root, plan["lower"], _checked_mount_points(plan, plan["lower"]))
+    _checked_mount_points(plan, root)
+
+
+def _checked_mount_points(plan: Plan, root: str) -> list[str]:
+    """Check a root directory as the runtime will find it; see `mount_points.check`."""
+    try:
+        return mount_points.check(root, plan["mount_points"], "the image")
+    except ImageError as error:
+        raise _StageError("image", str(error)) from error
 
 
 def _as_it_is(directory: str) -> str:

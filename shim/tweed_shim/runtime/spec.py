@@ -3,10 +3,12 @@
 The format is the OCI Runtime Specification 1.0, `config.md` and `config-linux.md`.
 """
 
+from contextlib import suppress
+
 from tweed_shim.errors import HostError
 from tweed_shim.idmap import IdRange
 from tweed_shim.lean.typing import Any
-from tweed_shim.runtime import capabilities, seccomp
+from tweed_shim.runtime import capabilities, mount_points, seccomp
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
 
@@ -170,6 +172,17 @@ def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) 
         if not writable_root or request.read_only
     ]
     return [*_kernel_mounts(request, host), *temporary, *(_bind(mount) for mount in (*own, *request.mounts))]
+
+
+def check_image(request: Request, host: Host, what: str) -> None:
+    """Refuse an image with links that could lead the runtime out of it, before anything is made for its run.
+
+    what: the image, for messages. Process 1 of the sandbox checks again, with the rights of the container's root: what
+    the caller may not look at is left to it. Raises ImageError.
+    """
+    mounts = _mounts(request, host, "", writable_root=True)
+    with suppress(PermissionError):
+        mount_points.check(request.rootfs, [(each["destination"], each["type"]) for each in mounts], what)
 
 
 def generate(

@@ -182,7 +182,7 @@ def _request(place: Place, prepared: Prepared, image: Image, given: Given, made:
         variables={},
         ids=place.confinement.userns or place.host.ids,
     )
-    return Request(
+    request = Request(
         rootfs=image.rootfs,
         **fields(started),
         mounts=process.network_mounts(options.network),
@@ -195,6 +195,8 @@ def _request(place: Place, prepared: Prepared, image: Image, given: Given, made:
         architecture=config.architecture,
         **fields(place.confinement),
     )
+    spec.check_image(request, place.host, image.reference)
+    return request
 
 
 def create_environment(

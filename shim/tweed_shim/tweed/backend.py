@@ -342,7 +342,7 @@ class Backend:
                 f"{call.image.reference} asks for user '{config.user}' and runs as its root, which is you: there is "
                 "only one id; /etc/subuid and /etc/subgid can grant more"
             )
-        return Request(
+        request = Request(
             rootfs=call.image.rootfs,
             **fields(started),
             home=HOME,
@@ -357,6 +357,8 @@ class Backend:
             architecture=config.architecture,
             **fields(self._confinement),
         )
+        spec.check_image(request, self._host, call.image.reference)
+        return request
 
 
 def _import_for(operation: Operation) -> None:

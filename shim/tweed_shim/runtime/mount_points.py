@@ -1,0 +1,112 @@
+"""The mount points of a container: paths of the image that the runtime walks while the host's root is still its own.
+
+A runtime makes the mounts, the devices and the links of `/dev` before the container's root is the root of its process
+(runc, `prepareRootfs`). A symbolic link of the image that is on the way then can lead to the host: runc before 1.3.6,
+1.4.3 and 1.5.0 removes and makes files where `/dev` leads from the host's root (CVE-2026-41579), and before 1.2.8,
+1.3.3 and 1.4.0 it opens files of `/proc` in place of devices (CVE-2025-31133, CVE-2025-52881). `check` refuses images
+whose links could do so. A link that leads to another directory of the image, such as `/etc -> /usr/etc`, is none of
+them.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+
+from tweed_shim.errors import ImageError
+from tweed_shim.runtime import inside
+
+# A destination and the type of the mount there, such as `tmpfs` or `bind`.
+MountPoint = tuple[str, str]
+
+# Where the runtime mounts the kernel's own files, and makes devices.
+KERNEL = ("/dev", "/proc", "/sys")
+_BELOW_KERNEL = tuple(f"{path}/" for path in KERNEL)
+# The destinations that are files; all others are directories.
+FILES = ("/etc/resolv.conf", "/etc/hosts")
+
+
+class _UnsafeError(Exception):
+    """Why a mount point is refused: the path that is wrong, and in what way."""
+
+    def __init__(self, path: str, fault: str, remedy: str = "a directory") -> None:
+        super().__init__()
+        self.path, self.fault, self.remedy = path, fault, remedy
+
+
+def check(rootfs: str, mount_points: Iterable[MountPoint], what: str) -> list[str]:
+    """Check the way to each mount point, in the order of the mounts; return the paths that they lead to, without links.
+
+    /dev, /proc and /sys have to be directories where they exist, and all others have to lead to directories (those of
+    `FILES` to files) that are not below these. What is not there is made by the runtime.
+
+    what: the image, for messages. Raises ImageError where the image is to be refused, PermissionError where the caller
+    may not search one of its directories.
+    """
+    # As prefixes of paths: what a new file system hides of the image, and what a bind mount shows in its place, which
+    # can hold links that an earlier run made.
+    hidden: tuple[str, ...] = ()
+    bound: tuple[str, ...] = ()
+    places: list[str] = []
+    try:
+        if not stat.S_ISDIR(os.lstat(rootfs).st_mode):
+            raise _UnsafeError("/", "is not a directory")
+        for destination, kind in mount_points:
+            place = _follow(rootfs, destination, hidden, bound)
+            places.append(place)
+            if kind == "bind":
+                bound += (f"{place}/",)
+            else:
+                hidden += (f"{place}/",)
+    except _UnsafeError as unsafe:
+        raise ImageError(
+            f"{what} cannot be run: its {unsafe.path!r} {unsafe.fault}; make it {unsafe.remedy} and build the image "
+            "again"
+        ) from None
+    return places
+
+
+def _follow(rootfs: str, destination: str, hidden: tuple[str, ...], bound: tuple[str, ...]) -> str:
+    """Return the path that a destination leads to. Raises _UnsafeError and PermissionError."""
+    links: list[str] = []
+    missing = ""
+    at = "/"
+    try:
+        for at, mode, more in inside.walk(rootfs, destination, hidden):
+            below = f"{at}/"
+            if links:
+                _check_step(links[0], below, missing)
+            if below.startswith(bound):
+                raise _UnsafeError(links[0] if links else at, f"leads into {at!r}, where another mount is")
+            if mode is None:
+                missing = missing or below
+            elif stat.S_ISLNK(mode):
+                if at in KERNEL:
+                    raise _UnsafeError(at, "is a symbolic link, which could lead out of the image")
+                links.append(at)
+            else:
+                _check_type(at, mode, is_file=destination in FILES and not more)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise _UnsafeError(links[0] if links else at, f"cannot be followed ({error.strerror})") from error
+    if any(link.startswith(f"{at.rstrip('/')}/") for link in links):
+        # The runtime walks the path again when the mount is there, and then reads the link from what is mounted.
+        raise _UnsafeError(links[0], f"leads to {at!r}, which holds the link itself")
+    return at
+
+
+def _check_step(link: str, below: str, missing: str) -> None:
+    """Check a step behind the first link of a path. below: the step with a slash at its end."""
+    for kernel in _BELOW_KERNEL:
+        if below.startswith(kernel):
+            raise _UnsafeError(link, f"leads into {kernel[:-1]}")
+    if not below.startswith(missing):
+        # The kernel finds no such path, and runtimes differ in what they make of it.
+        raise _UnsafeError(link, f"leads through {missing[:-1]!r}, which does not exist")
+
+
+def _check_type(at: str, mode: int, *, is_file: bool) -> None:
+    if is_file and not stat.S_ISREG(mode):
+        raise _UnsafeError(at, "is not a regular file", "one")
+    if not is_file and not stat.S_ISDIR(mode):
+        raise _UnsafeError(at, "is not a directory", "one")
