@@ -24,7 +24,7 @@ ALL = [*KERNEL, *TEMPORARY, *CONTRACT]
 @pytest.fixture
 def rootfs(tmp_path: Path) -> Path:
     root = tmp_path / "rootfs"
-    for directory in ("bin", "dev", "etc", "proc", "run", "sys", "tmp", "usr/etc", "var/tmp"):
+    for directory in ("bin", "dev", "etc", "opt/tweed", "proc", "run", "sys", "tmp", "usr/etc", "var/tmp"):
         (root / directory).mkdir(parents=True)
     return root
 
@@ -121,6 +121,7 @@ def test_no_link_leads_into_the_kernels_directories(
         ("var/run", "/run", "/run", "/run"),
         ("bin", "usr/bin", "/tweed/in", "/tweed/in"),
         ("run", "/usr", "/run", "/usr"),
+        ("etc/resolv.conf", "/a/b/c/d/e/f/g/h/i/j/k", "/etc/resolv.conf", "/a/b/c/d/e/f/g/h/i/j/k"),
     ],
 )
 def test_a_link_to_a_directory_of_the_image_is_accepted(
@@ -133,31 +134,47 @@ def test_a_link_to_a_directory_of_the_image_is_accepted(
 def test_a_link_on_the_way_is_read_as_the_runtime_finds_it(rootfs: Path) -> None:
     # The image's /run is hidden by then: what it has there is not on the way.
     link(rootfs, "run/own", "/proc")
+    link(rootfs, "etc/resolv.conf", "/run/own/file")
+    assert "'/etc/resolv.conf' leads into /proc" in refusal(rootfs, [*KERNEL, *CONTRACT])
+    assert check(rootfs)[-3] == "/run/own/file"
+    link(rootfs, "etc", "/run")
+    assert check(rootfs)[-3] == "/run/resolv.conf"
     link(rootfs, "etc", "/run/own")
-    assert "'/etc' leads into /proc" in refusal(rootfs, [*KERNEL, *CONTRACT])
-    assert check(rootfs)[-3] == "/run/own/resolv.conf"
+    assert "'/etc' leads to '/run/own', which does not exist" in refusal(rootfs)
 
 
 @pytest.mark.parametrize(
     ("path", "target", "fault"),
     [
         ("etc", "etc", "cannot be followed (Too many levels of symbolic links)"),
-        ("tweed", "/nothing/../etc", "leads through '/nothing', which does not exist"),
+        ("etc", "/nothing", "leads to '/nothing', which does not exist"),
+        ("tweed", "/usr/nothing/../etc", "leads to '/usr/nothing', which does not exist"),
+        ("tweed/in", "nothing/", "leads to '/tweed/nothing', which does not exist"),
+        ("etc/resolv.conf", "/nothing/../x", "leads through '/nothing', which does not exist"),
         ("tweed", "/" + "x" * 300, "cannot be followed (File name too long)"),
         # What a run can write, or an earlier one has written, shows where the next mount goes.
         ("tweed/out", "in", "leads into '/tweed/in', where another mount is"),
         ("tweed/out", "/tweed/in/deeper", "leads into '/tweed/in', where another mount is"),
         ("etc/resolv.conf", "/tweed/home/x", "leads into '/tweed/home', where another mount is"),
         # The runtime comes this way again, to make the mount read-only.
-        ("tweed/in", ".", "leads to '/tweed', which holds the link itself"),
-        ("tweed/in", "/", "leads to '/', which holds the link itself"),
-        ("tmp", "/", "leads to '/', which holds the link itself"),
+        ("tweed/in", ".", "leads to '/tweed', which holds a link on the way there"),
+        ("tweed/in", "/", "leads to '/', which holds a link on the way there"),
+        ("tmp", "/", "leads to '/', which holds a link on the way there"),
     ],
 )
 def test_a_link_that_is_no_way_is_named(rootfs: Path, path: str, target: str, fault: str) -> None:
     (rootfs / "tweed/in/deeper").mkdir(parents=True)
     link(rootfs, path, target)
     assert f"its '/{path}' {fault}; make it a directory" in refusal(rootfs)
+
+
+def test_no_mount_hides_a_link_that_led_to_it(rootfs: Path) -> None:
+    (rootfs / "opt/deep").mkdir(parents=True)
+    link(rootfs, "opt/by", "/usr")
+    link(rootfs, "tweed", "/opt/by")
+    assert check(rootfs)[-2:] == ["/usr/in", "/usr/out"]
+    link(rootfs, "usr/in", "/opt")
+    assert "its '/usr/in' leads to '/opt', which holds a link on the way there" in refusal(rootfs)
 
 
 def test_a_file_is_mounted_on_a_file(rootfs: Path) -> None:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterable
 
 from tweed_shim.errors import ImageError
+from tweed_shim.records import Record, replace
 from tweed_shim.runtime import inside
 
 # A destination and the type of the mount there, such as `tmpfs` or `bind`.
@@ -33,30 +34,40 @@ class _UnsafeError(Exception):
         self.path, self.fault, self.remedy = path, fault, remedy
 
 
+class _Root(Record):
+    """A root directory as the runtime finds it when some of the mounts are made.
+
+    hidden: prefixes of the paths that a new file system hides. bound: prefixes of those that another directory is
+    mounted on, which can hold links that an earlier run made.
+    """
+
+    rootfs: str
+    hidden: tuple[str, ...] = ()
+    bound: tuple[str, ...] = ()
+
+
 def check(rootfs: str, mount_points: Iterable[MountPoint], what: str) -> list[str]:
     """Check the way to each mount point, in the order of the mounts; return the paths that they lead to, without links.
 
     /dev, /proc and /sys have to be directories where they exist, and all others have to lead to directories (those of
-    `FILES` to files) that are not below these. What is not there is made by the runtime.
+    `FILES` to files) that are not below these. What is not there is made by the runtime, but where a link to a
+    directory leads to nothing.
 
     what: the image, for messages. Raises ImageError where the image is to be refused, PermissionError where the caller
     may not search one of its directories.
     """
-    # As prefixes of paths: what a new file system hides of the image, and what a bind mount shows in its place, which
-    # can hold links that an earlier run made.
-    hidden: tuple[str, ...] = ()
-    bound: tuple[str, ...] = ()
+    root = _Root(rootfs)
     places: list[str] = []
     try:
         if not stat.S_ISDIR(os.lstat(rootfs).st_mode):
             raise _UnsafeError("/", "is not a directory")
         for destination, kind in mount_points:
-            place = _follow(rootfs, destination, hidden, bound)
+            place = _follow(root, destination)
             places.append(place)
             if kind == "bind":
-                bound += (f"{place}/",)
+                root = replace(root, bound=(*root.bound, f"{place}/"))
             else:
-                hidden += (f"{place}/",)
+                root = replace(root, hidden=(*root.hidden, f"{place}/"))
     except _UnsafeError as unsafe:
         raise ImageError(
             f"{what} cannot be run: its {unsafe.path!r} {unsafe.fault}; make it {unsafe.remedy} and build the image "
@@ -65,38 +76,54 @@ def check(rootfs: str, mount_points: Iterable[MountPoint], what: str) -> list[st
     return places
 
 
-def _follow(rootfs: str, destination: str, hidden: tuple[str, ...], bound: tuple[str, ...]) -> str:
+def _follow(root: _Root, destination: str) -> str:
     """Return the path that a destination leads to. Raises _UnsafeError and PermissionError."""
     links: list[str] = []
-    missing = ""
-    at = "/"
+    *directories, last = destination.split("/")[1:]
+    place = ""
+    for part in directories:
+        place = _enter(root, f"{place}/{part}", links)
+    place = _enter(root, f"{place}/{last}", links, is_file=destination in FILES)
+    if any(link.startswith(f"{place}/") for link in links):
+        # The runtime walks the path again when the mount is there, and then reads the link from what is mounted.
+        raise _UnsafeError(links[-1], f"leads to {place or '/'!r}, which holds a link on the way there")
+    return place
+
+
+def _enter(root: _Root, path: str, links: list[str], *, is_file: bool = False) -> str:
+    """Return what the last part of a path leads to, empty for the root; the other parts are directories, no links.
+
+    links: those that were followed are added to it. is_file: whether a file, and not a directory, is to be there.
+    """
+    link = missing = ""
+    at = path
     try:
-        for at, mode, more in inside.walk(rootfs, destination, hidden):
+        for at, mode, more in inside.walk(root.rootfs, path, root.hidden):
             below = f"{at}/"
-            if links:
-                _check_step(links[0], below, missing)
-            if below.startswith(bound):
-                raise _UnsafeError(links[0] if links else at, f"leads into {at!r}, where another mount is")
+            if link:
+                _check_step(link, below, missing)
+            if below.startswith(root.bound):
+                raise _UnsafeError(link or at, f"leads into {at!r}, where another mount is")
             if mode is None:
+                if link and not is_file:
+                    raise _UnsafeError(link, f"leads to {at!r}, which does not exist")
                 missing = missing or below
             elif stat.S_ISLNK(mode):
                 if at in KERNEL:
                     raise _UnsafeError(at, "is a symbolic link, which could lead out of the image")
+                link = link or at
                 links.append(at)
             else:
-                _check_type(at, mode, is_file=destination in FILES and not more)
+                _check_type(at, mode, is_file=is_file and not more)
     except PermissionError:
         raise
     except OSError as error:
-        raise _UnsafeError(links[0] if links else at, f"cannot be followed ({error.strerror})") from error
-    if any(link.startswith(f"{at.rstrip('/')}/") for link in links):
-        # The runtime walks the path again when the mount is there, and then reads the link from what is mounted.
-        raise _UnsafeError(links[0], f"leads to {at!r}, which holds the link itself")
-    return at
+        raise _UnsafeError(link or at, f"cannot be followed ({error.strerror})") from error
+    return at.rstrip("/")
 
 
 def _check_step(link: str, below: str, missing: str) -> None:
-    """Check a step behind the first link of a path. below: the step with a slash at its end."""
+    """Check a step behind a link. below, missing: the step, and the first one that does not exist, with a slash."""
     for kernel in _BELOW_KERNEL:
         if below.startswith(kernel):
             raise _UnsafeError(link, f"leads into {kernel[:-1]}")
