@@ -144,6 +144,24 @@ def test_a_program_that_is_not_installed(shim: Shim, tool: str, state: str, mend
     assert examined.state("run") == ("warning" if tool == "runc" else "ok")
 
 
+@pytest.mark.parametrize(("version", "named"), [("1.1.5+ds1", True), ("1.3.6", False)])
+def test_a_runtime_that_follows_links_of_an_image_is_named(
+    accounts: dict[str, Account], program: str, public_directory: str, version: str, named: bool
+) -> None:
+    runtime = os.path.join(public_directory, f"runc-{version}")
+    Path(runtime).write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo runc version {version} && echo libseccomp: 2\n',
+        encoding="utf-8",
+    )
+    os.chmod(runtime, 0o755)
+    with fresh_shim(accounts["root"], program, runtime=runtime) as shim:
+        examined = Examined(*shim.run("doctor", "--json")[:2])
+    os.unlink(runtime)
+    finding = examined.findings[os.path.basename(runtime)]
+    assert (finding["state"], finding["effect"]) == ("ok", "")
+    assert ("CVE-2026-41579" in finding["found"]) is named
+
+
 def test_a_range_of_ids_without_its_helper(accounts: dict[str, Account], program: str) -> None:
     with fresh_shim(accounts["range"], program) as shim, nothing_left(shim):
         examined = examine(shim, HIDE.format("/usr/bin/newuidmap"))

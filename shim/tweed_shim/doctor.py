@@ -14,7 +14,7 @@ from tweed_shim import idmap, trials
 from tweed_shim.errors import ShimError
 from tweed_shim.image import store
 from tweed_shim.records import Record, replace
-from tweed_shim.runtime import cgroups
+from tweed_shim.runtime import advisories, cgroups
 from tweed_shim.runtime import host as hosts
 from tweed_shim.runtime.host import Host
 
@@ -246,7 +246,13 @@ def _program(program: str, state: str, effect: str) -> Finding:
 
 
 def _runtime(patient: Patient) -> Finding:
-    return _program(patient.runtime, MISSING, "no image can be run")
+    result = _program(patient.runtime, MISSING, "no image can be run")
+    if result.state == OK and advisories.follows_links_of_dev(result.found):
+        needs = (
+            "it would follow links of an image's /dev to the host (CVE-2026-41579); such images are refused"
+        )
+        return replace(result, found=f"{result.found}; {needs}")
+    return result
 
 
 def _umoci(_: Patient) -> Finding:
