@@ -131,6 +131,14 @@ def test_a_link_to_a_directory_of_the_image_is_accepted(
     assert dict(zip((each for each, _ in ALL), check(rootfs), strict=True))[destination] == place
 
 
+def test_the_kernels_own_file_systems_can_have_mounts_below(rootfs: Path) -> None:
+    # What the image has there is not on the way.
+    link(rootfs, "sys/fs", "/proc")
+    link(rootfs, "dev/pts", "/")
+    points = [*KERNEL[:-1], ("/sys", BIND), ("/sys/fs/cgroup", TMPFS)]
+    assert check(rootfs, points) == [destination for destination, _ in points]
+
+
 def test_a_link_on_the_way_is_read_as_the_runtime_finds_it(rootfs: Path) -> None:
     # The image's /run is hidden by then: what it has there is not on the way.
     link(rootfs, "run/own", "/proc")

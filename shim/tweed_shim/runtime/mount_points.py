@@ -37,8 +37,8 @@ class _UnsafeError(Exception):
 class _Root(Record):
     """A root directory as the runtime finds it when some of the mounts are made.
 
-    hidden: prefixes of the paths that a new file system hides. bound: prefixes of those that another directory is
-    mounted on, which can hold links that an earlier run made.
+    hidden: prefixes of the paths that a new file system, or the kernel's own, hides. bound: prefixes of those that
+    another directory is mounted on, which can hold links that an earlier run made.
     """
 
     rootfs: str
@@ -64,7 +64,7 @@ def check(rootfs: str, mount_points: Iterable[MountPoint], what: str) -> list[st
         for destination, kind in mount_points:
             place = _follow(root, destination)
             places.append(place)
-            if kind == "bind":
+            if kind == "bind" and destination not in KERNEL:
                 root = replace(root, bound=(*root.bound, f"{place}/"))
             else:
                 root = replace(root, hidden=(*root.hidden, f"{place}/"))
