@@ -341,6 +341,6 @@ def test_only_the_right_image_tears_an_interaction_down(
     assert shim.run("exec", right, "setup").code == 0
     done = shim.run("exec", wrong, "teardown")
     assert done.code == 125
-    assert f"was set up by {right}, and only that image can tear it down" in done.err.decode()
+    assert f"was set up by {right}, not by {wrong}; tear it down with {right}" in done.err.decode()
     assert json.loads(shim.run("clouds", "--json").out)[0]["interactions"] == ["default"]
     assert shim.run("exec", newer, "teardown").code == 0

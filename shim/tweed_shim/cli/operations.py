@@ -46,7 +46,8 @@ def configure_exec(parser: Parser) -> None:
         "--replace",
         action="store_true",
         help="setup: again, where the interaction is still set up; "
-        "what the earlier setup made in the backend stays there",
+        "what the earlier setup made in the backend stays there. "
+        "configure: give the cloud over to this image, where another one configured it",
     )
     parser.add_argument(
         "--format",
@@ -78,8 +79,8 @@ def _check_options(arguments: Arguments) -> None:
     operation = arguments.operation
     if arguments.config is not None and operation != "configure":
         raise UsageError(f"--config does not go with {operation}; it goes with configure")
-    if arguments.replace and operation != "setup":
-        raise UsageError(f"--replace does not go with {operation}; it goes with setup")
+    if arguments.replace and operation not in ("configure", "setup"):
+        raise UsageError(f"--replace does not go with {operation}; it goes with configure and setup")
     formats = FORMATS.get(operation, ())
     if arguments.format is not None and arguments.format not in formats:
         which = (
@@ -100,7 +101,7 @@ def exec_command(arguments: Arguments, context: Context) -> int:
 
         _print(metadata.render(backend.metadata(), arguments.format or "yaml"))
     elif arguments.operation == "configure":
-        backend.configure(_read_configuration(arguments.config))
+        backend.configure(_read_configuration(arguments.config), replace=arguments.replace)
     elif arguments.operation == "check":
         backend.check()
     elif arguments.operation == "setup":

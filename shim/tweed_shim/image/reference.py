@@ -80,6 +80,18 @@ def called_hub(registry: str) -> str:
     return DOCKER_HUB if registry.lower() in HUB_NAMES else registry
 
 
+def repository_key(reference: Reference) -> tuple[str, str]:
+    """Return the registry and the repository of an image in a registry, equal for all references that mean the same.
+
+    A loopback address without a port is first asked at port 80: there, unlike elsewhere, 443 is another registry.
+    """
+    registry = hosts.comparable(reference.registry)
+    if hosts.is_loopback(registry) and reference.registry.endswith(":443"):
+        registry += ":443"
+    registry = called_hub(registry)
+    return registry, _in_library(reference.repository) if registry == DOCKER_HUB else reference.repository
+
+
 def is_digest(text: str) -> bool:
     """Whether `text` is `sha256:` or `sha512:` and the lower-case hexadecimal digits that belong to it."""
     algorithm, _, encoded = text.partition(":")

@@ -8,11 +8,10 @@ from importlib import import_module
 from tweed_shim import files, trace
 from tweed_shim.errors import ContractError, StateError
 from tweed_shim.image import pull, store
-from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any, NoReturn
-from tweed_shim.records import Record, fields, replace
+from tweed_shim.records import Record, fields
 from tweed_shim.runtime import host, process, runs, spec
 from tweed_shim.runtime.confinement import confine
 from tweed_shim.runtime.container import Console
@@ -20,7 +19,7 @@ from tweed_shim.runtime.launch import Launch, launch
 from tweed_shim.runtime.options import RunOptions
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Request
 from tweed_shim.settings import Settings
-from tweed_shim.tweed import clouds
+from tweed_shim.tweed import clouds, ownership
 from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation
 
 METADATA_CACHE = "metadata.json"
@@ -108,32 +107,40 @@ class Backend:
         with self._image() as image:
             return self._metadata(image)
 
-    def configure(self, configuration: Mapping[str, Any]) -> None:
+    def configure(self, configuration: Mapping[str, Any], *, replace: bool = False) -> None:
         """Give the image the operator's configuration; what it keeps of it becomes the cloud's configuration.
 
-        The previous one stays in force unless the image succeeds. Raises ConfigError where the configuration breaks
-        the schema that the image's metadata has for it, OperationFailed where the image refuses it.
+        The previous one stays in force unless the image succeeds. The cloud belongs to the image's repository from
+        then on (see `ownership`).
+
+        replace: give a cloud over to this image that another one configured. Interactions that are set up stay, and
+        only the image that set each of them up can tear it down.
+        Raises StateError where the cloud belongs to another image, ConfigError where the configuration breaks the
+        schema that the image's metadata has for it, OperationFailed where the image refuses it.
         """
         from tweed_shim.tweed import configuration as configurations
 
         operation = OPERATIONS["configure"]
         with self._image() as image:
-            configurations.validate(configuration, self._metadata(image).get("inputs", {}))
             place = self._cloud.place(operation.writes, "")
-            with (
-                clouds.used(self._cloud),
-                clouds.changing(self._cloud, place),
-                clouds.draft(self._cloud, place) as new,
-            ):
-                stdin = configurations.encode(configuration)
-                self._run(_Call(operation, image, "", out_config=new.data, stdin=stdin))
-                with trace.span("commit"):
-                    new.commit(self._record(image))
+            # Before the metadata: nothing of another image is run. And again when nobody else can configure the cloud.
+            self._check_cloud(clouds.current(place), image, replace=replace)
+            configurations.validate(configuration, self._metadata(image).get("inputs", {}))
+            with clouds.used(self._cloud), clouds.changing(self._cloud, place):
+                earlier = clouds.current(place)
+                self._check_cloud(earlier, image, replace=replace)
+                with clouds.draft(self._cloud, place) as new:
+                    stdin = configurations.encode(configuration)
+                    self._run(_Call(operation, image, "", out_config=new.data, stdin=stdin))
+                    with trace.span("commit"):
+                        new.commit(self._record(image, None if replace else earlier))
+                if earlier is not None and not ownership.owns(earlier.record, image):
+                    self._warn_of_interactions_left(earlier)
 
     def check(self) -> None:
         """Have the image try the cloud's configuration.
 
-        Raises StateError where there is none, OperationFailed where it is not viable.
+        Raises StateError where there is none, or it belongs to another image, OperationFailed where it is not viable.
         """
         with self._image() as image, self._configured(image) as config:
             self._run(_Call(OPERATIONS["check"], image, "", in_config=config.data))
@@ -143,9 +150,9 @@ class Backend:
 
         replace: forget the output of an earlier setup of the same interaction that has not been torn down; what
         that one made in the backend stays there.
-        Raises StateError where the cloud is not configured or the interaction is already set up, ContractError where
-        the environment is not what the contract wants, OperationFailed where the image fails: nothing is recorded
-        then, and teardown is not called.
+        Raises StateError where the cloud is not configured, or belongs to another image, or the interaction is already
+        set up; ContractError where the environment is not what the contract wants; OperationFailed where the image
+        fails. Nothing is recorded then, and teardown is not called.
         """
         operation = OPERATIONS["setup"]
         place = self._cloud.place(operation.writes, interaction)
@@ -153,8 +160,9 @@ class Backend:
             earlier = clouds.current(place)
             if earlier is not None and not replace:
                 raise StateError(
-                    f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up; "
-                    "tear it down first, or set it up again with --replace"
+                    f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up by "
+                    f"{earlier.record.get('image')}; tear it down with that image first, "
+                    "or set it up again with --replace"
                 )
             with clouds.draft(self._cloud, place) as new:
                 call = _Call(operation, image, interaction, in_config=config.data, out_config=new.data)
@@ -162,7 +170,7 @@ class Backend:
                 with trace.span("collect"):
                     environment = self._environment(image, output)
                 with trace.span("commit"):
-                    new.commit({**self._record(image), "environment": environment})
+                    new.commit({**self._record(image, config), "environment": environment})
         if earlier is not None:
             self._console.warn(
                 f"what the earlier setup of interaction '{interaction}' made is forgotten here and stays in the backend"
@@ -172,12 +180,13 @@ class Backend:
     def teardown(self, interaction: str = "default") -> None:
         """Tear an interaction down and forget it.
 
-        Raises StateError where it is not set up, OperationFailed where the image fails: all is kept for a retry.
+        Raises StateError where it is not set up, or was set up by another image, OperationFailed where the image
+        fails: all is kept for a retry.
         """
         operation = OPERATIONS["teardown"]
         place = self._cloud.place(operation.reads, interaction)
         with self._image() as image, self._set_up(place, interaction) as output:
-            self._refuse_other_image(output.record, image, interaction)
+            ownership.check_interaction(interaction, self._cloud.name, output.record, image)
             kept = f"all of interaction '{interaction}' is kept for another try"
             self._run(_Call(operation, image, interaction, in_config=output.data), if_failed=kept)
             with trace.span("commit"):
@@ -221,15 +230,14 @@ class Backend:
 
     @contextmanager
     def _configured(self, image: Image) -> Iterator[clouds.Generation]:
+        """Keep the cloud and its configuration for the length of a block. Raises StateError where it is not for us."""
         place = self._cloud.place("cloud", "")
         if not os.path.isdir(place):
             self._refuse_unconfigured()
         with clouds.used(self._cloud), clouds.held_current(place) as generation:
             if generation is None:
                 self._refuse_unconfigured()
-            self._warn_of_other_image(
-                generation.record, image, f"cloud '{self._cloud.name}' was configured for"
-            )
+            ownership.check_cloud(self._cloud.name, generation.record, image)
             yield generation
 
     @contextmanager
@@ -252,29 +260,21 @@ class Backend:
             f"tweed-shim exec {self._reference} configure --cloud {self._cloud.name} --config FILE"
         )
 
-    def _refuse_other_image(self, record: Mapping[str, Any], image: Image, interaction: str) -> None:
-        """Another backend would be given what is not for it, and make us forget what only the right one can undo."""
-        named = [references.parse(text) for text in (record["image"], image.reference)]
-        repositories = {(each.registry, each.repository) for each in named}
-        # The path of a local image is no name: an image that was built again may have another.
-        if (
-            len(repositories) > 1
-            and all(each.registry for each in named)
-            and record["digest"] != image.digest
-        ):
-            raise StateError(
-                f"interaction '{interaction}' was set up by {record['image']}, and only that image can tear it down"
+    def _check_cloud(self, configured: clouds.Generation | None, image: Image, *, replace: bool) -> None:
+        if configured is not None and not replace:
+            ownership.check_cloud(self._cloud.name, configured.record, image)
+
+    def _warn_of_interactions_left(self, earlier: clouds.Generation) -> None:
+        if left := clouds.set_up_in(self._cloud.directory):
+            self._console.warn(
+                f"cloud '{self._cloud.name}' is no longer that of {earlier.record.get('image')}; the interactions "
+                f"in it ({', '.join(left)}) stay set up: tear each down with the image that set it up"
             )
-        self._warn_of_other_image(record, image, f"interaction '{interaction}' was set up by")
 
-    def _warn_of_other_image(self, record: Mapping[str, Any], image: Image, what: str) -> None:
-        other = record["image"]
-        names = [replace(references.parse(text), tag=None, digest=None) for text in (other, image.reference)]
-        if names[0] != names[1]:
-            self._console.warn(f"{what} another image, {other}")
-
-    def _record(self, image: Image) -> dict[str, Any]:
-        return {"image": image.reference, "digest": image.digest, "time": runs.timestamp()}
+    def _record(self, image: Image, earlier: clouds.Generation | None) -> dict[str, Any]:
+        """Return what is noted about a generation. earlier: the one that says whom the cloud belongs to, if any."""
+        name = image.reference if earlier is None else ownership.owner(earlier.record, image)
+        return {"image": name, "digest": image.digest, "time": runs.timestamp()}
 
     def _metadata(self, image: Image) -> dict[str, Any]:
         path = os.path.join(image.directory, METADATA_CACHE)

@@ -196,7 +196,8 @@ class CloudState(Record):
     interactions: tuple[str, ...]
 
 
-def _set_up(directory: str) -> tuple[str, ...]:
+def set_up_in(directory: str) -> tuple[str, ...]:
+    """Return the names of the interactions that are set up in a cloud, given the cloud's directory."""
     try:
         names = os.listdir(os.path.join(directory, "interactions"))
     except FileNotFoundError:
@@ -222,7 +223,7 @@ def states(root: str) -> list[CloudState]:
     for directory in _directories(root):
         name = os.path.basename(directory)
         generation = current(os.path.join(directory, "config"))
-        interactions = _set_up(directory)
+        interactions = set_up_in(directory)
         if generation is not None or interactions:
             record = {} if generation is None else generation.record
             found.append(CloudState(name, record.get("image", ""), record.get("time", ""), interactions))
@@ -289,7 +290,7 @@ def remove(cloud: Cloud) -> None:
     if not os.path.isdir(cloud.directory):
         raise StateError(f"there is no cloud '{cloud.name}'; 'tweed-shim clouds' lists those there are")
     with files.locked(os.path.join(cloud.directory, LOCK), waiting=lambda: cloud.waiting(note)):
-        if left := _set_up(cloud.directory):
+        if left := set_up_in(cloud.directory):
             raise StateError(
                 f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first"
             )
