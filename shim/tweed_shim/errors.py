@@ -52,6 +52,10 @@ class ContractError(ShimError):
     """An image broke the contract it claims to speak."""
 
 
+class SteeringVariable(ShimError):
+    """An environment names variables that steer a shell, and was to be printed in a format that is evaluated."""
+
+
 class OutputsLost(ContractError):
     """A TOI executor carried its action out, but not all of its outputs can be kept; `outputs` are the others."""
 

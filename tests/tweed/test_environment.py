@@ -181,7 +181,8 @@ def read_dotenv(text: str) -> dict[str, str]:
 
 @given(environments)
 def test_dotenv_is_read_back(variables: dict[str, str]) -> None:
-    assert read_dotenv(environment.render(variables, "dotenv")) == variables
+    # Names that steer something are a matter of test_steering.py.
+    assert read_dotenv(environment.render(variables, "dotenv", allow=variables)) == variables
 
 
 plain_lines = st.from_regex(

@@ -4,10 +4,10 @@ import os
 import sys
 
 from tweed_shim.cli import running
-from tweed_shim.cli.commands import Arguments, Context, Parser
-from tweed_shim.errors import ConfigError, HostError, UsageError
+from tweed_shim.cli.commands import Arguments, Context, Parser, wrong_value
+from tweed_shim.errors import ConfigError, HostError, SteeringVariable, UsageError
 from tweed_shim.lean.typing import Any
-from tweed_shim.tweed.backend import Backend, Options
+from tweed_shim.tweed.backend import Backend, Options, Setup
 from tweed_shim.tweed.contract import OPERATIONS
 
 FORMATS = {"metadata": ("yaml", "json"), "setup": ("yaml", "json", "dotenv", "shell")}
@@ -54,6 +54,23 @@ def configure_exec(parser: Parser) -> None:
         choices=FORMATS["setup"],
         help="metadata, setup: how the result is printed (default: yaml)",
     )
+    parser.add_argument(
+        "--allow",
+        metavar="NAME",
+        action="append",
+        default=[],
+        type=_variable,
+        help="setup: print this variable with --format shell or dotenv although it steers a shell or the programs that "
+        "a shell starts, such as PATH; may be repeated (docs/environment.md lists these names)",
+    )
+
+
+def _variable(text: str) -> str:
+    if not (text.isascii() and text.isidentifier()):
+        raise wrong_value(
+            f"{text!r} is not the name of a variable: give one name, and the option again for each other"
+        )
+    return text
 
 
 def configure_spec(parser: Parser) -> None:
@@ -81,6 +98,8 @@ def _check_options(arguments: Arguments) -> None:
         raise UsageError(f"--config does not go with {operation}; it goes with configure")
     if arguments.replace and operation not in ("configure", "setup"):
         raise UsageError(f"--replace does not go with {operation}; it goes with configure and setup")
+    if arguments.allow and operation != "setup":
+        raise UsageError(f"--allow does not go with {operation}; it goes with setup")
     formats = FORMATS.get(operation, ())
     if arguments.format is not None and arguments.format not in formats:
         which = (
@@ -105,18 +124,23 @@ def exec_command(arguments: Arguments, context: Context) -> int:
     elif arguments.operation == "check":
         backend.check()
     elif arguments.operation == "setup":
-        found = backend.setup(interaction, replace=arguments.replace)
-        from tweed_shim.tweed import environment
-
-        try:
-            _print(environment.render(dict(found), arguments.format or "yaml"))
-        except HostError as error:
-            raise HostError(
-                f"{error}; interaction '{interaction}' is set up all the same: tear it down, or use --replace"
-            ) from error
+        _print_environment(backend.setup(interaction, replace=arguments.replace), arguments)
     else:
         backend.teardown(interaction)
     return 0
+
+
+def _print_environment(found: Setup, arguments: Arguments) -> None:
+    """Print the environment of an interaction. Where that fails, the message says that the interaction is set up."""
+    from tweed_shim.tweed import environment
+
+    try:
+        _print(environment.render(found, arguments.format or "yaml", allow=arguments.allow))
+    except (HostError, SteeringVariable) as error:
+        raise type(error)(
+            f"{error}; interaction '{found.interaction}' is set up all the same, so tear it down before the next try: "
+            f"tweed-shim exec {arguments.image} teardown --cloud {arguments.cloud} --interaction {found.interaction}"
+        ) from error
 
 
 def spec_command(arguments: Arguments, context: Context) -> int:

@@ -1,17 +1,19 @@
-"""The environment that an image's `setup` prints for whoever is to use the backend: read, and written again.
+"""The environment that an image's `setup` prints for the user of the backend: read, and written again.
 
 A value is the text that was written, whatever YAML would make of it: `PORT: 0123` is 0123, `TLS: yes` is yes,
 `EMPTY: null` is null, and `EMPTY:` is empty. Values are secrets: no message holds one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from tweed_shim.errors import ContractError, UsageError
+from tweed_shim.errors import ContractError, SteeringVariable, UsageError
 from tweed_shim.letters import ALPHANUMERIC, made_of
 
 # Short enough to be written as a simple key of YAML, which has at most 1024 characters.
 _LONGEST_NAME = 1000
 _PLAIN_MOST = 1 << 16
+# So many names are in a message: an image may print thousands.
+_MOST_NAMED = 5
 # Names that a YAML 1.1 reader would not take for text.
 _YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 _YAML_ESCAPED = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
@@ -107,8 +109,8 @@ def _problem(name: str, value: object) -> str | None:
     return None
 
 
-def render(environment: Mapping[str, str], kind: str) -> str:
-    """An environment as text, one line a variable but for JSON; `kind` is one of FORMATS.
+def render(environment: Mapping[str, str], kind: str, *, allow: Collection[str] = ()) -> str:
+    """Return an environment as text, one line a variable but for JSON; `kind` is one of FORMATS.
 
     - yaml: every value in double quotes, so that all readers take it for text.
     - json: one object.
@@ -116,13 +118,34 @@ def render(environment: Mapping[str, str], kind: str) -> str:
       in single quotes; else, where it holds a single quote, a backslash or a line break, in double quotes with
       a backslash before quotes and backslashes, and `\\n` and `\\r`. A reader that expands `$` inside of
       double quotes, as Compose does, or `${NAME}` everywhere, as python-dotenv does, does so here too.
-    - shell: `export` lines for `eval "$(...)"` or `.`; they set whatever the image named, PATH included.
+    - shell: `export` lines for `eval "$(...)"` or `.`.
 
-    Raises UsageError for another kind.
+    Dotenv and shell are made to be evaluated (EVALUATED). allow: names that they may set although these steer a shell
+    or the programs that it starts (see `steering`).
+
+    Raises UsageError for another kind, SteeringVariable for such names that are not allowed.
     """
     if kind not in _RENDERERS:
         raise UsageError(f"an environment has no format '{kind}': choose one of {', '.join(FORMATS)}")
+    if kind in EVALUATED:
+        _refuse_steering(environment, kind, allow)
     return _RENDERERS[kind](environment)
+
+
+def _refuse_steering(environment: Mapping[str, str], kind: str, allow: Collection[str]) -> None:
+    from tweed_shim.tweed import steering
+
+    found = steering.steering(environment, allow=allow)
+    if not found:
+        return
+    most = list(found.items())[:_MOST_NAMED]
+    named = ", ".join(f"{name} (steers {steers})" for name, steers in most)
+    more = f" and {len(found) - len(most)} more" if len(found) > len(most) else ""
+    wanted = " ".join(f"--allow {name}" for name, _ in most)
+    raise SteeringVariable(
+        f"the environment that the image printed sets {named}{more}, and --format {kind} is made to be evaluated: "
+        f"use --format yaml or json, or {wanted}{' ...' if more else ''} if you mean it"
+    )
 
 
 def _to_yaml(environment: Mapping[str, str]) -> str:
@@ -142,7 +165,7 @@ def _yaml_text(value: str) -> str:
 def _to_json(environment: Mapping[str, str]) -> str:
     import json
 
-    return json.dumps(environment, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(dict(environment), ensure_ascii=False, indent=2) + "\n"
 
 
 def _to_dotenv(environment: Mapping[str, str]) -> str:
@@ -169,3 +192,5 @@ _RENDERERS: dict[str, Callable[[Mapping[str, str]], str]] = {
     "shell": _to_shell,
 }
 FORMATS = tuple(_RENDERERS)
+# Text of these is run, or read into the environment of a shell or of what it starts.
+EVALUATED = frozenset(("dotenv", "shell"))
