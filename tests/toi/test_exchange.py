@@ -13,6 +13,8 @@ from accounts import Account, open_to_all
 from components import component, make_archive
 from installed import Shim, fresh_shim
 from packages import executor_layout, package, with_executor
+from tweed_shim import Shim as Api
+from tweed_shim.runtime.container import Console
 
 SECRET = "swordfish-and-more"
 APP = "example.com/app:1.0.0"
@@ -28,6 +30,16 @@ mounts)
 too-much | too-much-and-fail) head -c 70000000 /dev/zero > large ;;
 fail) yes | tr -d '\n' | head -c 150000 > note; exit 7 ;;
 no-text) echo 1 > "$(printf 'b\377')" ;;
+kinds)
+    ln -s note link
+    ln -s /etc/passwd "$(printf 'c\377')"
+    mkdir directory
+    echo deep > directory/file
+    mkfifo pipe
+    ln -s note mounts
+    ln note same
+    ;;
+many) for number in $(seq 1 100); do ln -s note "link-$number"; done ;;
 esac
 [ "$2" = too-much-and-fail ] && exit 7
 exit 0
@@ -106,6 +118,48 @@ def test_a_file_whose_name_is_no_text_is_told_and_the_others_are_kept(root_shim:
     assert done.code == 125
     assert yaml.safe_load(done.out) == {"outputs": {"note": "fine"}}
     assert "was carried out, but of its outputs the file b'b\\xff' is not kept" in done.err.decode()
+
+
+def test_what_is_no_plain_file_is_left_out_and_named_in_a_warning(shim: Shim, source: str) -> None:
+    done = shim.run(*words(source, "kinds", "--all-outputs"))
+    assert (done.code, yaml.safe_load(done.out)) == (0, {"outputs": {"note": "fine", "same": "fine"}})
+    [line] = [line for line in done.err.decode().splitlines() if "left out" in line]
+    kinds = "directory (a directory), link (a symbolic link), pipe (a named pipe)"
+    assert line == (
+        "tweed-shim: left out of the executor's outputs: mounts (a symbolic link), b'c\\xff' (a symbolic link), "
+        f"{kinds}; only plain files are kept, so have its author write files"
+    )
+    assert "did not write mounts" not in done.err.decode(), "it did, though not as a file"
+
+
+def test_a_mapped_output_that_is_no_plain_file_is_told_without_the_option_too(
+    root_shim: Shim, source: str
+) -> None:
+    done = root_shim.run(*words(source, "kinds"))
+    assert (done.code, yaml.safe_load(done.out)) == (0, {"outputs": {"note": "fine"}})
+    assert "left out of the executor's outputs: mounts (a symbolic link); only plain" in done.err.decode()
+
+
+def test_a_program_is_told_what_is_left_out(root_shim: Shim, source: str) -> None:
+    said: list[str] = []
+    outputs = Api(root_shim.root, console=Console(warn=said.append)).bootstrap(
+        "kinds",
+        f"{source}//{APP}",
+        credentials={"credentials": {"target": {"credentials": {"token": SECRET}}}},
+        every_output=True,
+        ocm_config="None",
+    )
+    assert sorted(outputs) == ["note", "same"]
+    [sentence] = [sentence for sentence in said if "left out" in sentence]
+    assert "pipe (a named pipe)" in sentence
+
+
+def test_of_very_many_that_are_left_out_a_few_are_named(root_shim: Shim, source: str) -> None:
+    done = root_shim.run(*words(source, "many", "--all-outputs"))
+    assert (done.code, yaml.safe_load(done.out)) == (0, {"outputs": {"note": "fine"}})
+    [line] = [line for line in done.err.decode().splitlines() if "left out" in line]
+    assert line.count("(a symbolic link)") == 20
+    assert "(and 79 more like it)" in line
 
 
 def test_a_place_that_cannot_take_the_outputs_is_told_before_anything_is_run(

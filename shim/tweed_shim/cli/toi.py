@@ -65,7 +65,9 @@ def configure_toi_bootstrap(parser: Parser) -> None:
         "-o", "--outputs", metavar="PATH", help="a file or a directory for the outputs; - is stdout"
     )
     given.add_argument(
-        "--all-outputs", action="store_true", help="keep outputs that the package does not name"
+        "--all-outputs",
+        action="store_true",
+        help="keep outputs that the package does not name: plain files; what else is there is named in a warning",
     )
     instead = given.add_mutually_exclusive_group()
     instead.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")

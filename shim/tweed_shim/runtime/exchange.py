@@ -11,6 +11,18 @@ from contextlib import contextmanager, suppress
 from tweed_shim.runtime import mounts
 
 CHUNK = 1 << 20
+# How the reason begins where a name is left out because it is no plain file.
+NOT_PLAIN = "no plain file: "
+# So many of those get a reason of their own: a program can make a million links.
+MOST_NAMED = 20
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def make_directory(path: str, user: tuple[int, int]) -> None:
@@ -40,13 +52,16 @@ def give(
 def keep(directory: str, *, place: str, names: list[str], every: bool, limit: int) -> None:
     """Copy plain files to a directory of the host, `limit` bytes at most: those of these names, then `every` other.
 
-    In place of one that cannot be copied is a symbolic link to the reason. Raises OSError where not even that can be.
+    In place of one that is not copied is a symbolic link to the reason. It begins with NOT_PLAIN where the program has
+    made something else than a file; of those beyond the first MOST_NAMED only one has a link, which says how many there
+    are. Raises OSError where not even links can be made.
     """
-    room = limit
+    room, not_plain = limit, list[str]()
     others = [name for name in sorted(os.listdir(directory)) if every and name not in names]
     for name in (*names, *others):
         with _plain_file(os.path.join(directory, name)) as source:
             if source is None:
+                not_plain.append(name)
                 continue
             size, target = os.fstat(source).st_size, os.path.join(place, name)
             if size > room:
@@ -59,6 +74,27 @@ def keep(directory: str, *, place: str, names: list[str], every: bool, limit: in
                 with suppress(FileNotFoundError):
                     os.unlink(target)
                 os.symlink(error.strerror or "no reason is known", target)
+    _say_why_not(directory, place, not_plain)
+
+
+def _say_why_not(directory: str, place: str, names: list[str]) -> None:
+    """Make a link to the reason for each of the names that are in `directory` and are no plain files."""
+    kinds = {name: kind for name in names if (kind := _kind(os.path.join(directory, name))) is not None}
+    for number, (name, kind) in enumerate(kinds.items()):
+        target = os.path.join(place, name)
+        if number == MOST_NAMED:
+            os.symlink(f"{NOT_PLAIN}and {len(kinds) - number - 1} more like it", target)
+            return
+        # What is a file, and could not be opened, is no fault of its kind.
+        os.symlink(f"{NOT_PLAIN}{kind}" if kind else "it cannot be read", target)
+
+
+def _kind(path: str) -> str | None:
+    """Return what is at a path, empty for a plain file; None where there is nothing."""
+    try:
+        return _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "")
+    except FileNotFoundError:
+        return None
 
 
 def _copy(source: int, path: str) -> None:

@@ -75,6 +75,11 @@ def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Resu
             found = outputs.collect(kept, names)
     for name in found.missing:
         place.console.warn(f"the executor did not write {name}, which is mapped to an output")
+    if found.left_out:
+        place.console.warn(
+            f"left out of the executor's outputs: {', '.join(found.left_out)}; only plain files are kept, "
+            "so have its author write files"
+        )
     return Result(found, _judge(place, prepared, found, failure))
 
 

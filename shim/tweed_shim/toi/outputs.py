@@ -8,6 +8,7 @@ from typing import Any
 from tweed_shim import documents, files, spiff
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.records import Record
+from tweed_shim.runtime import exchange
 
 LIMIT = 64 << 20
 
@@ -15,13 +16,14 @@ LIMIT = 64 << 20
 class Outputs(Record):
     """The outputs of an action by their names.
 
-    missing: the files that are mapped to an output and were not written. lost: what was written and is not kept, and
-    why, as parts of a sentence.
+    missing: the files that are mapped to an output and were not written. lost: the files that were written and are not
+    kept, left_out: what was made that is no plain file; both with the reason, as parts of a sentence.
     """
 
     values: Mapping[str, bytes]
     missing: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     HIDDEN = ("values",)
 
@@ -35,24 +37,29 @@ class Unwritten(HostError):
 
 
 def collect(directory: str, names: Mapping[str, str]) -> Outputs:
-    """The files of an executor that a run has kept (runtime/exchange.py), by the `names` that outputs have by files'.
+    """Read the files of an executor that a run has kept (see `exchange.keep`).
 
-    Those without one are outputs under their own name.
+    names: the names of outputs by those of files. A file without one is an output under its own name.
     """
     values: dict[str, bytes] = {}
-    lost = []
+    lost, left_out = list[str](), list[str]()
     there = set(os.listdir(directory))
     for name in [*(name for name in names if name in there), *sorted(there - names.keys())]:
         path, output = os.path.join(directory, name), names.get(name, name)
-        if os.path.islink(path):
-            lost.append(f"{output} is not kept ({os.readlink(path)})")
+        shown = name if _is_text(name) else repr(os.fsencode(name))
+        reason = os.readlink(path) if os.path.islink(path) else ""
+        if reason.startswith(exchange.NOT_PLAIN):
+            left_out.append(f"{shown} ({reason.removeprefix(exchange.NOT_PLAIN)})")
+        elif reason:
+            lost.append(f"{output if _is_text(output) else shown} is not kept ({reason})")
         elif not _is_text(output):
-            lost.append(f"the file {os.fsencode(name)!r} is not kept (its name is not UTF-8)")
+            lost.append(f"the file {shown} is not kept (its name is not UTF-8)")
         else:
             with open(path, "rb") as file:
                 # A name that the package gives is worth more than one that the executor chose.
                 values.setdefault(output, file.read())
-    return Outputs(values, tuple(name for name in names if name not in there), tuple(lost))
+    missing = tuple(name for name in names if name not in there)
+    return Outputs(values, missing, tuple(lost), tuple(left_out))
 
 
 def _is_text(name: str) -> bool:
