@@ -14,6 +14,7 @@ from script_images import METADATA, ScriptImage
 from tweed_shim import Shim, files
 from tweed_shim.errors import ConfigError, ContractError, OperationFailed, StateError, TimedOut
 from tweed_shim.image import store
+from tweed_shim.runtime.container import Console
 from tweed_shim.tweed.backend import Backend, Options
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
@@ -118,6 +119,28 @@ def test_the_errors_tell_what_kind_of_thing_went_wrong(shim: Shim, script_image:
         broken.setup()
     with pytest.raises(ConfigError, match="cannot name a cloud"):
         shim.backend("x", cloud="../up")
+
+
+def test_a_cloud_is_given_over_with_replace_only(
+    shim: Shim, backend: Backend, script_image: ScriptImage
+) -> None:
+    backend.configure({"greeting": "hello"})
+    environment = backend.setup("shop")
+    said: list[str] = []
+    other = Shim(shim.settings.root, console=Console(warn=said.append)).backend(
+        script_image(f"{SCRIPT}\n# another"), cloud="prod"
+    )
+    for refused in (other.check, other.setup, lambda: other.configure({}), lambda: other.teardown("shop")):
+        with pytest.raises(StateError, match=r"by oci:.*-1, not by oci:.*-2; "):
+            refused()
+    assert said == []
+    other.configure({"greeting": "hello"}, replace=True)
+    other.check()
+    assert [sentence for sentence in said if "(shop) stay set up" in sentence] == said
+    with pytest.raises(StateError, match="not by"):
+        backend.check()
+    with environment:
+        pass
 
 
 def test_a_configuration_that_breaks_the_schema_is_refused(backend: Backend) -> None:
