@@ -311,6 +311,7 @@ def test_names_that_mean_one_repository(one: str, other: str) -> None:
         ("registry.example/redis", "registry.example:5000/redis"),
         ("registry.example/redis", "registry.example.org/redis"),
         ("localhost/redis", "localhost:443/redis"),
+        ("localhost/redis", "localhost:0443/redis"),
         ("localhost:5000/redis", "127.0.0.1:5000/redis"),
         ("oci:/a/b", "oci:/a/c"),
         ("oci:/redis", "redis"),

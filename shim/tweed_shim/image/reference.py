@@ -86,8 +86,9 @@ def repository_key(reference: Reference) -> tuple[str, str]:
     A loopback address without a port is first asked at port 80: there, unlike elsewhere, 443 is another registry.
     """
     registry = hosts.comparable(reference.registry)
-    if hosts.is_loopback(registry) and reference.registry.endswith(":443"):
-        registry += ":443"
+    port = reference.registry.rpartition(":")[2].lstrip("0")
+    if port == hosts.HTTPS_PORT and hosts.is_loopback(registry):
+        registry = f"{registry}:{port}"
     registry = called_hub(registry)
     return registry, _in_library(reference.repository) if registry == DOCKER_HUB else reference.repository
 
