@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 
 from tweed_shim.errors import HostError
-from tweed_shim.records import Record
+from tweed_shim.records import Record, replace
 
 TOP = "/sys/fs/cgroup"
 OWN = "/proc/self/cgroup"
@@ -26,7 +26,8 @@ class Cgroups(Record):
 
     version: 1, 2, or 0 where none can be made. controllers: the resources that can be limited. parent: the path,
     below the top, of the group in which those of runs are made. for_all: every run has one, not only those with a
-    limit. fault and mend: why not all resources can be limited, and what to do about it.
+    limit. fault and mend: why not all resources can be limited, and what to do about it. unified: whether version 2 is
+    what the host has at /sys/fs/cgroup, also where no groups can be made.
     """
 
     version: int
@@ -35,6 +36,7 @@ class Cgroups(Record):
     for_all: bool = False
     fault: str = ""
     mend: str = ""
+    unified: bool = False
 
     def path(self, name: str) -> str:
         """The path, below the top, of a run's group."""
@@ -47,8 +49,10 @@ def inspect(*, root: bool, top: str = TOP, own: str = OWN) -> Cgroups:
     top: where the hierarchies are mounted. own: the file that tells the caller's groups, as /proc/PID/cgroup.
     """
     controllers = _words(f"{top}/cgroup.controllers")
-    if controllers is None:
-        return _version_1(root, top)
+    return _version_1(root, top) if controllers is None else replace(_version_2(root, top, own), unified=True)
+
+
+def _version_2(root: bool, top: str, own: str) -> Cgroups:
     if root and not os.access(top, os.W_OK):
         return Cgroups(0, fault=f"{top} is read-only", mend=f"mount it writable: mount -o remount,rw {top}")
     # Only the host's own top has no type, and may have processes beside children with limits.

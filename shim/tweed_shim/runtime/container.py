@@ -146,6 +146,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "top": top,
         "user": user,
         "kept": kept,
+        "sys": spec.shows_host_sys(request, host),
         "given": _given(request),
         "made": _made(request),
         "runtime": setting.runtime,
@@ -202,6 +203,7 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
         "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "
         "ext4, xfs or btrfs",
         "overlay": "this host has no overlay file system for it: leave --scratch out",
+        "sys": "give the container a network of its own with --network none or pasta",
         "scratch": "free some memory, or name a directory on disk with --scratch",
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",

@@ -3,6 +3,7 @@
 It is made by a process of the sandbox (sandbox.py) in its own mount namespace. Raises OSError where it cannot be.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -39,16 +40,61 @@ def mount_overlay(root: str, lower: str, place: str, *, userns: bool) -> None:
 
 
 def bind_read_only(source: str, target: str) -> None:
-    """Show a file or a directory at another place, where it cannot be written."""
+    """Bind a file or a directory, with all that is mounted below it, at `target`, and make all of it read-only.
+
+    Raises OSError where a part of it would stay writable.
+    """
+    # Mounts that a user namespace inherits cannot be left out of a bind: mount_namespaces(7), "locked".
     kernel.mount(source, target, "", kernel.MS_BIND | kernel.MS_REC)
-    held = os.statvfs(target).f_flag
-    flags = sum(flag for bit, flag in LOCKED_FLAGS.items() if held & bit)
-    kernel.mount(
-        "",
-        target,
-        "",
-        kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | flags,
-    )
+    attributes = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
+    try:
+        kernel.set_mount_attributes(target, attributes)
+    except OSError:
+        remount_read_only(target)
+
+
+def show_sys(target: str) -> None:
+    """Make the directory `target` and show the host's /sys there, read-only and without the host's control groups.
+
+    Raises OSError where a part of it would stay writable.
+    """
+    os.mkdir(target, 0o700)
+    bind_read_only("/sys", target)
+    groups = os.path.join(target, "fs", "cgroup")
+    if os.path.isdir(groups):
+        # A user owns some of the host's groups, and could end, freeze and move its own processes there. The runtime
+        # mounts those of the run on this one: the kernel answers EBUSY to the same file system on its own root.
+        flags = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount("tmpfs", groups, "tmpfs", flags, "mode=0755,size=4k,nr_inodes=1")
+
+
+def remount_read_only(target: str) -> None:
+    """Make a mount and every mount below it read-only, one by one, as Linux before 5.12 can.
+
+    Raises OSError where one of them cannot be.
+    """
+    flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
+    for path in _mounts_from(target):
+        try:
+            held = os.statvfs(path).f_flag
+        except OSError as error:
+            # What this process cannot reach, the container, which has the same ids or fewer, cannot reach either.
+            if error.errno == errno.EACCES:
+                continue
+            raise
+        locked = sum(flag for bit, flag in LOCKED_FLAGS.items() if held & bit)
+        kernel.mount("", path, "", flags | locked)
+
+
+def _mounts_from(target: str) -> Iterator[str]:
+    """The mount points at and below `target`: proc(5), /proc/PID/mountinfo, fifth field."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        lines = file.read().splitlines()
+    for line in lines:
+        # A blank, a tab, a line feed and a backslash are written as three octal digits.
+        path = os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1"))
+        if path == target or path.startswith(f"{target}/"):
+            yield path
 
 
 def _bind_entries(root: str, lower: str, directory: str, opened: set[str]) -> None:

@@ -76,6 +76,7 @@ class Plan(TypedDict):
     ]  # the destinations of its mounts in their order, each with the mount's type
     top: tuple[int, int]  # uid and gid of the container's root
     user: tuple[int, int]  # uid and gid of its user
+    sys: bool  # whether SCRATCH/sys is the host's /sys, read-only
     given: Given | None  # SCRATCH/given, for the user to read
     made: Made | None  # SCRATCH/made, for the user to write
     kept: list[str]  # directories that are the user's, and on disk before a success is reported
@@ -160,6 +161,9 @@ def _prepare(plan: Plan) -> None:
         os.chown(os.path.join(scratch, "home"), *plan["user"])
         with open(os.path.join(scratch, "config.json"), "w", encoding="utf-8") as file:
             file.write(plan["config"])
+    if plan["sys"]:
+        with _stage("sys"):
+            mounts.show_sys(os.path.join(scratch, "sys"))
     with _stage("directory"):
         for path in plan["kept"]:
             os.chown(path, *plan["user"])

@@ -29,6 +29,7 @@ MASKED_PATHS = [
     "/sys/fs/selinux",
 ]
 READ_ONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+CGROUPS = "/sys/fs/cgroup"
 OPEN_FILES = 1 << 20
 CPU_PERIOD = 100_000  # microseconds
 SMALLEST_QUOTA = 1_000  # microseconds
@@ -43,19 +44,34 @@ def _is_host_root(request: Request, host: Host) -> bool:
     return host.ids.kind == "host" and request.userns is None
 
 
-def _kernel_mounts(request: Request, host: Host) -> list[dict[str, Any]]:
+def shows_host_sys(request: Request, host: Host) -> bool:
+    """Whether the container sees the host's /sys, with all that is mounted below it, instead of a fresh one.
+
+    Only the owner of a network namespace may mount its /sys. With pasta and --userns the owner is another namespace.
+    """
+    owns_network = request.network == "none" or (request.network == "pasta" and request.userns is None)
+    return not owns_network and not _is_host_root(request, host)
+
+
+def _sys_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, Any]]:
+    options = ("nosuid", "noexec", "nodev", "ro")
+    sys = _mount("/sys", "sysfs", "sysfs", *options)
+    if shows_host_sys(request, host):
+        # The option `ro` covers the top mount alone, and not every runtime knows `rro` (runc since 1.1, crun since
+        # 1.4): the sandbox makes SCRATCH/sys read-only in all its depth (mounts.show_sys).
+        sys = _mount("/sys", "bind", f"{scratch}/sys", "rbind", *options)
+    # The run has a namespace of control groups, so that its programs find their own limits at the top. Those of
+    # version 1 are for root, who alone can make them: a run of another user has no limits there.
+    own_groups = host.cgroups.unified or host.cgroups.version == 1
+    return [sys, *([_mount(CGROUPS, "cgroup", "cgroup", *options, "relatime")] if own_groups else [])]
+
+
+def _kernel_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, Any]]:
     # Group 5 (tty) exists in a namespace only if a range of ids is mapped.
     group = () if host.ids.kind == "single" else ("gid=5",)
-    # Only the owner of a network namespace may mount its /sys: with pasta and --userns that is another.
-    owns_network = request.network == "none" or (request.network == "pasta" and request.userns is None)
-    sys = (
-        _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro")
-        if owns_network or _is_host_root(request, host)
-        else _mount("/sys", "bind", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro")
-    )
     return [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
-        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "noexec", "strictatime", "mode=755", "size=65536k"),
         _mount(
             "/dev/pts",
             "devpts",
@@ -69,8 +85,14 @@ def _kernel_mounts(request: Request, host: Host) -> list[dict[str, Any]]:
         ),
         _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),  # noqa: S108
         _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
-        sys,
+        *_sys_mounts(request, host, scratch),
     ]
+
+
+def _read_only_paths(host: Host) -> list[str]:
+    # The hierarchies of version 1 are mounted on a tmpfs, which runc leaves writable whatever the options say.
+    groups = (CGROUPS,) if host.cgroups.version == 1 else ()
+    return [*READ_ONLY_PATHS, *groups]
 
 
 def _bind(mount: Mount) -> dict[str, Any]:
@@ -171,7 +193,7 @@ def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) 
         for path in TEMPORARY
         if not writable_root or request.read_only
     ]
-    return [*_kernel_mounts(request, host), *temporary, *(_bind(mount) for mount in (*own, *request.mounts))]
+    return [*_kernel_mounts(request, host, scratch), *temporary, *(_bind(mount) for mount in (*own, *request.mounts))]
 
 
 def check_image(request: Request, host: Host, what: str) -> None:
@@ -207,7 +229,7 @@ def generate(
     linux: dict[str, Any] = {
         "namespaces": _namespaces(request, scratch),
         "maskedPaths": MASKED_PATHS,
-        "readonlyPaths": READ_ONLY_PATHS,
+        "readonlyPaths": _read_only_paths(host),
         "resources": _resources(request.limits, host),
         "rootfsPropagation": "private",
         **_seccomp(request, host, bounding),
