@@ -141,7 +141,7 @@ def _arrange_streams(plan: Plan) -> None:
 
 
 def _prepare(plan: Plan) -> None:
-    scratch = plan["scratch"]
+    """Mount the scratch, what the container is given in it, and the container's root."""
     if not plan["cgroup"]:
         with _stage("namespace"):
             # A runtime that sees the caller's control group makes one beside it, which nobody would remove.
@@ -152,6 +152,21 @@ def _prepare(plan: Plan) -> None:
         if plan["made"]:
             plan["made"]["place"] = _as_it_is(plan["made"]["place"])
         _shift_ids(plan["shift"])
+    _make_scratch(plan)
+    scratch = plan["scratch"]
+    root = os.path.join(scratch, "rootfs")
+    with _stage("overlay"):
+        if plan["overlay"]:
+            place = scratch if plan["overlay"] == "tmpfs" else plan["overlay"]
+            mounts.mount_overlay(root, plan["lower"], place, userns=plan["userns"])
+        else:
+            mounts.assemble_read_only(root, plan["lower"], _checked_mount_points(plan, plan["lower"]))
+    _checked_mount_points(plan, root)
+
+
+def _make_scratch(plan: Plan) -> None:
+    """Mount the scratch, and make in it the bundle and the directories that are the container's."""
+    scratch = plan["scratch"]
     with _stage("scratch"):
         uid, gid = plan["top"]
         size = f"size={plan['scratch_size']},mode=0700,uid={uid},gid={gid}"
@@ -171,14 +186,6 @@ def _prepare(plan: Plan) -> None:
             exchange.give(os.path.join(scratch, "given"), **plan["given"], user=plan["user"])
         if plan["made"]:
             exchange.make_directory(os.path.join(scratch, "made"), plan["user"])
-    root = os.path.join(scratch, "rootfs")
-    with _stage("overlay"):
-        if plan["overlay"]:
-            place = scratch if plan["overlay"] == "tmpfs" else plan["overlay"]
-            mounts.mount_overlay(root, plan["lower"], place, userns=plan["userns"])
-        else:
-            mounts.assemble_read_only(root, plan["lower"], _checked_mount_points(plan, plan["lower"]))
-    _checked_mount_points(plan, root)
 
 
 def _checked_mount_points(plan: Plan, root: str) -> list[str]:

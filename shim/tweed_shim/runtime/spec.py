@@ -193,7 +193,11 @@ def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) 
         for path in TEMPORARY
         if not writable_root or request.read_only
     ]
-    return [*_kernel_mounts(request, host, scratch), *temporary, *(_bind(mount) for mount in (*own, *request.mounts))]
+    return [
+        *_kernel_mounts(request, host, scratch),
+        *temporary,
+        *(_bind(mount) for mount in (*own, *request.mounts)),
+    ]
 
 
 def check_image(request: Request, host: Host, what: str) -> None:
