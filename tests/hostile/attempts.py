@@ -20,7 +20,7 @@ AT_FDCWD = -100
 CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET = 0x10000000, 0x20000, 0x40000000
 MS_BIND, MS_REMOUNT = 4096, 32
 PTRACE_ATTACH, PTRACE_SEIZE, PTRACE_TRACEME = 16, 0x4206, 0
-AF_ALG, AF_PACKET, AF_VSOCK = 38, 17, 40
+AF_ALG, AF_BLUETOOTH, AF_PACKET, AF_VSOCK = 38, 31, 17, 40
 ADDR_NO_RANDOMIZE = 0x40000
 
 # Numbers of the calls that C libraries do not wrap: (x86_64, aarch64).
@@ -464,6 +464,17 @@ def open_a_socket_to_the_hypervisor() -> None:
 @attempt
 def open_a_socket_to_the_kernels_cryptography() -> None:
     socket.socket(AF_ALG, socket.SOCK_SEQPACKET)
+
+
+@attempt
+def open_a_socket_of_bluetooth() -> None:
+    socket.socket(AF_BLUETOOTH, socket.SOCK_RAW)
+
+
+@attempt
+def make_a_pair_of_sockets_to_the_hypervisor() -> None:
+    # The kernel makes one, and loads its module, before it finds that there are no pairs of them.
+    plain("socketpair", AF_VSOCK, socket.SOCK_STREAM, 0, (ctypes.c_int * 2)())
 
 
 @attempt

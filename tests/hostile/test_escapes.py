@@ -20,8 +20,8 @@ from layouts import File, Files, build_layout
 from script_images import METADATA, ScriptImage
 
 SYMLINK = tarfile.SYMTYPE
-# What the kernel or the filter answers. ENOSYS is for what is not there at all: clone3, sockets of other kinds, a
-# personality that is not allowed, a call that nobody knows.
+# What the kernel or the filter answers. ENOSYS is for what is not there at all: clone3, a personality that is not
+# allowed, a call that nobody knows; EAFNOSUPPORT is for sockets of other kinds.
 REFUSALS = {
     "EPERM",
     "EACCES",
@@ -43,8 +43,11 @@ FILTERED = {
         "unshare_a_mount_namespace unshare_a_user_namespace watch_the_machine"
     ),
     "ENOSYS": (
-        "clone3_into_a_user_namespace make_a_call_that_is_newer_than_all open_a_socket_to_the_hypervisor "
-        "open_a_socket_to_the_kernels_cryptography switch_off_address_randomisation"
+        "clone3_into_a_user_namespace make_a_call_that_is_newer_than_all switch_off_address_randomisation"
+    ),
+    "EAFNOSUPPORT": (
+        "make_a_pair_of_sockets_to_the_hypervisor open_a_packet_socket open_a_socket_of_bluetooth "
+        "open_a_socket_to_the_hypervisor open_a_socket_to_the_kernels_cryptography"
     ),
 }
 

@@ -1,8 +1,10 @@
 """The seccomp profile, and the user's own."""
 
 import ctypes
+import errno
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from tweed_shim.runtime import capabilities, seccomp, seccomp_file
 # AUDIT_ARCH_* of <linux/audit.h>, by what images call them.
 AUDIT = {"amd64": 0xC000003E, "386": 0x40000003, "arm64": 0xC00000B7, "arm": 0x40000028}
 NEWEST = 456  # futex_requeue of Linux 6.7
-SPECIAL = {"socket", "socketcall", "personality", "clone", "clone3"}
+SPECIAL = {"socket", "socketpair", "socketcall", "personality", "clone", "clone3"}
 
 
 def names_by_action(profile: dict[str, Any]) -> dict[str, set[str]]:
@@ -66,6 +68,57 @@ def test_a_call_that_needs_a_capability_is_allowed_with_it_only(granted: set[str
     for name in {name for names in seccomp.GRANTED.values() for name in names.split()}:
         opening = {each for each, names in seccomp.GRANTED.items() if name in names.split()}
         assert (name in allowed) == bool(opening & granted)
+
+
+def matches(test: dict[str, Any], value: int) -> bool:
+    """Whether a test of a rule is met: config-linux.md, "Seccomp"."""
+    compared: dict[str, bool] = {
+        "SCMP_CMP_EQ": value == test["value"],
+        "SCMP_CMP_NE": value != test["value"],
+        "SCMP_CMP_GT": value > test["value"],
+        "SCMP_CMP_MASKED_EQ": value & test["value"] == test["valueTwo"],
+    }
+    return compared[test["op"]]
+
+
+def answers(profile: dict[str, Any], name: str, *arguments: int) -> list[tuple[str, int]]:
+    """The action and the number of the error of each rule that a call meets."""
+    return [
+        (rule["action"].removeprefix("SCMP_ACT_"), rule.get("errnoRet", 0))
+        for rule in profile["syscalls"]
+        if name in rule["names"]
+        and all(matches(test, arguments[test["index"]]) for test in rule.get("args", []))
+    ]
+
+
+@given(
+    st.sampled_from(["socket", "socketpair"]),
+    st.integers(0, 64) | st.integers(0, 2**64 - 1),
+    st.booleans(),
+)
+def test_every_family_of_sockets_meets_one_rule(name: str, family: int, packets: bool) -> None:
+    profile = seccomp.profile(["CAP_NET_RAW"] if packets else [], "x86_64")
+    allowed = {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK}
+    if packets:
+        allowed.add(socket.AF_PACKET)
+    expected = ("ALLOW", 0) if family in allowed else ("ERRNO", errno.EAFNOSUPPORT)
+    assert answers(profile, name, family, socket.SOCK_STREAM, 0) == [expected]
+
+
+def test_where_calls_of_sockets_are_multiplexed_no_rule_contradicts_another() -> None:
+    # libseccomp makes one rule for socketcall(2) of all that are about the family, and refuses a second one.
+    for machine, architecture in (("x86_64", "386"), ("s390x", ""), ("ppc64le", "")):
+        profile = seccomp.profile([], machine, architecture)
+        assert answers(profile, "socket", 38, 0, 0) == []
+    for machine, architecture in (("aarch64", "arm"), ("armv7l", ""), ("riscv64", "")):
+        profile = seccomp.profile([], machine, architecture)
+        assert answers(profile, "socket", 38, 0, 0) == [("ERRNO", errno.EAFNOSUPPORT)]
+
+
+def test_the_log_of_audits_is_a_protocol_that_is_not_there() -> None:
+    audit = (socket.AF_NETLINK, socket.SOCK_RAW, 9)
+    assert answers(seccomp.profile([], "x86_64"), "socket", *audit) == [("ERRNO", errno.EINVAL)]
+    assert answers(seccomp.profile(["CAP_AUDIT_WRITE"], "x86_64"), "socket", *audit) == [("ALLOW", 0)]
 
 
 def test_only_an_image_of_32_bit_programs_has_their_calls() -> None:

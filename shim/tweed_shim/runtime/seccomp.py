@@ -27,9 +27,12 @@ from tweed_shim.runtime.request import Profile
 
 DEFAULT, UNCONFINED = "default", "unconfined"
 
-EPERM, EINVAL, ENOSYS = 1, 22, 38
+EPERM, EINVAL, ENOSYS, EAFNOSUPPORT = 1, 22, 38, 97
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 1, 2, 10, 16, 17
 NETLINK_AUDIT = 9
+# Both make sockets: socketpair(2) has the kernel make one of a family, and load its module, before it is refused.
+SOCKET_CALLS = ("socket", "socketpair")
+WORD = 2**64 - 1
 # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET: clone(2).
 NEW_NAMESPACES = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
 # PER_LINUX, PER_LINUX32, each also with UNAME26, and the question which one it is: personality(2).
@@ -37,6 +40,8 @@ PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 
 # Machines whose own programs need none of the names in ALLOWED_32.
 WIDE = ("aarch64", "riscv64", "x86_64")
+# Those without socketcall(2), arm by its name in uname(2).
+DIRECT = (*WIDE, "armv6l", "armv7l", "armv8l")
 # The 32-bit programs that a machine runs besides its own, by what their images call their architecture.
 NARROW = {("x86_64", "386"): "SCMP_ARCH_X86", ("aarch64", "arm"): "SCMP_ARCH_ARM"}
 NATIVE = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
@@ -66,7 +71,7 @@ ALLOWED = {
     """,
     "network": """
         accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg sendmmsg
-        sendmsg sendto setsockopt shutdown socketpair
+        sendmsg sendto setsockopt shutdown
     """,
     "processes": """
         execve execveat exit exit_group fork vfork wait4 waitid capget capset getegid geteuid getgid getgroups getpgid
@@ -131,9 +136,11 @@ REFUSED = """
 """
 
 Rule = dict[str, Any]
+# The argument's index, the operator, its value, and a second one for MASKED_EQ: `value` is the mask then.
+Test = tuple[int, str, int, int]
 
 
-def _rule(names: Iterable[str], action: str, *arguments: tuple[int, str, int, int], errno: int = 0) -> Rule:
+def _rule(names: Iterable[str], action: str, *arguments: Test, errno: int = 0) -> Rule:
     rule: Rule = {"names": list(names), "action": f"SCMP_ACT_{action}"}
     if errno:
         rule["errnoRet"] = errno
@@ -157,18 +164,44 @@ def _clone_rules(capabilities: Collection[str], machine: str) -> list[Rule]:
     ]
 
 
-def _socket_rules(capabilities: Collection[str]) -> list[Rule]:
-    """Sockets of the network, and no others: AF_VSOCK leads out of the machine, AF_ALG deep into its kernel."""
+def _socket_rules(capabilities: Collection[str], *, multiplexed: bool) -> list[Rule]:
+    """Allow sockets of the network, and no others: AF_VSOCK leads out of the machine, AF_ALG deep into its kernel.
+
+    The others are answered as by a kernel that does not have them: socket(2). multiplexed: whether programs may make
+    sockets by socketcall(2). Its arguments are in memory, where no filter can look, so that libseccomp allows it where
+    any family is allowed, and takes no rule that says otherwise.
+    """
     families = [AF_UNIX, AF_INET, AF_INET6, *([AF_PACKET] if "CAP_NET_RAW" in capabilities else [])]
-    rules = [_rule(["socket"], "ALLOW", (0, "EQ", family, 0)) for family in families]
+    rules = [_rule(SOCKET_CALLS, "ALLOW", (0, "EQ", family, 0)) for family in families]
+    highest = max(*families, AF_NETLINK)
+    refused = [] if multiplexed else _refused_families(highest)
+    rules += [_rule(SOCKET_CALLS, "ERRNO", test, errno=EAFNOSUPPORT) for test in refused]
     if "CAP_AUDIT_WRITE" in capabilities:
-        return [*rules, _rule(["socket"], "ALLOW", (0, "EQ", AF_NETLINK, 0))]
+        return [*rules, _rule(SOCKET_CALLS, "ALLOW", (0, "EQ", AF_NETLINK, 0))]
     # To be refused the audit log makes useradd(8) and its kin fail; that there is none does not.
     return [
         *rules,
-        _rule(["socket"], "ALLOW", (0, "EQ", AF_NETLINK, 0), (2, "NE", NETLINK_AUDIT, 0)),
-        _rule(["socket"], "ERRNO", (0, "EQ", AF_NETLINK, 0), (2, "EQ", NETLINK_AUDIT, 0), errno=EINVAL),
+        _rule(SOCKET_CALLS, "ALLOW", (0, "EQ", AF_NETLINK, 0), (2, "NE", NETLINK_AUDIT, 0)),
+        _rule(SOCKET_CALLS, "ERRNO", (0, "EQ", AF_NETLINK, 0), (2, "EQ", NETLINK_AUDIT, 0), errno=EINVAL),
     ]
+
+
+def _is_multiplexed(machine: str, narrow: str | None) -> bool:
+    return machine not in DIRECT or narrow == "SCMP_ARCH_X86"
+
+
+def _refused_families(highest: int) -> list[Test]:
+    """Tests that find every family but AF_UNIX, AF_INET, AF_INET6, AF_NETLINK and, where it is the highest, AF_PACKET.
+
+    libseccomp compares an argument only once in a rule, so that a range takes a mask: `value` is what is left of the
+    family without its lowest bits.
+    """
+
+    def block(first: int, size: int) -> Test:
+        return (0, "MASKED_EQ", WORD - (size - 1), first)
+
+    between = [block(0, 1), block(3, 1), block(4, 4), block(8, 2), block(11, 1), block(12, 4)]
+    return [*between, (0, "GT", highest, 0)]
 
 
 def _sorted(names: Iterable[str]) -> list[str]:
@@ -190,7 +223,7 @@ def profile(capabilities: Collection[str], machine: str, architecture: str = "")
         _rule(sorted(refused), "ERRNO", errno=EPERM),
         *(_rule(["personality"], "ALLOW", (0, "EQ", value, 0)) for value in PERSONALITIES),
         *_clone_rules(capabilities, machine),
-        *_socket_rules(capabilities),
+        *_socket_rules(capabilities, multiplexed=_is_multiplexed(machine, narrow)),
     ]
     architectures = {"architectures": [NATIVE[machine], narrow]} if narrow else {}
     return {
