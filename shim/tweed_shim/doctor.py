@@ -11,11 +11,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from tweed_shim import idmap, trials
-from tweed_shim.errors import ShimError
+from tweed_shim.errors import ConfigError, ShimError
 from tweed_shim.image import store
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import advisories, cgroups
 from tweed_shim.runtime import host as hosts
+from tweed_shim.runtime.confinement import USERNS, userns_by_default
 from tweed_shim.runtime.host import Host
 
 OK, WARNING, MISSING = "ok", "warning", "missing"
@@ -371,7 +372,20 @@ def _userns(patient: Patient) -> Finding:
     if fault:
         mend = "use Linux 5.19 or newer, and give a --root on ext4, xfs or btrfs"
         return Finding(name, WARNING, fault, effect, mend)
-    return Finding(name, OK, f"{sum(each.length for each in ids.uids)} ids, and a container ran with them")
+    found = f"{sum(each.length for each in ids.uids)} ids, and a container ran with them"
+    return _userns_default(name, found)
+
+
+def _userns_default(name: str, found: str) -> Finding:
+    """Advise a host that can run root's containers in user namespaces to do so by default."""
+    try:
+        if userns_by_default(os.environ):
+            return Finding(name, OK, f"{found}; ${USERNS} makes it the default")
+    except ConfigError as error:
+        return Finding(name, MISSING, str(error), "no image can be run", f"export {USERNS}=1")
+    # Nothing is amiss, so this is advice and not a warning.
+    advice = f"{USERNS}=1 makes it the default, and keeps users of this host out of root's containers"
+    return Finding(name, OK, f"{found}; {advice}")
 
 
 def _run(patient: Patient) -> Finding:

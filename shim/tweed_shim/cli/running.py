@@ -90,11 +90,19 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
         ("--cap-drop", "grant a capability less (repeatable)"),
     ):
         run.add_argument(option, metavar="CAP", action="append", default=[], type=_capability, help=help_text)
-    run.add_argument(
-        "--userns",
-        action="store_true",
-        help="as root: a user namespace, with the ids of 'containers' or 'root' in /etc/subuid",
-    )
+    # None leaves it to $TWEED_SHIM_USERNS; of both options the last one counts.
+    for option, wanted, help_text in (
+        (
+            "--userns",
+            True,
+            "as root: a user namespace, with the ids of 'containers' or 'root' in /etc/subuid "
+            "(default: no, or $TWEED_SHIM_USERNS)",
+        ),
+        ("--no-userns", False, "as root: none, whatever $TWEED_SHIM_USERNS says"),
+    ):
+        run.add_argument(
+            option, dest="userns", action="store_const", const=wanted, default=None, help=help_text
+        )
     run.add_argument(
         "--seccomp",
         metavar="FILE",

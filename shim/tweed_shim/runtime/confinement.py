@@ -1,5 +1,9 @@
 """What a user wants a container to have and to be denied, held against what the host can give."""
 
+import os
+from collections.abc import Mapping
+
+from tweed_shim.errors import ConfigError
 from tweed_shim.idmap import IdMap, granted_to_root
 from tweed_shim.records import Record
 from tweed_shim.runtime import capabilities, seccomp
@@ -17,12 +21,27 @@ class Confinement(Record):
     seccomp: Profile
 
 
-def confine(host: Host, options: RunOptions) -> Confinement:
-    """The confinement that was wished for.
+USERNS = "TWEED_SHIM_USERNS"
 
-    Raises ConfigError for what does not exist, HostError for what cannot be had.
+
+def userns_by_default(environ: Mapping[str, str]) -> bool:
+    """Whether root's containers have a user namespace where a call does not say. Raises ConfigError."""
+    value = environ.get(USERNS, "")
+    if value not in ("", "0", "1"):
+        raise ConfigError(
+            f"${USERNS} is {value!r}, which is neither 1 nor 0; set it to 1 to give the containers of root a user "
+            "namespace, or unset it"
+        )
+    return value == "1"
+
+
+def confine(host: Host, options: RunOptions) -> Confinement:
+    """Check the security options against what the host can give.
+
+    Raises ConfigError for what does not exist, HostError for what this host cannot give.
     """
     added, dropped = (tuple(map(capabilities.parse, names)) for names in (options.cap_add, options.cap_drop))
-    ids = granted_to_root() if options.userns and host.ids.kind == "host" else None
+    wanted = userns_by_default(os.environ) if options.userns is None else options.userns
+    ids = granted_to_root() if wanted and host.ids.kind == "host" else None
     capabilities.choose(added, dropped, capabilities.NAMES if ids else host.capabilities)
     return Confinement(added, dropped, ids, seccomp.load(options.seccomp))

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 
 from tweed_shim import idmap
 from tweed_shim.errors import HostError
@@ -9,6 +10,7 @@ from tweed_shim.records import Record
 from tweed_shim.runtime import capabilities, cgroups
 from tweed_shim.runtime.cgroups import Cgroups
 
+PROCESSORS = "/sys/devices/system/cpu"
 PACKAGES = {"runc": "runc", "crun": "crun", "umoci": "umoci", "pasta": "passt", "newuidmap": "uidmap"}
 
 
@@ -16,7 +18,9 @@ class Host(Record):
     """The abilities of a host.
 
     ids: the ids that a run can have. files: the hard limit of open files. capabilities: those that the caller can
-    give to a run. machine: what uname(2) calls the hardware.
+    give to a run. machine: what uname(2) calls the hardware. core: the hard limit of a core dump, in bytes.
+    oom_score_adj: the caller's, from -1000 to 1000. thermal_throttles: the directories of /sys that count how often
+    each processor was too hot, which tells what others on the host do.
     """
 
     ids: idmap.IdMap
@@ -24,6 +28,9 @@ class Host(Record):
     files: int
     capabilities: frozenset[str]
     machine: str
+    core: int = 0
+    oom_score_adj: int = 0
+    thermal_throttles: tuple[str, ...] = ()
 
 
 def _capabilities(ids: idmap.IdMap) -> frozenset[str]:
@@ -32,6 +39,30 @@ def _capabilities(ids: idmap.IdMap) -> frozenset[str]:
         return frozenset(capabilities.NAMES)
     with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         return capabilities.bounding(file.read())
+
+
+def _oom_score_adj() -> int:
+    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
+        return int(file.read())
+
+
+def _thermal_throttles(processors: str = PROCESSORS) -> tuple[str, ...]:
+    """The directories thermal_throttle of all processors, also of those that are not there yet.
+
+    Where the first processor has none, no other has: virtual machines and most machines that are not Intel's.
+    processors: the directory of the kernel's documentation, ABI/testing/sysfs-devices-system-cpu.
+    """
+    if not os.path.isdir(f"{processors}/cpu0/thermal_throttle"):
+        return ()
+    with open(f"{processors}/possible", encoding="ascii") as file:
+        ranges = [part.split("-") for part in file.read().strip().split(",")]
+    numbers = (number for ends in ranges for number in range(int(ends[0]), int(ends[-1]) + 1))
+    return tuple(f"{processors}/cpu{number}/thermal_throttle" for number in numbers)
+
+
+def _core_limit() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def inspect() -> Host:
@@ -43,6 +74,9 @@ def inspect() -> Host:
         resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         _capabilities(ids),
         os.uname().machine,
+        _core_limit(),
+        _oom_score_adj(),
+        _thermal_throttles(),
     )
 
 

@@ -6,14 +6,14 @@ from tweed_shim.runtime.request import Limits
 
 
 class RunOptions(Record):
-    """The wishes of whoever has an image run.
+    """Options for pulling and running an image.
 
     pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure: plain HTTP is allowed. ca_file: the
     certificates of authorities to trust. network: `none`, `host` or `pasta`. timeout: seconds. read_only: the image's
     root cannot be written. scratch: a directory for what is written to it. cap_add and cap_drop: capabilities more and
-    fewer than the default ones, or `ALL`. userns: a user namespace of its own for the container, as host root; others'
-    containers always have one. seccomp: `default`, `unconfined`, or the path of a profile in the form of the OCI
-    runtime specification.
+    fewer than the default ones, or `ALL`. userns: whether the container has a user namespace of its own when root runs
+    it (others' containers always have one); None: as `$TWEED_SHIM_USERNS` says, else no. seccomp: `default`,
+    `unconfined`, or the path of a profile in the form of the OCI runtime specification.
     """
 
     pull: str = "missing"
@@ -27,5 +27,5 @@ class RunOptions(Record):
     scratch: str | None = None
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
-    userns: bool = False
+    userns: bool | None = None
     seccomp: str = seccomp.DEFAULT

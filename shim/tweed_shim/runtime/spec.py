@@ -28,7 +28,20 @@ MASKED_PATHS = [
     "/sys/firmware",
     "/sys/fs/selinux",
 ]
-READ_ONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+# Beside those of podman: anybody may write to /proc/pressure, which has the kernel watch the host for it (the kernel's
+# Documentation/accounting/psi.rst), and root to /proc/dynamic_debug, which has it fill its log.
+READ_ONLY_PATHS = [
+    "/proc/bus",
+    "/proc/dynamic_debug",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/pressure",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+]
+# The kernel starts no handler of a piped core pattern for a process with this limit, but does for one with 0:
+# core(5), "Piping core dumps to a program".
+NO_CORE = 1
 CGROUPS = "/sys/fs/cgroup"
 OPEN_FILES = 1 << 20
 CPU_PERIOD = 100_000  # microseconds
@@ -126,11 +139,20 @@ def _seccomp(request: Request, host: Host, bounding: tuple[str, ...]) -> dict[st
 
 def _rlimits(host: Host, limits: Limits) -> list[dict[str, Any]]:
     files = min(OPEN_FILES, host.files)
-    wanted = {"RLIMIT_NOFILE": files, "RLIMIT_CORE": 0}
+    # To raise a hard limit takes CAP_SYS_RESOURCE, so 0 stays 0: setrlimit(2).
+    wanted = {"RLIMIT_NOFILE": files, "RLIMIT_CORE": min(NO_CORE, host.core)}
     if host.ids.kind != "host" and not (has_cgroup(limits, host) and "pids" in host.cgroups.controllers):
         # The kernel counts the processes of a user in each user namespace.
         wanted["RLIMIT_NPROC"] = limits.pids or DEFAULT_PIDS
     return [{"type": name, "hard": value, "soft": value} for name, value in wanted.items()]
+
+
+def _oom_score(host: Host) -> dict[str, int]:
+    """The score of a run whose caller is protected from the kernel's choice of what to kill: none is protected.
+
+    Everybody may raise a score: proc(5), /proc/PID/oom_score_adj. One that is not negative is inherited.
+    """
+    return {"oomScoreAdj": 0} if host.oom_score_adj < 0 else {}
 
 
 def has_cgroup(limits: Limits, host: Host) -> bool:
@@ -232,7 +254,7 @@ def generate(
     user = {"uid": request.uid, "gid": request.gid, "additionalGids": list(request.groups), "umask": 0o022}
     linux: dict[str, Any] = {
         "namespaces": _namespaces(request, scratch),
-        "maskedPaths": MASKED_PATHS,
+        "maskedPaths": [*MASKED_PATHS, *host.thermal_throttles],
         "readonlyPaths": _read_only_paths(host),
         "resources": _resources(request.limits, host),
         "rootfsPropagation": "private",
@@ -252,6 +274,7 @@ def generate(
             "capabilities": _capability_sets(request, bounding),
             "rlimits": rlimits,
             "noNewPrivileges": True,
+            **_oom_score(host),
         },
         "root": {"path": "rootfs", "readonly": request.read_only or not writable_root},
         "hostname": "tweed",

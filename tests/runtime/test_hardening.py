@@ -1,0 +1,90 @@
+"""What a container is kept from besides: dumps, protection from the OOM killer, programs in /dev, counters of heat."""
+
+import resource
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from installed import Shim
+from script_images import METADATA, ScriptImage
+from tweed_shim.idmap import IdMap
+from tweed_shim.runtime import host, spec
+from tweed_shim.runtime.cgroups import Cgroups
+from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.request import Request
+
+SHOW = f"""
+{{ grep 'core file' /proc/self/limits
+  echo "score $(cat /proc/self/oom_score_adj)"
+  echo -17 2> /dev/null > /proc/self/oom_score_adj && echo "score lowered"
+  cp /bin/true /dev/program && /dev/program && echo "program in /dev"; }} >&2
+{METADATA}
+"""
+HARD_CORE = resource.getrlimit(resource.RLIMIT_CORE)[1]
+
+
+def called_by(shim: Shim, image: str, *caller: str) -> str:
+    """What an image says on stderr when the program is started by another, such as choom(1) or prlimit(1)."""
+    done = subprocess.run(
+        [*caller, *shim.command("exec", image, "metadata")],
+        env=shim.environment(),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        user=shim.account.uid,
+        group=shim.account.gid,
+        extra_groups=[],
+        check=False,
+    )
+    assert done.returncode == 0, done
+    return done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("limit", "inside"), [("0", 0), ("unlimited", 1)] if HARD_CORE == resource.RLIM_INFINITY else [("0", 0)]
+)
+def test_a_crash_starts_no_handler_on_the_host(
+    confined_shim: Shim, script_image: ScriptImage, limit: str, inside: int
+) -> None:
+    said = called_by(confined_shim, script_image(SHOW), "prlimit", f"--core={limit}:{limit}")
+    [line] = [line.split() for line in said.splitlines() if "core file" in line]
+    assert line[4:6] == [str(inside), str(inside)]
+
+
+@pytest.mark.parametrize("score", ["0", "500"])
+def test_a_score_of_the_oom_killer_that_protects_nobody_is_inherited_and_cannot_be_lowered(
+    confined_shim: Shim, script_image: ScriptImage, score: str
+) -> None:
+    said = called_by(confined_shim, script_image(SHOW), "choom", "--adjust", score, "--")
+    assert f"score {score}\n" in said
+    assert "score lowered" not in said
+
+
+def test_no_program_in_dev_is_started(confined_shim: Shim, script_image: ScriptImage) -> None:
+    said = called_by(confined_shim, script_image(SHOW), "env")
+    assert "/dev/program: Permission denied" in said
+    assert "program in /dev" not in said
+
+
+def generated(**of_host: Any) -> dict[str, Any]:
+    found = Host(IdMap("host"), Cgroups(0), 1024, frozenset(), "x86_64", **of_host)
+    request = Request("/image", ("/program",), (), 0, 0, (), "/", "/home", network="none")
+    return spec.generate(request, found, scratch="/scratch", name="x")
+
+
+@pytest.mark.parametrize(("caller", "inside"), [(-1000, 0), (-1, 0), (0, None), (500, None)])
+def test_a_caller_that_is_protected_from_the_oom_killer_does_not_protect_its_runs(
+    caller: int, inside: int | None
+) -> None:
+    assert generated(oom_score_adj=caller)["process"].get("oomScoreAdj") == inside
+
+
+def test_the_counters_of_heat_of_every_processor_are_masked(tmp_path: Path) -> None:
+    assert host._thermal_throttles(str(tmp_path)) == ()
+    (tmp_path / "cpu0" / "thermal_throttle").mkdir(parents=True)
+    (tmp_path / "possible").write_text("0-2,5,8-9\n")
+    found = host._thermal_throttles(str(tmp_path))
+    assert found == tuple(f"{tmp_path}/cpu{number}/thermal_throttle" for number in (0, 1, 2, 5, 8, 9))
+    assert set(found) <= set(generated(thermal_throttles=found)["linux"]["maskedPaths"])
