@@ -253,6 +253,21 @@ def test_what_a_user_namespace_needs_as_root(
         examined = examine_on_disk(shim, before.format(free_range().start))
     assert examined.state("--userns") == state, examined.findings
     assert mend in examined.findings["--userns"]["mend"]
+    advised = "TWEED_SHIM_USERNS=1 makes it the default" in examined.findings["--userns"]["found"]
+    assert advised == (state == "ok")
+
+
+def test_a_host_whose_default_is_a_user_namespace_is_told_so(
+    accounts: dict[str, Account], program: str, userns_ids: None
+) -> None:
+    with fresh_shim(accounts["root"], program) as shim:
+        for value, state, words in (
+            ("1", "ok", "$TWEED_SHIM_USERNS makes it the default"),
+            ("yes", "missing", "neither 1 nor 0"),
+        ):
+            examined = Examined(*shim.run("doctor", "--json", env={"TWEED_SHIM_USERNS": value})[:2])
+            assert examined.state("--userns") == state
+            assert words in examined.findings["--userns"]["found"]
 
 
 def test_programs_that_path_does_not_name_are_found(shim: Shim) -> None:

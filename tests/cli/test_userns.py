@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from installed import Result, Shim, fresh_shim
 from layouts import File
 from packages import executor_layout, package, with_executor
 from script_images import METADATA, ScriptImage
+from tweed_shim.idmap import IdMap
+from tweed_shim.runtime import confinement
+from tweed_shim.runtime.cgroups import Cgroups
+from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.options import RunOptions
 
 SCRIPT = f"""
 if [ "$1" = metadata ]; then {METADATA}; exit; fi
@@ -60,10 +66,11 @@ def test_without_ids_it_is_refused_before_anything(
     wrapper.write_text(f'#!/bin/sh\nexec unshare --mount sh -c \'{hide} && exec {program} "$@"\' sh "$@"\n')
     wrapper.chmod(0o755)
     with fresh_shim(accounts["root"], str(wrapper)) as shim:
-        done = shim.run("exec", image, "metadata", "--userns")
-        assert done.code == 125
-        assert b"--userns has no ids to use" in done.err
-        assert b"tee -a /etc/subuid /etc/subgid" in done.err
+        for options, env in ((["--userns"], {}), ([], {"TWEED_SHIM_USERNS": "1"})):
+            done = shim.run("exec", image, "metadata", *options, env=env)
+            assert done.code == 125
+            assert b"--userns has no ids to use" in done.err
+            assert b"tee -a /etc/subuid /etc/subgid" in done.err
         assert not os.path.exists(os.path.join(shim.root, "runs"))
 
 
@@ -146,6 +153,92 @@ def test_the_namespace_is_in_the_specification(root_shim: Shim, userns_ids: None
     assert {"type": "user"} in linux["namespaces"]
     assert linux["uidMappings"][0]["containerID"] == linux["gidMappings"][0]["containerID"] == 0
     assert linux["uidMappings"][0]["hostID"] > 0
+
+
+def seen_by_a_user_with_the_ids_of_the_image(
+    shim: Shim, script_image: ScriptImage, user: Account, *options: str, env: dict[str, str] | None = None
+) -> set[str]:
+    """What a user of the host, whose ids the image's User has, reads of the processes of a run of root's."""
+    image = script_image(
+        "trap exit TERM; echo begun >&2; sleep 1000 & wait",
+        user=f"{user.uid}:{user.gid}",
+        env=["SECRET=of-the-operator"],
+    )
+    with shim.start("exec", image, "metadata", *options, env=env) as process:
+        assert process.stderr is not None
+        try:
+            assert b"begun\n" in iter(process.stderr.readline, b"")
+            look = (
+                "for each in /proc/[0-9]*; do "
+                "{ tr '\\0' '\\n' < $each/environ | grep ^SECRET= && ls $each/root/; } 2> /dev/null; done"
+            )
+            found = subprocess.run(
+                ["sh", "-c", look], user=user.uid, group=user.gid, extra_groups=[], capture_output=True
+            )
+        finally:
+            process.terminate()
+            process.communicate()
+    return set(found.stdout.decode().split())
+
+
+def test_a_user_with_the_ids_of_the_image_reads_its_memory_unless_there_is_a_namespace(
+    root_shim: Shim, userns_ids: None, script_image: ScriptImage, accounts: dict[str, Account]
+) -> None:
+    seen = {"SECRET=of-the-operator", "entrypoint"}
+    user = accounts["single"]
+
+    def look(*options: str, env: dict[str, str] | None = None) -> set[str]:
+        return seen_by_a_user_with_the_ids_of_the_image(root_shim, script_image, user, *options, env=env)
+
+    # The limit that docs/security.md states.
+    assert look() & seen == seen
+    assert look("--userns") == set()
+    assert look(env={"TWEED_SHIM_USERNS": "1"}) == set()
+    assert look("--no-userns", env={"TWEED_SHIM_USERNS": "1"}) & seen == seen
+
+
+def has_namespace(shim: Shim, image: str, *options: str, variable: str | None) -> bool:
+    env = {} if variable is None else {"TWEED_SHIM_USERNS": variable}
+    done = shim.run("spec", image, "check", *options, env=env)
+    assert done.code == 0, done
+    return {"type": "user"} in json.loads(done.out)["linux"]["namespaces"]
+
+
+def test_a_variable_makes_it_the_default(root_shim: Shim, userns_ids: None, image: str) -> None:
+    call(root_shim, image, "configure", stdin=b"{}")
+    for variable, expected in ((None, False), ("", False), ("0", False), ("1", True)):
+        assert has_namespace(root_shim, image, variable=variable) == expected
+    assert not has_namespace(root_shim, image, "--no-userns", variable="1")
+    assert not has_namespace(root_shim, image, "--userns", "--no-userns", variable="1")
+    assert has_namespace(root_shim, image, "--no-userns", "--userns", variable="0")
+
+
+@pytest.mark.parametrize("value", ["yes", "true", "2", " 1"])
+def test_a_variable_that_says_neither_is_refused(root_shim: Shim, image: str, value: str) -> None:
+    done = root_shim.run("exec", image, "metadata", env={"TWEED_SHIM_USERNS": value})
+    assert (done.code, done.err.count(b"\n")) == (125, 1)
+    assert f"$TWEED_SHIM_USERNS is {value!r}, which is neither 1 nor 0; set it to 1".encode() in done.err
+    assert not os.path.exists(root_shim.root)
+
+
+def test_the_variable_counts_for_the_python_api_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def granted() -> IdMap:
+        asked.append(True)
+        return IdMap("range")
+
+    monkeypatch.setattr(confinement, "granted_to_root", granted)
+    found = Host(IdMap("host"), Cgroups(0), 1024, frozenset(), "x86_64")
+    for variable, options, expected in (
+        ("1", RunOptions(), True),
+        ("0", RunOptions(), False),
+        ("1", RunOptions(userns=False), False),
+        ("0", RunOptions(userns=True), True),
+    ):
+        monkeypatch.setenv("TWEED_SHIM_USERNS", variable)
+        assert (confinement.confine(found, options).userns is not None) == expected
+    assert len(asked) == 2
 
 
 def test_others_have_a_namespace_anyway(accounts: dict[str, Account], program: str, image: str) -> None:

@@ -3,11 +3,12 @@
 The first argument is the operation of the contract. `configure` reads a JSON object: the name of a control `group` of
 the host's, and `from`, what the mount points that are tried begin with. It prints another: `mounts`, those below /sys
 and /proc; `written`, the files below them that could be written; `made`, the directories in which something could be
-made; `groups`, the files by which something was done to the control group; and `limits`, the limits of the run that are
-found where the JVM, .NET and Go look for them.
+made; `groups`, the files by which something was done to the control group; `heat`, the counters of how hot processors
+were; and `limits`, the limits of the run that are found where the JVM, .NET and Go look for them.
 """
 
 import errno
+import glob
 import json
 import os
 import stat
@@ -123,6 +124,7 @@ def main() -> None:
         ],
         "made": [place for place, _ in files if can_make(place)],
         "groups": done_to(told["group"]),
+        "heat": glob.glob("/sys/devices/system/cpu/cpu*/thermal_throttle/*"),
         "limits": limits(),
     }
     json.dump(report, sys.stdout)

@@ -19,6 +19,8 @@ from tweed_shim.runtime import host
 TOP = "/sys/fs/cgroup"
 # Where control groups may be: version 2 alone or beside version 1, and two hierarchies of version 1.
 HIERARCHIES = (TOP, f"{TOP}/unified", f"{TOP}/freezer", f"{TOP}/pids")
+# What a program is to bring home of its attempts.
+NOTHING: dict[str, list[str]] = {"written": [], "made": [], "groups": [], "heat": []}
 # What says that a group is frozen.
 FREEZERS = {"freezer.state": "THAWED", "cgroup.freeze": "0"}
 # A host whose control groups are those of version 2, for one command of one user.
@@ -110,11 +112,7 @@ def test_nothing_of_the_kernel_can_be_written(confined_shim: Shim, image: str, n
         report = attack(confined_shim, image, victim, "--network", network)
         assert victim.untouched()
     assert {"/sys", "/proc", "/proc/sys"} <= set(report["mounts"])
-    assert {name: report[name] for name in ("written", "made", "groups")} == {
-        "written": [],
-        "made": [],
-        "groups": [],
-    }
+    assert {name: report[name] for name in NOTHING} == NOTHING
 
 
 def on_version_2(shim: Shim, *arguments: str) -> Any:
@@ -146,11 +144,7 @@ def test_on_a_host_of_version_2_only_the_own_groups_are_seen_and_not_written(
         os.unlink(config)
         assert victim.untouched()
     assert TOP in report["mounts"]
-    assert {name: report[name] for name in ("written", "made", "groups")} == {
-        "written": [],
-        "made": [],
-        "groups": [],
-    }
+    assert {name: report[name] for name in NOTHING} == NOTHING
 
 
 def test_a_program_finds_its_own_limit_of_memory(confined_shim: Shim, image: str) -> None:
