@@ -1,0 +1,63 @@
+"""Mounts that a container is shown of the host: read-only in all their depth, on every kernel."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from installed import PROJECT
+
+# Shows the host's /sys and a directory with a mount in it at new places, and prints how each file system there is
+# mounted. The first argument: whether the kernel has mount_setattr(2) or is said not to.
+SHOW = """
+import errno, json, os, sys
+from tweed_shim.runtime import kernel, mounts
+if sys.argv[1] == "old":
+    def refuse(target, attributes):
+        raise OSError(errno.ENOSYS, "as Linux before 5.12")
+    kernel.set_mount_attributes = refuse
+kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+kernel.mount("tmpfs", "of the host", "tmpfs", 0)
+os.mkdir("of the host/below")
+kernel.mount("tmpfs", "of the host/below", "tmpfs", kernel.MS_NOEXEC)
+os.mkdir("shown")
+mounts.bind_read_only("of the host", os.path.abspath("shown"))
+mounts.show_sys(os.path.abspath("sys"))
+found = {}
+with open("/proc/self/mountinfo") as file:
+    for line in file:
+        point, options = line.split()[4:6]
+        found[os.path.relpath(point.replace("\\\\040", " "), os.getcwd())] = options.split(",")
+print(json.dumps({
+    "mounts": {point: options for point, options in found.items() if point.split("/")[0] in ("shown", "sys")},
+    "groups": os.listdir("sys/fs/cgroup"),
+}))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount without a namespace of its own")
+@pytest.mark.parametrize("kernel", ["new", "old"])
+@pytest.mark.parametrize("namespaces", [("--mount",), ("--mount", "--user", "--map-root-user")], ids=" ".join)
+def test_what_is_shown_is_read_only_in_all_its_depth(
+    tmp_path: Path, kernel: str, namespaces: tuple[str, ...]
+) -> None:
+    place = tmp_path / "with a blank"
+    (place / "of the host").mkdir(parents=True)
+    done = subprocess.run(
+        ["unshare", *namespaces, sys.executable, "-c", SHOW, kernel],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": os.path.join(PROJECT, "shim")},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    report = json.loads(done.stdout)
+    assert {"shown", "shown/below", "sys", "sys/fs/cgroup"} <= report["mounts"].keys()
+    writable = {point for point, options in report["mounts"].items() if "ro" not in options}
+    assert writable == set()
+    # What a user namespace may not drop is kept: mount_namespaces(7).
+    assert "noexec" in report["mounts"]["shown/below"]
+    assert report["groups"] == []
