@@ -9,7 +9,8 @@ COMMANDS = 4  # the descriptor
 READ = 64 << 10
 LOOK_AGAIN = 50  # milliseconds
 # The lines of /proc/PID/status that list the signals a process ignores, catches or blocks.
-MASKS = ("SigIgn:", "SigCgt:", "SigBlk:")
+MASKS = ("SigIgn", "SigCgt", "SigBlk")
+LOOKS = 3
 
 
 class Commands:
@@ -44,19 +45,26 @@ def _is_taken(pid: int, number: int) -> bool:
     Where that cannot be known, the answer is yes: the process gets the signal, and its time to act on it.
     """
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            fields = dict(line.split(":", 1) for line in file if line.startswith(("State:", *MASKS)))
-        with open(f"/proc/{pid}/wchan", encoding="utf-8", errors="replace") as file:
-            function = file.read()
+        # The process can fall asleep or wake between the two files: only what is seen again and again is believed.
+        looks = [_look(pid) for _ in range(LOOKS)]
     except OSError:
         return True
-    if any(int(fields[mask.rstrip(":")], 16) >> (number - 1) & 1 for mask in MASKS):
+    fields, _ = looks[-1]
+    if any(int(fields[mask], 16) >> (number - 1) & 1 for mask in MASKS):
         return True
     # tini blocks its signals and takes them with sigtimedwait(2). Inside of that call the kernel shows them as not
     # blocked, and only the function that the process sleeps in tells. The kernel writes "0" for a process that runs,
     # and for one that may not be looked at.
-    is_hidden = function == "0" and not fields["State"].strip().startswith("R")
-    return function.startswith("do_sigtimedwait") or is_hidden
+    is_hidden = all(function == "0" and fields["State"].strip()[0] == "S" for fields, function in looks)
+    return is_hidden or any(function.startswith("do_sigtimedwait") for _, function in looks)
+
+
+def _look(pid: int) -> tuple[dict[str, str], str]:
+    """Read a process's state and masks of signals, and the kernel's function that it sleeps in. Raises OSError."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        fields = dict(line.split(":", 1) for line in file if ":" in line)
+    with open(f"/proc/{pid}/wchan", encoding="utf-8", errors="replace") as file:
+        return fields, file.read()
 
 
 def _is_runtime(pid: int, state: str) -> bool:
