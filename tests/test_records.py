@@ -1,10 +1,13 @@
 """Records are what frozen dataclasses with slots are."""
 
+import ast
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 
+import tweed_shim
 from tweed_shim.records import Record, fields, replace
 
 
@@ -80,3 +83,17 @@ def test_a_record_is_copied_and_pickled() -> None:
 
 def test_what_may_be_secret_is_not_shown() -> None:
     assert repr(Named(1, name="n")) == "Named(x=1, y=2, name='n')"
+
+
+def test_no_module_takes_a_record_for_an_object_with_a_dictionary() -> None:
+    """A record has none: `records.fields` gives its values. A type checker does not know better."""
+    sources = Path(tweed_shim.__file__).parent.rglob("*.py")
+    wanted = {"__dict__", "asdict", "astuple", "vars"}
+    found = [
+        f"{path}:{node.lineno}"
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if (isinstance(node, ast.Attribute) and node.attr in wanted)
+        or (isinstance(node, ast.Name) and node.id in wanted)
+    ]
+    assert found == []

@@ -1,17 +1,17 @@
 """Normal forms and signatures of component versions: what they cover, and what a change of it does."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 
 from component_descriptors import DESCRIPTORS, UNHURRIED
+from signing import PRIVATE, digest_in, signature_of
 from tweed_shim.errors import ComponentError, ConfigError, HostError
 from tweed_shim.ocm import codec, keys, normalisation, signatures
 from tweed_shim.ocm.descriptor import (
@@ -24,8 +24,6 @@ from tweed_shim.ocm.descriptor import (
     Provider,
     Reference,
     Resource,
-    Signature,
-    SignatureValue,
     Source,
 )
 from tweed_shim.records import replace
@@ -160,39 +158,7 @@ def test_an_unknown_normal_form_and_a_number_without_one_are_refused() -> None:
         normalisation.normalise(replace(LEAF, labels=(Label("x", 10**400, signing=True),)), V3_FORM)
 
 
-PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PUBLIC = keys.PublicKey("the test's key", PRIVATE.public_key())
-PADDINGS: dict[str, Callable[[Any], Any]] = {
-    keys.PKCS1: lambda _: padding.PKCS1v15(),
-    keys.PSS: lambda algorithm: padding.PSS(padding.MGF1(algorithm), algorithm.digest_size),
-}
-
-
-def signature_of(digest: Digest, algorithm: str = keys.PKCS1, **value: Any) -> Signature:
-    used = {"SHA-256": hashes.SHA256(), "SHA-512": hashes.SHA512(), "sha256": hashes.SHA256()}
-    kind = used[digest.hash_algorithm]
-    signed = PRIVATE.sign(bytes.fromhex(digest.value), PADDINGS[algorithm](kind), utils.Prehashed(kind))
-    fields = {"algorithm": algorithm, "value": signed.hex(), "media_type": keys.HEXADECIMAL[0], **value}
-    return Signature("sig", digest, SignatureValue(**fields))
-
-
-def digested(tree: dict[str, Descriptor], name: str, kind: Digest) -> Descriptor:
-    """A component version with the digests of what it references, as a signature has them."""
-    descriptor = tree[name]
-    references = tuple(
-        replace(each, digest=digest_in(tree, f"{each.component}:{each.version}", kind))
-        for each in descriptor.references
-    )
-    resources = tuple(
-        each if normalisation.has_content(each) else replace(each, digest=None)
-        for each in descriptor.resources
-    )
-    return replace(descriptor, references=references, resources=resources)
-
-
-def digest_in(tree: dict[str, Descriptor], name: str, kind: Digest) -> Digest:
-    one = digested(tree, name, kind)
-    return signatures.digest_of(one, hash_algorithm=kind.hash_algorithm, algorithm=kind.normalisation)
 
 
 def signed_top(

@@ -13,6 +13,7 @@ from tweed_shim.ocm import codec, ctf, identity, locations, resources, transfer,
 from tweed_shim.ocm.descriptor import Descriptor, Digest, Resource
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
+from tweed_shim.records import fields
 
 if TYPE_CHECKING:
     from tweed_shim.ocm.signatures import Verification
@@ -252,7 +253,7 @@ def ocm_verify_command(arguments: Arguments, context: Context) -> int:
             return resources.check(known[str(descriptor)], resource, digest, session.connection)
 
         found = signatures.verify(start.descriptor, arguments.signature, key, lookup=lookup, content=content)
-    rows = [each.__dict__ for each in found.resources]
+    rows = [fields(each) for each in found.resources]
     if arguments.json:
         _print_json(
             {
