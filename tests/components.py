@@ -121,9 +121,9 @@ def move(source: str, target: str, *, lookups: Sequence[str] = (), **order: Any)
         return transfer(session, [version], parse_repository(target), Order(**order), lambda _step: None)
 
 
-def content(source: str, name: str) -> bytes:
-    """The content of the only resource of a name, verified."""
-    with Session() as session:
+def content(source: str, name: str, *, verbs: Sequence[str] = ()) -> bytes:
+    """The content of the only resource of a name, verified; verbs: HTTP methods that its access may use."""
+    with Session(connection=Connection(verbs=tuple(verbs))) as session:
         version = session.component_version(source)
         (found,) = (each for each in version.descriptor.resources if each.name == name)
         with resources.opened(version, found, session.connection) as blob:

@@ -48,6 +48,10 @@ class ComponentError(ShimError):
     """A component version, or the repository that it is kept in, is not there or not what it should be."""
 
 
+class Unverifiable(ComponentError):
+    """Something that a signature covers could not be compared with what was signed."""
+
+
 class ContractError(ShimError):
     """An image broke the contract it claims to speak."""
 

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives import serialization
 
 from components import Elsewhere, Local, component, make_archive
 from servers import RegistryServer
-from signing import PRIVATE, signed
 from tweed_shim.cli.main import main
 
 LIB = component("example.com/lib", "2.0.0", [Local("one", b"first")])
@@ -34,13 +32,6 @@ def run(*words: str) -> int:
         return main(["ocm", *words])
     finally:
         os.umask(before)
-
-
-def public_key(directory: Path) -> str:
-    path = directory / "key.pub"
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    path.write_bytes(PRIVATE.public_key().public_bytes(serialization.Encoding.PEM, form))
-    return str(path)
 
 
 def table(text: str) -> list[list[str]]:
@@ -123,16 +114,6 @@ def test_component_versions_are_transferred(
         ("1.0.0", False),
         ("2.0.0", False),
     }
-
-
-def test_a_signature_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    archive = make_archive(tmp_path / "signed", LIB, signed(APP, LIB))
-    words = ("verify", f"{archive}//example.com/app:1.0.0", "-s", "sig", "-k", public_key(tmp_path))
-    assert run(*words) == 0
-    assert "the signature 'sig' of example.com/app:1.0.0 holds" in capsys.readouterr().out
-    assert run(*words, "--json") == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert [each["resource"] for each in shown["resources"]] == ["name=one", "name=two", "name=three"]
 
 
 def test_credentials_come_from_the_configuration(

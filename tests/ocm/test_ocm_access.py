@@ -71,7 +71,10 @@ def test_a_web_server_is_asked_as_the_access_says(tmp_path: Path, web: Web) -> N
         "header": {"X-One": ["a", "b"]},
         "body": "hello",
     }
-    assert content(archive(tmp_path, {"type": "wget", **fields}), "it") == DATA
+    source = archive(tmp_path, {"type": "wget", **fields})
+    with pytest.raises(ComponentError, match=r"the HTTP method 'POST'.*use --allow-verb POST"):
+        content(source, "it")
+    assert content(source, "it", verbs=["POST"]) == DATA
     method, _, headers = web.seen[0]
     assert (method, headers["X-One"], headers["Content-Length"]) == ("POST", "a, b", "5")
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tweed_shim.cli.commands import Arguments, Context, Group, Parser
+from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 
 if TYPE_CHECKING:
     from tweed_shim.ocm.credentials import Credentials
@@ -40,6 +40,24 @@ def configure_registries(group: Group) -> None:
     )
 
 
+def configure_verbs(group: Group) -> None:
+    """Add the option of commands that follow the accesses of resources."""
+    group.add_argument(
+        "--allow-verb",
+        metavar="VERB",
+        action="append",
+        default=[],
+        type=_verb,
+        help="let accesses of the type wget use this HTTP method besides GET, such as POST (repeatable)",
+    )
+
+
+def _verb(text: str) -> str:
+    if not (text.isascii() and text.isalpha()):
+        raise wrong_value(f"{text!r} is no HTTP method such as POST")
+    return text.upper()
+
+
 def session(arguments: Arguments, context: Context) -> "tuple[Session, Credentials]":
     """The session that the options describe, and the configured credentials that it uses."""
     from tweed_shim.ocm import configured
@@ -49,5 +67,6 @@ def session(arguments: Arguments, context: Context) -> "tuple[Session, Credentia
         lookups=arguments.lookup,
         insecure=arguments.insecure,
         ca_file=arguments.ca_file,
+        verbs=getattr(arguments, "allow_verb", ()),
         info=context.voice.info,
     )

@@ -2,21 +2,24 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tweed_shim.cli import components, tables
-from tweed_shim.cli.commands import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ComponentError, UsageError
 from tweed_shim.letters import visible
 from tweed_shim.ocm import codec, ctf, identity, locations, resources, transfer, versions
-from tweed_shim.ocm.descriptor import Descriptor, Digest, Resource
+from tweed_shim.ocm.descriptor import Resource
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 from tweed_shim.records import fields
 
 if TYPE_CHECKING:
-    from tweed_shim.ocm.signatures import Verification
+    from datetime import datetime
+
+    from tweed_shim.ocm.signatures import Check, Verification
 
 VERSIONS = {"component": "COMPONENT", "version": "VERSION", "provider": "PROVIDER"}
 RESOURCES = {
@@ -29,8 +32,18 @@ RESOURCES = {
 }
 TRANSFERRED = {"component": "COMPONENT", "version": "VERSION", "done": "TRANSFERRED"}
 
+CHECKS = {
+    "state": "STATE",
+    "kind": "KIND",
+    "name": "NAME",
+    "version": "VERSION",
+    "component": "COMPONENT",
+    "why": "WHY",
+}
 
-def _configure_source(parser: Parser, *, several: bool = False) -> None:
+
+def _configure_source(parser: Parser, *, several: bool = False) -> Group:
+    """Add COMPONENT and where it is; returns the group of the latter."""
     group = components.configure(parser, several=several)
     group.add_argument(
         "-c",
@@ -40,6 +53,7 @@ def _configure_source(parser: Parser, *, several: bool = False) -> None:
         help="where COMPONENT has no version: the newest of these, such as '>=1.2, <2'",
     )
     components.configure_registries(group)
+    return group
 
 
 def _configure_list(parser: Parser) -> None:
@@ -143,7 +157,7 @@ def _row(owner: ComponentVersion, each: Resource) -> dict[str, Any]:
 
 def configure_ocm_download(parser: Parser) -> None:
     """The options of `ocm download`."""
-    _configure_source(parser)
+    components.configure_verbs(_configure_source(parser))
     parser.intermixed = True
     parser.add_argument("name", metavar="NAME", help="the resource")
     parser.add_argument(
@@ -189,7 +203,7 @@ def _only(version: ComponentVersion, wanted: Mapping[str, str]) -> Resource:
 
 def configure_ocm_transfer(parser: Parser) -> None:
     """The options of `ocm transfer`."""
-    _configure_source(parser, several=True)
+    components.configure_verbs(_configure_source(parser, several=True))
     parser.add_argument("target", metavar="TARGET", help="PATH of an archive, or HOST[:PORT]/PREFIX")
     parser.add_argument("-r", "--recursive", action="store_true", help="all that is referenced too")
     parser.add_argument(
@@ -232,50 +246,87 @@ def configure_ocm_verify(parser: Parser) -> None:
     parser.add_argument(
         "--public-key", "-k", metavar="FILE", required=True, help="a public key or a certificate (PEM)"
     )
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        type=_time,
+        help="when a certificate has to be valid, such as 2024-05-01T12:00:00Z (default: now)",
+    )
+    parser.add_argument(
+        "--allow-unverified",
+        metavar="TYPE",
+        action="append",
+        default=[],
+        help="let contents pass that cannot be compared, where this is the type of their access (repeatable)",
+    )
     tables.configure(parser)
 
 
+def _time(text: str) -> "datetime":
+    from tweed_shim.ocm import times
+
+    try:
+        return times.parse(text)
+    except ValueError as error:
+        raise wrong_value(str(error)) from None
+
+
 def ocm_verify_command(arguments: Arguments, context: Context) -> int:
-    """Verify a signature, the digests of all that is referenced, and the contents; say what was and what was not."""
-    from tweed_shim.ocm import keys, signatures
+    """Verify a signature and all that it covers, and print what came of it; exit code 1 where something is wrong."""
+    from tweed_shim.ocm import keys, verification
 
-    key = keys.load(arguments.public_key)
+    key = keys.load(arguments.public_key, at=arguments.at)
     with _session(arguments, context) as session:
-        start = _named(session, arguments)
-        known = {str(start): start}
-
-        def lookup(component: str, version: str) -> Descriptor:
-            found = session.find(component, version, [start.repository], (str(start),))
-            known[str(found)] = found
-            return found.descriptor
-
-        def content(descriptor: Descriptor, resource: Resource, digest: Digest) -> str:
-            return resources.check(known[str(descriptor)], resource, digest, session.connection)
-
-        found = signatures.verify(start.descriptor, arguments.signature, key, lookup=lookup, content=content)
-    rows = [fields(each) for each in found.resources]
-    if arguments.json:
-        _print_json(
-            {
-                "component": found.component,
-                "signature": found.signature.name,
-                "key": found.key,
-                "components": {name: each.value for name, each in found.components.items()},
-                "resources": rows,
-            }
+        result = verification.verify(
+            session,
+            _named(session, arguments),
+            arguments.signature,
+            key,
+            allowed=arguments.allow_unverified,
         )
-        return 0
-    sys.stdout.writelines(f"{visible(line)}\n" for line in _lines(found))
-    return 0
+    if arguments.json:
+        _print_json(_verdict_fields(result))
+    else:
+        tables.show([_check_row(each) for each in result.checks], CHECKS, as_json=False)
+        sys.stdout.write(f"{visible(_verdict(result))}\n")
+    return 0 if result.is_verified else 1
 
 
-def _lines(found: "Verification") -> Iterator[str]:
-    yield f"the signature {found.signature.name!r} of {found.component} holds, by {found.key}"
-    for name, digest in found.components.items():
-        yield f"covered: {name} ({digest.hash_algorithm}, {digest.value})"
-    for each in found.resources:
-        state = f"NOT verified, {each.unverified}" if each.unverified else "verified"
-        yield f"{state}: the content of {each.resource} of {each.component}"
+def _verdict_fields(result: "Verification") -> dict[str, Any]:
+    return {
+        "component": result.component,
+        "signature": result.signature,
+        "key": result.key,
+        "verified": result.is_verified,
+        "complete": result.is_complete,
+        "components": {name: each.value for name, each in result.digests.items()},
+        "elements": [fields(each) for each in result.checks],
+    }
+
+
+def _check_row(check: "Check") -> dict[str, str]:
+    extra = {key: value for key, value in check.identity.items() if key not in ("name", "version")}
+    return {
+        "state": check.state,
+        "kind": check.kind,
+        "name": f"{check.name} ({identity.show(extra)})" if extra else check.name,
+        "version": check.version,
+        "component": check.component,
+        "why": f"{check.why} (excepted by --allow-unverified)" if check.excepted else check.why,
+    }
+
+
+def _verdict(result: "Verification") -> str:
+    signature = f"the signature {result.signature!r} of {result.component}"
+    counts = Counter(each.state for each in result.checks)
+    if not result.is_signed:
+        return f"NOT verified: {signature} {'does not hold' if counts['failed'] else 'could not be verified'}"
+    words = {"failed": "failed", "not verified": "could not be verified"}
+    wrong = " and ".join(f"{counts[state]} {said}" for state, said in words.items() if counts[state])
+    if not result.is_verified:
+        return f"NOT verified: {signature} holds, but of the contents {wrong}"
+    exceptions = f", but of the contents {wrong}, which is allowed" if wrong else ""
+    return f"verified: {signature} holds{exceptions}, by {result.key}"
 
 
 def _target(arguments: Arguments) -> locations.Specification:

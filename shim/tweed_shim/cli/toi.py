@@ -24,6 +24,7 @@ LOG_LEVELS = {-1: "Error", 0: "Warn", 1: "Info"}
 
 def _configure_package(parser: Parser) -> Group:
     group = components.configure(parser)
+    components.configure_verbs(group)
     parser.intermixed = True
     parser.add_argument(
         "identity",

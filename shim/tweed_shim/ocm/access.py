@@ -33,6 +33,10 @@ HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 TGZ = "application/x-tgz"
 BYTES = "application/octet-stream"
 NOTHING = "none"
+GET = "GET"
+
+# Headers by which servers and frameworks take another method than that of the request.
+_VERB_HEADERS = ("x-http-method", "x-http-method-override", "x-method-override")
 
 _GITHUB, _GITHUB_API = Origin("https", "github.com", 443), Origin("https", "api.github.com", 443)
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
@@ -185,6 +189,43 @@ def _oci_blob(request: Request) -> Blob:
     return store.blob(found.repository, wanted, request.what)
 
 
+def as_plain_get(specification: Access) -> Access:
+    """Return an access that a GET without a body is enough for, whatever it asks for.
+
+    Of a `wget` access the verb, the body and the headers that replace the verb are left out.
+    """
+    if kind_of(specification) != "wget":
+        return specification
+    plain = {key: value for key, value in specification.items() if key not in ("verb", "body")}
+    if isinstance(headers := plain.get("header"), dict):
+        plain["header"] = {
+            name: value for name, value in headers.items() if str(name).lower() not in _VERB_HEADERS
+        }
+    return plain
+
+
+def _allowed_verb(request: Request) -> str:
+    """Return the HTTP method of a `wget` access. Raises ComponentError where the caller has not allowed it.
+
+    A descriptor is a stranger's: what it has a server do must not be more than to send something.
+    """
+    verb = str(request.access.get("verb") or GET).upper()
+    headers = request.access.get("header")
+    replaced = [
+        str(value).upper()
+        for name, values in (headers if isinstance(headers, dict) else {}).items()
+        if str(name).lower() in _VERB_HEADERS
+        for value in (values if isinstance(values, list) else [values])
+    ]
+    for each in (verb, *replaced):
+        if each not in (GET, *request.connection.verbs):
+            raise ComponentError(
+                f"{request.what} is accessed by the HTTP method {each!r}, which may change what is on the server; "
+                f"use --allow-verb {each} if it may"
+            )
+    return verb
+
+
 def _wget(request: Request) -> Blob:
     from tweed_shim.ocm import web
 
@@ -194,7 +235,7 @@ def _wget(request: Request) -> Blob:
         url,
         request.connection,
         consumer_of=partial(consumers.of_url, consumers.WGET),
-        method=str(access.get("verb") or "GET"),
+        method=_allowed_verb(request),
         headers=web.read_headers(access.get("header"), request.what),
         body=body.encode() if isinstance(body, str) and body else None,
         redirects=not (access.get("noRedirect") or access.get("noredirect")),

@@ -16,16 +16,20 @@ def session(
     insecure: bool,
     ca_file: str | None,
     info: Callable[[str], None],
+    verbs: Sequence[str] = (),
 ) -> tuple[Session, Credentials]:
     """The session, and the configured credentials that it uses.
 
     path: of the configuration, None for the usual one, `None` for no configuration at all. lookups: as in `Session`.
-    insecure and ca_file: as in `Connection`. info: is told what of the configuration means nothing. Raises ConfigError.
+    insecure, ca_file and verbs: as in `Connection`. info: takes warnings about what the configuration means by nothing
+    known. Raises ConfigError.
     """
     found = configuration.path(path, os.environ)
     settings = configuration.load(found) if found else configuration.Configuration()
     credentials = Credentials(settings, os.environ)
     for warning in (*settings.warnings, *credentials.warnings):
         info(warning)
-    connection = Connection(insecure=insecure, ca_file=ca_file, find=credentials.for_consumer)
+    connection = Connection(
+        insecure=insecure, ca_file=ca_file, find=credentials.for_consumer, verbs=tuple(verbs)
+    )
     return Session(connection=connection, lookups=lookups, configuration=settings), credentials

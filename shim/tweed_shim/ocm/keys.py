@@ -6,9 +6,10 @@ They need the package `cryptography`, which the extra `crypto` brings.
 import base64
 import binascii
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim.errors import ComponentError, ConfigError, HostError
+from tweed_shim.errors import ComponentError, ConfigError, HostError, Unverifiable
 from tweed_shim.ocm.descriptor import HASHES, Signature
 from tweed_shim.records import Record
 
@@ -22,6 +23,9 @@ PSS = "RSASSA-PSS"
 HEXADECIMAL = ("application/vnd.ocm.signature.rsa", "application/vnd.ocm.signature.rsa.pss")
 PEM = "application/x-pem-file"
 
+# NIST SP 800-131A: shorter ones are disallowed since 2014.
+LEAST_BITS = 2048
+
 _LARGEST_FILE = 1 << 20
 _PEM_SIGNATURE = re.compile(
     r"-----BEGIN SIGNATURE-----\r?\n(?P<headers>(?:[^\n:]+:[^\n]*\n)*)"
@@ -30,15 +34,15 @@ _PEM_SIGNATURE = re.compile(
 
 
 class PublicKey(Record):
-    """An RSA key; `what` is what people call it. certificate: where it came from, if it did."""
+    """An RSA key; `what` names it in messages. certificate: the one that it is from, if any."""
 
     what: str
     key: "RSAPublicKey"
     certificate: "x509.Certificate | None" = None
 
 
-def load(path: str) -> PublicKey:
-    """Read a public key, or a certificate that holds one, as PEM. Raises ConfigError, and HostError for the extra."""
+def load(path: str, *, at: datetime | None = None) -> PublicKey:
+    """Read a public key from a file, see `parse`. Raises ConfigError, and HostError where the extra is missing."""
     try:
         with open(path, "rb") as file:
             data = file.read(_LARGEST_FILE)
@@ -46,11 +50,15 @@ def load(path: str) -> PublicKey:
         raise ConfigError(
             f"the public key {path} cannot be read ({error.strerror}): name another file"
         ) from None
-    return parse(data, f"the public key {path}")
+    return parse(data, f"the public key {path}", at=at)
 
 
-def parse(data: bytes, what: str) -> PublicKey:
-    """The same for the content of a file."""
+def parse(data: bytes, what: str, *, at: datetime | None = None) -> PublicKey:
+    """Read a public key in PEM, or that of the first certificate.
+
+    at: when a certificate has to be valid, now by default. Raises ConfigError for what is no such key, for one of less
+    than LEAST_BITS bits, and for a certificate outside its time; HostError where the extra is missing.
+    """
     x509, serialization, rsa = _library(
         "x509", "hazmat.primitives.serialization", "hazmat.primitives.asymmetric.rsa"
     )
@@ -67,11 +75,34 @@ def parse(data: bytes, what: str) -> PublicKey:
         ) from None
     if not isinstance(key, rsa.RSAPublicKey):
         raise ConfigError(f"{what} is no RSA key, and no other signatures are known: name another file")
+    if key.key_size < LEAST_BITS:
+        raise ConfigError(
+            f"{what} has {key.key_size} bits, and RSA keys of less than {LEAST_BITS} can be broken: have the component "
+            "version signed with a larger one"
+        )
+    if certificate is not None:
+        _check_time(certificate, what, at or datetime.now(UTC))
     return PublicKey(what, key, certificate)
 
 
+def _check_time(certificate: "x509.Certificate", what: str, time: datetime) -> None:
+    first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not first <= time <= last:
+        raise ConfigError(
+            f"{what} is valid from {_shown(first)} to {_shown(last)} and not at {_shown(time)}: name one that is, or a "
+            "time at which this one was with --at"
+        )
+
+
+def _shown(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def verify(key: PublicKey, signature: Signature, what: str) -> None:
-    """Verify the signature of a digest, which is taken as it is there. Raises ComponentError where it does not hold."""
+    """Verify the signature of a digest, which is taken as it is there.
+
+    Raises ComponentError where it does not hold, and Unverifiable where it is of an unknown kind.
+    """
     exceptions, hashes, utils = _library(
         "exceptions", "hazmat.primitives.hashes", "hazmat.primitives.asymmetric.utils"
     )
@@ -105,7 +136,7 @@ def _padding(signature: Signature, algorithm: Any, what: str) -> Any:
         return padding.PKCS1v15()
     if signature.value.algorithm == PSS:
         return padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO)
-    raise ComponentError(
+    raise Unverifiable(
         f"{what} is of the kind {signature.value.algorithm!r}, which is not known here: sign with {PKCS1} or {PSS}"
     )
 
@@ -116,9 +147,7 @@ def _bytes(signature: Signature, what: str) -> bytes:
         return bytes.fromhex(value.value)
     match = _PEM_SIGNATURE.search(value.value) if value.media_type == PEM else None
     if match is None:
-        raise ComponentError(
-            f"{what} is written as {value.media_type!r}, which cannot be read: sign it again"
-        )
+        raise Unverifiable(f"{what} is written as {value.media_type!r}, which cannot be read: sign it again")
     algorithm = re.search(r"^Signature Algorithm:\s*(\S+)\s*$", match["headers"], re.MULTILINE)
     if algorithm is not None and algorithm[1] != value.algorithm:
         raise ComponentError(

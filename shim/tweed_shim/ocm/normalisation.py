@@ -11,7 +11,7 @@ algorithms (ocm-spec, doc/04-extensions/04-algorithms, and the reference impleme
 from collections.abc import Callable
 from typing import Any
 
-from tweed_shim.errors import ComponentError
+from tweed_shim.errors import ComponentError, Unverifiable
 from tweed_shim.ocm import json_writer, shapes, times
 from tweed_shim.ocm.descriptor import V2, V3, Descriptor, Element, Label, Resource
 from tweed_shim.records import replace
@@ -27,9 +27,9 @@ Fields = dict[str, Any]
 
 
 def normalise(descriptor: Descriptor, algorithm: str) -> bytes:
-    """The normal form of a descriptor. Raises ComponentError for an unknown algorithm."""
+    """Return the normal form of a descriptor. Raises Unverifiable for an unknown algorithm, else ComponentError."""
     if algorithm not in ALGORITHMS:
-        raise ComponentError(
+        raise Unverifiable(
             f"{descriptor} is to be normalised by {algorithm!r}, which is not known: "
             f"sign it by one of {', '.join(ALGORITHMS)}"
         )

@@ -29,7 +29,8 @@ class Connection(Record):
     """How servers are spoken to.
 
     insecure: allow plain HTTP and any certificate. ca_file: trust the authorities in it and no others. find: gives
-    configured credentials; where it has none for a registry, those count that `login` keeps.
+    configured credentials; where it has none for a registry, those count that `login` keeps. verbs: HTTP methods, in
+    capitals, that the access of a resource may ask for besides GET.
     """
 
     HIDDEN = ("environ",)
@@ -38,6 +39,7 @@ class Connection(Record):
     ca_file: str | None = None
     find: Find = _nothing
     environ: Mapping[str, str] = os.environ
+    verbs: tuple[str, ...] = ()
 
     def caller(self, registry: str, repository: str, origin: Origin) -> Credentials | None:
         """Return the configured credentials for a repository of a registry that is connected to at `origin`."""

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from tweed_shim import files
-from tweed_shim.errors import ComponentError, RegistryError
+from tweed_shim.errors import ComponentError, RegistryError, Unverifiable
 from tweed_shim.idmap import IdMap
 from tweed_shim.image.manifest import Descriptor
 from tweed_shim.image.reference import Reference
@@ -223,18 +223,22 @@ def _reference(version: ComponentVersion, resource: Resource, connection: Connec
     return Reference("docker", registry, repository, digest=digest)
 
 
-def check(version: ComponentVersion, resource: Resource, digest: Digest, connection: Connection) -> str:
-    """Compare a resource's content with a digest: an empty text, or why that could not be done.
+def check(version: ComponentVersion, resource: Resource, digest: Digest, connection: Connection) -> None:
+    """Compare a resource's content with a digest; of a web server it is asked for by GET alone.
 
-    Raises ComponentError where it is another content.
+    Raises Unverifiable where the content cannot be had or the digest is of an unknown kind, and ComponentError where
+    it is another content.
     """
     if not can_verify(digest):
-        return f"a digest of the kind {digest.hash_algorithm}, {digest.normalisation} cannot be computed here"
+        raise Unverifiable(
+            f"a digest of the kind {digest.hash_algorithm}, {digest.normalisation} cannot be computed here"
+        )
     with ExitStack() as stack:
+        asked = request(version, resource, connection, stack)
         try:
-            blob = access.reach(request(version, resource, connection, stack))
+            blob = access.reach(replace(asked, access=access.as_plain_get(asked.access)))
         except (ComponentError, RegistryError) as error:
-            return str(error)
+            raise Unverifiable(str(error)) from None
         verify(blob, digest)
         if digest.normalisation == OCI_ARTIFACT:
             with artifact_sets.opened(blob) as artifact:
@@ -244,7 +248,6 @@ def check(version: ComponentVersion, resource: Resource, digest: Digest, connect
                         _exhaust(artifact.blob("", part, f"the blob {part.digest}"))
         else:
             _exhaust(blob)
-    return ""
 
 
 def _exhaust(blob: Blob) -> None:

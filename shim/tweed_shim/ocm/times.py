@@ -1,6 +1,16 @@
 """Times in component descriptors."""
 
+import re
 from datetime import UTC, datetime, timedelta
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def parse(text: str) -> datetime:
+    """Read a time of RFC 3339, which names its zone. Raises ValueError."""
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(f"{text!r} is no time such as 2024-05-01T12:00:00Z")
+    return datetime.fromisoformat(text.upper())
 
 
 def normal(text: str) -> str:
