@@ -1,0 +1,351 @@
+"""Every command ends well at least once in each form of its output.
+
+ROWS is the table. What has to be in it is read from the parsers themselves, so that nobody can add a command, or a form
+of its output, whose success is never tried.
+"""
+
+import base64
+import contextlib
+import io
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+
+from components import Local, component, image, make_archive, with_image
+from installed import PROJECT, SYSTEM_PATH
+from layouts import build_layout
+from servers import RegistryServer
+from signing import PRIVATE, signed
+from tweed_shim.cli import commands
+from tweed_shim.cli.operations import FORMATS
+from tweed_shim.cli.parser import ArgparseParser
+from tweed_shim.tweed.contract import OPERATIONS
+
+HOW_TO_ADD = (
+    "add a Row to ROWS in tests/cli/test_every_command.py: the command line (what stands in braces is in World.names), "
+    "what reads its output, and what it gets on stdin or what has to be run before, if anything"
+)
+
+# Options whose choices change what is done, and not how the result is written.
+NO_FORMS = {"--pull", "--network", "--env-stream", "--log-format"}
+
+Reader = Callable[[bytes], object]
+
+
+def nothing(out: bytes) -> None:
+    assert out == b""
+
+
+def as_json(out: bytes) -> Any:
+    return json.loads(out)
+
+
+def json_lines(out: bytes) -> None:
+    assert [json.loads(line) for line in out.splitlines()]
+
+
+def as_yaml(out: bytes) -> None:
+    assert list(yaml.safe_load_all(out)) != [None]
+
+
+def encrypted(out: bytes) -> None:
+    assert base64.b64decode(out.strip(), validate=True)
+
+
+def dotenv(out: bytes) -> None:
+    names = [line.partition("=")[0] for line in out.decode().splitlines() if not line.startswith("#")]
+    assert set(names) == {"DEMO_USERNAME", "DEMO_TOKEN", "DEMO_CONFIG"}
+
+
+def shell(out: bytes) -> None:
+    done = subprocess.run(
+        ["sh", "-euc", f'{out.decode()}\nprintf %s "$DEMO_CONFIG"'], capture_output=True, check=True
+    )
+    assert json.loads(done.stdout) == {"greeting": "hi"}
+
+
+def table(*headings: str) -> Reader:
+    def read(out: bytes) -> None:
+        assert out.decode().splitlines()[0].split() == list(headings)
+
+    return read
+
+
+def holding(text: str) -> Reader:
+    def read(out: bytes) -> None:
+        assert text in out.decode()
+
+    return read
+
+
+class Row(NamedTuple):
+    """A command line that succeeds.
+
+    line: its words, where `{name}` is one of World.names, and `{out}` a directory of the row's own. read: fails where
+    the output is not in its form. stdin: likewise with names. before: command lines, each with its stdin, that have to
+    succeed first.
+    """
+
+    line: str
+    read: Reader
+    stdin: str = ""
+    before: tuple[tuple[str, str], ...] = ()
+
+
+CONFIG = "{configuration}"
+IMAGES = table("IMAGE", "PLATFORM", "DIGEST", "SIZE", "PULLED")
+SET_UP = (("exec {demo} setup --cloud ready --interaction gone", ""),)
+VERIFY = "ocm verify {signed} -s sig -k {key}"
+TRANSFERRED = table("COMPONENT", "VERSION", "TRANSFERRED")
+PASSWORD = "{password}\n"
+LOGIN = "login {registry} --insecure -u {user} --password-stdin"
+BOOTSTRAP = "toi bootstrap install {toi} platform=local -p {parameters} -c {credentials}"
+
+ROWS = [
+    Row("pull {demo}", holding("sha256:")),
+    Row("exec {demo} metadata", as_yaml),
+    Row("exec {demo} metadata --format yaml", as_yaml),
+    Row("exec {demo} metadata --format json", as_json),
+    Row("exec {demo} configure --cloud new", holding("The configuration is kept."), CONFIG),
+    Row("exec {demo} check --cloud ready", holding("The configuration is there.")),
+    Row("exec {demo} setup --cloud ready --interaction a", as_yaml),
+    Row("exec {demo} setup --cloud ready --interaction b --format yaml", as_yaml),
+    Row("exec {demo} setup --cloud ready --interaction c --format json", as_json),
+    Row("exec {demo} setup --cloud ready --interaction d --format dotenv", dotenv),
+    Row("exec {demo} setup --cloud ready --interaction e --format shell", shell),
+    Row("exec {demo} teardown --cloud ready --interaction gone", holding("demo-"), before=SET_UP),
+    *(Row(f"spec {{demo}} {operation} --cloud ready", as_json) for operation in OPERATIONS),
+    Row("images", IMAGES),
+    Row("images --json", as_json),
+    Row("rm {other}", nothing, before=(("pull {other}", ""),)),
+    Row("gc", holding("")),
+    Row("gc --json", as_json),
+    Row("gc --dry-run --json", as_json),
+    Row("clouds", table("CLOUD", "CONFIGURED", "FOR", "CONFIGURED", "INTERACTIONS")),
+    Row("clouds --json", as_json),
+    Row("clouds rm doomed", nothing, before=(("exec {demo} configure --cloud doomed", CONFIG),)),
+    Row("logs", table("RUN", "STARTED", "IMAGE", "OPERATION", "CLOUD", "INTERACTION", "STATE", "EXIT")),
+    Row("logs --json", as_json),
+    Row("logs {run}", holding("demo-backend: Made the user")),
+    Row("logs {run} --json", as_json),
+    Row(LOGIN, nothing, PASSWORD),
+    Row("logout {registry}", nothing, before=((LOGIN, PASSWORD),)),
+    Row("doctor", holding("runc")),
+    Row("doctor --json", as_json),
+    Row("version", table("PROGRAM", "VERSION")),
+    Row("version --json", as_json),
+    Row("ocm get {archive}", table("COMPONENT", "VERSION", "PROVIDER")),
+    Row("ocm get {archive} --format table", table("COMPONENT", "VERSION", "PROVIDER")),
+    Row("ocm get -r {signed} --json", as_json),
+    Row("ocm get {archive} --format json", as_json),
+    Row("ocm get {signed} --format yaml", as_yaml),
+    Row("ocm resources {signed}", table("NAME", "VERSION", "IDENTITY", "TYPE", "RELATION", "ACCESS")),
+    Row("ocm resources {signed} --format table", table("NAME", "VERSION", "IDENTITY", "TYPE", "RELATION", "ACCESS")),
+    Row("ocm resources -r {signed} --json", as_json),
+    Row("ocm resources {signed} --format json", as_json),
+    Row("ocm resources {signed} --format yaml", as_yaml),
+    Row("ocm download {signed} two -O -", holding("second")),
+    Row("ocm download {signed} two -O {out}/two", nothing),
+    Row("ocm download {signed} image --oci-layout -O {out}/layout", nothing),
+    Row("ocm transfer -r {signed} {out}/new", TRANSFERRED),
+    Row("ocm transfer {archive} {out}/new --json", as_json),
+    Row("ocm transfer {archive} {out}/new --type directory", TRANSFERRED),
+    Row("ocm transfer {archive} {out}/new.tar --type tar", TRANSFERRED),
+    Row("ocm transfer {archive} {out}/new.tgz --type tgz", TRANSFERRED),
+    Row(VERIFY, table("STATE", "KIND", "NAME", "VERSION", "COMPONENT", "WHY")),
+    Row(f"{VERIFY} --json", as_json),
+    Row("spiff merge {template} {stub}", as_yaml),
+    Row("spiff merge {template} {stub} --json", json_lines),
+    Row("spiff run {stub} {runnable}", as_yaml),
+    Row("spiff run {stub} {runnable} --json", json_lines),
+    Row("spiff diff {template} {stub}", holding("Difference in  ")),
+    Row("spiff diff {stub} {stub}", holding("no differences!")),
+    Row("spiff convert {stub}", as_yaml),
+    Row("spiff convert {stub} --json", json_lines),
+    Row("spiff encrypt {stub} secret", encrypted),
+    Row("spiff encrypt {stub} secret 3DES", encrypted),
+    Row(BOOTSTRAP, as_yaml),
+    Row(f"{BOOTSTRAP} -o {{out}}/outputs", holding("Installing")),
+    Row(f"{BOOTSTRAP} --dry-run", as_yaml),
+    Row(f"{BOOTSTRAP} --create-env {{out}}/env", nothing),
+    Row("toi config {toi} platform=local -p {out}/p -c {out}/c", holding("/p\n")),
+    Row("toi describe {toi} platform=local", holding("install")),
+    Row("toi describe {toi} platform=local --json", as_json),
+]  # fmt: skip
+
+
+class World(NamedTuple):
+    """A store in which a cloud is configured, and all that the rows name."""
+
+    root: str
+    names: dict[str, str]
+
+    def run(self, line: str, stdin: str, out: str) -> subprocess.CompletedProcess[bytes]:
+        words = [word.format(**self.names, out=out) for word in shlex.split(line)]
+        environ = {"PATH": SYSTEM_PATH, "HOME": self.names["home"], "LANG": "C.UTF-8", "OCM_CONFIG": "None"}
+        return subprocess.run(
+            [sys.executable, "-m", "tweed_shim", "--root", self.root, *words],
+            input=stdin.format(**self.names).encode(),
+            capture_output=True,
+            env={**environ, "PYTHONPATH": os.path.join(PROJECT, "shim")},
+            cwd=out,
+            check=False,
+        )
+
+    def succeed(self, line: str, stdin: str, out: str) -> bytes:
+        done = self.run(line, stdin, out)
+        assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode()
+        return done.stdout
+
+
+def _layout(path: Path) -> str:
+    build_layout(str(path), files={"entrypoint": "#!/bin/sh\n"}, compression="none")
+    return str(path)
+
+
+def _files(directory: Path) -> dict[str, str]:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    texts = {
+        "key": PRIVATE.public_key().public_bytes(serialization.Encoding.PEM, form).decode(),
+        "template": "greeting: (( merge ))\nlist:\n- 1\n",
+        "stub": "greeting: hello\nnumber: 5\n",
+        "runnable": "found: (( document.greeting ))\n",
+        "parameters": '{"host": "example.org", "port": 80}',
+        "credentials": '{"credentials": {"target": {"credentials": {"username": "me", "password": "x"}}, '
+        '"license": {"credentials": {"key": "any"}}}}',
+    }
+    for name, text in texts.items():
+        (directory / name).write_text(text)
+    return {name: str(directory / name) for name in texts}
+
+
+@pytest.fixture(scope="module")
+def world(demo_image: str, toi_demo: str, registry_with_password: RegistryServer) -> Iterator[World]:
+    directory = Path(tempfile.mkdtemp(prefix="tweed-shim-commands-", dir="/var/tmp"))
+    try:
+        library = component("example.com/lib", "2.0.0", [Local("one", b"first")])
+        plain = component("example.com/app", "1.0.0", [Local("two", b"second")], ["example.com/lib:2.0.0"])
+        top = with_image(plain, *image("image", demo_image))
+        archive = make_archive(directory / "archive", library, signed(top, library))
+        home = directory / "home"
+        home.mkdir()
+        names = {
+            "home": str(home),
+            "configuration": '{"greeting": "hi"}',
+            "demo": f"oci:{demo_image}",
+            "other": f"oci:{_layout(directory / 'other')}",
+            "toi": toi_demo,
+            "archive": archive,
+            "signed": f"{archive}//example.com/app:1.0.0",
+            "registry": registry_with_password.host,
+            "user": registry_with_password.user,
+            "password": registry_with_password.password,
+            **_files(directory),
+        }
+        made = World(str(directory / "store"), names)
+        made.succeed("exec {demo} configure --cloud ready", CONFIG, str(home))
+        # `spec` shows the default interaction, and the newest run is that of its setup.
+        made.succeed("exec {demo} setup --cloud ready", "", str(home))
+        names["run"] = str(json.loads(made.succeed("logs --json", "", str(home)))[0]["run"])
+        yield made
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.line)
+def test_a_command_succeeds_in_each_form_of_its_output(row: Row, world: World, tmp_path: Path) -> None:
+    for line, stdin in row.before:
+        world.succeed(line, stdin, str(tmp_path))
+    row.read(world.succeed(row.line, row.stdin, str(tmp_path)))
+
+
+def _parser(words: list[str]) -> ArgparseParser:
+    """The parser of a command's own options."""
+    made: list[ArgparseParser] = []
+
+    class Recorded(ArgparseParser):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            made.append(self)
+
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), pytest.raises(SystemExit) as ended:
+        commands.parse_with(Recorded, [*words, "--help"])
+    assert ended.value.code == 0
+    assert shown.getvalue().startswith("usage: tweed-shim ")
+    return made[-1]
+
+
+def _forms(parser: ArgparseParser) -> Iterator[tuple[str, ...]]:
+    """The ways in which a command writes its result, as words of a command line; none of them is also a way."""
+    yield ()
+    for action in parser._actions:
+        long = next((name for name in action.option_strings if name.startswith("--")), None)
+        if long == "--json":
+            yield ("--json",)
+        elif action.choices is not None and long not in NO_FORMS:
+            for choice in action.choices:
+                yield (long, choice) if long else (choice,)
+
+
+def _wanted() -> Iterator[tuple[tuple[str, ...], set[tuple[str, ...]]]]:
+    """Each command, `exec` and `spec` with each of their operations, and its forms."""
+    for name, command in commands.COMMANDS.items():
+        named: list[tuple[str, ...]] = [(name, part) for part in command.parts]
+        for words in named or [(name,)]:
+            forms = set(_forms(_parser(list(words))))
+            if name not in ("exec", "spec"):
+                yield words, forms
+                continue
+            for operation in OPERATIONS:
+                fitting = FORMATS.get(operation, ()) if name == "exec" else ()
+                yield (*words, operation), {form for form in forms if not form or form[1] in fitting}
+
+
+def _is_of(row: Row, words: tuple[str, ...]) -> bool:
+    given = row.line.split()
+    # The image stands between `exec` and the operation.
+    own = (given[0], given[2]) if given[0] in ("exec", "spec") else tuple(given[: len(words)])
+    return own == words
+
+
+def _has(row: Row, form: tuple[str, ...]) -> bool:
+    given = row.line.split()
+    return any(tuple(given[start : start + len(form)]) == form for start in range(1, len(given)))
+
+
+def test_every_command_and_every_form_of_its_output_is_in_the_table() -> None:
+    missing: list[str] = []
+    for words, forms in _wanted():
+        others = forms - {()}
+        rows = [row for row in ROWS if _is_of(row, words)]
+        given = {form for row in rows for form in others if _has(row, form)}
+        if any(not any(_has(row, form) for form in others) for row in rows):
+            given.add(())
+        missing += [" ".join(("tweed-shim", *words, *form)) for form in sorted(forms - given)]
+    assert not missing, f"no success of {', '.join(missing)} is tried: {HOW_TO_ADD}"
+
+
+def test_a_new_form_is_missed() -> None:
+    parser = ArgparseParser(prog="x")
+    parser.add_argument("--format", "-f", choices=("a", "b"))
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--network", choices=("none", "host"))
+    parser.add_argument("action", nargs="?", choices=("rm",))
+    assert set(_forms(parser)) == {(), ("--format", "a"), ("--format", "b"), ("--json",), ("rm",)}
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_program_tells_about_itself(option: str, world: World, tmp_path: Path) -> None:
+    assert b"tweed-shim" in world.succeed(option, "", str(tmp_path))
