@@ -155,10 +155,14 @@ def _grant_userns_ids() -> None:
 def userns_ids(accounts: dict[str, Account]) -> Iterator[None]:
     """Subordinate ids for --userns; made for this session, and removed after it, where the host has none."""
     with open(GRANTS_LOCK, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _has_userns_ids():
-            _grant_userns_ids()
+        # Whoever holds it for reading keeps the ids. To wait for writing where they are there already would be to wait
+        # for the end of every other session.
         fcntl.flock(lock, fcntl.LOCK_SH)
+        while not _has_userns_ids():
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _has_userns_ids():
+                _grant_userns_ids()
+            fcntl.flock(lock, fcntl.LOCK_SH)
         yield
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
