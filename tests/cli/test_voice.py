@@ -1,9 +1,14 @@
 """What the shim says: one message, in which a stranger's words stay words."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from installed import PROJECT, SYSTEM_PATH
 from tweed_shim.cli.voice import Voice
 
 
@@ -27,3 +32,23 @@ def test_in_json_the_words_are_as_they_are(capfd: pytest.CaptureFixture[str]) ->
     shown = capfd.readouterr().err
     assert shown.isascii()
     assert json.loads(shown)["message"] == said
+
+
+def test_each_level_says_what_belongs_to_it(capfd: pytest.CaptureFixture[str]) -> None:
+    for level, wanted in ((-1, ["e"]), (0, ["e", "w", "s"]), (1, ["e", "w", "s", "i"])):
+        voice = Voice(level)
+        voice.error("e")
+        voice.warn("w")
+        (voice.report or (lambda _: None))("s")
+        voice.info("i")
+        assert capfd.readouterr().err == "".join(f"tweed-shim: {each}\n" for each in wanted)
+
+
+def test_nobody_listening_is_no_failure(tmp_path: Path) -> None:
+    shim = os.path.join(PROJECT, "shim")
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m tweed_shim pull oci:{tmp_path} 2>/dev/full'],
+        env={"PATH": SYSTEM_PATH, "HOME": str(tmp_path), "PYTHONPATH": shim},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (125, b"", b"")

@@ -274,3 +274,21 @@ def test_a_limit_that_cannot_be_enforced_is_refused_with_reason_and_remedy(
     with pytest.raises(HostError) as refusal:
         generated(Cgroups(0, fault="the reason", mend="the remedy"), limits)
     assert str(refusal.value) == f"{option} cannot be enforced: the reason; leave it out, or the remedy"
+
+
+def test_less_of_a_core_than_the_kernel_can_give_is_refused() -> None:
+    found = Cgroups(2, frozenset(ALL.split()), SCOPE)
+    with pytest.raises(HostError, match=r"--cpus 0\.001 cannot be enforced: .* below 0\.01"):
+        generated(found, Limits(cpus=0.001))
+    assert generated(found, Limits(cpus=0.01))["linux"]["resources"]["cpu"]["quota"] == 1000
+
+
+def test_a_root_that_cannot_be_written_needs_the_control_group_of_devices() -> None:
+    for found, refused in ((Cgroups(0), True), (Cgroups(2, frozenset(ALL.split()), for_all=True), False)):
+        host = Host(IdMap("host"), found, 1024, frozenset(), "x86_64")
+        request = Request("/image", ("/program",), (), 0, 0, (), "/", "/home", network="none", read_only=True)
+        if refused:
+            with pytest.raises(HostError, match="--read-only is not safe here"):
+                spec.generate(request, host, scratch="/scratch", name="x")
+        else:
+            assert spec.generate(request, host, scratch="/scratch", name="x")["root"]["readonly"]

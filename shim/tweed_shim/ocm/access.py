@@ -209,10 +209,10 @@ def _allowed_verb(request: Request) -> str:
 
     A descriptor is a stranger's: what it has a server do must not be more than to send something.
     """
-    verb = str(request.access.get("verb") or GET).upper()
+    verb = str(request.access.get("verb") or GET).upper()[:40]
     headers = request.access.get("header")
     replaced = [
-        str(value).upper()
+        str(value).upper()[:40]
         for name, values in (headers if isinstance(headers, dict) else {}).items()
         if str(name).lower() in _VERB_HEADERS
         for value in (values if isinstance(values, list) else [values])
