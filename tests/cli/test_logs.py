@@ -1,0 +1,49 @@
+"""`logs RUN`: what the image said, and why the run failed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from accounts import AS_ONE_USER
+from installed import PROJECT, SYSTEM_PATH, Shim
+from script_images import ScriptImage
+
+
+def newest(shim: Shim) -> str:
+    return str(json.loads(shim.run("logs", "--json").out)[0]["run"])
+
+
+@AS_ONE_USER
+def test_a_run_that_could_not_be_started_says_why(shim: Shim, script_image: ScriptImage) -> None:
+    image = script_image("exit 3")
+    assert shim.run("exec", image, "metadata").code == 3
+    assert shim.run("exec", image, "metadata", "--runtime", "/bin/false").code == 125
+    done = shim.run("logs", newest(shim))
+    assert (done.code, done.out) == (0, b"")
+    assert done.err.decode().startswith(f"tweed-shim: run {newest(shim)} failed: ")
+
+
+@AS_ONE_USER
+def test_what_an_image_said_is_shown_whatever_became_of_it(shim: Shim, script_image: ScriptImage) -> None:
+    assert shim.run("exec", script_image("echo no luck >&2; exit 3"), "metadata").code == 3
+    assert shim.run("logs", newest(shim)) == (0, b"no luck\n", b"")
+
+
+@AS_ONE_USER
+def test_an_image_that_said_nothing(shim: Shim, script_image: ScriptImage) -> None:
+    assert shim.run("exec", script_image("exit 3"), "metadata").code == 3
+    done = shim.run("logs", newest(shim))
+    assert (done.code, done.out) == (0, b"")
+    assert "said nothing" in done.err.decode().splitlines()[-1]
+
+
+def test_a_working_directory_that_is_gone_is_named(tmp_path: Path) -> None:
+
+    place = tmp_path / "place"
+    place.mkdir()
+    command = f'rmdir "{place}"; exec "{sys.executable}" -m tweed_shim --root store logs'
+    environ = {"PATH": SYSTEM_PATH, "HOME": str(tmp_path), "PYTHONPATH": f"{PROJECT}/shim"}
+    done = subprocess.run(["sh", "-c", command], cwd=place, env=environ, capture_output=True)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr == b"tweed-shim: the working directory is not there any more; change to another\n"
