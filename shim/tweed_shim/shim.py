@@ -57,13 +57,15 @@ class Shim:
         trust_templates: bool = False,
         copy_resources: bool = False,
         every_output: bool = False,
+        allow_verbs: Sequence[str] = (),
     ) -> dict[str, bytes]:
         """Carry out an action of a TOI package, as `tweed-shim toi bootstrap` does, and return its outputs by name.
 
         component: `REPOSITORY//NAME:VERSION`, or `NAME:VERSION` in the `repository`; `lookups` are further ones.
         package: parts of the package's identity. parameters, credentials: what the files of these names would hold, as
         data or as text; no file is looked for. ocm_config: the path of OCM's configuration, by default the usual one,
-        `None` as a text for none. options: how the executor's image is had and run.
+        `None` as a text for none. options: how the executor's image is had and run. allow_verbs: HTTP methods besides
+        GET by which the access of a resource may fetch it.
 
         Raises OperationFailed and TimedOut, whose `outputs` are what the executor wrote nevertheless, and OutputsLost,
         whose `outputs` are those that could be kept; where nothing was run, ComponentError, ContractError, ConfigError,
@@ -89,6 +91,7 @@ class Shim:
             lookups=[os.fspath(each) for each in lookups],
             ocm_config=None if ocm_config is None else os.fspath(ocm_config),
             every_output=every_output,
+            verbs=allow_verbs,
         )
 
     def pull(

@@ -178,6 +178,7 @@ ROWS = [
     Row(BOOTSTRAP, as_yaml),
     Row(f"{BOOTSTRAP} -o {{out}}/outputs", holding("Installing")),
     Row(f"{BOOTSTRAP} --dry-run", as_yaml),
+    Row(BOOTSTRAP.replace("{parameters}", "-"), as_yaml, "{host}"),
     Row(f"{BOOTSTRAP} --create-env {{out}}/env", nothing),
     Row("toi config {toi} platform=local -p {out}/p -c {out}/c", holding("/p\n")),
     Row("toi describe {toi} platform=local", holding("install")),
@@ -243,6 +244,7 @@ def world(demo_image: str, toi_demo: str, registry_with_password: RegistryServer
         names = {
             "home": str(home),
             "configuration": '{"greeting": "hi"}',
+            "host": '{"host": "example.org"}',
             "demo": f"oci:{demo_image}",
             "other": f"oci:{_layout(directory / 'other')}",
             "toi": toi_demo,

@@ -16,7 +16,9 @@ from packages import PACKAGE_TYPE
 from servers import RegistryServer
 from signing import PRIVATE, signed
 from token_servers import QuietHandler, Server, openssl, serving
+from tweed_shim import Shim
 from tweed_shim.cli.main import main
+from tweed_shim.errors import ComponentError, ShimError
 from tweed_shim.ocm import codec
 from tweed_shim.ocm.descriptor import Digest
 from tweed_shim.ocm.repository import Addition
@@ -359,6 +361,20 @@ def test_a_package_is_fetched_by_another_verb_only_where_that_is_allowed(
     assert "use --allow-verb POST if it may" in capfd.readouterr().err
     assert server.seen == []
     main([*words, "--allow-verb", "POST"])
+    assert [method for method, _, _ in server.seen] == ["POST"]
+
+
+def test_a_program_allows_a_verb_likewise(tmp_path: Path, server: Recording) -> None:
+    server.pages["/package"] = b'{"executors": []}'
+    access = server.access("/package", verb="POST", mediaType=PACKAGE_TYPE)
+    far = Elsewhere("package", access, server.pages["/package"], "toiPackage")
+    source = make_archive(tmp_path / "a", component("example.com/app", resources=[far])) + TOP
+    shim = Shim(tmp_path / "store")
+    with pytest.raises(ComponentError, match="use --allow-verb POST if it may"):
+        shim.bootstrap("install", source)
+    assert server.seen == []
+    with pytest.raises(ShimError, match="has no action 'install'"):
+        shim.bootstrap("install", source, allow_verbs=["post"])
     assert [method for method, _, _ in server.seen] == ["POST"]
 
 

@@ -30,6 +30,6 @@ def session(
     for warning in (*settings.warnings, *credentials.warnings):
         info(warning)
     connection = Connection(
-        insecure=insecure, ca_file=ca_file, find=credentials.for_consumer, verbs=tuple(verbs)
+        insecure=insecure, ca_file=ca_file, find=credentials.for_consumer, verbs=tuple(map(str.upper, verbs))
     )
     return Session(connection=connection, lookups=lookups, configuration=settings), credentials

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from tweed_shim import files
-from tweed_shim.errors import ComponentError, RegistryError, Unverifiable
+from tweed_shim.errors import ComponentError, ConfigError, HostError, ShimError, Unverifiable
 from tweed_shim.idmap import IdMap
 from tweed_shim.image.manifest import Descriptor
 from tweed_shim.image.reference import Reference
@@ -237,7 +237,9 @@ def check(version: ComponentVersion, resource: Resource, digest: Digest, connect
         asked = request(version, resource, connection, stack)
         try:
             blob = access.reach(replace(asked, access=access.as_plain_get(asked.access)))
-        except (ComponentError, RegistryError) as error:
+        except (HostError, ConfigError):
+            raise
+        except ShimError as error:
             raise Unverifiable(str(error)) from None
         verify(blob, digest)
         if digest.normalisation == OCI_ARTIFACT:

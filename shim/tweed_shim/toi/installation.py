@@ -32,6 +32,7 @@ def install(
     lookups: Sequence[str],
     ocm_config: str | None,
     every_output: bool,
+    verbs: Sequence[str] = (),
 ) -> dict[str, bytes]:
     """Carry the action out and return its outputs. Raises what `tweed_shim.Shim.bootstrap` does."""
     if not isinstance(component, str):
@@ -45,6 +46,7 @@ def install(
         insecure=options.insecure,
         ca_file=options.ca_file,
         info=console.info,
+        verbs=verbs,
     )
     with Examiner() as examiner, session:
         place = bootstrap.at(settings, session, options, console)
