@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from tweed_shim import idmap, trials
+from tweed_shim import idmap, trials, trust
 from tweed_shim.errors import ConfigError, ShimError
 from tweed_shim.image import store
 from tweed_shim.records import Record, replace
@@ -75,7 +75,10 @@ def examine(root: str, runtime: str) -> list[Finding]:
     with ExitStack() as stack:
         place, refusal, host = "", "", hosts.inspect()
         try:
+            trust.check_store(root)
             place = stack.enter_context(trials.directory(root, host.ids))
+        except ConfigError as error:
+            refusal = str(error)
         except OSError as error:
             refusal = f"{error.filename or root}: {error.strerror}"
         patient = Patient(root, runtime, host, place, refusal, _namespaces_fault(host))

@@ -151,7 +151,8 @@ def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | Non
     while True:
         make_private(os.path.dirname(path))
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+            # A link in its place would have us make, and write to, a file elsewhere.
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
         except FileNotFoundError:
             continue  # somebody removes the directory together with the file
         try:

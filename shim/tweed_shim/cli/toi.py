@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import documents, trace
+from tweed_shim import documents, trace, trust
 from tweed_shim.cli import components, running, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ConfigError, HostError, UsageError
@@ -244,6 +244,9 @@ def _text(path: str | None, usual: str, what: str) -> tuple[str, str] | None:
             data = sys.stdin.buffer.read(documents.MAX_BYTES + 1)
         else:
             with open(path or usual, "rb") as file:
+                # Parameters that were named may be another's; what merely lies in the working directory may not.
+                if path is None or usual == CREDENTIALS:
+                    trust.check_file(file.fileno(), path or usual, f"the file {path or usual}")
                 data = file.read(documents.MAX_BYTES + 1)
         if len(data) > documents.MAX_BYTES:
             raise ConfigError(f"{name} are larger than 4 MiB, which is the most that is read")

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tweed_shim import files, hosts
+from tweed_shim import files, hosts, trust
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.image.reference import DOCKER_HUB, called_hub
 
@@ -81,8 +81,8 @@ def keep(registry: str, credentials: Credentials, environ: Mapping[str, str]) ->
     """
     path = os.path.realpath(_path_to_write(environ))
     with _changing(path):
-        document = read(path)
-        program = _program(document, path, registry)
+        document = read(path, to_use=False)
+        program = _program_to_call(document, path, registry)
         _forget_entries(document, path, registry)
         if program:
             secret = credentials.identity_token or credentials.password
@@ -107,8 +107,8 @@ def _forget_in(path: str, registry: str, environ: Mapping[str, str]) -> bool:
     if not os.path.exists(path):
         return False
     with _changing(path):
-        document = read(path)
-        program = _program(document, path, registry)
+        document = read(path, to_use=False)
+        program = _program_to_call(document, path, registry)
         had = False
         if program and _ask(program, path, registry, environ) is not None:
             _call(program, "erase", _key(registry), path, registry, environ)
@@ -157,10 +157,16 @@ def _path_to_write(environ: Mapping[str, str]) -> str:
     return next((path for path in usual if os.path.exists(path)), usual[0])
 
 
-def read(path: str) -> Document:
-    """A credentials file in Docker's format, empty where it is not there. Raises ConfigError."""
+def read(path: str, *, to_use: bool = True) -> Document:
+    """Read a credentials file in Docker's format; one that does not exist is empty.
+
+    to_use: the file decides about a request or a program, so it must belong to somebody trusted. Raises ConfigError
+    where it does not, and for a file that cannot be read.
+    """
     try:
         with open(path, encoding="utf-8") as file:
+            if to_use:
+                trust.check_file(file.fileno(), path, f"the credentials file {path}")
             text = file.read()
         document = json.loads(text) if text.strip() else {}
     except FileNotFoundError:
@@ -302,6 +308,14 @@ def _program(document: Document, path: str, registry: str) -> str | None:
     """The credential program that a file names for a registry: its own, or the one for all."""
     store = document.get("credsStore")
     return _helper(document, path, registry) or (_program_name(store, path) if store else None)
+
+
+def _program_to_call(document: Document, path: str, registry: str) -> str | None:
+    """The same, which is about to be called. Raises ConfigError where another user has named it."""
+    program = _program(document, path, registry)
+    if program:
+        read(path)
+    return program
 
 
 def _program_name(name: Any, path: str) -> str:

@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tweed_shim import files
+from tweed_shim import files, trust
 from tweed_shim.errors import BadReference, ConfigError, HostError, ImageError, StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import config, documents, platforms
@@ -87,15 +87,17 @@ def canonical(reference: Reference) -> Reference:
 def open_store(root: str) -> None:
     """Make the store where it is not yet there.
 
-    Raises ConfigError where `root` cannot be one, StateError where a store of another version is there, and
-    HostError where it cannot be written.
+    Raises ConfigError where `root` cannot be one or another user can change it, StateError where a store of another
+    version is there, and HostError where it cannot be written.
     """
     if not os.path.isabs(root):
         raise ConfigError(f"the store {root!r} is not an absolute path; give one with --root")
     with disk_faults(root):
         try:
-            files.make_private(root)
             if not check_version(root):
+                files.make_private(root)
+                # Another user may have made it since its absence was noticed.
+                trust.check_store(root)
                 # Looked at in this order, what another process has made of it since is no foreign directory.
                 if _is_foreign(root) and not check_version(root):
                     raise ConfigError(
@@ -120,8 +122,12 @@ def _no_directory(root: str) -> ConfigError:
 
 
 def check_version(root: str) -> bool:
-    """Whether there is a store of our version; False where there is none. Raises StateError for another."""
+    """Say whether there is a store of our version.
+
+    Raises ConfigError where another user can change it, and StateError where it has another version.
+    """
     try:
+        trust.check_store(root)
         with open(os.path.join(root, "version"), encoding="utf-8", errors="replace") as file:
             version = file.read(64).strip()
     except FileNotFoundError:

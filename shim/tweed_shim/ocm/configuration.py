@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tweed_shim import documents
+from tweed_shim import documents, trust
 from tweed_shim.errors import ConfigError
 from tweed_shim.records import EMPTY, Record
 
@@ -128,12 +128,13 @@ def expanded(name: str, environ: Mapping[str, str]) -> str:
 
 
 def load(file: str) -> Configuration:
-    """Read a file, which may be a spiff template: it is the user's own, and may reach what the user does.
+    """Read a file, which may be a spiff template that may do what the caller may.
 
-    Raises ConfigError where it cannot be read or is no configuration.
+    Raises ConfigError where another user can change it, it cannot be read, or it is no configuration.
     """
     try:
         with open(file, "rb") as opened:
+            trust.check_file(opened.fileno(), file, f"the OCM configuration {file}")
             data = opened.read(documents.MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(

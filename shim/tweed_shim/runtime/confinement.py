@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 
+from tweed_shim import trust
 from tweed_shim.errors import ConfigError
 from tweed_shim.idmap import IdMap, granted_to_root
 from tweed_shim.records import Record
@@ -36,10 +37,12 @@ def userns_by_default(environ: Mapping[str, str]) -> bool:
 
 
 def confine(host: Host, options: RunOptions) -> Confinement:
-    """Check the security options against what the host can give.
+    """Check the options against the host, before anything is pulled, and return the confinement that they ask for.
 
-    Raises ConfigError for what does not exist, HostError for what this host cannot give.
+    Raises ConfigError for what does not exist or is not safe, HostError for what the host does not have.
     """
+    if options.scratch is not None:
+        trust.check_scratch(options.scratch)
     added, dropped = (tuple(map(capabilities.parse, names)) for names in (options.cap_add, options.cap_drop))
     wanted = userns_by_default(os.environ) if options.userns is None else options.userns
     ids = granted_to_root() if wanted and host.ids.kind == "host" else None

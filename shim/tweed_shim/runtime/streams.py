@@ -64,7 +64,7 @@ class Log:
             self._write_ring(rest)
 
     def _open(self, path: str) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
 
     def _write_ring(self, data: bytes) -> None:
         if self._ring < 0:
