@@ -18,6 +18,7 @@ from tweed_shim.runtime import advisories, cgroups
 from tweed_shim.runtime import host as hosts
 from tweed_shim.runtime.confinement import USERNS, userns_by_default
 from tweed_shim.runtime.host import Host
+from tweed_shim.settings import check_root
 
 OK, WARNING, MISSING = "ok", "warning", "missing"
 LIMITED = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids"}
@@ -75,6 +76,7 @@ def examine(root: str, runtime: str) -> list[Finding]:
     with ExitStack() as stack:
         place, refusal, host = "", "", hosts.inspect()
         try:
+            check_root(root)
             trust.check_store(root)
             place = stack.enter_context(trials.directory(root, host.ids))
         except ConfigError as error:

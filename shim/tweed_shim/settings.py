@@ -1,15 +1,17 @@
-"""Where the store is and which tools are used: what every command shares."""
+"""Where the store is and which tools are used: what every command shares. And where the home directory is."""
 
 import os
 from collections.abc import Mapping
 
+from tweed_shim.errors import ConfigError
 from tweed_shim.records import Record
 
 
 class Settings(Record):
     """What one invocation of the shim works with.
 
-    root: the store's directory, absolute. runtime: the OCI runtime's program, a name looked up on PATH or a path.
+    root: the store's directory, absolute; empty where none is named and there is no home directory for it. runtime: the
+    OCI runtime's program, a name looked up on PATH or a path.
     """
 
     root: str
@@ -17,7 +19,7 @@ class Settings(Record):
 
 
 def default_root(environ: Mapping[str, str], uid: int) -> str:
-    """The store's directory where `--root` names none.
+    """Return the store's directory where `--root` names none, or an empty text where there is none.
 
     `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root, else below `$XDG_DATA_HOME` (XDG Base Directory
     Specification: `~/.local/share` where it is unset or not absolute).
@@ -28,5 +30,55 @@ def default_root(environ: Mapping[str, str], uid: int) -> str:
         return "/var/lib/tweed-shim"
     data_home = environ.get("XDG_DATA_HOME", "")
     if not os.path.isabs(data_home):
-        data_home = os.path.join(os.path.expanduser("~"), ".local", "share")
+        home = home_directory(environ)
+        if home is None:
+            return ""
+        data_home = os.path.join(home, ".local", "share")
     return os.path.join(data_home, "tweed-shim")
+
+
+def check_root(root: str) -> None:
+    """Raise ConfigError where a store's directory is not known, or not absolute."""
+    if not root:
+        raise ConfigError(
+            f"there is no directory for the store: none is named, and {missing_home()}; set HOME, or name one with "
+            "--root or $TWEED_SHIM_ROOT"
+        )
+    if not os.path.isabs(root):
+        raise ConfigError(f"the store {root!r} is not an absolute path; give one with --root")
+
+
+def home_directory(environ: Mapping[str, str]) -> str | None:
+    """Return the caller's home directory: `$HOME`, else the one in /etc/passwd; None where neither is absolute.
+
+    `os.path.expanduser` returns `~` itself where there is none, as for the random ids of containers, and that would be
+    a directory of this name in the working directory, which another user can have prepared.
+    """
+    home = environ.get("HOME", "")
+    if os.path.isabs(home):
+        return home
+    import pwd
+
+    try:
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return None
+    return home if os.path.isabs(home) else None
+
+
+def missing_home() -> str:
+    """Return why there is no home directory, as a part of a sentence."""
+    return (
+        "there is no home directory (HOME is not an absolute path, and user "
+        f"{os.getuid()} has none in /etc/passwd)"
+    )
+
+
+def expand_home(path: str, environ: Mapping[str, str]) -> str:
+    """Return a path whose leading `~/` is replaced by the home directory. Raises ConfigError where there is none."""
+    if not path.startswith("~/"):
+        return path
+    home = home_directory(environ)
+    if home is None:
+        raise ConfigError(f"{path} cannot be found: {missing_home()}; set HOME, or name a path without ~")
+    return os.path.join(home, path[2:])

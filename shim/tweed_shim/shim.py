@@ -9,7 +9,7 @@ from tweed_shim.lean.typing import Any
 from tweed_shim.records import EMPTY
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
-from tweed_shim.settings import Settings, default_root
+from tweed_shim.settings import Settings, check_root, default_root
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.backend import Backend, Options
 
@@ -19,7 +19,8 @@ class Shim:
 
     root: the store's directory; by default `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root and
     `$XDG_DATA_HOME/tweed-shim` for others. runtime: the OCI runtime's program. console: where diagnostics are
-    shown; by default nowhere, they are in the logs.
+    shown; by default nowhere, they are in the logs. Raises ConfigError where no directory is named and there is no home
+    directory.
 
     Safe to use from several threads and processes at once.
     """
@@ -31,8 +32,10 @@ class Shim:
         runtime: str = "runc",
         console: Console | None = None,
     ) -> None:
-        place = default_root(os.environ, os.geteuid()) if root is None else os.path.abspath(root)
-        self.settings = Settings(place, runtime)
+        named = default_root(os.environ, os.geteuid()) if root is None else os.fspath(root)
+        if not named:
+            check_root(named)
+        self.settings = Settings(os.path.abspath(named), runtime)
         self._console = console or Console()
 
     def backend(self, image: str, *, cloud: str = "default", options: Options | None = None) -> Backend:

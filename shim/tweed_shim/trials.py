@@ -26,10 +26,10 @@ OVERLAY = "mount -t overlay -o lowerdir=lower,upperdir={0}upper,workdir={0}work{
 
 
 def nearest(path: str) -> str:
-    """The path itself where it is there, else the closest directory above that is."""
-    while not os.path.lexists(path):
+    """Return the path itself where it is there, else the closest directory above that is."""
+    while path and not os.path.lexists(path):
         path = os.path.dirname(path)
-    return path
+    return path or "/"
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from tweed_shim.settings import Settings, default_root
 
 def _settings(arguments: Arguments) -> Settings:
     root = arguments.root or default_root(os.environ, os.geteuid())
-    return Settings(os.path.abspath(root), arguments.runtime)
+    # Not every command needs a store: those that do refuse an empty one.
+    return Settings(os.path.abspath(root) if root else "", arguments.runtime)
 
 
 def _open_standard_streams() -> None:
@@ -93,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments, call = commands.parse(argv)
             voice = Voice(arguments.level, arguments.log_format == "json")
             settings = _settings(arguments)
-            root = settings.root
+            root = settings.root or root
             with trace.recording(arguments.trace, entry):
                 return call(arguments, Context(settings, voice))
     except ShimError as error:

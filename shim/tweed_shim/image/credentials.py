@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from tweed_shim import files, hosts, trust
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.image.reference import DOCKER_HUB, called_hub
+from tweed_shim.settings import home_directory, missing_home
 
 HUB_KEY = "https://index.docker.io/v1/"
 IDENTITY_USER = "<token>"
@@ -79,7 +80,7 @@ def keep(registry: str, credentials: Credentials, environ: Mapping[str, str]) ->
 
     The file keeps what else is in it and has mode 0600. Raises ConfigError and HostError.
     """
-    path = os.path.realpath(_path_to_write(environ))
+    path = os.path.realpath(path_to_write(environ))
     with _changing(path):
         document = read(path, to_use=False)
         program = _program_to_call(document, path, registry)
@@ -119,10 +120,6 @@ def _forget_in(path: str, registry: str, environ: Mapping[str, str]) -> bool:
     return had
 
 
-def _home(environ: Mapping[str, str]) -> str:
-    return environ.get("HOME") or os.path.expanduser("~")
-
-
 def _named_paths(environ: Mapping[str, str]) -> list[str]:
     """The files that a variable names, whether they exist or not."""
     paths = []
@@ -134,15 +131,23 @@ def _named_paths(environ: Mapping[str, str]) -> list[str]:
 
 
 def _usual_paths(environ: Mapping[str, str]) -> list[str]:
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    config = environ.get("XDG_CONFIG_HOME") or os.path.join(_home(environ), ".config")
-    return [
-        os.path.join(_home(environ), ".docker", "config.json"),
+    """The files that need not be named; without a home directory there are fewer of them."""
+    home = home_directory(environ)
+    # XDG Base Directory Specification: paths that are not absolute are ignored.
+    runtime, config = (
+        path if os.path.isabs(path := environ.get(name, "")) else ""
+        for name in ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME")
+    )
+    if not config and home:
+        config = os.path.join(home, ".config")
+    paths = [
+        home and os.path.join(home, ".docker", "config.json"),
         os.path.join(runtime, "containers", "auth.json")
         if runtime
         else f"/run/containers/{os.getuid()}/auth.json",
-        os.path.join(config, "containers", "auth.json"),
+        config and os.path.join(config, "containers", "auth.json"),
     ]
+    return [path for path in paths if path]
 
 
 def _paths(environ: Mapping[str, str]) -> list[str]:
@@ -150,11 +155,20 @@ def _paths(environ: Mapping[str, str]) -> list[str]:
     return [*_named_paths(environ), *filter(os.path.exists, _usual_paths(environ))]
 
 
-def _path_to_write(environ: Mapping[str, str]) -> str:
+def path_to_write(environ: Mapping[str, str]) -> str:
+    """The file to keep a login in. Raises ConfigError where there is no place for it."""
     if named := _named_paths(environ):
         return named[0]
-    usual = _usual_paths(environ)
-    return next((path for path in usual if os.path.exists(path)), usual[0])
+    for path in _usual_paths(environ):
+        if os.path.exists(path):
+            return path
+    home = home_directory(environ)
+    if home is None:
+        raise ConfigError(
+            f"there is no file to keep the login in: {missing_home()}; set HOME, or name a file with "
+            "$REGISTRY_AUTH_FILE"
+        )
+    return os.path.join(home, ".docker", "config.json")
 
 
 def read(path: str, *, to_use: bool = True) -> Document:

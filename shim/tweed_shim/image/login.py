@@ -28,6 +28,8 @@ def login(
     host = parse_registry(registry)
     if not username or not password or ":" in username:
         raise ConfigError(f"a login to {host} needs a name (without ':') and a password: give both")
+    # Nothing is sent where it could not be kept.
+    credentials.path_to_write(environ)
     caller = credentials.Credentials(username, password)
     with open_client(
         host, lambda _origin: caller, insecure=insecure, ca_file=ca_file, environ=environ, patience=patience

@@ -26,6 +26,7 @@ from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.lean import json
 from tweed_shim.records import Record, fields, replace
+from tweed_shim.settings import check_root
 
 VERSION = "1"
 LONGEST_NAME = 200
@@ -90,8 +91,6 @@ def open_store(root: str) -> None:
     Raises ConfigError where `root` cannot be one or another user can change it, StateError where a store of another
     version is there, and HostError where it cannot be written.
     """
-    if not os.path.isabs(root):
-        raise ConfigError(f"the store {root!r} is not an absolute path; give one with --root")
     with disk_faults(root):
         try:
             if not check_version(root):
@@ -124,8 +123,10 @@ def _no_directory(root: str) -> ConfigError:
 def check_version(root: str) -> bool:
     """Say whether there is a store of our version.
 
-    Raises ConfigError where another user can change it, and StateError where it has another version.
+    Raises ConfigError where there can be none or another user can change it, and StateError where it has another
+    version.
     """
+    check_root(root)
     try:
         trust.check_store(root)
         with open(os.path.join(root, "version"), encoding="utf-8", errors="replace") as file:

@@ -12,6 +12,7 @@ from typing import Any
 from tweed_shim import documents, trust
 from tweed_shim.errors import ConfigError
 from tweed_shim.records import EMPTY, Record
+from tweed_shim.settings import expand_home, home_directory
 
 SUFFIX = ".config.ocm.software"
 GENERIC = f"generic{SUFFIX}"
@@ -109,22 +110,15 @@ def type_of(entry: Mapping[str, Any]) -> str:
 
 
 def path(chosen: str | None, environ: Mapping[str, str]) -> str | None:
-    """The file to read: what `--ocmconfig` names, else `$OCM_CONFIG`, else one below the home directory, or None.
+    """Return the file to read: what `--ocmconfig` names, else `$OCM_CONFIG`, else one in the home directory, or None.
 
-    `None` as the name of a file stands for no file.
+    `None` as the name of a file stands for no file. Raises ConfigError for `~/` where there is no home directory.
     """
-    home = environ.get("HOME") or os.path.expanduser("~")
     if named := chosen or environ.get("OCM_CONFIG"):
-        return None if named == NO_FILE else expanded(named, environ)
-    usual = (os.path.join(home, name) for name in _HOME_FILES)
+        return None if named == NO_FILE else expand_home(named, environ)
+    home = home_directory(environ)
+    usual = (os.path.join(home, name) for name in _HOME_FILES) if home else ()
     return next((each for each in usual if os.path.isfile(each)), None)
-
-
-def expanded(name: str, environ: Mapping[str, str]) -> str:
-    """A path whose leading `~/` is the home directory."""
-    if not name.startswith("~/"):
-        return name
-    return os.path.join(environ.get("HOME") or os.path.expanduser("~"), name[2:])
 
 
 def load(file: str) -> Configuration:

@@ -21,6 +21,7 @@ from tweed_shim.ocm import consumers
 from tweed_shim.ocm.configuration import Configuration, Entry
 from tweed_shim.ocm.consumers import Consumer
 from tweed_shim.records import Record
+from tweed_shim.settings import expand_home, home_directory
 
 USERNAME = "username"
 PASSWORD = "password"  # noqa: S105 - the name of a property
@@ -194,9 +195,12 @@ class Credentials(Record):
     def _login(self, store: Entry, registry: str, path: str, whose: str = "") -> Properties | None:
         registry = called_hub(registry)
         inline = store.get("dockerConfig")
-        name = store.get("dockerConfigFile") or "~/.docker/config.json"
+        name = store.get("dockerConfigFile")
+        if inline is None and not name and home_directory(self.environ) is None:
+            return None
+        name = name or "~/.docker/config.json"
         if inline is None and isinstance(name, str):
-            file = settings.expanded(name, self.environ)
+            file = expand_home(name, self.environ)
             found = logins.find_in(logins.read(file), file, registry, path, self.environ)
         else:
             document = dict(self._map(inline, store, whose))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from tweed_shim.errors import ConfigError
+from tweed_shim.settings import expand_home
 from tweed_shim.spiff.functions.registry import Call
 from tweed_shim.spiff.values import Fault
 
@@ -24,6 +26,8 @@ def need_commands(call: Call, what: str) -> None:
 
 
 def file_path(path: str) -> str:
-    """A path as it is meant: `~/` before it is the user's home directory."""
-    home = os.environ.get("HOME", "")
-    return f"{home}{path[1:]}" if home and path.startswith("~/") else path
+    """Return a path whose leading `~/` is replaced by the home directory. Raises Fault where there is none."""
+    try:
+        return expand_home(path, os.environ)
+    except ConfigError as error:
+        raise Fault(str(error)) from None
