@@ -51,11 +51,14 @@ def beside(path: str) -> str:
     return unique_name(os.path.join(directory, f"{os.fsdecode(os.fsencode(name)[:200])}{BESIDE}"))
 
 
-def _open_beside(path: str) -> tuple[str, int]:
-    """A new file beside a path, locked: what a crash leaves is told by that from what is being written."""
+def open_beside(path: str, mode: int = PRIVATE_FILE) -> tuple[str, int]:
+    """Make a new file beside a path and lock it; returns its path and descriptor.
+
+    The lock tells what is being written from what a crash has left.
+    """
     while True:
         new = beside(path)
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         fcntl.flock(fd, fcntl.LOCK_EX)
         if _same_file(fd, new):
             return new, fd
@@ -67,7 +70,7 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
 
     durable: also survive a power cut; leave it out for what can be made again, such as a cache.
     """
-    new, fd = _open_beside(path)
+    new, fd = open_beside(path)
     try:
         with open(fd, "wb") as file:
             file.write(data)

@@ -47,10 +47,11 @@ def owners() -> tuple[int, ...]:
 
 
 def is_trusted(entry: Entry) -> bool:
-    """Say whether somebody trusted has put there what is there."""
+    """Say whether somebody trusted made what is there, or the caller declares it safe."""
     uid = entry.about.st_uid
     # A user namespace does not map the host's root either. Where others can make entries it may be anybody.
-    return uid in owners() or (uid == UNMAPPED and not entry.shared and not _is_mapped(uid))
+    unmapped = uid == UNMAPPED and not entry.shared and not _is_mapped(uid)
+    return uid in owners() or unmapped or _is_safe(entry.path)
 
 
 def is_shared(directory: os.stat_result) -> bool:
@@ -120,16 +121,12 @@ def _fault_on_the_way(path: str) -> str:
     """
     for entry in _entries(path):
         if not is_trusted(entry):
-            fault = f"{entry} belongs to {user_name(entry.about.st_uid)}, not to you or root; "
-        elif not stat.S_ISDIR(entry.about.st_mode) or entry.about.st_mode & stat.S_ISVTX:
+            return f"{entry} belongs to {user_name(entry.about.st_uid)}, not to you or root; "
+        if not stat.S_ISDIR(entry.about.st_mode) or entry.about.st_mode & stat.S_ISVTX:
             # In a sticky directory nobody renames or removes what belongs to another: rename(2), EPERM.
             continue
-        elif writers := _writers(entry.about):
-            fault = f"{entry} can be written by {writers}; run chmod go-w {entry.path}, or "
-        else:
-            continue
-        if not _is_safe(entry.path):
-            return fault
+        if (writers := _writers(entry.about)) and not _is_safe(entry.path):
+            return f"{entry} can be written by {writers}; run chmod go-w {entry.path}, or "
     return ""
 
 

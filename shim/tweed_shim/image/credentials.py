@@ -20,14 +20,16 @@ import base64
 import binascii
 import json
 import os
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tweed_shim import files, hosts, trust
+from tweed_shim import files, hosts, named_files, trust
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.image.reference import DOCKER_HUB, called_hub
+from tweed_shim.named_files import Target
 from tweed_shim.settings import home_directory, missing_home
 
 HUB_KEY = "https://index.docker.io/v1/"
@@ -78,12 +80,13 @@ def look_up(registry: str, repository: str, environ: Mapping[str, str]) -> Kept 
 def keep(registry: str, credentials: Credentials, environ: Mapping[str, str]) -> str:
     """Keep the credentials for `host[:port]`; returns the file that has them, or names the program that has.
 
-    The file keeps what else is in it and has mode 0600. Raises ConfigError and HostError.
+    The file keeps what else is in it. It has mode 0600 afterwards; one of another user keeps its owner and its mode.
+    Raises ConfigError and HostError.
     """
-    path = os.path.realpath(path_to_write(environ))
-    with _changing(path):
-        document = read(path, to_use=False)
-        program = _program_to_call(document, path, registry)
+    path = path_to_write(environ)
+    with _changing(path) as target:
+        document = _read(target.path, path, to_use=False)
+        program = _program_to_call(document, target, path, registry)
         _forget_entries(document, path, registry)
         if program:
             secret = credentials.identity_token or credentials.password
@@ -92,8 +95,8 @@ def keep(registry: str, credentials: Credentials, environ: Mapping[str, str]) ->
             _call(program, "store", json.dumps(message), path, registry, environ)
         entry = {} if program else _entry(credentials)
         document["auths"] = {**_table(document, "auths", path), _key(registry): entry}
-        _write(path, document)
-    return program or path
+        _write(target, document)
+    return program or target.real
 
 
 def forget(registry: str, environ: Mapping[str, str]) -> bool:
@@ -101,21 +104,21 @@ def forget(registry: str, environ: Mapping[str, str]) -> bool:
 
     Raises ConfigError and HostError.
     """
-    return sum(_forget_in(os.path.realpath(path), registry, environ) for path in _paths(environ)) > 0
+    return sum(_forget_in(path, registry, environ) for path in _paths(environ)) > 0
 
 
 def _forget_in(path: str, registry: str, environ: Mapping[str, str]) -> bool:
     if not os.path.exists(path):
         return False
-    with _changing(path):
-        document = read(path, to_use=False)
-        program = _program_to_call(document, path, registry)
+    with _changing(path) as target:
+        document = _read(target.path, path, to_use=False)
+        program = _program_to_call(document, target, path, registry)
         had = False
         if program and _ask(program, path, registry, environ) is not None:
             _call(program, "erase", _key(registry), path, registry, environ)
             had = True
         if _forget_entries(document, path, registry):
-            _write(path, document)
+            _write(target, document)
             had = True
     return had
 
@@ -171,45 +174,52 @@ def path_to_write(environ: Mapping[str, str]) -> str:
     return os.path.join(home, ".docker", "config.json")
 
 
-def read(path: str, *, to_use: bool = True) -> Document:
+def read(path: str) -> Document:
     """Read a credentials file in Docker's format; one that does not exist is empty.
 
-    to_use: the file decides about a request or a program, so it must belong to somebody trusted. Raises ConfigError
-    where it does not, and for a file that cannot be read.
+    Raises ConfigError where another user can change it, and where it cannot be read.
     """
+    return _read(path, path, to_use=True)
+
+
+def _read(path: str, name: str, *, to_use: bool) -> Document:
+    """Read a credentials file, which messages call `name`. to_use: it must belong to somebody trusted."""
     try:
         with open(path, encoding="utf-8") as file:
             if to_use:
-                trust.check_file(file.fileno(), path, f"the credentials file {path}")
+                trust.check_file(file.fileno(), name, f"the credentials file {name}")
             text = file.read()
         document = json.loads(text) if text.strip() else {}
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(
-            f"the credentials file {path} cannot be read ({error.strerror}): mend it or move it away"
+            f"the credentials file {name} cannot be read ({error.strerror}): mend it or move it away"
         ) from None
     except (ValueError, RecursionError):
-        raise ConfigError(f"the credentials file {path} is not JSON: mend it or move it away") from None
+        raise ConfigError(f"the credentials file {name} is not JSON: mend it or move it away") from None
     if not isinstance(document, dict):
-        raise _misshapen(path, "as a whole")
+        raise _misshapen(name, "as a whole")
     return document
 
 
 @contextmanager
-def _changing(path: str) -> Iterator[None]:
-    """Let nobody else change a credentials file meanwhile, as far as the shim is concerned."""
-    directory = os.path.dirname(path)
+def _changing(path: str) -> Iterator[Target]:
+    """Keep other processes of the shim from changing a credentials file for the length of a block."""
     try:
-        files.make_private(directory)
-        with files.held_directory(directory, shared=False):
-            yield
+        named_files.make_directory(os.path.dirname(path) or ".")
+        with named_files.resolved(path) as target:
+            if target.about is not None and not stat.S_ISREG(target.about.st_mode):
+                raise ConfigError(f"the credentials file {path} is not a file: move it away")
+            with files.held_directory(os.path.dirname(target.path), shared=False):
+                yield target
     except OSError as error:
         raise ConfigError(f"the credentials file {path} cannot be written: {error.strerror}") from None
 
 
-def _write(path: str, document: Document) -> None:
-    files.write_whole(path, json.dumps(document, indent="\t").encode() + b"\n")
+def _write(target: Target, document: Document) -> None:
+    with named_files.replacing(target, secret=True) as file:
+        file.write(json.dumps(document, indent="\t").encode() + b"\n")
 
 
 def _misshapen(path: str, part: str) -> ConfigError:
@@ -324,11 +334,11 @@ def _program(document: Document, path: str, registry: str) -> str | None:
     return _helper(document, path, registry) or (_program_name(store, path) if store else None)
 
 
-def _program_to_call(document: Document, path: str, registry: str) -> str | None:
-    """The same, which is about to be called. Raises ConfigError where another user has named it."""
+def _program_to_call(document: Document, target: Target, path: str, registry: str) -> str | None:
+    """The same, for a file that is about to be changed. Raises ConfigError where another user names the program."""
     program = _program(document, path, registry)
     if program:
-        read(path)
+        _read(target.path, path, to_use=True)
     return program
 
 
