@@ -1,7 +1,6 @@
 """Changes that are whole or have not happened, when a signal comes in between."""
 
 import os
-import stat
 from collections.abc import Callable
 from typing import Any
 
@@ -33,33 +32,3 @@ def test_a_signal_right_after_the_rename_is_what_is_raised_and_leaves_nothing_be
     with pytest.raises(KeyboardInterrupt):
         change(os.path.join(directory, "it"))
     assert os.listdir(directory) == ["it"]
-
-
-def test_what_is_no_plain_file_is_written_into_and_stays(tmp_path: os.PathLike[str]) -> None:
-    reader, writer = os.pipe()
-    try:
-        pipe = f"/proc/self/fd/{writer}"
-        assert files.is_special(pipe)
-        files.write_named(pipe, b"new")
-        assert os.read(reader, 10) == b"new"
-    finally:
-        os.close(reader)
-        os.close(writer)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a device")
-def test_a_device_is_never_replaced(tmp_path: os.PathLike[str]) -> None:
-    path = os.path.join(tmp_path, "null")
-    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-    files.write_named(path, b"new")
-    assert stat.S_ISCHR(os.stat(path).st_mode)
-    assert os.listdir(tmp_path) == ["null"]
-
-
-def test_a_plain_file_is_replaced_whole(tmp_path: os.PathLike[str]) -> None:
-    path = os.path.join(tmp_path, "it")
-    for data in (b"old", b"new"):
-        files.write_named(path, data)
-        with open(path, "rb") as file:
-            assert file.read() == data
-    assert os.listdir(tmp_path) == ["it"]

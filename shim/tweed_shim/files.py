@@ -87,24 +87,12 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
 
 
 def is_special(path: str) -> bool:
-    """Whether there is something to write into rather than to replace: a device or a pipe, such as /dev/null."""
+    """Say whether a path names something to write into rather than to replace: a device or a pipe, as /dev/null."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def write_named(path: str, data: bytes) -> None:
-    """Write to the file that somebody named, or that a link which was named leads to.
-
-    It is replaced in one step; a device or a pipe is written into.
-    """
-    if is_special(path):
-        with open(path, "wb") as file:
-            file.write(data)
-    else:
-        write_whole(os.path.realpath(path), data)
 
 
 def write_new(path: str, data: bytes) -> None:

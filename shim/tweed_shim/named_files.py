@@ -119,7 +119,7 @@ def write(path: str, data: bytes, *, mode: int = files.PRIVATE_FILE) -> None:
 
 def make_directory(path: str, mode: int = files.PRIVATE_DIR) -> None:
     """Make a directory and its missing parents. Raises OSError as `resolved` does."""
-    with resolved(f"{path}/", make_parents=mode) as target:
+    with resolved(path, make_parents=mode) as target:
         if target.about is None:
             with suppress(FileExistsError):
                 os.mkdir(target.path, mode)

@@ -76,22 +76,29 @@ def recording(path: str | None, entry: Entry) -> Iterator[None]:
         return
     global _events
     import json
+    from contextlib import ExitStack
 
-    try:
-        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed below, for the block's own OSErrors' sake
-    except OSError as error:
-        raise HostError(
-            f"the trace cannot be written to {path} ({error.strerror}); name another file"
-        ) from error
-    with file:
-        events: list[dict[str, Any]] = []
+    from tweed_shim import named_files
+
+    events: list[dict[str, Any]] = []
+    failure: BaseException | None = None
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(named_files.writing(path, durable=False))
+        except OSError as error:
+            raise HostError(
+                f"the trace cannot be written to {path} ({error.strerror}); name another file"
+            ) from error
         _events = events
         began = entry.at - entry.spent
         add("start", began, entry.at)
         add("imports", entry.at, time.monotonic())
         try:
             yield
-        finally:
-            add("tweed-shim", began, time.monotonic())
-            _events = None
-            json.dump({"traceEvents": events, "displayTimeUnit": "ms"}, file)
+        except BaseException as error:  # noqa: BLE001 - raised below: the file is kept however the block ends
+            failure = error
+        add("tweed-shim", began, time.monotonic())
+        _events = None
+        file.write(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}).encode())
+    if failure is not None:
+        raise failure

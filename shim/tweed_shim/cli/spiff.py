@@ -3,10 +3,11 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import files
+from tweed_shim import named_files
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import ConfigError, UsageError
 
@@ -250,8 +251,10 @@ def _merge(arguments: Arguments, reader: _Reader, template: "Document", stubs: "
 
     options = _options(arguments, reader)
     stubs = [*stubs, *[reader.document(name) for name in arguments.stubs]]
-    if arguments.state and os.path.exists(arguments.state):
-        stubs.append(reader.document(arguments.state))
+    if arguments.state:
+        with _state_faults(arguments.state), named_files.resolved(arguments.state) as target:
+            if target.about is not None:
+                stubs.append(reader.document(arguments.state))
     results = merging.process(template, stubs, options)
     if arguments.state and len(results) > 1:
         raise UsageError(
@@ -402,10 +405,17 @@ def _keep_state(path: str, state: "Node", *, as_json: bool) -> None:
     extension = os.path.splitext(path)[1]
     as_json = extension == ".json" or (as_json and extension not in (".yaml", ".yml"))
     text = f"{spiff.dump(state, 'json')}\n" if as_json else spiff.dump(state)
-    try:
+    with _state_faults(path), ExitStack() as stack:
+        stack.enter_context(named_files.writing(path)).write(text.encode())
         if os.path.isfile(path):
             with open(path, "rb") as file:
-                files.write_whole(os.path.abspath(f"{path}.bak"), file.read())
-        files.write_named(path, text.encode())
+                stack.enter_context(named_files.writing(f"{path}.bak")).write(file.read())
+
+
+@contextmanager
+def _state_faults(path: str) -> Iterator[None]:
+    """Turn what the disk refuses within a block into a ConfigError that names the file of the state."""
+    try:
+        yield
     except OSError as error:
         raise ConfigError(f"the state cannot be kept in {path}: {error.strerror}") from None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from tweed_shim import documents, files
+from tweed_shim import documents, files, named_files
 from tweed_shim.errors import ComponentError
 from tweed_shim.image import layout
 from tweed_shim.image.blobs import Job, Progress, write
@@ -203,11 +203,11 @@ def write_layout(holder: Holder, repository: str, main: Descriptor, directory: s
 
     directory: a new one. Raises ComponentError for what is missing or damaged, HostError where it cannot be written.
     """
-    beside = files.beside(directory.rstrip("/"))
-    with ctf.faults(directory):
+    with ctf.faults(directory), named_files.resolved(directory) as target:
+        beside = files.beside(target.path)
         try:
             _fill_layout(holder, repository, main, beside, what)
-            os.rename(beside, directory)
+            os.rename(beside, target.path)
         except BaseException:
             shutil.rmtree(beside, ignore_errors=True)
             raise

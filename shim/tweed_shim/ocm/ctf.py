@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO
 
-from tweed_shim import documents, files
+from tweed_shim import documents, files, named_files
 from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.image import compression
 from tweed_shim.image.manifest import Descriptor, Raw
@@ -165,6 +165,8 @@ def written(path: str, file_format: str | None = None) -> Iterator[Ctf]:
     where there is something else, and HostError where it cannot be written.
     """
     with faults(path), ExitStack() as stack:
+        with suppress(FileNotFoundError), named_files.resolved(path):
+            pass  # what may not be written is refused before anything is fetched
         members = None
         there = _format_of(path)
         if there is not None:
@@ -207,21 +209,22 @@ def faults(path: str) -> Iterator[None]:
 
 
 def _write_directory(target: Ctf, path: str, members: Members | None) -> None:
-    """Blobs first, the index last: what an index names is there."""
-    if members is not None:
-        _add_files(target, path)
-        files.write_whole(os.path.join(path, INDEX), target.index())
-        return
-    beside = files.beside(path)
-    os.makedirs(os.path.join(beside, BLOBS))
-    try:
-        _add_files(target, beside)
-        with open(os.path.join(beside, INDEX), "xb") as file:
-            file.write(target.index())
-        os.rename(beside, path)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+    """Write blobs first and the index last: what an index names is there."""
+    with named_files.resolved(path, make_parents=0o777) as place:
+        if members is not None:
+            _add_files(target, place.path)
+            files.write_whole(os.path.join(place.path, INDEX), target.index())
+            return
+        beside = files.beside(place.path)
+        os.makedirs(os.path.join(beside, BLOBS))
+        try:
+            _add_files(target, beside)
+            with open(os.path.join(beside, INDEX), "xb") as file:
+                file.write(target.index())
+            os.rename(beside, place.path)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
 
 
 def _add_files(target: Ctf, directory: str) -> None:
@@ -262,12 +265,12 @@ def replacing(path: str, directory: int | None = None) -> Iterator[BinaryIO]:
 
 
 def _write_tar(target: Ctf, path: str, members: Members | None) -> None:
-    with replacing(path) as file:
+    with named_files.writing(path, durable=False) as file:
         file.writelines(tars.archive(_members(target, members)))
 
 
 def _write_tgz(target: Ctf, path: str, members: Members | None, level: int = tars.GZIP_LEVEL) -> None:
-    with replacing(path) as file:
+    with named_files.writing(path, durable=False) as file:
         file.writelines(tars.compressed(tars.archive(_members(target, members)), level))
 
 

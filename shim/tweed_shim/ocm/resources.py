@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from tweed_shim import files
+from tweed_shim import files, named_files
 from tweed_shim.errors import ComponentError, ConfigError, HostError, ShimError, Unverifiable
 from tweed_shim.idmap import IdMap
 from tweed_shim.image.manifest import Descriptor
@@ -68,11 +68,9 @@ def write(blob: Blob, path: str) -> None:
         sys.stdout.buffer.writelines(blob.pieces())
         return
     if files.is_special(path):
+        # What is written into cannot be taken back either.
         _exhaust(blob)
-        with ctf.faults(path), open(path, "wb") as file:
-            file.writelines(blob.pieces())
-        return
-    with ctf.faults(path), ctf.replacing(path) as file:
+    with ctf.faults(path), named_files.writing(path, durable=False) as file:
         file.writelines(blob.pieces())
 
 

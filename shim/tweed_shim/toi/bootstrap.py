@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tweed_shim import files, scratch, trace
-from tweed_shim.errors import BadReference, ConfigError, OperationFailed, OutputsLost, TimedOut
+from tweed_shim import files, named_files, scratch, trace
+from tweed_shim.errors import BadReference, ConfigError, HostError, OperationFailed, OutputsLost, TimedOut
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
@@ -210,13 +210,20 @@ def create_environment(
     """Make the tree that an executor works with in a directory, for running one by hand.
 
     It holds `inputs`, `outputs`, and `properties`, which says what would be run. Raises ConfigError where the directory
-    holds something already; nothing is there where it fails.
+    holds something already, HostError where it cannot be made; nothing is there where it fails.
     """
+    try:
+        with named_files.resolved(directory) as target:
+            if target.about is not None and not (os.path.isdir(target.path) and not os.listdir(target.path)):
+                raise ConfigError(f"{directory} is there already and not an empty directory: name another")
+            _fill_environment(prepared, session, target.path, report)
+    except OSError as error:
+        raise HostError(f"{directory} cannot be made ({error.strerror}): name another directory") from error
+
+
+def _fill_environment(prepared: Prepared, session: Session, path: str, report: Callable[[str], None]) -> None:
     from tweed_shim import spiff
 
-    path = os.path.realpath(directory)
-    if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
-        raise ConfigError(f"{directory} is there already and not an empty directory: name another")
     beside = files.beside(path)
     properties = {
         "action": prepared.execution.action,

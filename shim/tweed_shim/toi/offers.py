@@ -3,8 +3,9 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 
-from tweed_shim import files, spiff
+from tweed_shim import named_files, spiff
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
@@ -46,14 +47,16 @@ def _content(session: Session, version: ComponentVersion, offer: AdditionalResou
 
 
 def write(made: Mapping[str, bytes], *, overwrite: bool) -> None:
-    """Write the files. Raises ConfigError where one is there and is not to be overwritten; none is written then."""
+    """Write all of the files or none. Raises ConfigError where one is there and is not to be overwritten."""
     there = [path for path in made if os.path.lexists(path)]
     if there and not overwrite:
         raise ConfigError(
             f"{', '.join(there)} would be overwritten: say so with --overwrite, or name others with -p and -c"
         )
-    for path, data in made.items():
-        try:
-            files.write_named(path, data)
-        except OSError as error:
-            raise HostError(f"{path} cannot be written ({error.strerror}): name another file") from error
+    path = ""
+    try:
+        with ExitStack() as stack:
+            for path, data in made.items():
+                stack.enter_context(named_files.writing(path)).write(data)
+    except OSError as error:
+        raise HostError(f"{path} cannot be written ({error.strerror}): name another file") from error

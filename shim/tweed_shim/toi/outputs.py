@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from tweed_shim import documents, files, spiff
+from tweed_shim import documents, files, named_files, spiff
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.records import Record
 from tweed_shim.runtime import exchange
@@ -90,6 +90,11 @@ def check_place(path: str) -> None:
     if not files.is_special(path) and not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
         reason = "no permission" if os.path.isdir(place) else f"{place} is no directory"
         raise _unwritable(path, reason)
+    try:
+        with named_files.resolved(path):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error.strerror) from error
 
 
 def write(outputs: Outputs, path: str) -> None:
@@ -108,7 +113,7 @@ def write(outputs: Outputs, path: str) -> None:
 def _written(path: str, data: bytes) -> HostError | None:
     """Write a file; returns why it cannot be."""
     try:
-        files.write_named(path, data)
+        named_files.write(path, data)
     except OSError as error:
         return _unwritable(path, error.strerror)
     return None

@@ -8,6 +8,7 @@ import tempfile as temporary
 from collections.abc import Callable
 from contextlib import suppress
 
+from tweed_shim import named_files
 from tweed_shim.records import replace
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.permission import file_path, need_files
@@ -35,32 +36,11 @@ def write(call: Call, file: Value, value: Value, how: Value = None) -> Value:
         tags, path = content.tagged(name)
         binary = options.binary or ("#" in tags and isinstance(value, str))
         text, data = content.data(value, replace(options, binary=binary))
-        _write_whole(file_path(path), data, options.mode)
+        named_files.write(file_path(path), data, mode=options.mode)
     except (Fault, OSError, ValueError) as error:
         where = f"open {name}: " if isinstance(error, OSError) else ""
         raise Fault(f"cannot write file: {where}{_reason(error)}") from None
     return text
-
-
-def _write_whole(path: str, data: bytes, mode: int) -> None:
-    """Replace a regular file in one step; what is no regular file (a device, a pipe) is written to."""
-    if os.path.lexists(path) and not (os.path.isfile(path) and not os.path.islink(path)):
-        with open(path, "wb") as file:
-            file.write(data)
-        return
-    # The umask, or the mode of the file that is replaced, decides as if that file were written itself.
-    beside = f"{path}.new-{os.urandom(8).hex()}"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            if os.path.exists(path):
-                os.fchmod(descriptor, os.stat(path).st_mode & 0o7777)
-        os.replace(beside, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(beside)
-        raise
 
 
 @function("tempfile", 1, 2)
@@ -102,7 +82,7 @@ def mkdir(call: Call, path: Value, how: Value = None) -> Value:
         options = _DIRECTORY if how is None else content.options(how, _DIRECTORY)
         if options.binary or options.several:
             raise Fault(f"{'binary' if options.binary else 'multi'} option not supported, only permissions")
-        _make(whole, options.mode)
+        named_files.make_directory(whole, options.mode)
     except (Fault, OSError, ValueError) as error:
         where = f"mkdir {error.filename}: " if isinstance(error, OSError) else ""
         raise Fault(f'cannot create directory "{whole}": {where}{_reason(error)}') from None
@@ -122,19 +102,6 @@ def _joined(path: Value) -> str:
     if not whole:
         raise Fault("path argument must not be empty")
     return whole
-
-
-def _make(path: str, mode: int) -> None:
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path.rstrip("/"))
-    if parent and parent != path:
-        _make(parent, mode)
-    with suppress(FileExistsError):
-        os.mkdir(path, mode)
-        return
-    if not os.path.isdir(path):
-        raise NotADirectoryError(20, "Not a directory", path)
 
 
 @function("lookup_file", 2)
