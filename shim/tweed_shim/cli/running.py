@@ -1,23 +1,21 @@
 """The options of commands that run an image: how it is had, and what its container may."""
 
+from tweed_shim import sizes
 from tweed_shim.cli import signals
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ConfigError
 from tweed_shim.lean.typing import Any
-from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.runtime import capabilities
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.request import Limits
 
-SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
-
-def _size(text: str) -> int:
-    """A number of bytes, with the units that docker and podman take: 512m is 512 MiB."""
-    number, unit = text.rstrip("bkmgBKMG"), text[len(text.rstrip("bkmgBKMG")) :].lower()
-    if not made_of(DIGITS, number) or unit not in SIZES or int(number) == 0:
-        raise wrong_value(f"{text!r} is no size; write a whole number of b, k, m or g, such as 512m")
-    return int(number) * SIZES[unit]
+def size(text: str) -> int:
+    """Read a number of bytes. Raises what argparse shows."""
+    try:
+        return sizes.parse(text)
+    except ValueError as error:
+        raise wrong_value(str(error)) from error
 
 
 def _positive(kind: type[int] | type[float]) -> Any:
@@ -74,7 +72,7 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
         type=_positive(float),
         help=f"end it then (default: {timeouts})",
     )
-    run.add_argument("--memory", metavar="SIZE", type=_size, help="at most so much memory, such as 512m")
+    run.add_argument("--memory", metavar="SIZE", type=size, help="at most so much memory, such as 512m")
     run.add_argument("--cpus", metavar="N", type=_positive(float), help="at most so many cores, such as 1.5")
     run.add_argument(
         "--pids", metavar="N", type=_positive(int), help="at most so many processes (default: 1024)"
