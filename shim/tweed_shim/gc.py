@@ -5,13 +5,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 from tweed_shim import files, idmap, scratch
 from tweed_shim.errors import HostError
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
-from tweed_shim.runtime import launch, runs
+from tweed_shim.runtime import launch, log_sweep, runs
 from tweed_shim.tweed import clouds
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
@@ -27,13 +28,19 @@ class Removed(NamedTuple):
 
 
 def collect(
-    root: str, *, keep_last: int = 0, dry_run: bool = False, warn: Callable[[str], None] = lambda _: None
+    root: str,
+    *,
+    keep_last: int = 0,
+    keep_logs: int = 0,
+    dry_run: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Removed]:
-    """Remove what nothing uses, and tell of each thing when the store is without it.
+    """Remove what nothing uses, and yield each thing when the store is without it.
 
     That is: images and blobs that no reference, cloud or interaction uses, the oldest first, but for the newest
-    `keep_last` of such images; and what crashes left. Nothing that a running operation uses is touched. With
-    `dry_run` nothing is removed, and what is told is what would be. `warn` is told what is put off.
+    `keep_last` of such images; the logs of runs that have ended, but for those of the newest `keep_logs` runs; and what
+    crashes left. Nothing that a running operation uses is touched. With `dry_run` nothing is removed, and what would be
+    is yielded. `warn` is told what is put off.
 
     Raises StateError for a store of another version, and, when all else is done, HostError where something could
     not be removed.
@@ -41,7 +48,7 @@ def collect(
     if not store.check_version(root):
         return
     ids, failures, rests = idmap.detect(), list[str](), list[str]()
-    for garbage in _garbage(root, keep_last, warn):
+    for garbage in chain(_garbage(root, keep_last, warn), _logs(root, keep_logs)):
         with _noting(failures):
             size = idmap.disk_usage(ids, garbage.path) if garbage.path else 0
             if not dry_run:
@@ -82,6 +89,21 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
     yield from of("file", _half_written(root), _unlink)
     for path in launch.abandoned(root):
         yield Garbage("cgroup", path, "", partial(_rmdir, path))
+
+
+def _logs(root: str, keep: int) -> Iterator[Garbage]:
+    """The logs of ended runs, without those of the newest `keep` runs."""
+    place = os.path.join(root, "runs")
+    newest = runs.newest(root)
+    for log in log_sweep.logs(place):
+        if not log.running and log.number <= newest - keep:
+            yield Garbage("log", os.path.relpath(log.path, root), log.path, partial(_remove_log, log))
+
+
+def _remove_log(log: log_sweep.RunLog) -> str:
+    if not log_sweep.remove(log):
+        raise FileNotFoundError(log.path)
+    return ""
 
 
 def _half_written(root: str) -> Iterator[str]:

@@ -3,19 +3,24 @@
 import os
 from collections.abc import Mapping
 
+from tweed_shim import sizes
 from tweed_shim.errors import ConfigError
 from tweed_shim.records import Record
+
+LOG_LIMIT = 1 << 30
 
 
 class Settings(Record):
     """What one invocation of the shim works with.
 
     root: the store's directory, absolute; empty where none is named and there is no home directory for it. runtime: the
-    OCI runtime's program, a name looked up on PATH or a path.
+    OCI runtime's program, a name looked up on PATH or a path. log_limit: what the logs of all runs may take on disk
+    together, bytes.
     """
 
     root: str
     runtime: str = "runc"
+    log_limit: int = LOG_LIMIT
 
 
 def default_root(environ: Mapping[str, str], uid: int) -> str:
@@ -35,6 +40,17 @@ def default_root(environ: Mapping[str, str], uid: int) -> str:
             return ""
         data_home = os.path.join(home, ".local", "share")
     return os.path.join(data_home, "tweed-shim")
+
+
+def default_log_limit(environ: Mapping[str, str]) -> int:
+    """Return what `$TWEED_SHIM_LOG_LIMIT` says, such as 512m, else 1 GiB. Raises ConfigError where it is no size."""
+    text = environ.get("TWEED_SHIM_LOG_LIMIT")
+    if not text:
+        return LOG_LIMIT
+    try:
+        return sizes.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"$TWEED_SHIM_LOG_LIMIT: {error}") from None
 
 
 def check_root(root: str) -> None:

@@ -7,9 +7,10 @@ from tweed_shim import gc, idmap
 from tweed_shim.image import pull, removal, store
 from tweed_shim.lean.typing import Any
 from tweed_shim.records import EMPTY
+from tweed_shim.runtime import log_space, runs
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
-from tweed_shim.settings import Settings, check_root, default_root
+from tweed_shim.settings import Settings, check_root, default_log_limit, default_root
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.backend import Backend, Options
 
@@ -19,8 +20,9 @@ class Shim:
 
     root: the store's directory; by default `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root and
     `$XDG_DATA_HOME/tweed-shim` for others. runtime: the OCI runtime's program. console: where diagnostics are
-    shown; by default nowhere, they are in the logs. Raises ConfigError where no directory is named and there is no home
-    directory.
+    shown; by default nowhere, they are in the logs. log_limit: what the logs of all runs may take on disk together,
+    bytes; by default `$TWEED_SHIM_LOG_LIMIT`, else 1 GiB. Raises ConfigError where no directory is named and there is
+    no home directory.
 
     Safe to use from several threads and processes at once.
     """
@@ -31,11 +33,13 @@ class Shim:
         *,
         runtime: str = "runc",
         console: Console | None = None,
+        log_limit: int | None = None,
     ) -> None:
         named = default_root(os.environ, os.geteuid()) if root is None else os.fspath(root)
         if not named:
             check_root(named)
-        self.settings = Settings(os.path.abspath(named), runtime)
+        limit = default_log_limit(os.environ) if log_limit is None else log_limit
+        self.settings = Settings(os.path.abspath(named), runtime, limit)
         self._console = console or Console()
 
     def backend(self, image: str, *, cloud: str = "default", options: Options | None = None) -> Backend:
@@ -110,6 +114,7 @@ class Shim:
 
         Raises BadReference, RegistryError, ImageError, StateError (not there, and policy `never`) or HostError.
         """
+        log_space.relieve_disk(self.settings.root)
         return pull.obtain(
             self.settings.root,
             image,
@@ -135,11 +140,23 @@ class Shim:
         root = self.settings.root
         removal.remove(root, images, lambda: clouds.images(root))
 
-    def gc(self, *, keep_last: int = 0, dry_run: bool = False) -> list[gc.Removed]:
-        """Remove what no reference, cloud or interaction uses, and what crashes left; see `gc.collect`."""
+    def gc(self, *, keep_last: int = 0, keep_logs: int = 0, dry_run: bool = False) -> list[gc.Removed]:
+        """Remove what no reference, cloud or interaction uses, logs, and what crashes left; see `gc.collect`."""
         root, warn = self.settings.root, self._console.warn
         with store.disk_faults(root):
-            return list(gc.collect(root, keep_last=keep_last, dry_run=dry_run, warn=warn))
+            return list(
+                gc.collect(root, keep_last=keep_last, keep_logs=keep_logs, dry_run=dry_run, warn=warn)
+            )
+
+    def remove_logs(self, numbers: Sequence[str] | None = None) -> None:
+        """Remove runs with their records and logs; by default all that have ended.
+
+        Raises StateError where one is not kept, or goes on; none is removed then.
+        """
+        root = self.settings.root
+        with store.disk_faults(root):
+            store.check_version(root)
+            runs.remove(root, numbers)
 
     def clouds(self) -> list[clouds.CloudState]:
         """The clouds of the store, with their interactions."""

@@ -131,7 +131,7 @@ def run(place: str, runtime: str, host: Host, userns: IdMap | None = None) -> tu
         userns=userns,
     )
     log = os.path.join(place, "log")
-    setting = Setting(name, place, runtime, host, log, Console(warn=warnings.append))
+    setting = Setting(name, place, runtime, host, log, console=Console(warn=warnings.append))
     try:
         outcome = container.run(request, setting)
     except ShimError as error:

@@ -11,7 +11,7 @@ from tweed_shim.image.store import megabytes
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise wrong_value(f"{text!r} is no number of images")
+        raise wrong_value(f"{text!r} is no whole number")
     return int(text)
 
 
@@ -28,6 +28,13 @@ def configure_gc(parser: Parser) -> None:
         default=0,
         help="keep the newest N of the images that nothing uses (default: 0)",
     )
+    parser.add_argument(
+        "--keep-logs",
+        metavar="N",
+        type=_count,
+        default=0,
+        help="keep the logs of the newest N runs (default: 0)",
+    )
 
 
 def gc_command(arguments: Arguments, context: Context) -> int:
@@ -36,7 +43,11 @@ def gc_command(arguments: Arguments, context: Context) -> int:
     voice = context.voice
     try:
         for each in gc.collect(
-            context.settings.root, keep_last=arguments.keep_last, dry_run=arguments.dry_run, warn=voice.warn
+            context.settings.root,
+            keep_last=arguments.keep_last,
+            keep_logs=arguments.keep_logs,
+            dry_run=arguments.dry_run,
+            warn=voice.warn,
         ):
             removed.append(each)
             if not arguments.json:

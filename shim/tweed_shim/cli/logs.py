@@ -5,8 +5,10 @@ import sys
 
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
+from tweed_shim.errors import UsageError
 from tweed_shim.image import store
 from tweed_shim.runtime import runs
+from tweed_shim.shim import Shim
 
 COLUMNS = {
     "run": "RUN",
@@ -25,13 +27,32 @@ COPY = 1 << 20
 def configure_logs(parser: Parser) -> None:
     """The options of `logs`."""
     tables.configure(parser)
+    parser.intermixed = True
+    parser.usage = "tweed-shim logs [--json] [RUN] | tweed-shim logs rm RUN... | tweed-shim logs rm --all"
     parser.add_argument(
-        "run", nargs="?", metavar="RUN", help="show the log of this run, or with --json its record"
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="show the log of this run, or with --json its record; rm: remove runs instead",
     )
+    parser.add_argument("removed", nargs="*", metavar="RUN", help="rm: the runs to remove")
+    parser.add_argument("--all", action="store_true", help="rm: all runs that have ended")
+
+
+def _remove(arguments: Arguments, context: Context) -> int:
+    if bool(arguments.removed) == arguments.all:
+        raise UsageError("'logs rm' needs the runs to remove: name them, or give --all")
+    shim = Shim(context.settings.root)
+    shim.remove_logs(None if arguments.all else arguments.removed)
+    return 0
 
 
 def logs_command(arguments: Arguments, context: Context) -> int:
-    """List the newest runs, or copy the log of one to stdout."""
+    """List the newest runs, copy the log of one to stdout, or remove some."""
+    if arguments.run == "rm":
+        return _remove(arguments, context)
+    if arguments.removed or arguments.all:
+        raise UsageError("only 'logs rm' takes several runs, or --all; 'logs RUN' shows one")
     root = context.settings.root
     store.check_version(root)
     if arguments.run is None:

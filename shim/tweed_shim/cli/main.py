@@ -13,13 +13,13 @@ from tweed_shim.cli.voice import Voice, foretold
 from tweed_shim.errors import HostError, ShimError
 from tweed_shim.lean import signal
 from tweed_shim.lean.typing import Any, NoReturn
-from tweed_shim.settings import Settings, default_root
+from tweed_shim.settings import Settings, default_log_limit, default_root
 
 
 def _settings(arguments: Arguments) -> Settings:
     root = arguments.root or default_root(os.environ, os.geteuid())
     # Not every command needs a store: those that do refuse an empty one.
-    return Settings(os.path.abspath(root) if root else "", arguments.runtime)
+    return Settings(os.path.abspath(root) if root else "", arguments.runtime, default_log_limit(os.environ))
 
 
 def _open_standard_streams() -> None:

@@ -42,6 +42,7 @@ class Setting(Record):
     """Where a request is run.
 
     name: unique on this host. root: the store. runtime: the path of the OCI runtime. log: the path of the run's log.
+    log_limit: what all logs of the store may take together, bytes; None where it is no log of a store.
     scratch: a directory on disk for what the image writes to its root, None for a tmpfs of at most `SCRATCH_SIZE`
     bytes. meanwhile: called once the container is on its way.
     """
@@ -51,6 +52,7 @@ class Setting(Record):
     runtime: str
     host: Host
     log: str
+    log_limit: int | None = None
     console: Console = Console()
     scratch: str | None = None
     meanwhile: Callable[[], None] = lambda: None
@@ -84,7 +86,7 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
     begun = time.monotonic()
     with trace.span("prepare"):
         plan = _plan(request, setting, overlay)
-    log, result = Log(setting.log), Result(RESULT_LIMIT)
+    log, result = Log(setting.log, limit=setting.log_limit), Result(RESULT_LIMIT)
     with trace.span("run"), setting.console.catching() as signals, Keeper(setting.host.ids) as keeper:
         feeds = _feeds(plan, request.stdin, keeper.pipes)
         sources = _sources(request, setting, keeper.pipes, log, result)

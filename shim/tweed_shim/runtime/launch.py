@@ -113,6 +113,7 @@ def launch(
         runtime=program,
         host=of.host,
         log=run.log,
+        log_limit=of.settings.log_limit,
         console=of.console,
         scratch=of.scratch,
         meanwhile=while_it_runs,

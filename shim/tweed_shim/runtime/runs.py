@@ -5,7 +5,7 @@ Runs are numbered; making number N removes number N - `KEPT`, so that no run eve
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from tweed_shim import files
@@ -40,14 +40,44 @@ def _numbers(place: str) -> list[int]:
     return sorted(int(name) for name in os.listdir(place) if name.isdigit())
 
 
-def _remove(place: str, number: int) -> None:
-    """Remove a run, unless it still goes on: `gc` takes it then."""
+def newest(root: str) -> int:
+    """Return the number of the newest run that is kept, 0 where there is none."""
+    try:
+        return max(_numbers(os.path.join(root, "runs")), default=0)
+    except FileNotFoundError:
+        return 0
+
+
+def _remove(place: str, number: int) -> bool:
+    """Remove a run; False where it still goes on: `gc` takes it then."""
     directory = os.path.join(place, str(number))
     with suppress(FileNotFoundError), files.held_directory(directory, shared=False, wait=False) as ended:
-        if ended:
-            for name in os.listdir(directory):
-                os.unlink(os.path.join(directory, name))
-            os.rmdir(directory)
+        if not ended:
+            return False
+        for name in os.listdir(directory):
+            os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)
+    return True
+
+
+def remove(root: str, numbers: Sequence[str] | None) -> None:
+    """Remove runs with their records and logs; None stands for all that have ended.
+
+    Raises StateError where one is not kept, or goes on; none is removed then.
+    """
+    place = os.path.join(root, "runs")
+    if numbers is None:
+        with suppress(FileNotFoundError):
+            for number in _numbers(place):
+                _remove(place, number)
+        return
+    chosen = [find(root, number) for number in numbers]
+    for run in chosen:
+        with files.held_directory(run.directory, shared=False, wait=False) as ended:
+            if not ended:
+                raise StateError(f"run {run.number} goes on; end it first, or remove it when it has ended")
+    for run in chosen:
+        _remove(place, run.number)
 
 
 def begin(root: str) -> Run:

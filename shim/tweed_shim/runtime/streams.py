@@ -1,9 +1,12 @@
 """Where the bytes of a run go: a bounded result, a bounded log, and the shim's own streams."""
 
+import errno
 import os
 
 from tweed_shim.files import PRIVATE_FILE
 from tweed_shim.lean.typing import Protocol
+from tweed_shim.runtime import log_space
+from tweed_shim.runtime.log_space import LogSpace
 
 LOG_HEAD = LOG_TAIL = 32 << 20
 SHOWN_PENDING = 64 << 10
@@ -39,29 +42,65 @@ class Result:
 
 
 class Log:
-    """A file that keeps the first `head` and the last `tail` bytes written to it, and says what was cut.
+    """A file that keeps the beginning and the end of what is written to it, and says how much was cut.
 
-    The file is made with the first byte. `close` brings it into its final form; until then the end of a long
-    log is beside it, in a ring.
+    The file is made with the first byte. `close` brings it into its final form; until then the end of a long log is
+    beside it, in a ring. limit: what all logs beside it may take together, see log_space.py; without one a log keeps
+    the first `head` and the last `tail` bytes.
     """
 
-    def __init__(self, path: str, *, head: int = LOG_HEAD, tail: int = LOG_TAIL) -> None:
+    def __init__(
+        self, path: str, *, head: int = LOG_HEAD, tail: int = LOG_TAIL, limit: int | None = None
+    ) -> None:
         self._path = path
         self._head = head
         self._tail = tail
+        self._limit = limit
+        self._space: LogSpace | None = None
+        self._is_long = limit is None
         self._written = 0
+        self._is_growing = False
         self._file = -1
         self._ring = -1
 
     def write(self, data: bytes) -> None:
-        """Take more bytes."""
+        """Take more bytes. Raises OSError where the disk has no room for them."""
         if self._file < 0:
-            self._file = self._open(self._path)
+            self._begin()
+        if not self._is_long and self._written + len(data) > self._head:
+            self._become_long()
+        if self._is_growing and self._space and not self._space.has_disk():
+            self._stop_growing(self._space)
         room = max(0, self._head - self._written)
         _write_all(self._file, data[:room])
         self._written += min(room, len(data))
         if rest := data[room:]:
             self._write_ring(rest)
+
+    def _begin(self) -> None:
+        self._file = self._open(self._path)
+        if self._limit is not None:
+            # ROOT/runs/N/log
+            self._space = log_space.LogSpace(os.path.dirname(os.path.dirname(self._path)), self._limit)
+            self._space.take_short()
+            self._keep(self._space.short)
+
+    def _become_long(self) -> None:
+        self._is_long = True
+        if self._space and self._space.take_long():
+            self._is_growing = True
+            self._keep(self._space.longest)
+
+    def _stop_growing(self, space: LogSpace) -> None:
+        """Keep only the last words from here on. Raises OSError where it is this log that has filled the disk."""
+        if self._ring >= 0 or self._written >= space.left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+        self._is_growing = False
+        self._head, self._tail = self._written, space.short // 2
+
+    def _keep(self, size: int) -> None:
+        self._head = size - size // 2
+        self._tail = size // 2
 
     def _open(self, path: str) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)

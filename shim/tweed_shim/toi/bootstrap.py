@@ -13,7 +13,7 @@ from tweed_shim.image.store import Image
 from tweed_shim.ocm import resources
 from tweed_shim.ocm.session import Session
 from tweed_shim.records import fields, replace
-from tweed_shim.runtime import host, process, spec
+from tweed_shim.runtime import host, log_space, process, spec
 from tweed_shim.runtime.confinement import Confinement, confine
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.host import Host
@@ -108,6 +108,7 @@ def config(place: Place, prepared: Prepared) -> dict[str, Any]:
 
 @contextmanager
 def _image(place: Place, prepared: Prepared) -> Iterator[Image]:
+    log_space.relieve_disk(place.settings.root)
     with pull.held(lambda: _obtain(place, prepared)) as image, store.disk_faults(place.settings.root):
         yield image
 

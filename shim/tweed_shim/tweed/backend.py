@@ -12,7 +12,7 @@ from tweed_shim.image.store import Image
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any, NoReturn
 from tweed_shim.records import Record, fields
-from tweed_shim.runtime import host, process, runs, spec
+from tweed_shim.runtime import host, log_space, process, runs, spec
 from tweed_shim.runtime.confinement import confine
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.launch import Launch, launch
@@ -211,6 +211,7 @@ class Backend:
     @contextmanager
     def _image(self) -> Iterator[Image]:
         """The image, unpacked, which is kept from removal for as long as the block lasts."""
+        log_space.relieve_disk(self._settings.root)
         with pull.held(self._obtain) as image, store.disk_faults(self._settings.root):
             yield image
 
