@@ -63,9 +63,10 @@ def read(members: Members, name: str) -> bytes:
 class Directory:
     """The files below a directory that anybody may have made; see beneath for the links in it."""
 
-    def __init__(self, path: str, error: type[ShimError] = ImageError) -> None:
-        """error: the class of what is raised for a link that leads out."""
-        self.what = path
+    def __init__(self, path: str, error: type[ShimError] = ImageError, *, what: str = "") -> None:
+        """error: the class of what is raised for a link that leads out. what: the path in messages."""
+        self._path = path
+        self.what = what or path
         self._error = error
 
     @contextmanager
@@ -75,7 +76,7 @@ class Directory:
         Raises `error` where a link leads out, and OSError where the system refuses the file.
         """
         try:
-            fd = beneath.open_file(self.what, name)
+            fd = beneath.open_file(self._path, name)
         # No file has a name that Python cannot give to the kernel: one with a NUL, or that is no text.
         except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise KeyError(name) from error
@@ -93,7 +94,7 @@ class Directory:
         Raises `error` where a link leads out, and OSError where it cannot be opened.
         """
         try:
-            fd = beneath.open_directory(self.what, name)
+            fd = beneath.open_directory(self._path, name)
         except OSError as error:
             raise self._refusal(name, error) from error
         try:
@@ -112,7 +113,7 @@ class Directory:
                 f"{name} in {self.what} cannot be used: its links lead round in a circle; have it made again"
             )
         # Its own path is relative to a descriptor, and says less.
-        return OSError(error.errno, error.strerror, os.path.join(self.what, name))
+        return OSError(error.errno, error.strerror, os.path.join(self._path, name))
 
 
 class Tar:

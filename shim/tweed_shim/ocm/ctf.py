@@ -212,13 +212,13 @@ def _write_directory(target: Ctf, path: str, members: Members | None) -> None:
     """Write blobs first and the index last: what an index names is there."""
     with named_files.resolved(path, make_parents=0o777) as place:
         if members is not None:
-            _add_files(target, place.path)
+            _add_files(target, place.path, path)
             files.write_whole(os.path.join(place.path, INDEX), target.index())
             return
         beside = files.beside(place.path)
         os.makedirs(os.path.join(beside, BLOBS))
         try:
-            _add_files(target, beside)
+            _add_files(target, beside, path)
             with open(os.path.join(beside, INDEX), "xb") as file:
                 file.write(target.index())
             os.rename(beside, place.path)
@@ -227,9 +227,9 @@ def _write_directory(target: Ctf, path: str, members: Members | None) -> None:
             raise
 
 
-def _add_files(target: Ctf, directory: str) -> None:
+def _add_files(target: Ctf, directory: str, what: str) -> None:
     # An archive that is there may be a stranger's, whose blobs are a link, or become one at any time.
-    with Directory(directory, ComponentError).entered(BLOBS) as blobs_fd:
+    with Directory(directory, ComponentError, what=what).entered(BLOBS) as blobs_fd:
         for digest, blob in target.added.items():
             name = _file_name(digest)
             if not _is_file(name, blobs_fd, blob.size):
