@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import chain
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 from tweed_shim import files, idmap, scratch
@@ -17,6 +17,10 @@ from tweed_shim.tweed import clouds
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
 WRITTEN = ("", "images", "images/references", "images/blobs/sha256", "rootfs/*", "runs/*")
+
+
+# What people look for in logs is in the newest. Most are small, and this is as much as nobody misses.
+KEEP_LOGS = 16 << 20
 
 
 class Removed(NamedTuple):
@@ -31,16 +35,16 @@ def collect(
     root: str,
     *,
     keep_last: int = 0,
-    keep_logs: int = 0,
+    keep_logs: int = KEEP_LOGS,
     dry_run: bool = False,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Removed]:
     """Remove what nothing uses, and yield each thing when the store is without it.
 
     That is: images and blobs that no reference, cloud or interaction uses, the oldest first, but for the newest
-    `keep_last` of such images; the logs of runs that have ended, but for those of the newest `keep_logs` runs; and what
-    crashes left. Nothing that a running operation uses is touched. With `dry_run` nothing is removed, and what would be
-    is yielded. `warn` is told what is put off.
+    `keep_last` of such images; the logs of runs that have ended, but for the newest that take `keep_logs` bytes
+    together; and what crashes left. Nothing that a running operation uses is touched. With `dry_run` nothing is
+    removed, and what would be is yielded. `warn` is told what is put off.
 
     Raises StateError for a store of another version, and, when all else is done, HostError where something could
     not be removed.
@@ -92,11 +96,11 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
 
 
 def _logs(root: str, keep: int) -> Iterator[Garbage]:
-    """The logs of ended runs, without those of the newest `keep` runs."""
-    place = os.path.join(root, "runs")
-    newest = runs.newest(root)
-    for log in log_sweep.logs(place):
-        if not log.running and log.number <= newest - keep:
+    """Yield the logs of ended runs, the oldest first, without the newest that take `keep` bytes together."""
+    ended = [log for log in log_sweep.logs(os.path.join(root, "runs")) if not log.running]
+    kept = accumulate(log.size for log in reversed(ended))
+    for log, together in zip(ended, reversed(list(kept)), strict=True):
+        if together > keep:
             yield Garbage("log", os.path.relpath(log.path, root), log.path, partial(_remove_log, log))
 
 

@@ -140,7 +140,9 @@ class Shim:
         root = self.settings.root
         removal.remove(root, images, lambda: clouds.images(root))
 
-    def gc(self, *, keep_last: int = 0, keep_logs: int = 0, dry_run: bool = False) -> list[gc.Removed]:
+    def gc(
+        self, *, keep_last: int = 0, keep_logs: int = gc.KEEP_LOGS, dry_run: bool = False
+    ) -> list[gc.Removed]:
         """Remove what no reference, cloud or interaction uses, logs, and what crashes left; see `gc.collect`."""
         root, warn = self.settings.root, self._console.warn
         with store.disk_faults(root):

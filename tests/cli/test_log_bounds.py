@@ -166,20 +166,34 @@ def test_gc_frees_logs_of_runs_that_have_ended(shim: Shim, script_image: ScriptI
     with shim.start("exec", noisy(script_image, 100, wait=True), "metadata") as process:
         read_until_waiting(process)
         before = used(shim)
-        would = json.loads(done(shim.run("gc", "--json", "--dry-run", "--keep-logs", "2")))
+        would = json.loads(done(shim.run("gc", "--json", "--dry-run", "--keep-logs", "150k")))
         assert [(each["kind"], each["name"]) for each in would] == [("log", f"runs/{n}/log") for n in (1, 2)]
         assert all(each["size"] >= 100 * 1024 for each in would)
         assert used(shim) == before
-        assert json.loads(done(shim.run("gc", "--json", "--keep-logs", "2"))) == would
+        assert json.loads(done(shim.run("gc", "--json", "--keep-logs", "150k"))) == would
         assert log(shim, 3).endswith(b"last words\n")
-        assert [each["name"] for each in json.loads(done(shim.run("gc", "--json")))] == ["runs/3/log"]
+        assert json.loads(done(shim.run("gc", "--json"))) == []
+        assert [each["name"] for each in json.loads(done(shim.run("gc", "--json", "--keep-logs", "0")))] == [
+            "runs/3/log"
+        ]
         assert log(shim, 4).endswith(b"waiting\n")
         process.terminate()
         process.communicate()
     assert [log(shim, number) for number in (1, 2, 3)] == [REMOVED] * 3
-    assert [each["name"] for each in json.loads(done(shim.run("gc", "--json")))] == ["runs/4/log"]
-    assert json.loads(done(shim.run("gc", "--json"))) == []
+    assert [each["name"] for each in json.loads(done(shim.run("gc", "--json", "--keep-logs", "0")))] == [
+        "runs/4/log"
+    ]
+    assert json.loads(done(shim.run("gc", "--json", "--keep-logs", "0"))) == []
     assert numbers(shim) == [1, 2, 3, 4]
+
+
+@AS_ONE_USER
+def test_gc_keeps_small_logs_and_frees_large_ones_unasked(shim: Shim, script_image: ScriptImage) -> None:
+    run(shim, noisy(script_image, 20 << 10), "1g")
+    run(shim, noisy(script_image, 1), "1g")
+    assert [each["name"] for each in json.loads(done(shim.run("gc", "--json")))] == ["runs/1/log"]
+    assert log(shim, 2).endswith(b"last words\n")
+    assert shim.run("gc", "--keep-logs", "many").code == 2
 
 
 @AS_ONE_USER
@@ -201,7 +215,7 @@ def test_the_api_removes_logs_and_has_the_limit_too(
             api.remove_logs(["5", "6"])
         api.remove_logs(["5"])
         assert numbers(shim) == [1, 2, 3, 4]
-        assert [each.name for each in api.gc(keep_logs=3)] == ["runs/1/log"]
+        assert [each.name for each in api.gc(keep_logs=1000 << 10)] == ["runs/1/log"]
         api.remove_logs()
         assert numbers(shim) == []
 

@@ -4,7 +4,7 @@ import json
 import sys
 
 from tweed_shim import gc
-from tweed_shim.cli import tables
+from tweed_shim.cli import running, tables
 from tweed_shim.cli.commands import Arguments, Context, Parser, wrong_value
 from tweed_shim.image.store import megabytes
 
@@ -13,6 +13,10 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise wrong_value(f"{text!r} is no whole number")
     return int(text)
+
+
+def _size(text: str) -> int:
+    return 0 if text == "0" else running.size(text)
 
 
 def configure_gc(parser: Parser) -> None:
@@ -30,10 +34,10 @@ def configure_gc(parser: Parser) -> None:
     )
     parser.add_argument(
         "--keep-logs",
-        metavar="N",
-        type=_count,
-        default=0,
-        help="keep the logs of the newest N runs (default: 0)",
+        metavar="SIZE",
+        type=_size,
+        default=gc.KEEP_LOGS,
+        help="keep the newest logs that take so much together, such as 100m, or 0 (default: 16m)",
     )
 
 

@@ -40,14 +40,6 @@ def _numbers(place: str) -> list[int]:
     return sorted(int(name) for name in os.listdir(place) if name.isdigit())
 
 
-def newest(root: str) -> int:
-    """Return the number of the newest run that is kept, 0 where there is none."""
-    try:
-        return max(_numbers(os.path.join(root, "runs")), default=0)
-    except FileNotFoundError:
-        return 0
-
-
 def _remove(place: str, number: int) -> bool:
     """Remove a run; False where it still goes on: `gc` takes it then."""
     directory = os.path.join(place, str(number))
