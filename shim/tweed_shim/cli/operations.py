@@ -4,11 +4,11 @@ import os
 import sys
 
 from tweed_shim.cli import running
-from tweed_shim.cli.commands import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, HostError, UsageError
 from tweed_shim.lean.typing import Any
-from tweed_shim.tweed.backend import Backend, Options
-from tweed_shim.tweed.contract import OPERATIONS
+from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options
+from tweed_shim.tweed.contract import OPERATIONS, find_operation
 
 FORMATS = {"metadata": ("yaml", "json"), "setup": ("yaml", "json", "dotenv", "shell")}
 
@@ -30,7 +30,8 @@ def _configure_common(parser: Parser) -> None:
     )
     run.add_argument(
         "--env-stream",
-        choices=("stdout", "stderr"),
+        choices=ENV_STREAMS,
+        type=checked(Options.CHECKS["env_stream"]),
         default="stdout",
         help="setup: the stream on which the image writes its environment (default: stdout)",
     )
@@ -61,10 +62,7 @@ def configure_spec(parser: Parser) -> None:
 
 
 def _backend(arguments: Arguments, context: Context) -> Backend:
-    if arguments.operation not in OPERATIONS:
-        raise ConfigError(
-            f"there is no operation {arguments.operation!r} in the contract; there are: {', '.join(OPERATIONS)}"
-        )
+    find_operation(arguments.operation)
     if arguments.interaction is not None and arguments.operation not in ("setup", "teardown"):
         raise UsageError(
             f"--interaction does not go with {arguments.operation}; it goes with setup and teardown"

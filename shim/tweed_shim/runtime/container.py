@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.lean import json, signal
+from tweed_shim.option_values import checks, descriptor, function, optional
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups, sandbox, spec
 from tweed_shim.runtime.carrier import Carrier
@@ -36,6 +37,13 @@ class Console(Record):
     warn: Callable[[str], None] = lambda _: None
     info: Callable[[str], None] = lambda _: None
     report: Callable[[str], None] | None = None
+
+    CHECKS = checks(
+        stdout=optional(descriptor),
+        stderr=optional(descriptor),
+        **dict.fromkeys(("catching", "warn", "info"), function),
+        report=optional(function),
+    )
 
 
 class Setting(Record):

@@ -1,12 +1,32 @@
-"""How an image is had and run, for all that runs images."""
+"""The options for pulling and running an image, for all contracts."""
 
+from tweed_shim import option_values
+from tweed_shim.option_values import flag, optional, path, sequence
 from tweed_shim.records import Record
-from tweed_shim.runtime import seccomp
-from tweed_shim.runtime.request import Limits
+from tweed_shim.runtime import capabilities, seccomp
+from tweed_shim.runtime.request import MOST_SECONDS, Limits
+
+PULL_POLICIES = ("always", "missing", "never")
+NETWORKS = ("none", "host", "pasta")
+
+
+def check_platform(value: object) -> str:
+    """Check the name of a platform. Raises ConfigError."""
+    # Not above: a platform is rarely named, and what knows them belongs to the images.
+    from tweed_shim.image import platforms
+
+    text = option_values.text(value)
+    platforms.parse(text)
+    return text
+
+
+def check_capability(value: object) -> str:
+    """Check the name of a capability and return it in full. Raises ConfigError."""
+    return capabilities.parse(value if isinstance(value, str) else option_values.text(value))
 
 
 class RunOptions(Record):
-    """The wishes of whoever has an image run.
+    """The options for pulling and running an image.
 
     pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure: plain HTTP is allowed. ca_file: the
     certificates of authorities to trust. network: `none`, `host` or `pasta`. timeout: seconds. read_only: the image's
@@ -14,6 +34,8 @@ class RunOptions(Record):
     fewer than the default ones, or `ALL`. userns: a user namespace of its own for the container, as host root; others'
     containers always have one. seccomp: `default`, `unconfined`, or the path of a profile in the form of the OCI
     runtime specification.
+
+    Raises ConfigError, which names the field, for a value that it cannot have: nothing falls back to a default.
     """
 
     pull: str = "missing"
@@ -29,3 +51,19 @@ class RunOptions(Record):
     cap_drop: tuple[str, ...] = ()
     userns: bool = False
     seccomp: str = seccomp.DEFAULT
+
+    CHECKS = option_values.checks(
+        pull=option_values.choice(*PULL_POLICIES),
+        platform=optional(check_platform),
+        insecure=flag,
+        ca_file=optional(path),
+        network=option_values.choice(*NETWORKS),
+        timeout=optional(option_values.number(most=MOST_SECONDS)),
+        limits=option_values.instance(Limits),
+        read_only=flag,
+        scratch=optional(path),
+        cap_add=sequence(check_capability),
+        cap_drop=sequence(check_capability),
+        userns=flag,
+        seccomp=path,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
-from tweed_shim import files, trace
+from tweed_shim import files, option_values, trace
 from tweed_shim.errors import ContractError, StateError
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
@@ -21,18 +21,21 @@ from tweed_shim.runtime.options import RunOptions
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Request
 from tweed_shim.settings import Settings
 from tweed_shim.tweed import clouds
-from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation
+from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation, find_operation
 
 METADATA_CACHE = "metadata.json"
+ENV_STREAMS = ("stdout", "stderr")
 
 
 class Options(RunOptions):
-    """How a backend's image is had, and how its operations run; the defaults are the contract's.
+    """The options for pulling a backend's image and running its operations; the defaults are the contract's.
 
-    env_stream: where setup writes its environment. `metadata` has no network, whatever is wished.
+    env_stream: the stream to which setup writes its environment. `metadata` never has a network.
     """
 
     env_stream: str = "stdout"
+
+    CHECKS = option_values.checks(env_stream=option_values.choice(*ENV_STREAMS))
 
 
 class Setup(Mapping[str, str]):
@@ -90,6 +93,7 @@ class Backend:
         console: Console = Console(),  # noqa: B008 - immutable
     ) -> None:
         self._settings = settings
+        references.parse(reference)
         self._reference = reference
         self._options = options
         self._console = console
@@ -117,6 +121,7 @@ class Backend:
         from tweed_shim.tweed import configuration as configurations
 
         operation = OPERATIONS["configure"]
+        configurations.require_map(configuration)
         with self._image() as image:
             configurations.validate(configuration, self._metadata(image).get("inputs", {}))
             place = self._cloud.place(operation.writes, "")
@@ -148,6 +153,7 @@ class Backend:
         then, and teardown is not called.
         """
         operation = OPERATIONS["setup"]
+        option_values.argument("replace", replace, option_values.flag)
         place = self._cloud.place(operation.writes, interaction)
         with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
             earlier = clouds.current(place)
@@ -185,7 +191,7 @@ class Backend:
 
     def spec(self, operation: str, interaction: str = "default") -> dict[str, Any]:
         """The `config.json` that an operation would run with. Runs nothing, changes nothing but to pull the image."""
-        row = OPERATIONS[operation]
+        row = find_operation(operation)
         reads = self._cloud.place(row.reads, interaction) if row.reads else None
         writes = self._cloud.place(row.writes, interaction) if row.writes else None
         with self._image() as image:

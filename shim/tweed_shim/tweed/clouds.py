@@ -61,7 +61,12 @@ class Cloud(Record):
 
 def check_name(kind: str, name: str) -> str:
     """Return a name of a cloud or an interaction; raises ConfigError where it cannot be one."""
-    if not made_of(ALPHANUMERIC + "._-", name) or name[0] in "._-" or len(name) > 128:
+    if (
+        not isinstance(name, str)
+        or not made_of(ALPHANUMERIC + "._-", name)
+        or name[0] in "._-"
+        or len(name) > 128
+    ):
         raise ConfigError(
             f"{name!r} cannot name {kind}: use letters, digits, '.', '_' and '-', at most 128, "
             "beginning with a letter or a digit"
