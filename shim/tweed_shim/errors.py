@@ -86,6 +86,10 @@ class StateError(ShimError):
     """The operation does not fit what is recorded: an unconfigured cloud, an interaction already set up."""
 
 
+class DamagedRecord(StateError):
+    """A file in which the store notes something is not what was written there; the message names the file."""
+
+
 class HostError(ShimError):
     """The host lacks something that is needed: a program, a kernel feature, a permission, disk space."""
 

@@ -124,7 +124,7 @@ class Shim:
     def images(self) -> list[store.Stored]:
         """The images of the store."""
         with store.disk_faults(self.settings.root):
-            return store.images(self.settings.root)
+            return store.images(self.settings.root, self._console.warn)
 
     def remove(self, images: Sequence[str]) -> None:
         """Remove images from the store.
@@ -148,7 +148,7 @@ class Shim:
         root = self.settings.root
         with store.disk_faults(root):
             store.check_version(root)
-            return clouds.states(root)
+            return clouds.states(root, self._console.warn)
 
     def remove_cloud(self, name: str) -> None:
         """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
-from tweed_shim import files, option_values, trace
-from tweed_shim.errors import ContractError, StateError
+from tweed_shim import files, option_values, state_files, trace
+from tweed_shim.errors import ContractError, DamagedRecord, StateError
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
@@ -24,6 +24,7 @@ from tweed_shim.tweed import clouds
 from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation, find_operation
 
 METADATA_CACHE = "metadata.json"
+METADATA_SHAPE = dict.fromkeys(("backend", "name", "version"), state_files.text)
 ENV_STREAMS = ("stdout", "stderr")
 
 
@@ -156,7 +157,7 @@ class Backend:
         option_values.argument("replace", replace, option_values.flag)
         place = self._cloud.place(operation.writes, interaction)
         with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
-            earlier = clouds.current(place)
+            earlier = clouds.current(place, replacing=replace)
             if earlier is not None and not replace:
                 raise StateError(
                     f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up; "
@@ -284,10 +285,9 @@ class Backend:
 
     def _metadata(self, image: Image) -> dict[str, Any]:
         path = os.path.join(image.directory, METADATA_CACHE)
-        # A cache that a power cut left empty is as good as none.
-        with suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
-            cached: dict[str, Any] = json.loads(file.read())
-            return cached
+        # A cache that a power cut left empty is as good as none: the image is asked again.
+        with suppress(FileNotFoundError, DamagedRecord):
+            return state_files.read(path, METADATA_SHAPE, mend="")
         output = self._run(_Call(OPERATIONS["metadata"], image, ""))
         from tweed_shim.tweed import metadata
 
