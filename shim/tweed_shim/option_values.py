@@ -48,6 +48,10 @@ def choice(*names: str) -> Check:
     return check
 
 
+PULL_POLICIES = ("always", "missing", "never")
+pull_policy = choice(*PULL_POLICIES)
+
+
 def number(*, most: float) -> Check:
     """A check for a number above 0 and at most `most`."""
 

@@ -3,11 +3,12 @@
 import sys
 import time
 
+from tweed_shim import option_values
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.options import PULL_POLICIES, RunOptions
+from tweed_shim.runtime.options import RunOptions
 from tweed_shim.shim import Shim
 
 COLUMNS = {
@@ -34,7 +35,7 @@ def configure_pull(parser: Parser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="what to pull, as 'exec' takes it")
     parser.add_argument(
         "--pull",
-        choices=PULL_POLICIES,
+        choices=option_values.PULL_POLICIES,
         type=checked(check["pull"]),
         default="always",
         help="always: a tag is looked up again (the default)",

@@ -1,11 +1,12 @@
 """The options of commands that run an image: how it is had, and what its container may."""
 
+from tweed_shim import option_values
 from tweed_shim.cli import signals
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, checked, number, wrong_value
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.options import NETWORKS, PULL_POLICIES, RunOptions, check_capability
+from tweed_shim.runtime.options import NETWORKS, RunOptions, check_capability
 from tweed_shim.runtime.request import Limits
 
 SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -29,7 +30,7 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
     image = parser.add_argument_group("the image")
     image.add_argument(
         "--pull",
-        choices=PULL_POLICIES,
+        choices=option_values.PULL_POLICIES,
         type=checked(check["pull"]),
         default="missing",
         help="when to ask the registry (default: missing)",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from tweed_shim import idmap as idmaps
-from tweed_shim import trace
+from tweed_shim import option_values, trace
 from tweed_shim.errors import StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import platforms, present, store
@@ -41,6 +41,7 @@ def obtain(
     Raises BadReference, ConfigError, RegistryError, ImageError, StateError (not here, with `never`) and
     HostError; then the reference means what it meant before.
     """
+    option_values.argument("pull", pull, option_values.pull_policy)
     name = store.canonical(reference if isinstance(reference, Reference) else parse(reference))
     ids = idmap or idmaps.detect()
     key = platforms.key(platform)

@@ -6,7 +6,6 @@ from tweed_shim.records import Record
 from tweed_shim.runtime import capabilities, seccomp
 from tweed_shim.runtime.request import MOST_SECONDS, Limits
 
-PULL_POLICIES = ("always", "missing", "never")
 NETWORKS = ("none", "host", "pasta")
 
 
@@ -53,7 +52,7 @@ class RunOptions(Record):
     seccomp: str = seccomp.DEFAULT
 
     CHECKS = option_values.checks(
-        pull=option_values.choice(*PULL_POLICIES),
+        pull=option_values.pull_policy,
         platform=optional(check_platform),
         insecure=flag,
         ca_file=optional(path),
