@@ -10,6 +10,17 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from tweed_shim.errors import ConfigError
+from tweed_shim.lean.typing import Protocol
+
+
+class SupportsRead(Protocol):
+    """A file that is open for reading bytes; `read` returns less than it was asked for at the end only."""
+
+    def read(self, size: int, /) -> bytes:
+        """As io.BufferedReader does."""
+
+
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 BESIDE = ".new-"
@@ -60,6 +71,19 @@ def _open_beside(path: str) -> tuple[str, int]:
         if _same_file(fd, new):
             return new, fd
         os.close(fd)  # a sweep has come between the file and its lock
+
+
+def read_bounded(file: SupportsRead, most: int, what: str) -> bytes:
+    """Read an open file to its end, but never more than one byte beyond `most`.
+
+    A device or a pipe may have no end, and a file more than there is memory. Raises ConfigError for one that is larger.
+    """
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise ConfigError(
+            f"{what} is larger than {most >> 20} MiB, which is the most that is read; give a smaller one"
+        )
+    return data
 
 
 def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:

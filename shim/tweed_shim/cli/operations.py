@@ -3,6 +3,7 @@
 import os
 import sys
 
+from tweed_shim import files
 from tweed_shim.cli import running
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, HostError, UsageError
@@ -131,15 +132,17 @@ def _print(text: str) -> None:
 
 
 def _read_configuration(path: str | None) -> dict[str, Any]:
+    from tweed_shim.documents import MAX_BYTES
     from tweed_shim.tweed import configuration
 
     if path is None and os.isatty(0):
         raise ConfigError("configure needs a configuration: name a file with --config, or give it on stdin")
     if path is None or path == "-":
-        return configuration.read(sys.stdin.buffer.read(), name="the configuration on stdin")
+        name = "the configuration on stdin"
+        return configuration.read(files.read_bounded(sys.stdin.buffer, MAX_BYTES, name), name=name)
     try:
         with open(path, "rb") as file:
-            return configuration.read(file.read(), name=path)
+            return configuration.read(files.read_bounded(file, MAX_BYTES, path), name=path)
     except OSError as error:
         # Whoever gave the configuration itself does not want to see it in a log.
         name = f"file '{path}'" if "{" not in path and ":" not in path else "file that --config names"
