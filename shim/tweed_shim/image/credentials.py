@@ -357,4 +357,6 @@ def _call(
         if NOT_FOUND in done.stdout.decode(errors="replace").lower():
             return None
         problem = f"failed (exit code {done.returncode}): call `{program} {verb}` to see why"
+        if done.returncode < 0:
+            problem = f"was ended by signal {-done.returncode}: run it again"
     raise HostError(f"the credential program {program}, which {path} names for {registry}, {problem}")

@@ -297,6 +297,8 @@ def disk_fault(root: str, error: OSError) -> HostError:
     if error.errno == errno.ENOENT and not error.filename:
         return HostError("the working directory is not there any more; change to another")
     name = os.fspath(error.filename or root)
+    if error.errno == errno.EINTR:
+        return HostError(f"{name} {error.strerror}; run it again")
     mend = "mend that, or give another --root" if name.startswith(root) else "mend that"
     return HostError(f"{name} cannot be used ({error.strerror or error}); {mend}")
 

@@ -211,6 +211,7 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
         "ext4, xfs or btrfs",
         "overlay": "this host has no overlay file system for it: leave --scratch out",
         "scratch": "free some memory, or name a directory on disk with --scratch",
+        "killed": "run it again",
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",
     }

@@ -107,6 +107,8 @@ class Keeper:
     def _map_ids(self) -> None:
         try:
             idmap.write_maps(self.pid, self._ids)
+        except InterruptedError as error:
+            raise StartError("killed", f"{error.filename} {error.strerror}") from error
         except OSError as error:
             raise StartError("ids", f"{error.filename or 'uid_map'}: {error.strerror}") from error
         self.mapped = True

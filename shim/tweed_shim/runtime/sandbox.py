@@ -33,6 +33,8 @@ from tweed_shim.runtime.waiting import COMMANDS, READ
 REPORTS, PLAN = 3, 5
 # A soft limit that was lowered says nothing of the descriptors that were open before.
 HIGHEST_DESCRIPTOR = 1 << 16
+# See pasta.py, which stands alone.
+KILLED = b"killed by signal "
 # What the runtime complains of after the complaint that matters.
 CLEANING_UP = ("Failed to remove", "failed to remove")
 # What Python or the shim changed, and no program that is started may find changed.
@@ -197,8 +199,16 @@ def _shift_ids(program: list[str]) -> None:
     os.close(tell)
     with open(told, encoding="utf-8", errors="replace") as file:
         said = file.read().strip()
-    if os.waitpid(script, 0)[1] != 0:
+    status = os.waitpid(script, 0)[1]
+    _check_killed(status, "the program that shows the store with other ids")
+    if status != 0:
         raise _StageError("shift", said.rpartition("\n")[2] or "it gave no reason")
+
+
+def _check_killed(status: int, program: str) -> None:
+    """Raise _StageError where a program was ended by a signal: that is nobody's fault whom its task could name."""
+    if os.WIFSIGNALED(status):
+        raise _StageError("killed", f"{program} was ended by signal {os.WTERMSIG(status)}")
 
 
 def _connect_network(plan: Plan) -> None:
@@ -217,6 +227,8 @@ def _connect_network(plan: Plan) -> None:
     while not said.endswith(b"\n") and (data := os.read(told, 4096)):
         said += data
     os.close(told)
+    if said.startswith(KILLED):
+        raise _StageError("killed", f"pasta was ended by signal {said[len(KILLED) :].decode().strip()}")
     if said != b"ready\n":
         raise _StageError("network", said.decode(errors="replace").strip() or "it gave no reason")
 
@@ -267,6 +279,7 @@ def _start_container(plan: Plan) -> int:
             os.dup2(quiet, fd)
         os.close(quiet)
         _, status = os.waitpid(runtime, 0)
+    _check_killed(status, "the runtime")
     if status != 0:
         raise _StageError("start", _runtime_error(scratch))
     with _stage("start"), open(pid_file, encoding="utf-8") as file:
