@@ -48,6 +48,20 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
+def sync_filesystem(path: str) -> None:
+    """Bring all of the file system that a directory is on to the disk (syncfs(2))."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(fd)
+
+
 def unique_name(prefix: str) -> str:
     """A name that nobody else has chosen: `prefix` and 64 random bits."""
     return f"{prefix}{os.urandom(8).hex()}"

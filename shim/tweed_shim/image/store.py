@@ -293,7 +293,9 @@ def disk_fault(root: str, error: OSError) -> HostError:
             "or give another --root"
         )
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return HostError("no more files can be opened at a time; allow more of them ('ulimit -n')")
+        from tweed_shim import resource_limits
+
+        return HostError(resource_limits.open_files())
     if error.errno == errno.ENOENT and not error.filename:
         return HostError("the working directory is not there any more; change to another")
     name = os.fspath(error.filename or root)

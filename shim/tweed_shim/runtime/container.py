@@ -102,7 +102,11 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
                 cgroups.expect_moves(keeper.pid)
             setting.meanwhile()
 
-        carrier = Carrier(keeper, sources, feeds, signals, meanwhile)
+        def keeping() -> None:
+            if setting.console.report is not None:
+                setting.console.report("the image has ended; what it wrote is brought to the disk")
+
+        carrier = Carrier(keeper, sources, feeds, signals, meanwhile, keeping)
         try:
             carrier.carry(request.timeout)
         finally:
@@ -202,7 +206,16 @@ def _script(name: str, *arguments: str) -> list[str]:
 
 
 def _start_failure(failure: StartError, request: Request) -> ShimError:
+    from tweed_shim import resource_limits
+
     program = request.args[0]
+    if failure.stage == "open files":
+        return HostError(resource_limits.open_files())
+    if failure.stage == "memory":
+        return HostError(resource_limits.memory())
+    if failure.stage == "start" and str(failure) == sandbox.NO_REASON and resource_limits.has_memory_limit():
+        # A Go program reserves more addresses than it will use, and a crash of its own is not in its log.
+        return HostError(f"the runtime gave no reason why it ended, so perhaps {resource_limits.memory()}")
     mends = {
         "ids": "compare /etc/subuid and /etc/subgid with the user's name, or remove its lines to run with one id",
         "namespace": "this host may forbid user namespaces; see the sysctls user.max_user_namespaces, "

@@ -33,6 +33,7 @@ from tweed_shim.runtime.waiting import COMMANDS, READ
 REPORTS, PLAN = 3, 5
 # A soft limit that was lowered says nothing of the descriptors that were open before.
 HIGHEST_DESCRIPTOR = 1 << 16
+NO_REASON = "it gave no reason"
 # See pasta.py, which stands alone.
 KILLED = b"killed by signal "
 # What the runtime complains of after the complaint that matters.
@@ -202,7 +203,7 @@ def _shift_ids(program: list[str]) -> None:
     status = os.waitpid(script, 0)[1]
     _check_killed(status, "the program that shows the store with other ids")
     if status != 0:
-        raise _StageError("shift", said.rpartition("\n")[2] or "it gave no reason")
+        raise _StageError("shift", said.rpartition("\n")[2] or NO_REASON)
 
 
 def _check_killed(status: int, program: str) -> None:
@@ -230,7 +231,7 @@ def _connect_network(plan: Plan) -> None:
     if said.startswith(KILLED):
         raise _StageError("killed", f"pasta was ended by signal {said[len(KILLED) :].decode().strip()}")
     if said != b"ready\n":
-        raise _StageError("network", said.decode(errors="replace").strip() or "it gave no reason")
+        raise _StageError("network", said.decode(errors="replace").strip() or NO_REASON)
 
 
 def _runtime_error(scratch: str) -> str:
@@ -246,7 +247,7 @@ def _runtime_error(scratch: str) -> str:
                     message = entry["msg"]
     except (OSError, ValueError, AttributeError, KeyError):
         pass
-    return message or "it gave no reason"
+    return message or NO_REASON
 
 
 def _environment(runtime: str) -> dict[str, str]:
@@ -303,6 +304,8 @@ def _first_process(*, userns: bool) -> NoReturn:
         _report(started=pid, times=[begun, mounted, time.monotonic()])
         status = waiting.wait(pid, _state(plan), commands)
         ended = time.monotonic()
+        # What follows is the shim's own work, for which the image is given no time.
+        _report(ended=True)
         oom = leaving.leave_cgroups(plan["cgroup"])
         with _stage("keep"):
             if plan["made"]:
@@ -315,6 +318,8 @@ def _first_process(*, userns: bool) -> NoReturn:
         if plan:
             leaving.leave_cgroups(plan["cgroup"])
         _report(failed=failure.stage, error=str(failure), errno=failure.number)
+    except MemoryError:
+        _report(failed="memory", error="none is left", errno=None)
     except BaseException as error:  # noqa: BLE001 - nobody above could hear of it
         _report(failed="sandbox", error=repr(error), errno=None)
     os._exit(0)
