@@ -88,7 +88,11 @@ def populated() -> Iterator[tuple[str, str]]:
     os.mkdir(images)
 
     def run(*arguments: str) -> None:
-        assert main(["--root", root, "-q", *arguments]) == 0
+        umask = os.umask(0o022)
+        try:
+            assert main(["--root", root, "-q", *arguments]) == 0
+        finally:
+            os.umask(umask)
 
     config = os.path.join(directory, "config.json")
     Path(config).write_text("{}", encoding="utf-8")

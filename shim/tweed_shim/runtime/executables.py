@@ -30,6 +30,7 @@ _BINFMT = "/proc/sys/fs/binfmt_misc"
 
 _ELF = b"\x7fELF"
 _PT_INTERP = 3
+_SMALLEST_HEADER = 52
 _NAMES = {
     3: "i386", 8: "MIPS", 20: "PowerPC", 21: "64-bit PowerPC", 22: "s390x", 40: "32-bit Arm", 62: "x86-64",
     183: "64-bit Arm", 243: "RISC-V", 258: "LoongArch",
@@ -192,13 +193,14 @@ def _check_elf(rootfs: str, path: str, cwd: str, what: str) -> None:
         header = os.pread(fd, 64, 0)
         order: Order = "big" if header[5:6] == b"\2" else "little"
         kind, machine = (int.from_bytes(header[at : at + 2], order) for at in (16, 18))
-        if not _runs_here(header, machine, order):
+        is_whole = len(header) >= _SMALLEST_HEADER and kind in (2, 3)
+        if is_whole and not _runs_here(header, machine, order):
             raise ImageError(
                 f"{what} is a program for {_NAMES.get(machine, f'machine {machine} of elf.h')}, and this host is "
                 f"{os.uname().machine}: choose another image or --platform, or register an emulator such as "
                 "qemu-user-static"
             )
-        loader = _loader(fd, header, order) if kind in (2, 3) else None
+        loader = _loader(fd, header, order) if is_whole else None
     finally:
         os.close(fd)
     if loader is None:
