@@ -10,6 +10,17 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from tweed_shim.errors import ConfigError
+from tweed_shim.lean.typing import Protocol
+
+
+class SupportsRead(Protocol):
+    """A file that is open for reading bytes; `read` returns less than it was asked for at the end only."""
+
+    def read(self, size: int, /) -> bytes:
+        """As io.BufferedReader does."""
+
+
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 BESIDE = ".new-"
@@ -37,6 +48,20 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
+def sync_filesystem(path: str) -> None:
+    """Bring all of the file system that a directory is on to the disk (syncfs(2))."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(fd)
+
+
 def unique_name(prefix: str) -> str:
     """A name that nobody else has chosen: `prefix` and 64 random bits."""
     return f"{prefix}{os.urandom(8).hex()}"
@@ -60,6 +85,19 @@ def _open_beside(path: str) -> tuple[str, int]:
         if _same_file(fd, new):
             return new, fd
         os.close(fd)  # a sweep has come between the file and its lock
+
+
+def read_bounded(file: SupportsRead, most: int, what: str) -> bytes:
+    """Read an open file to its end, but never more than one byte beyond `most`.
+
+    A device or a pipe may have no end, and a file more than there is memory. Raises ConfigError for one that is larger.
+    """
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise ConfigError(
+            f"{what} is larger than {most >> 20} MiB, which is the most that is read; give a smaller one"
+        )
+    return data
 
 
 def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:

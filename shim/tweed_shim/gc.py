@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
-from tweed_shim import files, idmap, scratch
+from tweed_shim import files, idmap, option_values, scratch
 from tweed_shim.errors import HostError
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
@@ -16,6 +16,10 @@ from tweed_shim.tweed import clouds
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
 WRITTEN = ("", "images", "images/references", "images/blobs/sha256", "rootfs/*", "runs/*")
+
+
+# How many images that nothing uses a caller may keep.
+KEPT_IMAGES = option_values.whole_number(least=0, most=1 << 31, example="3")
 
 
 class Removed(NamedTuple):

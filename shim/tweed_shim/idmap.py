@@ -174,6 +174,8 @@ def write_maps(pid: int, idmap: IdMap) -> None:
         children.append((name, os.posix_spawn(program, arguments, os.environ)))
     codes = [(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for name, child in children]
     for name, code in codes:
+        if code < 0:
+            raise InterruptedError(4, f"was ended by signal {-code}", name)
         if code != 0:
             raise PermissionError(1, "refused the ids that /etc/subuid and /etc/subgid grant", name)
 
@@ -267,6 +269,10 @@ def remove_tree(idmap: IdMap, path: str) -> None:
             from tweed_shim.errors import HostError
 
             said = output.decode(errors="replace").strip().partition("\n")[0]
+            if code < 0:
+                raise HostError(
+                    f"{path} is not removed: rm was ended by signal {-code}; run it again"
+                ) from None
             raise HostError(f"{path} cannot be removed ({said}); remove it as the user who made it") from None
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 
+from tweed_shim import option_values
 from tweed_shim.records import Record
 
 
@@ -10,10 +11,13 @@ class Settings(Record):
     """What one invocation of the shim works with.
 
     root: the store's directory, absolute. runtime: the OCI runtime's program, a name looked up on PATH or a path.
+    Raises ConfigError for other values.
     """
 
     root: str
     runtime: str = "runc"
+
+    CHECKS = option_values.checks(root=option_values.path, runtime=option_values.path)
 
 
 def default_root(environ: Mapping[str, str], uid: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from tweed_shim import gc, idmap
 from tweed_shim.image import pull, removal, store
 from tweed_shim.lean.typing import Any
+from tweed_shim.option_values import argument, flag, instance, optional, path, sequence, text, text_map
 from tweed_shim.records import EMPTY
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
@@ -31,16 +32,18 @@ class Shim:
         runtime: str = "runc",
         console: Console | None = None,
     ) -> None:
-        place = default_root(os.environ, os.geteuid()) if root is None else os.path.abspath(root)
-        self.settings = Settings(place, runtime)
-        self._console = console or Console()
+        root = default_root(os.environ, os.geteuid()) if root is None else argument("root", root, path)
+        self.settings = Settings(os.path.abspath(root), runtime)
+        self._console = argument("console", console, optional(instance(Console))) or Console()
 
     def backend(self, image: str, *, cloud: str = "default", options: Options | None = None) -> Backend:
         """A backend image, to be used with one cloud's configuration.
 
-        Nothing is pulled or run yet. Raises ConfigError where `cloud` cannot name a cloud.
+        Nothing is pulled or run yet. Raises BadReference where `image` cannot name an image, ConfigError where `cloud`
+        cannot name a cloud, and HostError for options that the host cannot give.
         """
-        return Backend(self.settings, image, cloud, options or Options(), self._console)
+        options = argument("options", options, optional(instance(Options))) or Options()
+        return Backend(self.settings, image, cloud, options, self._console)
 
     def bootstrap(
         self,
@@ -73,25 +76,26 @@ class Shim:
         """
         from tweed_shim.toi import installation, preparation
 
+        repository = repository if repository == "" else argument("repository", repository, path)
         wishes = preparation.Wishes(
-            action,
-            package,
+            argument("action", action, text),
+            argument("package", package, text_map),
             installation.document(parameters, "the parameters"),
             installation.document(credentials, "the credentials"),
-            "system" if trust_templates else "private",
-            copy_resources,
+            "system" if argument("trust_templates", trust_templates, flag) else "private",
+            argument("copy_resources", copy_resources, flag),
         )
         return installation.install(
             self.settings,
             self._console,
-            options or RunOptions(),
+            argument("options", options, optional(instance(RunOptions))) or RunOptions(),
             component,
             wishes,
-            repository=os.fspath(repository),
-            lookups=[os.fspath(each) for each in lookups],
-            ocm_config=None if ocm_config is None else os.fspath(ocm_config),
-            every_output=every_output,
-            verbs=allow_verbs,
+            repository=repository,
+            lookups=argument("lookups", lookups, sequence(path)),
+            ocm_config=argument("ocm_config", ocm_config, optional(path)),
+            every_output=argument("every_output", every_output, flag),
+            verbs=argument("allow_verbs", allow_verbs, sequence(text)),
         )
 
     def pull(
@@ -105,15 +109,17 @@ class Shim:
     ) -> store.Image:
         """Have an image in the store, unpacked.
 
-        Raises BadReference, RegistryError, ImageError, StateError (not there, and policy `never`) or HostError.
+        Raises BadReference, ConfigError, RegistryError, ImageError, HostError, or StateError (not there, and policy
+        `never`).
         """
+        check = RunOptions.CHECKS
         return pull.obtain(
             self.settings.root,
             image,
-            pull=policy,
-            platform=platform,
-            insecure=insecure,
-            ca_file=ca_file,
+            pull=argument("policy", policy, check["pull"]),
+            platform=argument("platform", platform, check["platform"]),
+            insecure=argument("insecure", insecure, check["insecure"]),
+            ca_file=argument("ca_file", ca_file, check["ca_file"]),
             report=self._console.report,
             idmap=idmap.detect(),
         )
@@ -121,7 +127,7 @@ class Shim:
     def images(self) -> list[store.Stored]:
         """The images of the store."""
         with store.disk_faults(self.settings.root):
-            return store.images(self.settings.root)
+            return store.images(self.settings.root, self._console.warn)
 
     def remove(self, images: Sequence[str]) -> None:
         """Remove images from the store.
@@ -129,12 +135,14 @@ class Shim:
         Raises StateError where one is not there, or is in use by a running operation, a cloud or an interaction;
         none is removed then.
         """
-        root = self.settings.root
-        removal.remove(root, images, lambda: clouds.images(root))
+        root, names = self.settings.root, argument("images", images, sequence(text))
+        removal.remove(root, names, lambda: clouds.images(root))
 
     def gc(self, *, keep_last: int = 0, dry_run: bool = False) -> list[gc.Removed]:
         """Remove what no reference, cloud or interaction uses, and what crashes left; see `gc.collect`."""
         root, warn = self.settings.root, self._console.warn
+        keep_last = argument("keep_last", keep_last, gc.KEPT_IMAGES)
+        dry_run = argument("dry_run", dry_run, flag)
         with store.disk_faults(root):
             return list(gc.collect(root, keep_last=keep_last, dry_run=dry_run, warn=warn))
 
@@ -143,7 +151,7 @@ class Shim:
         root = self.settings.root
         with store.disk_faults(root):
             store.check_version(root)
-            return clouds.states(root)
+            return clouds.states(root, self._console.warn)
 
     def remove_cloud(self, name: str) -> None:
         """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""

@@ -106,6 +106,11 @@ def main(argv: list[str] | None = None) -> int:
 
         voice.error(str(store.disk_fault(root, error)))
         return HostError.exit_code
+    except MemoryError:
+        from tweed_shim import resource_limits
+
+        voice.error(resource_limits.memory())
+        return HostError.exit_code
     except BaseException:
         # Interrupted, or what came of that on its way: importing wraps exceptions.
         if not signals.received:

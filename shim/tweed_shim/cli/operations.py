@@ -3,12 +3,13 @@
 import os
 import sys
 
+from tweed_shim import files
 from tweed_shim.cli import running
-from tweed_shim.cli.commands import Arguments, Context, Parser, wrong_value
+from tweed_shim.cli.commands import Arguments, Context, Parser, checked, wrong_value
 from tweed_shim.errors import ConfigError, HostError, SteeringVariable, UsageError
 from tweed_shim.lean.typing import Any
-from tweed_shim.tweed.backend import Backend, Options, Setup
-from tweed_shim.tweed.contract import OPERATIONS
+from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options, Setup
+from tweed_shim.tweed.contract import OPERATIONS, find_operation
 
 FORMATS = {"metadata": ("yaml", "json"), "setup": ("yaml", "json", "dotenv", "shell")}
 
@@ -30,7 +31,8 @@ def _configure_common(parser: Parser) -> None:
     )
     run.add_argument(
         "--env-stream",
-        choices=("stdout", "stderr"),
+        choices=ENV_STREAMS,
+        type=checked(Options.CHECKS["env_stream"]),
         default="stdout",
         help="setup: the stream on which the image writes its environment (default: stdout)",
     )
@@ -79,10 +81,7 @@ def configure_spec(parser: Parser) -> None:
 
 
 def _backend(arguments: Arguments, context: Context) -> Backend:
-    if arguments.operation not in OPERATIONS:
-        raise ConfigError(
-            f"there is no operation {arguments.operation!r} in the contract; there are: {', '.join(OPERATIONS)}"
-        )
+    find_operation(arguments.operation)
     if arguments.interaction is not None and arguments.operation not in ("setup", "teardown"):
         raise UsageError(
             f"--interaction does not go with {arguments.operation}; it goes with setup and teardown"
@@ -158,15 +157,17 @@ def _print(text: str) -> None:
 
 
 def _read_configuration(path: str | None) -> dict[str, Any]:
+    from tweed_shim.documents import MAX_BYTES
     from tweed_shim.tweed import configuration
 
     if path is None and os.isatty(0):
         raise ConfigError("configure needs a configuration: name a file with --config, or give it on stdin")
     if path is None or path == "-":
-        return configuration.read(sys.stdin.buffer.read(), name="the configuration on stdin")
+        name = "the configuration on stdin"
+        return configuration.read(files.read_bounded(sys.stdin.buffer, MAX_BYTES, name), name=name)
     try:
         with open(path, "rb") as file:
-            return configuration.read(file.read(), name=path)
+            return configuration.read(files.read_bounded(file, MAX_BYTES, path), name=path)
     except OSError as error:
         # Whoever gave the configuration itself does not want to see it in a log.
         name = f"file '{path}'" if "{" not in path and ":" not in path else "file that --config names"

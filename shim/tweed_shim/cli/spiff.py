@@ -221,14 +221,16 @@ class _Reader:
         return nodes[0]
 
     def _text(self, name: str) -> str:
+        from tweed_shim.spiff.concatenation import MAX_TEXT
+
         try:
             if name == STDIN:
                 if self._stdin_used:
                     raise UsageError("stdin can be used only once")
                 self._stdin_used = True
-                return sys.stdin.buffer.read().decode()
+                return files.read_bounded(sys.stdin.buffer, MAX_TEXT, "the document on stdin").decode()
             with open(name, "rb") as file:
-                return file.read().decode()
+                return files.read_bounded(file, MAX_TEXT, name).decode()
         except OSError as error:
             raise ConfigError(f"{name} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
@@ -398,6 +400,7 @@ def _documents(node: "Node", *, split: bool) -> "list[Node]":
 
 def _keep_state(path: str, state: "Node", *, as_json: bool) -> None:
     from tweed_shim import spiff
+    from tweed_shim.spiff.concatenation import MAX_TEXT
 
     extension = os.path.splitext(path)[1]
     as_json = extension == ".json" or (as_json and extension not in (".yaml", ".yml"))
@@ -405,7 +408,8 @@ def _keep_state(path: str, state: "Node", *, as_json: bool) -> None:
     try:
         if os.path.isfile(path):
             with open(path, "rb") as file:
-                files.write_whole(os.path.abspath(f"{path}.bak"), file.read())
+                data = files.read_bounded(file, MAX_TEXT, path)
+            files.write_whole(os.path.abspath(f"{path}.bak"), data)
         files.write_named(path, text.encode())
     except OSError as error:
         raise ConfigError(f"the state cannot be kept in {path}: {error.strerror}") from None

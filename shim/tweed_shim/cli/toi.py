@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import documents, trace
+from tweed_shim import documents, files, trace
 from tweed_shim.cli import components, running, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ConfigError, HostError, UsageError
@@ -241,12 +241,10 @@ def _text(path: str | None, usual: str, what: str) -> tuple[str, str] | None:
     name = f"{what} in {path or usual}" if path != "-" else f"{what} on stdin"
     try:
         if path == "-":
-            data = sys.stdin.buffer.read(documents.MAX_BYTES + 1)
+            data = files.read_bounded(sys.stdin.buffer, documents.MAX_BYTES, "stdin")
         else:
             with open(path or usual, "rb") as file:
-                data = file.read(documents.MAX_BYTES + 1)
-        if len(data) > documents.MAX_BYTES:
-            raise ConfigError(f"{name} are larger than 4 MiB, which is the most that is read")
+                data = files.read_bounded(file, documents.MAX_BYTES, path or usual)
         return data.decode(), name
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror}): name another file") from None

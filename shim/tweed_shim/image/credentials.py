@@ -32,6 +32,7 @@ from tweed_shim.image.reference import DOCKER_HUB, called_hub
 HUB_KEY = "https://index.docker.io/v1/"
 IDENTITY_USER = "<token>"
 HELPER_TIMEOUT = 60.0
+MAX_FILE = 4 << 20
 NOT_FOUND = "credentials not found"
 
 Document = dict[str, Any]
@@ -160,8 +161,8 @@ def _path_to_write(environ: Mapping[str, str]) -> str:
 def read(path: str) -> Document:
     """A credentials file in Docker's format, empty where it is not there. Raises ConfigError."""
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        with open(path, "rb") as file:
+            text = files.read_bounded(file, MAX_FILE, f"the credentials file {path}").decode()
         document = json.loads(text) if text.strip() else {}
     except FileNotFoundError:
         return {}
@@ -356,4 +357,6 @@ def _call(
         if NOT_FOUND in done.stdout.decode(errors="replace").lower():
             return None
         problem = f"failed (exit code {done.returncode}): call `{program} {verb}` to see why"
+        if done.returncode < 0:
+            problem = f"was ended by signal {-done.returncode}: run it again"
     raise HostError(f"the credential program {program}, which {path} names for {registry}, {problem}")

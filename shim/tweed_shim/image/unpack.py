@@ -1,6 +1,5 @@
 """Unpacking with umoci: from blobs in the store to ROOT/rootfs/HEX, which is there only when it is whole."""
 
-import ctypes
 import json
 import os
 import re
@@ -89,7 +88,8 @@ def unpack(root: str, order: Order) -> Image:
         }
         files.write_whole(os.path.join(tree, "image.json"), json.dumps(about).encode(), durable=False)
         with trace.span("sync"):
-            _sync_filesystem(tree)
+            # So that a power cut leaves no half tree.
+            files.sync_filesystem(tree)
         old = scratch.put_aside(root, place) if os.path.lexists(place) else None
         os.rename(tree, place)
     files.sync_directory(os.path.dirname(place))
@@ -144,15 +144,3 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
     if crash is not None:
         return HostError(f"umoci crashed while it unpacked {image} ({crash[:300]}); run the command again")
     return ImageError(f"umoci cannot unpack {image} ({said[-300:]}); build the image again")
-
-
-def _sync_filesystem(path: str) -> None:
-    """Bring all that umoci wrote to the disk (syncfs(2)), so that a power cut leaves no half tree."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if libc.syncfs(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
-    finally:
-        os.close(fd)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.lean import json, signal
+from tweed_shim.option_values import checks, descriptor, function, optional
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups, sandbox, spec
 from tweed_shim.runtime.carrier import Carrier
@@ -36,6 +37,13 @@ class Console(Record):
     warn: Callable[[str], None] = lambda _: None
     info: Callable[[str], None] = lambda _: None
     report: Callable[[str], None] | None = None
+
+    CHECKS = checks(
+        stdout=optional(descriptor),
+        stderr=optional(descriptor),
+        **dict.fromkeys(("catching", "warn", "info"), function),
+        report=optional(function),
+    )
 
 
 class Setting(Record):
@@ -94,7 +102,11 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
                 cgroups.expect_moves(keeper.pid)
             setting.meanwhile()
 
-        carrier = Carrier(keeper, sources, feeds, signals, meanwhile)
+        def keeping() -> None:
+            if setting.console.report is not None:
+                setting.console.report("the image has ended; what it wrote is brought to the disk")
+
+        carrier = Carrier(keeper, sources, feeds, signals, meanwhile, keeping)
         try:
             carrier.carry(request.timeout)
         finally:
@@ -195,7 +207,16 @@ def _script(name: str, *arguments: str) -> list[str]:
 
 
 def _start_failure(failure: StartError, request: Request) -> ShimError:
+    from tweed_shim import resource_limits
+
     program = request.args[0]
+    if failure.stage == "open files":
+        return HostError(resource_limits.open_files())
+    if failure.stage == "memory":
+        return HostError(resource_limits.memory())
+    if failure.stage == "start" and str(failure) == sandbox.NO_REASON and resource_limits.has_memory_limit():
+        # A Go program reserves more addresses than it will use, and a crash of its own is not in its log.
+        return HostError(f"the runtime gave no reason why it ended, so perhaps {resource_limits.memory()}")
     mends = {
         "ids": "compare /etc/subuid and /etc/subgid with the user's name, or remove its lines to run with one id",
         "namespace": "this host may forbid user namespaces; see the sysctls user.max_user_namespaces, "
@@ -205,6 +226,7 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
         "overlay": "this host has no overlay file system for it: leave --scratch out",
         "sys": "give the container a network of its own with --network none or pasta",
         "scratch": "free some memory, or name a directory on disk with --scratch",
+        "killed": "run it again",
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",
     }

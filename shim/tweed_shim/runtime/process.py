@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from tweed_shim.errors import ImageError
 from tweed_shim.idmap import IdMap, IdRange
 from tweed_shim.records import Record
-from tweed_shim.runtime import inside, users
+from tweed_shim.runtime import executables, users
 from tweed_shim.runtime.request import Mount
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -71,7 +71,10 @@ def resolve(
         )
     environment = _environment(env, variables)
     where = os.path.join("/", cwd)
-    inside.find_executable(rootfs, entrypoint[0], where, environment["PATH"])
+    try:
+        executables.find_executable(rootfs, entrypoint[0], where, environment["PATH"])
+    except ImageError as error:
+        raise ImageError(f"{what}: {error}") from None
     found = _user(rootfs, user, ids, what)
     return Process(
         args=(*entrypoint, *arguments),

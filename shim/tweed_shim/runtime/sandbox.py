@@ -33,6 +33,9 @@ from tweed_shim.runtime.waiting import COMMANDS, READ
 REPORTS, PLAN = 3, 5
 # A soft limit that was lowered says nothing of the descriptors that were open before.
 HIGHEST_DESCRIPTOR = 1 << 16
+NO_REASON = "it gave no reason"
+# See pasta.py, which stands alone.
+KILLED = b"killed by signal "
 # What the runtime complains of after the complaint that matters.
 CLEANING_UP = ("Failed to remove", "failed to remove")
 # What Python or the shim changed, and no program that is started may find changed.
@@ -208,8 +211,16 @@ def _shift_ids(program: list[str]) -> None:
     os.close(tell)
     with open(told, encoding="utf-8", errors="replace") as file:
         said = file.read().strip()
-    if os.waitpid(script, 0)[1] != 0:
-        raise _StageError("shift", said.rpartition("\n")[2] or "it gave no reason")
+    status = os.waitpid(script, 0)[1]
+    _check_killed(status, "the program that shows the store with other ids")
+    if status != 0:
+        raise _StageError("shift", said.rpartition("\n")[2] or NO_REASON)
+
+
+def _check_killed(status: int, program: str) -> None:
+    """Raise _StageError where a program was ended by a signal: that is nobody's fault whom its task could name."""
+    if os.WIFSIGNALED(status):
+        raise _StageError("killed", f"{program} was ended by signal {os.WTERMSIG(status)}")
 
 
 def _connect_network(plan: Plan) -> None:
@@ -228,8 +239,10 @@ def _connect_network(plan: Plan) -> None:
     while not said.endswith(b"\n") and (data := os.read(told, 4096)):
         said += data
     os.close(told)
+    if said.startswith(KILLED):
+        raise _StageError("killed", f"pasta was ended by signal {said[len(KILLED) :].decode().strip()}")
     if said != b"ready\n":
-        raise _StageError("network", said.decode(errors="replace").strip() or "it gave no reason")
+        raise _StageError("network", said.decode(errors="replace").strip() or NO_REASON)
 
 
 def _runtime_error(scratch: str) -> str:
@@ -245,7 +258,7 @@ def _runtime_error(scratch: str) -> str:
                     message = entry["msg"]
     except (OSError, ValueError, AttributeError, KeyError):
         pass
-    return message or "it gave no reason"
+    return message or NO_REASON
 
 
 def _environment(runtime: str) -> dict[str, str]:
@@ -278,6 +291,7 @@ def _start_container(plan: Plan) -> int:
             os.dup2(quiet, fd)
         os.close(quiet)
         _, status = os.waitpid(runtime, 0)
+    _check_killed(status, "the runtime")
     if status != 0:
         raise _StageError("start", _runtime_error(scratch))
     with _stage("start"), open(pid_file, encoding="utf-8") as file:
@@ -301,6 +315,8 @@ def _first_process(*, userns: bool) -> NoReturn:
         _report(started=pid, times=[begun, mounted, time.monotonic()])
         status = waiting.wait(pid, _state(plan), commands)
         ended = time.monotonic()
+        # What follows is the shim's own work, for which the image is given no time.
+        _report(ended=True)
         oom = leaving.leave_cgroups(plan["cgroup"])
         with _stage("keep"):
             if plan["made"]:
@@ -313,6 +329,8 @@ def _first_process(*, userns: bool) -> NoReturn:
         if plan:
             leaving.leave_cgroups(plan["cgroup"])
         _report(failed=failure.stage, error=str(failure), errno=failure.number)
+    except MemoryError:
+        _report(failed="memory", error="none is left", errno=None)
     except BaseException as error:  # noqa: BLE001 - nobody above could hear of it
         _report(failed="sandbox", error=repr(error), errno=None)
     os._exit(0)

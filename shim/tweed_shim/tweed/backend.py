@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
-from tweed_shim import files, trace
-from tweed_shim.errors import ContractError, StateError
+from tweed_shim import files, option_values, state_files, trace
+from tweed_shim.errors import ContractError, DamagedRecord, StateError
 from tweed_shim.image import pull, store
+from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any, NoReturn
@@ -20,18 +21,22 @@ from tweed_shim.runtime.options import RunOptions
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Request
 from tweed_shim.settings import Settings
 from tweed_shim.tweed import clouds, ownership
-from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation
+from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation, find_operation
 
 METADATA_CACHE = "metadata.json"
+METADATA_SHAPE = dict.fromkeys(("backend", "name", "version"), state_files.text)
+ENV_STREAMS = ("stdout", "stderr")
 
 
 class Options(RunOptions):
-    """How a backend's image is had, and how its operations run; the defaults are the contract's.
+    """The options for pulling a backend's image and running its operations; the defaults are the contract's.
 
-    env_stream: where setup writes its environment. `metadata` has no network, whatever is wished.
+    env_stream: the stream to which setup writes its environment. `metadata` never has a network.
     """
 
     env_stream: str = "stdout"
+
+    CHECKS = option_values.checks(env_stream=option_values.choice(*ENV_STREAMS))
 
 
 class Setup(Mapping[str, str]):
@@ -89,6 +94,7 @@ class Backend:
         console: Console = Console(),  # noqa: B008 - immutable
     ) -> None:
         self._settings = settings
+        references.parse(reference)
         self._reference = reference
         self._options = options
         self._console = console
@@ -121,20 +127,22 @@ class Backend:
         from tweed_shim.tweed import configuration as configurations
 
         operation = OPERATIONS["configure"]
+        option_values.argument("replace", replace, option_values.flag)
+        configurations.require_map(configuration)
         with self._image() as image:
             place = self._cloud.place(operation.writes, "")
             # Before the metadata: nothing of another image is run. And again when nobody else can configure the cloud.
-            self._check_cloud(clouds.current(place), image, replace=replace)
+            self._check_cloud(clouds.current(place, replacing=replace), image, replace=replace)
             configurations.validate(configuration, self._metadata(image).get("inputs", {}))
             with clouds.used(self._cloud), clouds.changing(self._cloud, place):
-                earlier = clouds.current(place)
+                earlier = clouds.current(place, replacing=replace)
                 self._check_cloud(earlier, image, replace=replace)
                 with clouds.draft(self._cloud, place) as new:
                     stdin = configurations.encode(configuration)
                     self._run(_Call(operation, image, "", out_config=new.data, stdin=stdin))
                     with trace.span("commit"):
                         new.commit(self._record(image, None if replace else earlier))
-                if earlier is not None and not ownership.owns(earlier.record, image):
+                if earlier and earlier.record and not ownership.owns(earlier.record, image):
                     self._warn_of_interactions_left(earlier)
 
     def check(self) -> None:
@@ -155,9 +163,10 @@ class Backend:
         fails. Nothing is recorded then, and teardown is not called.
         """
         operation = OPERATIONS["setup"]
+        option_values.argument("replace", replace, option_values.flag)
         place = self._cloud.place(operation.writes, interaction)
         with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
-            earlier = clouds.current(place)
+            earlier = clouds.current(place, replacing=replace)
             if earlier is not None and not replace:
                 raise StateError(
                     f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up by "
@@ -194,7 +203,7 @@ class Backend:
 
     def spec(self, operation: str, interaction: str = "default") -> dict[str, Any]:
         """The `config.json` that an operation would run with. Runs nothing, changes nothing but to pull the image."""
-        row = OPERATIONS[operation]
+        row = find_operation(operation)
         reads = self._cloud.place(row.reads, interaction) if row.reads else None
         writes = self._cloud.place(row.writes, interaction) if row.writes else None
         with self._image() as image:
@@ -278,10 +287,9 @@ class Backend:
 
     def _metadata(self, image: Image) -> dict[str, Any]:
         path = os.path.join(image.directory, METADATA_CACHE)
-        # A cache that a power cut left empty is as good as none.
-        with suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
-            cached: dict[str, Any] = json.loads(file.read())
-            return cached
+        # A cache that a power cut left empty is as good as none: the image is asked again.
+        with suppress(FileNotFoundError, DamagedRecord):
+            return state_files.read(path, METADATA_SHAPE, mend="")
         output = self._run(_Call(OPERATIONS["metadata"], image, ""))
         from tweed_shim.tweed import metadata
 

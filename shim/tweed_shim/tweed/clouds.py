@@ -9,12 +9,13 @@ A generation is made beside the others, synced, and comes into force by the rena
 that leaves the old one in force, and a directory that the next change sweeps.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from tweed_shim import files, idmap, scratch
-from tweed_shim.errors import ConfigError, HostError, StateError
+from tweed_shim import files, idmap, scratch, state_files
+from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import ALPHANUMERIC, made_of
@@ -22,6 +23,12 @@ from tweed_shim.records import Record
 
 CURRENT = "current"
 LOCK = "lock"
+SHAPE = {
+    "image": state_files.text,
+    "digest": state_files.text,
+    "time": state_files.text,
+    "environment": state_files.optional(state_files.texts),
+}
 
 
 class Generation(Record):
@@ -61,7 +68,12 @@ class Cloud(Record):
 
 def check_name(kind: str, name: str) -> str:
     """Return a name of a cloud or an interaction; raises ConfigError where it cannot be one."""
-    if not made_of(ALPHANUMERIC + "._-", name) or name[0] in "._-" or len(name) > 128:
+    if (
+        not isinstance(name, str)
+        or not made_of(ALPHANUMERIC + "._-", name)
+        or name[0] in "._-"
+        or len(name) > 128
+    ):
         raise ConfigError(
             f"{name!r} cannot name {kind}: use letters, digits, '.', '_' and '-', at most 128, "
             "beginning with a letter or a digit"
@@ -69,15 +81,55 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-def current(place: str) -> Generation | None:
-    """The generation in force at a place, or None."""
-    try:
-        number = os.readlink(os.path.join(place, CURRENT))
-        directory = os.path.join(place, number)
-        with open(os.path.join(directory, "record.json"), "rb") as file:
-            return Generation(directory, json.loads(file.read()))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+def current(place: str, *, replacing: bool = False) -> Generation | None:
+    """The generation in force at a place, or None.
+
+    replacing: the caller is about to put another in its place, and may do so where this one's record is damaged: the
+    record is then empty. Raises DamagedRecord.
+    """
+    generation, damage = _examine(place)
+    if damage is not None and not replacing:
+        raise damage
+    return generation
+
+
+def _examine(place: str) -> tuple[Generation | None, DamagedRecord | None]:
+    """The generation in force at a place, and what is wrong with it; its record is empty where something is."""
+    link, before = os.path.join(place, CURRENT), ""
+    while True:
+        directory = place
+        try:
+            directory = os.path.join(place, os.readlink(link))
+            record = state_files.read(f"{directory}/record.json", SHAPE, mend=_mend(place))
+            return Generation(directory, record), None
+        except (FileNotFoundError, NotADirectoryError):
+            if not os.path.lexists(link):
+                return None, None
+            if directory != before:
+                before = directory
+                continue  # replaced, and removed, since its link was read
+            damage = state_files.damaged(link, "what it leads to is not there", _mend(place))
+        except DamagedRecord as found:
+            damage = found
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            damage = state_files.damaged(link, "it is no symbolic link", _mend(place))
+        return Generation(directory, {}), damage
+
+
+def _mend(place: str) -> str:
+    """What a person can do where the record at a place is damaged."""
+    directory, name = os.path.split(place)
+    if os.path.basename(directory) == "interactions":
+        cloud = os.path.basename(os.path.dirname(directory))
+        return (
+            f"restore it from a backup, or give interaction '{name}' of cloud '{cloud}' up: "
+            "set it up again with --replace"
+        )
+    return (
+        f"restore it from a backup, or configure cloud '{os.path.basename(directory)}' again with --replace"
+    )
 
 
 @contextmanager
@@ -166,9 +218,16 @@ def forget(cloud: Cloud, place: str) -> None:
 
 def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
     """All at a place but the generation in force."""
-    keep = {CURRENT, LOCK}
-    with suppress(FileNotFoundError):
-        keep.add(os.readlink(os.path.join(place, CURRENT)))
+    keep, link = {CURRENT, LOCK}, os.path.join(place, CURRENT)
+    if os.path.lexists(link):
+        try:
+            keep.add(os.readlink(link))
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return  # damaged: nobody can tell what is in force, so nothing is beside it
+        if not os.path.exists(link):
+            return  # likewise
     yield from [entry for entry in os.scandir(place) if entry.name not in keep]
 
 
@@ -217,12 +276,16 @@ def _directories(root: str) -> list[str]:
     return [os.path.join(root, "clouds", name) for name in names]
 
 
-def states(root: str) -> list[CloudState]:
-    """Every cloud of a store, by name."""
+def states(root: str, warn: Callable[[str], None] = lambda _: None) -> list[CloudState]:
+    """Every cloud of a store, by name. warn: is told of each record that is damaged."""
     found = []
     for directory in _directories(root):
         name = os.path.basename(directory)
-        generation = current(os.path.join(directory, "config"))
+        generation = None
+        for place in reversed(_places(directory)):
+            generation, damage = _examine(place)
+            if damage is not None:
+                warn(str(damage))
         interactions = set_up_in(directory)
         if generation is not None or interactions:
             record = {} if generation is None else generation.record
@@ -240,7 +303,10 @@ def _places(directory: str) -> list[str]:
 
 
 def images(root: str) -> dict[str, str]:
-    """The digest of each image that made what is in force, and for whom it did, for people."""
+    """The digest of each image that made what is in force, and for whom it did, for people.
+
+    Raises DamagedRecord where nobody can tell.
+    """
     found: dict[str, str] = {}
     for directory in _directories(root):
         cloud = f"cloud '{os.path.basename(directory)}'"
