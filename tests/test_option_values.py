@@ -74,7 +74,7 @@ ALLOWED: dict[type[Record], dict[str, Callable[[Any], bool]]] = {
         "scratch": lambda value: value is None or is_path(value),
         "cap_add": is_list_of_capabilities,
         "cap_drop": is_list_of_capabilities,
-        "userns": is_flag,
+        "userns": is_one_of(None, True, False),
         "seccomp": is_path,
         "env_stream": is_one_of(),
     },
