@@ -63,11 +63,14 @@ def _version_2(root: bool, top: str, own: str) -> Cgroups:
 
 def _version_1(root: bool, top: str) -> Cgroups:
     if not root:
-        mend = "run it as root, or start the host with systemd.unified_cgroup_hierarchy=1"
-        return Cgroups(0, fault="control groups of version 1 are for root alone", mend=mend)
+        mend = "run it as the host's root, or start the host with systemd.unified_cgroup_hierarchy=1"
+        return Cgroups(0, fault="control groups of version 1 are for the host's root alone", mend=mend)
     names = _names(top) if os.access(top, os.W_OK) else []
-    controllers = frozenset(part for name in names for part in name.split(","))
+    writable = [name for name in names if os.access(os.path.join(top, name), os.W_OK)]
+    controllers = frozenset(part for name in writable for part in name.split(","))
     fault, mend = "there is no such control group", f"mount it below {top}"
+    if os.path.isdir(top) and not writable:
+        fault, mend = f"{top} is read-only", f"mount it writable: mount -o remount,rw {top}"
     if not controllers & {"memory", "pids"}:
         return Cgroups(0, fault=fault, mend=mend)
     return Cgroups(1, controllers, for_all=True, fault=fault, mend=mend)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.lean import json, signal
+from tweed_shim.lean.typing import Any, TypedDict
 from tweed_shim.option_values import checks, descriptor, function, optional
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups, sandbox, spec
@@ -16,6 +17,7 @@ from tweed_shim.runtime.carrier import Carrier
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.keeper import Keeper, StartError
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
+from tweed_shim.runtime.seccomp import DEFAULT
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
 
 SCRATCH_SIZE = 1 << 30
@@ -165,7 +167,26 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "shift": _script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
         "pasta": _script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],
         "cgroup": config["linux"].get("cgroupsPath", "").lstrip("/"),
+        **_runtime_options(request, setting, config),
     }
+
+
+class _RuntimeOptions(TypedDict):
+    runtime_options: list[str]
+    run_options: list[str]
+
+
+def _runtime_options(request: Request, setting: Setting, config: Mapping[str, Any]) -> _RuntimeOptions:
+    """The options of the runtime, and of its command `run`, that this host needs."""
+    options: list[str] = []
+    if setting.host.ids.kind == "host" and "cgroupsPath" not in config["linux"]:
+        # As root a runtime makes a control group, and fails where it cannot, unless it is told not to expect one.
+        crun = "crun" in os.path.basename(setting.runtime)
+        options = ["--cgroup-manager", "disabled"] if crun else ["--rootless", "true"]
+    # The profile refuses every call that reaches a key, and a new keyring takes from the caller's quota: keyrings(7).
+    # A runtime that joins one also fails where the filter of an outer container refuses keyctl(2).
+    keyring = ["--no-new-keyring"] if request.seccomp == DEFAULT else []
+    return {"runtime_options": options, "run_options": keyring}
 
 
 def _given(request: Request) -> sandbox.Given | None:
@@ -218,7 +239,7 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
         # A Go program reserves more addresses than it will use, and a crash of its own is not in its log.
         return HostError(f"the runtime gave no reason why it ended, so perhaps {resource_limits.memory()}")
     mends = {
-        "ids": "compare /etc/subuid and /etc/subgid with the user's name, or remove its lines to run with one id",
+        "ids": idmap.remedy() if failure.stage == "ids" else "",
         "namespace": "this host may forbid user namespaces; see the sysctls user.max_user_namespaces, "
         "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns",
         "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "

@@ -37,13 +37,16 @@ def _user(rootfs: str, user: str, ids: IdMap, what: str) -> users.User:
     if ids.kind == "single":
         # The runtime needs user 0 in the container, and there is one id only: it is 0 inside, the caller outside.
         return users.User(0, 0, (), found.home)
-    if ids.kind == "range":
+    if ids.kind in ("range", "inherited"):
         outside = [each for each in (found.uid,) if not _is_mapped(each, ids.uids)]
         outside += [each for each in (found.gid, *found.groups) if not _is_mapped(each, ids.gids)]
         if outside:
+            granted = (
+                "/etc/subuid and /etc/subgid grant" if ids.kind == "range" else "this user namespace has"
+            )
             raise ImageError(
-                f"{what} runs as id {outside[0]}, which is beyond the ids that /etc/subuid and /etc/subgid grant; "
-                "have a longer range granted, or run it as root"
+                f"{what} runs as id {outside[0]}, which is beyond the ids that {granted}; "
+                "have a longer range granted, or run it as the host's root"
             )
     return found
 

@@ -84,6 +84,8 @@ class Plan(TypedDict):
     made: Made | None  # SCRATCH/made, for the user to write
     kept: list[str]  # directories that are the user's, and on disk before a success is reported
     runtime: str
+    runtime_options: list[str]  # options of the runtime
+    run_options: list[str]  # options of its command `run`
     shift: list[str]  # the program that shows the store with other ids (shifted.py), or nothing
     pasta: list[str]  # the program that connects the network namespace `SCRATCH/netns`, or nothing
     cgroup: str  # below each cgroup hierarchy, or "" where none can be made
@@ -276,8 +278,8 @@ def _start_container(plan: Plan) -> int:
     scratch = plan["scratch"]
     pid_file = os.path.join(scratch, "pid")
     log = os.path.join(scratch, "runtime.log")
-    options = ["--root", _state(plan), "--log", log, "--log-format", "json"]
-    run = ["run", "--detach", "--pid-file", pid_file, "--bundle", scratch, plan["id"]]
+    options = ["--root", _state(plan), "--log", log, "--log-format", "json", *plan["runtime_options"]]
+    run = ["run", "--detach", *plan["run_options"], "--pid-file", pid_file, "--bundle", scratch, plan["id"]]
     with _stage("runtime"):
         runtime = os.posix_spawn(
             plan["runtime"],

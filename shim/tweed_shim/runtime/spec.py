@@ -43,6 +43,7 @@ READ_ONLY_PATHS = [
 # core(5), "Piping core dumps to a program".
 NO_CORE = 1
 CGROUPS = "/sys/fs/cgroup"
+TTY = 5  # the group of terminals, by that number in every distribution
 OPEN_FILES = 1 << 20
 CPU_PERIOD = 100_000  # microseconds
 SMALLEST_QUOTA = 1_000  # microseconds
@@ -80,8 +81,10 @@ def _sys_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, An
 
 
 def _kernel_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, Any]]:
-    # Group 5 (tty) exists in a namespace only if a range of ids is mapped.
-    group = () if host.ids.kind == "single" else ("gid=5",)
+    gids = (request.userns or host.ids).gids
+    # The kernel answers EINVAL to a group that the user namespace does not have.
+    has_tty = not gids or any(each.inside <= TTY < each.inside + each.length for each in gids)
+    group = (f"gid={TTY}",) if has_tty else ()
     return [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "noexec", "strictatime", "mode=755", "size=65536k"),
