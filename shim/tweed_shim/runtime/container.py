@@ -15,6 +15,7 @@ from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups, sandbox, spec
 from tweed_shim.runtime.carrier import Carrier
 from tweed_shim.runtime.host import Host, require_program
+from tweed_shim.runtime.hosts_file import HOST_FILE
 from tweed_shim.runtime.keeper import Keeper, StartError
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
 from tweed_shim.runtime.seccomp import DEFAULT
@@ -160,6 +161,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "top": top,
         "user": user,
         "kept": kept,
+        "hosts": "" if request.network == "none" else HOST_FILE,
         "sys": spec.shows_host_sys(request, host),
         "given": _given(request),
         "made": _made(request),

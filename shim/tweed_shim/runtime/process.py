@@ -90,6 +90,6 @@ def resolve(
 
 
 def network_mounts(network: str) -> tuple[Mount, ...]:
-    """The host's files that names are resolved with, as far as a container of this network can use them."""
-    paths = {"host": ("/etc/resolv.conf", "/etc/hosts"), "pasta": ("/etc/hosts",)}.get(network, ())
+    """The host's files that names are resolved with, as far as a container of this network can use them as they are."""
+    paths = ("/etc/resolv.conf",) if network == "host" else ()
     return tuple(Mount(os.path.realpath(path), path) for path in paths if os.path.isfile(path))

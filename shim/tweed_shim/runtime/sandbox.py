@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from tweed_shim.errors import ImageError
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import NoReturn, TypedDict
-from tweed_shim.runtime import exchange, kernel, leaving, mount_points, mounts, waiting
+from tweed_shim.runtime import exchange, hosts_file, kernel, leaving, mount_points, mounts, waiting
 from tweed_shim.runtime.waiting import COMMANDS, READ
 
 REPORTS, PLAN = 3, 5
@@ -79,6 +79,7 @@ class Plan(TypedDict):
     ]  # the destinations of its mounts in their order, each with the mount's type
     top: tuple[int, int]  # uid and gid of the container's root
     user: tuple[int, int]  # uid and gid of its user
+    hosts: str  # the host's file that SCRATCH/hosts, the container's /etc/hosts, begins with, or ""
     sys: bool  # whether SCRATCH/sys is the host's /sys, read-only
     given: Given | None  # SCRATCH/given, for the user to read
     made: Made | None  # SCRATCH/made, for the user to write
@@ -181,6 +182,7 @@ def _make_scratch(plan: Plan) -> None:
         os.chown(os.path.join(scratch, "home"), *plan["user"])
         with open(os.path.join(scratch, "config.json"), "w", encoding="utf-8") as file:
             file.write(plan["config"])
+        hosts_file.write(os.path.join(scratch, "hosts"), plan["hosts"])
     if plan["sys"]:
         with _stage("sys"):
             mounts.show_sys(os.path.join(scratch, "sys"))

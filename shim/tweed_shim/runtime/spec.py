@@ -10,6 +10,7 @@ from tweed_shim.idmap import IdRange
 from tweed_shim.lean.typing import Any
 from tweed_shim.runtime import capabilities, mount_points, seccomp
 from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.hosts_file import HOSTNAME
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
 
 MASKED_PATHS = [
@@ -141,12 +142,11 @@ def _seccomp(request: Request, host: Host, bounding: tuple[str, ...]) -> dict[st
 
 
 def _rlimits(host: Host, limits: Limits) -> list[dict[str, Any]]:
-    files = min(OPEN_FILES, host.files)
-    # To raise a hard limit takes CAP_SYS_RESOURCE, so 0 stays 0: setrlimit(2).
-    wanted = {"RLIMIT_NOFILE": files, "RLIMIT_CORE": min(NO_CORE, host.core)}
+    # To raise a hard limit takes CAP_SYS_RESOURCE, so that none is more than the caller's: setrlimit(2).
+    wanted = {"RLIMIT_NOFILE": min(OPEN_FILES, host.files), "RLIMIT_CORE": min(NO_CORE, host.core)}
     if host.ids.kind != "host" and not (has_cgroup(limits, host) and "pids" in host.cgroups.controllers):
         # The kernel counts the processes of a user in each user namespace.
-        wanted["RLIMIT_NPROC"] = limits.pids or DEFAULT_PIDS
+        wanted["RLIMIT_NPROC"] = min(limits.pids or DEFAULT_PIDS, host.processes)
     return [{"type": name, "hard": value, "soft": value} for name, value in wanted.items()]
 
 
@@ -211,6 +211,7 @@ def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) 
         own.append(Mount(f"{scratch}/given", request.given.destination))
     if request.made:
         own.append(Mount(f"{scratch}/made", request.made.destination, writable=True))
+    own.append(Mount(f"{scratch}/hosts", "/etc/hosts"))
     if request.network == "pasta":
         own.append(Mount(f"{scratch}/resolv.conf", "/etc/resolv.conf"))
     temporary = [
@@ -280,7 +281,7 @@ def generate(
             **_oom_score(host),
         },
         "root": {"path": "rootfs", "readonly": request.read_only or not writable_root},
-        "hostname": "tweed",
+        "hostname": HOSTNAME,
         "mounts": _mounts(request, host, scratch, writable_root=writable_root),
         "linux": linux,
     }
