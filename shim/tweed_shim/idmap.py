@@ -30,6 +30,14 @@ MOST_IDS = 4294967294
 BECOMING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "becoming.py")
 
 
+class NamespaceError(OSError):
+    """No user namespace could be made, or it could not be given its ids (then `is_map` is true)."""
+
+    def __init__(self, number: int, reason: str, name: str | None = None, *, is_map: bool = False) -> None:
+        super().__init__(number, reason, name)
+        self.is_map = is_map
+
+
 class IdRange(Record):
     """`length` ids: `inside`, `inside` + 1, ... of the namespace are `outside`, `outside` + 1, ... of the host."""
 
@@ -251,24 +259,6 @@ def _complaint(read: int) -> str:
     return text.partition("\n")[0].partition(": ")[2].strip()
 
 
-def remedy() -> str:
-    """What a caller whose ids were refused can do about it."""
-    held = privileges.own()
-    if os.geteuid() == 0:
-        if not held.have(privileges.SETFCAP):
-            return (
-                "root needs CAP_SETFCAP to map the id 0 (Linux 5.12 and newer), and has no such capability here; give "
-                "it that (docker run --cap-add SETFCAP), or run it as another user"
-            )
-        return "run it as the user outside of this user namespace, or as another user than root"
-    if held.no_new:
-        return (
-            "this process may gain no privileges (no_new_privs), so that newuidmap has none; start it without "
-            "(systemd: NoNewPrivileges=no, docker: without --security-opt no-new-privileges)"
-        )
-    return "compare /etc/subuid and /etc/subgid: no two users may have the same ids, and each line is NAME:FIRST:COUNT"
-
-
 def run_mapped(
     idmap: IdMap, arguments: list[str], *, cwd: str | None = None, watch: Callable[[int], None] | None = None
 ) -> tuple[int, bytes]:
@@ -276,7 +266,7 @@ def run_mapped(
 
     The command is killed when the calling thread ends before it. `watch` is called with its process id many times a
     second; what it raises ends the command. Returns its exit code (-N where signal N ended it) and what it wrote to
-    stderr and stdout together.
+    stderr and stdout together. Raises NamespaceError.
     """
     import subprocess
 
@@ -294,14 +284,29 @@ def run_mapped(
         try:
             ready = process.stdout.read(1)
             if ready == b".":
-                write_maps(process.pid, idmap)
+                _map_child(process.pid, idmap)
                 process.stdin.write(b".")
             process.stdin.close()
             output = b"".join(_heard(process.pid, process.stdout.fileno(), watch))
         except BaseException:
             process.kill()
             raise
+    if ready != b"." and idmap.kind != "host":
+        # becoming.py says why, and ends.
+        reason = (ready + output).decode(errors="replace").strip().rpartition(": ")[2]
+        raise NamespaceError(1, reason or "it ended before it began")
     return process.returncode, output if ready == b"." else ready + output
+
+
+def _map_child(pid: int, idmap: IdMap) -> None:
+    try:
+        write_maps(pid, idmap)
+    except InterruptedError:
+        # A helper that was killed says nothing of the ids.
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NamespaceError(error.errno or 1, reason, error.filename, is_map=True) from error
 
 
 def _heard(pid: int, output: int, watch: Callable[[int], None] | None) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 import os
 
-from tweed_shim import idmap, privileges
+from tweed_shim import host_faults, idmap, privileges
 from tweed_shim.doctor import probes
 from tweed_shim.doctor.findings import (
     MISSING,
@@ -12,7 +12,6 @@ from tweed_shim.doctor.findings import (
     Patient,
     lacking_for,
     not_tried,
-    read_text,
 )
 from tweed_shim.errors import ConfigError, ShimError
 from tweed_shim.idmap import IdRange
@@ -23,11 +22,6 @@ from tweed_shim.runtime.host import Host
 # As useradd(8) grants them by default.
 SUBORDINATE = ("/etc/subuid", "/etc/subgid")
 FIRST_SUBORDINATE, ENOUGH_IDS, LARGEST_ID = 100_000, 65_536, (1 << 32) - 2
-SWITCHES = (
-    ("user.max_user_namespaces", "0", "15000"),
-    ("kernel.unprivileged_userns_clone", "0", "1"),
-    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
-)
 
 
 def namespaces_fault(host: Host) -> str:
@@ -46,18 +40,7 @@ def namespaces(patient: Patient) -> Finding:
     name = "namespaces"
     if not patient.namespaces:
         return Finding(name, OK, "can be made")
-    mend = "if this is a container, give it CAP_SYS_ADMIN (docker run --privileged)"
-    if not patient.is_root and os.geteuid() == 0 and not privileges.own().have(privileges.SETFCAP):
-        mend = idmap.remedy()
-    elif not patient.is_root:
-        refusing = [
-            f"sysctl -w {switch}={good}"
-            for switch, bad, good in SWITCHES
-            if read_text(f"/proc/sys/{switch.replace('.', '/')}") == bad
-        ]
-        mend = (
-            " && ".join(refusing) or "if this is a container, run it with --security-opt seccomp=unconfined"
-        )
+    mend = host_faults.namespace_remedy(host_root=patient.is_root)
     return Finding(name, MISSING, patient.namespaces, "no image can be run", mend)
 
 
@@ -104,12 +87,12 @@ def _free_ids(*files: str) -> str:
 
 def _ids_mend() -> str:
     if os.geteuid() == 0 or privileges.own().no_new:
-        return idmap.remedy()
+        return host_faults.ids_remedy()
     for helper in idmap.HELPERS:
         path = idmap.find_program(helper) or helper
         if not os.stat(path).st_mode & 0o4000 and "security.capability" not in os.listxattr(path):
             return "apt install --reinstall uidmap"
-    return idmap.remedy()
+    return host_faults.ids_remedy()
 
 
 def userns(patient: Patient) -> Finding:

@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 
 from tweed_shim import files, state_files
 from tweed_shim.errors import BadReference, ConfigError, DamagedRecord, HostError, StateError
-from tweed_shim.idmap import IdMap
+from tweed_shim.idmap import IdMap, NamespaceError
 from tweed_shim.image import config, platforms
 from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.reference import Reference, parse
@@ -289,9 +289,14 @@ def disk_fault(root: str, error: OSError) -> HostError:
     """What the system refused while it was worked with a store, for a person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(
-            f"no space is left in {root} ({free_space(root)} are free); make room there, "
-            "or give another --root"
+            f"no space is left in {root} ({space_left(root)}); make room there, or give another --root"
         )
+    if isinstance(error, NamespaceError):
+        from tweed_shim import host_faults
+
+        remedy = host_faults.ids_remedy() if error.is_map else host_faults.namespace_remedy(host_root=False)
+        what = "no ids for a user namespace" if error.is_map else "no user namespace"
+        return HostError(f"{what} could be had ({error.strerror}); {remedy}")
     if error.errno in (errno.EMFILE, errno.ENFILE):
         from tweed_shim import resource_limits
 
@@ -301,16 +306,42 @@ def disk_fault(root: str, error: OSError) -> HostError:
     name = os.fspath(error.filename or root)
     if error.errno == errno.EINTR:
         return HostError(f"{name} {error.strerror}; run it again")
-    mend = "mend that, or give another --root" if name.startswith(root) else "mend that"
+    mend = _REMEDIES.get(error.errno or 0, "look what is there with: ls -ld {0}").format(name)
+    if name.startswith(root) or root.startswith(name):
+        mend += ", or give another --root"
     return HostError(f"{name} cannot be used ({error.strerror or error}); {mend}")
+
+
+# What an image can come to need: a large one has some hundred thousand files.
+FEW_INODES = 100_000
+_REMEDIES = {
+    errno.EACCES: "give this user the right to use it",
+    errno.EPERM: "give this user the right to use it",
+    # What the kernel answers in /proc, too, whatever the user.
+    errno.EROFS: "have that file system mounted writable",
+    errno.ENOTDIR: "remove the file that is in the way",
+    errno.EIO: "check the disk (dmesg)",
+}
 
 
 def free_space(root: str) -> str:
     """The room that is left for us where the store is, for a person."""
-    while not os.path.exists(root):
-        root = os.path.dirname(root)
-    about = os.statvfs(root)
+    about = _file_system(root)
     return megabytes(about.f_bavail * about.f_frsize)
+
+
+def space_left(root: str) -> str:
+    """What is left where the store is and does not suffice, for a person: of bytes, or of inodes."""
+    about = _file_system(root)
+    # Some file systems (btrfs) have no fixed number of inodes, and report none.
+    inodes = f" and {about.f_favail} inodes" if about.f_files and about.f_favail < FEW_INODES else ""
+    return f"{megabytes(about.f_bavail * about.f_frsize)}{inodes} are free"
+
+
+def _file_system(path: str) -> os.statvfs_result:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return os.statvfs(path)
 
 
 def megabytes(size: int) -> str:

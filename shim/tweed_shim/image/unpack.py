@@ -22,7 +22,7 @@ FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
     (
         r"no space left on device|disk quota exceeded",
         HostError,
-        "no space is left in {root} ({free} are free) to unpack {image}; make room, or give another --root",
+        "no space is left in {root} ({free}) to unpack {image}; make room, or give another --root",
     ),
     (
         r"diffid mismatch",
@@ -33,6 +33,12 @@ FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
         r"chown.*invalid argument",
         HostError,
         "{image} has files of ids that no subordinate range covers; grant more in /etc/subuid and /etc/subgid",
+    ),
+    (
+        r"restore xattr metadata: .*operation not permitted",
+        ImageError,
+        "{image} has an extended attribute at {entry} that Linux does not allow there (user.* is for files and "
+        "directories only, not for links); build it again without",
     ),
     (
         r"operation not permitted|permission denied|read-only file system",
@@ -138,9 +144,19 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
         if re.search(pattern, crash or output):
             return kind(
                 sentence.format(
-                    root=root, free=store.free_space(root), image=image, said=said.rpartition(": ")[2]
+                    entry=_entry(output),
+                    root=root,
+                    free=store.space_left(root),
+                    image=image,
+                    said=said.rpartition(": ")[2],
                 )
             )
     if crash is not None:
         return HostError(f"umoci crashed while it unpacked {image} ({crash[:300]}); run the command again")
     return ImageError(f"umoci cannot unpack {image} ({said[-300:]}); build the image again")
+
+
+def _entry(output: str) -> str:
+    """The entry of a layer that umoci complains of, as `/path`."""
+    match = re.search(r"unpack entry: (.+?): (?:apply hdr|restore)", output)
+    return f"/{match[1]}" if match and match[1].isprintable() else "an entry"

@@ -229,8 +229,8 @@ def _script(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-S", path, *arguments]
 
 
-def _start_failure(failure: StartError, request: Request) -> ShimError:
-    from tweed_shim import resource_limits
+def _start_failure(failure: StartError, request: Request, host: Host) -> ShimError:
+    from tweed_shim import host_faults, resource_limits
 
     program = request.args[0]
     if failure.stage == "open files":
@@ -241,9 +241,9 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
         # A Go program reserves more addresses than it will use, and a crash of its own is not in its log.
         return HostError(f"the runtime gave no reason why it ended, so perhaps {resource_limits.memory()}")
     mends = {
-        "ids": idmap.remedy() if failure.stage == "ids" else "",
-        "namespace": "this host may forbid user namespaces; see the sysctls user.max_user_namespaces, "
-        "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns",
+        "ids": host_faults.ids_remedy() if failure.stage == "ids" else "",
+        "namespace": host_faults.namespace_remedy(host_root=host.ids.kind == "host"),
+        "proc": host_faults.MASKED_PROC,
         "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "
         "ext4, xfs or btrfs",
         "overlay": "this host has no overlay file system for it: leave --scratch out",
@@ -253,6 +253,8 @@ def _start_failure(failure: StartError, request: Request) -> ShimError:
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",
     }
+    if failure.stage == "start" and (words := host_faults.of_runtime(str(failure))):
+        return HostError(f"the runtime could not start a container ({failure}): {words}")
     if failure.stage == "start":
         return ImageError(f"the runtime could not start '{program}' of the image: {failure}")
     if failure.stage == "image":
@@ -279,7 +281,7 @@ def run(request: Request, setting: Setting) -> Outcome:
                 return _run_once(request, setting, directory)
         return _run_with_any_overlay(request, setting)
     except StartError as failure:
-        raise _start_failure(failure, request) from failure
+        raise _start_failure(failure, request, setting.host) from failure
 
 
 @contextmanager

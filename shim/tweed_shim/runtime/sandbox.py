@@ -117,6 +117,7 @@ def _become_first(commands: waiting.Commands, *, userns: bool) -> None:
             kernel.die_with_parent()
             os.umask(0)
             kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+        with _stage("proc"):
             kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     finally:
         # Until it is mapped, a user namespace has nobody whom a file could belong to; and the shim, which maps it, is
