@@ -11,7 +11,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 
-from tweed_shim import privileges
+from tweed_shim import privileges, subids
 from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.records import Record
 
@@ -78,7 +78,9 @@ def grants(path: str) -> list[tuple[str, int, int]]:
 
 
 def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
-    """The (start, count) ranges that are granted to a user, by name or by number."""
+    """The (start, count) ranges that are granted to a user, by name or by number. path: /etc/subuid or /etc/subgid."""
+    if subids.service() != "files" and (program := find_program("getsubids")):
+        return subids.ask(program, owner, groups=path == "/etc/subgid")
     return [(start, count) for user, start, count in grants(path) if user in (owner, str(owner_id))]
 
 
