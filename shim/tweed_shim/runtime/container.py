@@ -275,6 +275,11 @@ def run(request: Request, setting: Setting) -> Outcome:
         os.unlink(setting.log)
     if spec.has_cgroup(request.limits, setting.host):
         cgroups.make_room(setting.host.cgroups)
+    if request.limits.memory is not None and not setting.host.cgroups.swap and cgroups.is_swapping():
+        setting.console.warn(
+            "this host's kernel cannot limit swap space, so that the run can use more of it than --memory says; turn "
+            "it off (swapoff -a), or start the host with swapaccount=1"
+        )
     try:
         if setting.scratch is not None:
             with _chosen_scratch(setting.scratch, setting.host.ids) as directory:

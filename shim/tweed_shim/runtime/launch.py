@@ -63,7 +63,18 @@ def sweep(root: str) -> None:
             os.rmdir(path)
 
 
-def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -> None:
+def _ended_for_memory(*, limited: bool) -> str:
+    """Words for a run that the kernel ended for want of memory. limited: whether it had a limit of its own."""
+    if limited:
+        return "was ended because its memory limit was reached; allow it more with --memory"
+    return (
+        "was ended because the memory of the host, or of the control group around the run, was used up; free some, and "
+        "run it again"
+    )
+
+
+def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> None:
+    timeout = request.timeout
     logs = "; ".join(filter(None, (of.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
     if outcome.timed_out:
         raise TimedOut(
@@ -73,7 +84,7 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -
     if outcome.overflow or outcome.code == 0:
         return
     if outcome.oom:
-        ended = "was ended because its memory limit was reached; allow it more with --memory"
+        ended = _ended_for_memory(limited=request.limits.memory is not None)
     elif outcome.code == 128 + signal.SIGSYS:
         ended = (
             "was ended by SIGSYS, as by a 32-bit system call or another that its seccomp profile forbids; see "
@@ -139,5 +150,5 @@ def launch(
         )
     parts = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
     of.console.info(f"run {run.number}, {of.what}: {parts}")
-    _judge(outcome, of, run, request.timeout)
+    _judge(outcome, of, run, request)
     return run, outcome

@@ -182,7 +182,9 @@ def _resources(limits: Limits, host: Host) -> dict[str, Any]:
     if "pids" in host.cgroups.controllers and has_cgroup(limits, host):
         resources["pids"] = {"limit": limits.pids or DEFAULT_PIDS}
     if limits.memory is not None:
-        resources["memory"] = {"limit": limits.memory, "swap": limits.memory}
+        # The runtime fails where it cannot write the limit of memory and swap together.
+        swap = {"swap": limits.memory} if host.cgroups.swap else {}
+        resources["memory"] = {"limit": limits.memory, **swap}
     if limits.cpus is not None:
         resources["cpu"] = {"period": CPU_PERIOD, "quota": round(limits.cpus * CPU_PERIOD)}
     return resources
