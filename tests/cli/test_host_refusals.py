@@ -202,3 +202,20 @@ def test_a_chroot_whose_root_is_no_mount_point(
 def test_complaints_of_runtimes_that_are_the_hosts_fault(complaint: str, words: str) -> None:
     assert words in (host_faults.of_runtime(complaint) or "")
     assert host_faults.of_runtime('exec: "/x": no such file') is None
+
+
+@pytest.mark.parametrize("kind", ["root", "range", "single"])
+def test_a_scratch_that_cannot_keep_extended_attributes(
+    accounts: dict[str, Account], program: str, script_image: ScriptImage, kind: str
+) -> None:
+    with fresh_shim(accounts[kind], program) as shim:
+        place = os.path.join(os.path.dirname(shim.root), "ramfs")
+        os.mkdir(place)
+        mount = f"mount -t ramfs ramfs {place} && chown {shim.account.uid}:{shim.account.gid} {place}"
+        inner = in_mount_namespace(shim, mount)
+        image = script_image(f'[ "$1" = metadata ] && {{ {METADATA}; exit; }}; rm -rf /etc && mkdir /etc')
+        done = inner.run("exec", "--scratch", place, image, "configure", "--cloud", "c", stdin=b"{}")
+        said, found = sentence(done), finding(inner._replace(root=os.path.join(place, "store")), "overlay")
+        os.rmdir(place)
+    assert "name a directory on ext4, xfs or btrfs" in said
+    assert (found["state"], "on tmpfs only" in found["found"]) == ("warning", True)

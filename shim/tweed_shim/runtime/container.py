@@ -246,7 +246,8 @@ def _start_failure(failure: StartError, request: Request, host: Host) -> ShimErr
         "proc": host_faults.MASKED_PROC,
         "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "
         "ext4, xfs or btrfs",
-        "overlay": "this host has no overlay file system for it: leave --scratch out",
+        "overlay": "no writable layer can be kept there: leave --scratch out, or name a directory on ext4, xfs or "
+        "btrfs",
         "sys": "give the container a network of its own with --network none or pasta",
         "scratch": "free some memory, or name a directory on disk with --scratch",
         "killed": "run it again",
