@@ -1,7 +1,9 @@
 """Root of somebody else's namespace, or without the host root's capabilities: what runs there, and what is said."""
 
 import json
+import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -109,6 +111,30 @@ def test_root_of_a_container_may_have_read_only_control_groups_and_no_keys(
         assert b"/sys/fs/cgroup is read-only" in refused.err, refused.err
 
 
+# Uses up the caller's quota of keys (keyrings(7)) in a session keyring of its own, and becomes its arguments.
+NO_KEYS = """
+import ctypes, os, sys
+add_key, keyctl = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
+libc = ctypes.CDLL(None, use_errno=True)
+SESSION, JOIN = -3, 1
+assert libc.syscall(keyctl, JOIN, None) >= 0
+for number in range(100000):
+    if libc.syscall(add_key, b"user", b"key%d" % number, b"x", ctypes.c_size_t(1), SESSION) < 0:
+        break
+assert ctypes.get_errno() == 122, "EDQUOT"
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("kind", ["range", "single"])
+def test_a_user_whose_quota_of_keys_is_used_up_runs_images(
+    accounts: dict[str, Account], program: str, image: str, kind: str
+) -> None:
+    python = os.path.realpath(sys.executable)
+    with fresh_shim(accounts[kind], program) as shim:
+        works(shim._replace(wrapper=(python, "-I", "-S", "-c", NO_KEYS)), image)
+
+
 def test_root_without_the_capability_to_map_itself_is_told_so(
     accounts: dict[str, Account], program: str, image: str, bundle: str
 ) -> None:
@@ -122,6 +148,20 @@ def test_root_without_the_capability_to_map_itself_is_told_so(
     assert (refused.code, examined.code) == (125, 1)
     [found] = [each for each in json.loads(examined.out) if each["name"] == "namespaces"]
     assert (found["state"], "CAP_SETFCAP" in found["mend"]) == ("missing", True)
+    assert b"root needs CAP_SETFCAP to map the id 0" in refused.err, refused.err
+
+
+@pytest.mark.parametrize("kind", ["root", "range"])
+def test_root_without_any_capability_is_told_so(
+    accounts: dict[str, Account], program: str, image: str, kind: str
+) -> None:
+    # What bwrap --uid 0 makes of a user.
+    with fresh_shim(accounts[kind], program) as shim:
+        bare = shim._replace(
+            wrapper=("unshare", "-r", "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
+        )
+        refused = bare.run("exec", image, "metadata")
+    assert refused.code == 125
     assert b"root needs CAP_SETFCAP to map the id 0" in refused.err, refused.err
 
 
