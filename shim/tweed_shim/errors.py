@@ -117,7 +117,10 @@ class OperationFailed(ShimError):
 
 
 class TimedOut(ShimError):
-    """The image was ended because its time was up. `run` and `outputs` are as in OperationFailed."""
+    """The image was ended because its time was up, or templates were before it: then `run` is empty.
+
+    `run` and `outputs` are as in OperationFailed.
+    """
 
     exit_code = 124
 

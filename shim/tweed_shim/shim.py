@@ -67,8 +67,9 @@ class Shim:
         component: `REPOSITORY//NAME:VERSION`, or `NAME:VERSION` in the `repository`; `lookups` are further ones.
         package: parts of the package's identity. parameters, credentials: what the files of these names would hold, as
         data or as text; no file is looked for. ocm_config: the path of OCM's configuration, by default the usual one,
-        `None` as a text for none. options: how the executor's image is had and run. allow_verbs: HTTP methods besides
-        GET by which the access of a resource may fetch it.
+        `None` as a text for none. options: how the executor's image is had and run; their `timeout` is also the time
+        for all templates together. allow_verbs: HTTP methods besides GET by which the access of a resource may fetch
+        it.
 
         Raises OperationFailed and TimedOut, whose `outputs` are what the executor wrote nevertheless, and OutputsLost,
         whose `outputs` are those that could be kept; where nothing was run, ComponentError, ContractError, ConfigError,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tweed_shim.toi.bootstrap import Result
     from tweed_shim.toi.outputs import Outputs
     from tweed_shim.toi.preparation import Prepared
+    from tweed_shim.worker_process import WorkerProcess
 
 PARAMETERS = "TOIParameters"
 CREDENTIALS = "TOICredentials"
@@ -86,42 +87,51 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
         # It has much to import; so have we, and whoever gives parameters mostly has a scheme for them.
         examiner.start()
         with trace.span("imports"):
-            from tweed_shim.ocm import identity
-            from tweed_shim.runtime.options import RunOptions
-            from tweed_shim.toi import bootstrap, outputs, preparation
+            from tweed_shim.toi import bootstrap
+            from tweed_shim.worker_process import WorkerProcess
 
-        place_of_outputs = None if arguments.outputs == "-" else arguments.outputs
-        if place_of_outputs is not None:
-            outputs.check_place(place_of_outputs)
-        wishes = preparation.Wishes(
-            arguments.action,
-            identity.parse(arguments.identity),
-            _text(arguments.parameters, PARAMETERS, "the parameters"),
-            _text(arguments.credentials, CREDENTIALS, "the credentials"),
-            "system" if arguments.trust_templates else "private",
-            arguments.copy_resources,
-            LOG_LEVELS[arguments.level],
-        )
-        session, credentials = components.session(arguments, context)
-        # What the executor says goes elsewhere where its outputs are printed.
-        console = running.console(context, stdout=2 if place_of_outputs is None else 1)
-        options = RunOptions(**running.options(arguments))
-        place = bootstrap.at(context.settings, session, options, console)
-        with session:
-            with trace.span("open"):
-                version = session.certain_version(arguments.component, arguments.repo)
-            with trace.span("package"):
-                prepared = preparation.prepare(
-                    session, credentials, version, wishes, examiner, context.voice.warn
-                )
-            examiner.end()
-            if arguments.create_env is not None:
-                bootstrap.create_environment(prepared, session, arguments.create_env, context.voice.info)
-                return 0
-            if arguments.dry_run:
-                _show(prepared, bootstrap.config(place, prepared))
-                return 0
-            done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
+        with WorkerProcess(seconds=bootstrap.time_limit(arguments.timeout)) as worker:
+            return _bootstrap(arguments, context, examiner, worker)
+
+
+def _bootstrap(arguments: Arguments, context: Context, examiner: Examiner, worker: "WorkerProcess") -> int:
+    from tweed_shim.ocm import identity
+    from tweed_shim.runtime.options import RunOptions
+    from tweed_shim.toi import bootstrap, outputs, preparation
+
+    place_of_outputs = None if arguments.outputs == "-" else arguments.outputs
+    if place_of_outputs is not None:
+        outputs.check_place(place_of_outputs)
+    wishes = preparation.Wishes(
+        arguments.action,
+        identity.parse(arguments.identity),
+        _text(arguments.parameters, PARAMETERS, "the parameters"),
+        _text(arguments.credentials, CREDENTIALS, "the credentials"),
+        "system" if arguments.trust_templates else "private",
+        arguments.copy_resources,
+        LOG_LEVELS[arguments.level],
+    )
+    session, credentials = components.session(arguments, context, worker)
+    # What the executor says goes elsewhere where its outputs are printed.
+    console = running.console(context, stdout=2 if place_of_outputs is None else 1)
+    options = RunOptions(**running.options(arguments))
+    place = bootstrap.at(context.settings, session, options, console)
+    with session:
+        with trace.span("open"):
+            version = session.certain_version(arguments.component, arguments.repo)
+        with trace.span("package"):
+            prepared = preparation.prepare(
+                session, credentials, version, wishes, examiner, context.voice.warn, worker=worker
+            )
+        examiner.end()
+        worker.end()
+        if arguments.create_env is not None:
+            bootstrap.create_environment(prepared, session, arguments.create_env, context.voice.info)
+            return 0
+        if arguments.dry_run:
+            _show(prepared, bootstrap.config(place, prepared))
+            return 0
+        done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
     _hand_out(done, place_of_outputs, context)
     return 0
 

@@ -7,11 +7,15 @@ else is kept as it is and named in `warnings`.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from tweed_shim import documents
 from tweed_shim.errors import ConfigError
 from tweed_shim.records import EMPTY, Record
+
+if TYPE_CHECKING:
+    from tweed_shim.worker_process import WorkerProcess
 
 SUFFIX = ".config.ocm.software"
 GENERIC = f"generic{SUFFIX}"
@@ -127,10 +131,11 @@ def expanded(name: str, environ: Mapping[str, str]) -> str:
     return os.path.join(environ.get("HOME") or os.path.expanduser("~"), name[2:])
 
 
-def load(file: str) -> Configuration:
+def load(file: str, worker: "WorkerProcess | None" = None) -> Configuration:
     """Read a file, which may be a spiff template: it is the user's own, and may reach what the user does.
 
-    Raises ConfigError where it cannot be read or is no configuration.
+    worker: evaluates the template; None for one that is started for it. Raises ConfigError where the file cannot be
+    read or is no configuration, TimedOut where the time of the worker is used up.
     """
     try:
         with open(file, "rb") as opened:
@@ -141,7 +146,7 @@ def load(file: str) -> Configuration:
         ) from None
     name = f"the OCM configuration {file}"
     if b"((" in data and len(data) <= documents.MAX_BYTES:
-        return from_fields(_merged(data, name), name=name)
+        return from_fields(_merged(data, name, worker), name=name)
     return decode(data, name=name)
 
 
@@ -205,11 +210,16 @@ def in_memory(name: str, *, repository: str = "default") -> Entry:
     return {"type": "Memory", "repoName": repository, "credentialsName": name}
 
 
-def _merged(data: bytes, name: str) -> Any:
-    from tweed_shim import spiff
+def _merged(data: bytes, name: str, worker: "WorkerProcess | None") -> Any:
+    from tweed_shim import spiff, template_worker
+    from tweed_shim.spiff.merging import Document, Options
+    from tweed_shim.worker_process import WorkerProcess
 
+    options = Options(("interpolation", "control"), "system")
     try:
-        return spiff.merge(data.decode(), features=("interpolation", "control"), mode="system")
+        with nullcontext(worker) if worker else WorkerProcess() as evaluating:
+            found = template_worker.merge(evaluating, Document(data.decode(), name), (), options)
+        return found[0][0] if len(found) == 1 else [value for value, is_lasting in found if is_lasting]
     except UnicodeDecodeError:
         raise ConfigError(f"{name} is not UTF-8: mend it") from None
     except spiff.SpiffError as error:

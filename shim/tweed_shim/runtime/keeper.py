@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from tweed_shim import idmap, trace
 from tweed_shim.lean import json, signal
-from tweed_shim.runtime import sandbox
+from tweed_shim.runtime import kernel, sandbox
 
 READ = 64 << 10
 PLACES = ("stdin", "stdout", "stderr", "reports", "commands", "plan")
@@ -121,12 +121,8 @@ class Keeper:
         self.command("mapped")
 
 
-def _one_thread() -> bool:
-    return len(os.listdir("/proc/self/task")) == 1
-
-
 def _start(fds: list[int], *, userns: bool) -> int:
-    if not _one_thread():
+    if not kernel.has_one_thread():
         return sandbox.spawn(fds, userns=userns)
     pid = os.fork()
     if pid:
