@@ -1,7 +1,8 @@
 """The Python API: a store of images and clouds, and the backends that work on them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from tweed_shim import gc, idmap
 from tweed_shim.image import pull, removal, store
@@ -13,6 +14,7 @@ from tweed_shim.runtime.options import RunOptions
 from tweed_shim.settings import Settings, default_root
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.backend import Backend, Options
+from tweed_shim.tweed.clouds import Cloud
 
 
 class Shim:
@@ -156,8 +158,35 @@ class Shim:
 
     def remove_cloud(self, name: str) -> None:
         """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""
+        with self._cloud(name) as cloud:
+            clouds.remove(cloud)
+
+    def forget(self, cloud: str, interaction: str | None = None) -> None:
+        """Give up an interaction that no teardown can remove, or a cloud with all of its interactions.
+
+        Nothing is run: what their images made in the backend stays there. The console's `warn` takes a sentence about
+        each loss before anything is removed. Raises StateError where there is no such cloud, or the interaction is not
+        set up.
+        """
+        with self._cloud(cloud) as found:
+            if interaction is None:
+                clouds.give_up(found, self._console.warn)
+            else:
+                clouds.give_up_interaction(found, interaction, self._console.warn)
+
+    def environment(self, cloud: str = "default", interaction: str = "default") -> dict[str, str]:
+        """Return the environment of an interaction that is set up; no image is needed for it.
+
+        Raises StateError where the interaction is not set up, or its environment could not be recorded.
+        """
+        with self._cloud(cloud) as found:
+            return clouds.environment(found, interaction)
+
+    @contextmanager
+    def _cloud(self, name: str) -> Iterator[Cloud]:
+        """Yield the cloud of a name; faults of the disk are told as the store's."""
         root = self.settings.root
-        cloud = clouds.Cloud(root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn)
+        cloud = Cloud(root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn)
         with store.disk_faults(root):
             store.check_version(root)
-            clouds.remove(cloud)
+            yield cloud

@@ -4,14 +4,14 @@ import os
 import sys
 
 from tweed_shim import files
-from tweed_shim.cli import running
-from tweed_shim.cli.commands import Arguments, Context, Parser, checked, wrong_value
-from tweed_shim.errors import ConfigError, HostError, SteeringVariable, UsageError
+from tweed_shim.cli import environment_output, running
+from tweed_shim.cli.commands import Arguments, Context, Parser, checked
+from tweed_shim.errors import ConfigError, UsageError
 from tweed_shim.lean.typing import Any
-from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options, Setup
+from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options
 from tweed_shim.tweed.contract import OPERATIONS, find_operation
 
-FORMATS = {"metadata": ("yaml", "json"), "setup": ("yaml", "json", "dotenv", "shell")}
+FORMATS = {"metadata": ("yaml", "json"), "setup": environment_output.FORMATS}
 
 
 def _configure_common(parser: Parser) -> None:
@@ -56,23 +56,7 @@ def configure_exec(parser: Parser) -> None:
         choices=FORMATS["setup"],
         help="metadata, setup: how the result is printed (default: yaml)",
     )
-    parser.add_argument(
-        "--allow",
-        metavar="NAME",
-        action="append",
-        default=[],
-        type=_variable,
-        help="setup: print this variable with --format shell or dotenv although it steers a shell or the programs that "
-        "a shell starts, such as PATH; may be repeated (docs/environment.md lists these names)",
-    )
-
-
-def _variable(text: str) -> str:
-    if not (text.isascii() and text.isidentifier()):
-        raise wrong_value(
-            f"{text!r} is not the name of a variable: give one name, and the option again for each other"
-        )
-    return text
+    environment_output.configure_allow(parser, "setup: ")
 
 
 def configure_spec(parser: Parser) -> None:
@@ -117,29 +101,17 @@ def exec_command(arguments: Arguments, context: Context) -> int:
     if arguments.operation == "metadata":
         from tweed_shim.tweed import metadata
 
-        _print(metadata.render(backend.metadata(), arguments.format or "yaml"))
+        environment_output.write(metadata.render(backend.metadata(), arguments.format or "yaml"))
     elif arguments.operation == "configure":
         backend.configure(_read_configuration(arguments.config), replace=arguments.replace)
     elif arguments.operation == "check":
         backend.check()
     elif arguments.operation == "setup":
-        _print_environment(backend.setup(interaction, replace=arguments.replace), arguments)
+        found = backend.setup(interaction, replace=arguments.replace)
+        environment_output.show_new(found, interaction, arguments)
     else:
         backend.teardown(interaction)
     return 0
-
-
-def _print_environment(found: Setup, arguments: Arguments) -> None:
-    """Print the environment of an interaction. Where that fails, the message says that the interaction is set up."""
-    from tweed_shim.tweed import environment
-
-    try:
-        _print(environment.render(found, arguments.format or "yaml", allow=arguments.allow))
-    except (HostError, SteeringVariable) as error:
-        raise type(error)(
-            f"{error}; interaction '{found.interaction}' is set up all the same, so tear it down before the next try: "
-            f"tweed-shim exec {arguments.image} teardown --cloud {arguments.cloud} --interaction {found.interaction}"
-        ) from error
 
 
 def spec_command(arguments: Arguments, context: Context) -> int:
@@ -147,13 +119,10 @@ def spec_command(arguments: Arguments, context: Context) -> int:
     import json
 
     backend = _backend(arguments, context)
-    _print(json.dumps(backend.spec(arguments.operation, arguments.interaction or "default"), indent=2) + "\n")
+    environment_output.write(
+        json.dumps(backend.spec(arguments.operation, arguments.interaction or "default"), indent=2) + "\n"
+    )
     return 0
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 def _read_configuration(path: str | None) -> dict[str, Any]:

@@ -196,10 +196,23 @@ class Backend:
         place = self._cloud.place(operation.reads, interaction)
         with self._image() as image, self._set_up(place, interaction) as output:
             ownership.check_interaction(interaction, self._cloud.name, output.record, image)
-            kept = f"all of interaction '{interaction}' is kept for another try"
+            kept = (
+                f"all of interaction '{interaction}' is kept for another try; where none can succeed, give it up with: "
+                f"tweed-shim clouds forget {self._cloud.name} {interaction}"
+            )
             self._run(_Call(operation, image, interaction, in_config=output.data), if_failed=kept)
             with trace.span("commit"):
                 clouds.forget(self._cloud, place)
+
+    def environment(self, interaction: str = "default") -> Setup:
+        """Return the environment of an interaction that is set up. The image is neither pulled nor run.
+
+        Raises StateError where the interaction is not set up, or its environment could not be recorded.
+        """
+        root = self._settings.root
+        with store.disk_faults(root):
+            store.check_version(root)
+            return Setup(self, interaction, clouds.environment(self._cloud, interaction))
 
     def spec(self, operation: str, interaction: str = "default") -> dict[str, Any]:
         """The `config.json` that an operation would run with. Runs nothing, changes nothing but to pull the image."""
@@ -251,10 +264,7 @@ class Backend:
 
     @contextmanager
     def _set_up(self, place: str, interaction: str) -> Iterator[clouds.Generation]:
-        refusal = StateError(
-            f"interaction '{interaction}' of cloud '{self._cloud.name}' is not set up; "
-            "'tweed-shim clouds' lists those that are"
-        )
+        refusal = clouds.not_set_up(self._cloud, interaction)
         if not os.path.isdir(place):
             raise refusal
         with clouds.used(self._cloud), clouds.changing(self._cloud, place):

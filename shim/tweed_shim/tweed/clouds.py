@@ -255,6 +255,20 @@ class CloudState(Record):
     interactions: tuple[str, ...]
 
 
+def environment(cloud: Cloud, interaction: str) -> dict[str, str]:
+    """Return the environment of an interaction. Raises StateError where it is not set up, or has none on record."""
+    generation = current(cloud.place("interaction", interaction))
+    if generation is None:
+        raise not_set_up(cloud, interaction)
+    recorded: dict[str, str] | None = generation.record.get("environment")
+    if recorded is None:
+        raise StateError(
+            f"the environment of interaction '{interaction}' of cloud '{cloud.name}' is not on record; tear the "
+            f"interaction down with {generation.record.get('image')} and set it up again"
+        )
+    return recorded
+
+
 def set_up_in(directory: str) -> tuple[str, ...]:
     """Return the names of the interactions that are set up in a cloud, given the cloud's directory."""
     try:
@@ -352,14 +366,71 @@ def remove(cloud: Cloud) -> None:
 
     Raises StateError where there is none of that name, or interactions are still set up in it.
     """
+    with _all_of(cloud):
+        if left := set_up_in(cloud.directory):
+            raise StateError(
+                f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first, or "
+                f"give them up with: tweed-shim clouds forget {cloud.name}"
+            )
+        _remove_all(cloud)
+
+
+def give_up(cloud: Cloud, tell: Callable[[str], None]) -> None:
+    """Remove a cloud with its configuration and its interactions, and tear none of these down.
+
+    tell: takes a sentence about what is lost, once for each interaction, before anything is removed. Raises StateError
+    where there is no cloud of that name.
+    """
+    with _all_of(cloud):
+        for interaction in set_up_in(cloud.directory):
+            _tell_loss(cloud, interaction, tell)
+        tell(f"the configuration of cloud '{cloud.name}' is removed; configure it again to use it")
+        _remove_all(cloud)
+
+
+def give_up_interaction(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
+    """Forget an interaction without tearing it down. tell: takes a sentence about what is lost, before it is.
+
+    Raises StateError where it is not set up.
+    """
+    place = cloud.place("interaction", interaction)
+    refusal = not_set_up(cloud, interaction)
+    if not os.path.isdir(place):
+        raise refusal
+    with used(cloud), changing(cloud, place):
+        if current(place) is None:
+            raise refusal
+        _tell_loss(cloud, interaction, tell)
+        forget(cloud, place)
+
+
+def not_set_up(cloud: Cloud, interaction: str) -> StateError:
+    """Return the error for an interaction that is needed and not set up."""
+    return StateError(
+        f"interaction '{interaction}' of cloud '{cloud.name}' is not set up; 'tweed-shim clouds' lists those that are"
+    )
+
+
+def _tell_loss(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
+    generation = current(cloud.place("interaction", interaction))
+    made_by = generation and generation.record.get("image")
+    tell(
+        f"interaction '{interaction}' of cloud '{cloud.name}' is given up: what {made_by or 'its image'} made for "
+        "it in the backend stays there, and no teardown can remove it any more; remove it there by hand"
+    )
+
+
+@contextmanager
+def _all_of(cloud: Cloud) -> Iterator[None]:
+    """Be the only one who uses a cloud for as long as the block lasts. Raises StateError where there is none."""
     note = f"waiting for the operations on cloud '{cloud.name}' to end"
     if not os.path.isdir(cloud.directory):
         raise StateError(f"there is no cloud '{cloud.name}'; 'tweed-shim clouds' lists those there are")
     with files.locked(os.path.join(cloud.directory, LOCK), waiting=lambda: cloud.waiting(note)):
-        if left := set_up_in(cloud.directory):
-            raise StateError(
-                f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first"
-            )
-        with scratch.directory(scratch.place(cloud.root), cloud.ids) as work:
-            os.rename(cloud.directory, os.path.join(work, cloud.name))
-            files.sync_directory(os.path.dirname(cloud.directory))
+        yield
+
+
+def _remove_all(cloud: Cloud) -> None:
+    with scratch.directory(scratch.place(cloud.root), cloud.ids) as work:
+        os.rename(cloud.directory, os.path.join(work, cloud.name))
+        files.sync_directory(os.path.dirname(cloud.directory))
