@@ -141,9 +141,9 @@ def test_a_setup_whose_environment_is_refused_says_how_to_see_it(
     image = script_image(f"case $1 in metadata) {METADATA} ;; setup) echo 'PATH: /evil' ;; esac")
     set_up(shim, image)
     line = refusal(shim.run("exec", image, "setup", "--cloud", "prod", "--format", "shell"))
-    assert "tweed-shim environment --cloud prod --interaction default prints its environment again" in line
-    hint = line[line.index("tweed-shim environment") :].partition(" prints")[0].split()[1:]
-    assert done(shim.run(*hint)).out == b'PATH: "/evil"\n'
+    hint = line.partition("'tweed-shim environment ")[2].partition("'")[0].split()
+    assert hint == ["--cloud", "prod", "--interaction", "default"]
+    assert done(shim.run("environment", *hint)).out == b'PATH: "/evil"\n'
 
 
 def test_the_formats_of_the_command_line_are_those_of_the_library() -> None:

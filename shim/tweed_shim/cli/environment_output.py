@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from tweed_shim.cli.commands import Arguments, Parser, wrong_value
-from tweed_shim.errors import HostError, SteeringVariable
+from tweed_shim.errors import HostError, ShimError, SteeringVariable
 
 # Those of tweed/environment.py, which is imported only when there is an environment to print; a test holds them equal.
 FORMATS = ("yaml", "json", "dotenv", "shell")
@@ -41,12 +41,19 @@ def show_new(environment: Mapping[str, str], interaction: str, arguments: Argume
     """
     try:
         show(environment, arguments)
+    except BrokenPipeError as error:
+        raise _not_printed(HostError("nobody reads the output any more"), interaction, arguments) from error
     except (HostError, SteeringVariable) as error:
-        where = f"--cloud {arguments.cloud} --interaction {interaction}"
-        raise type(error)(
-            f"{error}; interaction '{interaction}' is set up all the same: tweed-shim environment {where} prints its "
-            f"environment again, and tweed-shim exec {arguments.image} teardown {where} tears it down"
-        ) from error
+        raise _not_printed(error, interaction, arguments) from error
+
+
+def _not_printed(error: ShimError, interaction: str, arguments: Arguments) -> ShimError:
+    """Return an error of the same class which also says that the interaction is set up, and what can be done."""
+    where = f"--cloud {arguments.cloud} --interaction {interaction}"
+    return type(error)(
+        f"{error}; interaction '{interaction}' is set up all the same: see its environment with "
+        f"'tweed-shim environment {where}', or tear it down with: tweed-shim exec {arguments.image} teardown {where}"
+    )
 
 
 def show(environment: Mapping[str, str], arguments: Arguments) -> None:
