@@ -102,6 +102,14 @@ class HostError(ShimError):
     """The host lacks something that is needed: a program, a kernel feature, a permission, disk space."""
 
 
+class NotRecorded(HostError):
+    """A setup has succeeded, and the disk refuses to have it recorded; `environment` is what the image printed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.environment: Mapping[str, str] = {}
+
+
 class OperationFailed(ShimError):
     """The image ended with a code that is not 0, or by a signal.
 

@@ -4,6 +4,7 @@ A change is written beside its place, synced, renamed over it, and the directory
 half of it, and a crash leaves what was there before.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -119,6 +120,16 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
         raise
     if durable:
         sync_directory(os.path.dirname(path))
+
+
+def reserve(fd: int, size: int) -> None:
+    """Give an open file `size` bytes of room on the disk. Raises OSError where there is not so much."""
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        # Not every file system can promise room (a network's), and not every C library does it without its help.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
 
 
 def is_special(path: str) -> bool:

@@ -6,7 +6,7 @@ import sys
 from tweed_shim import files
 from tweed_shim.cli import environment_output, running
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
-from tweed_shim.errors import ConfigError, UsageError
+from tweed_shim.errors import ConfigError, NotRecorded, UsageError
 from tweed_shim.lean.typing import Any
 from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options
 from tweed_shim.tweed.contract import OPERATIONS, find_operation
@@ -107,7 +107,12 @@ def exec_command(arguments: Arguments, context: Context) -> int:
     elif arguments.operation == "check":
         backend.check()
     elif arguments.operation == "setup":
-        found = backend.setup(interaction, replace=arguments.replace)
+        try:
+            found = backend.setup(interaction, replace=arguments.replace)
+        except NotRecorded as error:
+            # There is no second chance to have it.
+            environment_output.show(error.environment, arguments)
+            raise
         environment_output.show_new(found, interaction, arguments)
     else:
         backend.teardown(interaction)

@@ -15,12 +15,18 @@ from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.request import Outcome, Request
 from tweed_shim.settings import Settings
 
+# Beside a run's log and record, while it runs: room for the record of its end.
+RESERVE = "reserve"
+NOTE_SIZE = 16 << 10
+
 
 class Launch(Record):
     """What a run is part of.
 
     what: its name for messages, such as `redis-backend:1 setup`. record: what is written down about it.
-    if_failed: what a user whose run failed should know besides. scratch: see `container.Setting`.
+    if_failed: what a user whose run failed should know besides. scratch: see `container.Setting`. succeeded: takes the
+    result as soon as the image has ended with code 0, before anything else is done; what it raises is raised when the
+    run's record is written.
     """
 
     settings: Settings
@@ -30,6 +36,7 @@ class Launch(Record):
     record: Mapping[str, object]
     if_failed: str = ""
     scratch: str | None = None
+    succeeded: Callable[[bytes], None] = lambda _: None
 
 
 def _prefix(root: str) -> str:
@@ -99,6 +106,24 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> Non
     raise OperationFailed(f"{of.what} {ended}; {logs}", exit_code=outcome.code, run=str(run.number))
 
 
+def _reserve(run: runs.Run) -> None:
+    """Take the room on the disk that `_note_end` gives back. Raises OSError where there is none."""
+    fd = os.open(
+        os.path.join(run.directory, RESERVE), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE
+    )
+    try:
+        files.reserve(fd, NOTE_SIZE)
+    finally:
+        os.close(fd)
+
+
+def _note_end(run: runs.Run, **record: object) -> None:
+    """Write down how a run ended, where the disk is full in the room that was reserved for it. Raises OSError."""
+    with suppress(OSError):
+        os.unlink(os.path.join(run.directory, RESERVE))
+    run.note(**record)
+
+
 def launch(
     request: Request, of: Launch, meanwhile: Callable[[], None] = lambda: None
 ) -> tuple[runs.Run, Outcome]:
@@ -112,6 +137,7 @@ def launch(
         run = runs.begin(of.settings.root)
         record = {**of.record, "started": runs.timestamp()}
         run.note(**record, state="running")
+        _reserve(run)
 
     def while_it_runs() -> None:
         meanwhile()
@@ -137,17 +163,22 @@ def launch(
             leaving.remove_cgroup(path)
         with suppress(OSError):
             why = str(error) if isinstance(error, ShimError) else repr(error)
-            run.note(**record, state="failed", error=why)
+            _note_end(run, **record, state="failed", error=why)
         raise
-    # The record is about the run; that it cannot be written is no reason to lose what the run did.
-    with trace.span("collect"), suppress(OSError):
-        run.note(
-            **record,
-            state="timed out" if outcome.timed_out else "ended",
-            exit_code=TimedOut.exit_code if outcome.timed_out else outcome.code,
-            oom=outcome.oom,
-            seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
-        )
+    try:
+        if not (outcome.timed_out or outcome.overflow) and outcome.code == 0:
+            of.succeeded(outcome.result)
+    finally:
+        # The record is about the run; that it cannot be written is no reason to lose what the run did.
+        with trace.span("collect"), suppress(OSError):
+            _note_end(
+                run,
+                **record,
+                state="timed out" if outcome.timed_out else "ended",
+                exit_code=TimedOut.exit_code if outcome.timed_out else outcome.code,
+                oom=outcome.oom,
+                seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
+            )
     parts = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
     of.console.info(f"run {run.number}, {of.what}: {parts}")
     _judge(outcome, of, run, request)

@@ -1,12 +1,12 @@
 """A Tweed backend: an image that is asked to perform the operations of the contract for one cloud."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
 from tweed_shim import files, option_values, state_files, trace
-from tweed_shim.errors import ContractError, DamagedRecord, StateError
+from tweed_shim.errors import ContractError, DamagedRecord, NotRecorded, StateError
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
@@ -22,6 +22,7 @@ from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Request
 from tweed_shim.settings import Settings
 from tweed_shim.tweed import clouds, ownership
 from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation, find_operation
+from tweed_shim.tweed.drafts import Draft
 
 METADATA_CACHE = "metadata.json"
 METADATA_SHAPE = dict.fromkeys(("backend", "name", "version"), state_files.text)
@@ -137,11 +138,12 @@ class Backend:
             with clouds.used(self._cloud), clouds.changing(self._cloud, place):
                 earlier = clouds.current(place, replacing=replace)
                 self._check_cloud(earlier, image, replace=replace)
-                with clouds.draft(self._cloud, place) as new:
+                record = self._record(image, None if replace else earlier)
+                with clouds.draft(self._cloud, place, record) as new:
                     stdin = configurations.encode(configuration)
                     self._run(_Call(operation, image, "", out_config=new.data, stdin=stdin))
                     with trace.span("commit"):
-                        new.commit(self._record(image, None if replace else earlier))
+                        clouds.commit(self._cloud, place, new)
                 if earlier and earlier.record and not ownership.owns(earlier.record, image):
                     self._warn_of_interactions_left(earlier)
 
@@ -160,31 +162,78 @@ class Backend:
         that one made in the backend stays there.
         Raises StateError where the cloud is not configured, or belongs to another image, or the interaction is already
         set up; ContractError where the environment is not what the contract wants; OperationFailed where the image
-        fails. Nothing is recorded then, and teardown is not called.
+        fails. Nothing is recorded then, and teardown is not called. Raises NotRecorded where the image has succeeded
+        and the disk refuses to have that recorded.
         """
         operation = OPERATIONS["setup"]
         option_values.argument("replace", replace, option_values.flag)
         place = self._cloud.place(operation.writes, interaction)
         with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
-            earlier = clouds.current(place, replacing=replace)
+            earlier = clouds.set_up(place, replacing=replace)
             if earlier is not None and not replace:
                 raise StateError(
                     f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up by "
                     f"{earlier.record.get('image')}; tear it down with that image first, "
                     "or set it up again with --replace"
                 )
-            with clouds.draft(self._cloud, place) as new:
+            with clouds.draft(self._cloud, place, self._record(image, config)) as new:
                 call = _Call(operation, image, interaction, in_config=config.data, out_config=new.data)
-                output = self._run(call)
-                with trace.span("collect"):
-                    environment = self._environment(image, output)
+                environment = self._set_up_draft(call, new)
                 with trace.span("commit"):
-                    new.commit({**self._record(image, config), "environment": environment})
+                    self._commit_setup(place, interaction, new)
         if earlier is not None:
             self._console.warn(
                 f"what the earlier setup of interaction '{interaction}' made is forgotten here and stays in the backend"
             )
         return Setup(self, interaction, environment)
+
+    def _set_up_draft(self, call: _Call, new: Draft) -> dict[str, str]:
+        """Run a setup, mark its draft as soon as the image has succeeded, and return the environment."""
+        environment: dict[str, str] = {}
+
+        def succeeded(result: bytes) -> None:
+            with trace.span("collect"):
+                environment.update(self._environment(call.image, result))
+            with trace.span("commit"):
+                try:
+                    new.mark({"environment": environment})
+                except OSError as error:
+                    raise self._not_recorded(call, new, error, environment) from error
+
+        def meanwhile() -> None:
+            _import_for(call.operation)
+            # The commit does it where it fails here.
+            with suppress(OSError):
+                new.sync()
+
+        self._run(call, meanwhile=meanwhile, succeeded=succeeded)
+        return environment
+
+    def _commit_setup(self, place: str, interaction: str, new: Draft) -> None:
+        name = f"interaction '{interaction}' of cloud '{self._cloud.name}'"
+        if new.environment_lost is not None:
+            self._console.warn(
+                f"{name} is set up, and its environment could not be recorded ({new.environment_lost.strerror}): keep "
+                "what is printed now"
+            )
+        try:
+            clouds.commit(self._cloud, place, new)
+        except OSError as error:
+            self._console.warn(
+                f"{name} is set up, and the record of it could not be completed ({error.strerror}): the next operation "
+                "on it does so"
+            )
+
+    def _not_recorded(
+        self, call: _Call, new: Draft, error: OSError, environment: Mapping[str, str]
+    ) -> NotRecorded:
+        failure = NotRecorded(
+            f"setup of {call.image.reference} has succeeded, and interaction '{call.interaction}' of "
+            f"cloud '{self._cloud.name}' could not be recorded ({error.strerror}): what teardown would need is "
+            f"in {new.data}, so copy that, mend the disk, and undo by hand what the image made in the backend"
+        )
+        failure.environment = dict(environment)
+        return failure
 
     def teardown(self, interaction: str = "default") -> None:
         """Tear an interaction down and forget it.
@@ -268,7 +317,7 @@ class Backend:
         if not os.path.isdir(place):
             raise refusal
         with clouds.used(self._cloud), clouds.changing(self._cloud, place):
-            output = clouds.current(place)
+            output = clouds.set_up(place)
             if output is None:
                 raise refusal
             yield output
@@ -312,8 +361,18 @@ class Backend:
 
         return environment.parse(output, image=image.reference)
 
-    def _run(self, call: _Call, *, if_failed: str = "") -> bytes:
-        """Run an operation; returns its result stream. Raises ContractError where that is too long."""
+    def _run(
+        self,
+        call: _Call,
+        *,
+        if_failed: str = "",
+        meanwhile: Callable[[], None] | None = None,
+        succeeded: Callable[[bytes], None] = lambda _: None,
+    ) -> bytes:
+        """Run an operation; returns its result stream. Raises ContractError where that is too long.
+
+        meanwhile: called while the image runs. succeeded: takes the result as soon as the image has ended with 0.
+        """
         what = f"{call.image.reference} {call.operation.name}"
         record = {
             "operation": call.operation.name,
@@ -322,10 +381,19 @@ class Backend:
             "cloud": self._cloud.name if call.operation.reads or call.operation.writes else "",
             "interaction": call.interaction,
         }
-        of = Launch(self._settings, self._host, self._console, what, record, if_failed, self._options.scratch)
+        of = Launch(
+            self._settings,
+            self._host,
+            self._console,
+            what,
+            record,
+            if_failed,
+            self._options.scratch,
+            succeeded,
+        )
         with trace.span("prepare"):
             request = self._request(call)
-        _, outcome = launch(request, of, meanwhile=lambda: _import_for(call.operation))
+        _, outcome = launch(request, of, meanwhile=meanwhile or (lambda: _import_for(call.operation)))
         if outcome.overflow:
             raise ContractError(
                 f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {call.operation.result}"

@@ -5,13 +5,14 @@
     clouds/NAME/config/current -> N       the generation in force
     clouds/NAME/interactions/ID/...       the same, for what the setup of an interaction wrote
 
-A generation is made beside the others, synced, and comes into force by the rename of one link. A crash before
-that leaves the old one in force, and a directory that the next change sweeps.
+A generation is made beside the others as a draft (drafts.py), synced, and comes into force by the rename of one link. A
+crash before that leaves the old one in force, and a directory that the next change sweeps: but for an interaction whose
+image had succeeded, which the next change finishes.
 """
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 from tweed_shim import files, idmap, scratch, state_files
@@ -20,8 +21,10 @@ from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import ALPHANUMERIC, made_of
 from tweed_shim.records import Record
+from tweed_shim.tweed import drafts
+from tweed_shim.tweed.drafts import Draft
 
-CURRENT = "current"
+CURRENT = drafts.CURRENT
 LOCK = "lock"
 SHAPE = {
     "image": state_files.text,
@@ -132,6 +135,21 @@ def _mend(place: str) -> str:
     )
 
 
+def set_up(place: str, *, replacing: bool = False) -> Generation | None:
+    """Return the generation of an interaction that is set up, None where it is not. replacing: see `current`.
+
+    One whose image has succeeded and that is not in force yet comes before the one in force: it is what there is in the
+    backend.
+    """
+    # A commit that ends meanwhile takes the draft away; then it is in force.
+    while True:
+        directory = drafts.unfinished(place)
+        if directory is None:
+            return current(place, replacing=replacing)
+        if (record := drafts.read_record(directory)) is not None:
+            return Generation(directory, record)
+
+
 @contextmanager
 def held_current(place: str) -> Iterator[Generation | None]:
     """The generation in force, which is kept from removal for as long as the block lasts."""
@@ -160,65 +178,91 @@ def used(cloud: Cloud) -> Iterator[None]:
 
 @contextmanager
 def changing(cloud: Cloud, place: str) -> Iterator[None]:
-    """Be the only one who changes a place for as long as the block lasts; sweeps what a crash left there."""
+    """Be the only one who changes a place for as long as the block lasts.
+
+    What a kill left there is finished where its image had succeeded, and swept otherwise; `cloud.waiting` hears of it.
+    """
     note = f"waiting for another operation on cloud '{cloud.name}' to end"
     with files.locked(os.path.join(place, LOCK), waiting=lambda: cloud.waiting(note)):
+        if _is_interaction(place):
+            _recover(cloud, place)
         _sweep(cloud, place)
-        yield
+        try:
+            yield
+        finally:
+            _remove_if_unused(place)
 
 
-class Draft:
-    """A generation in the making; it is gone at the end unless it has been committed."""
+def _remove_if_unused(place: str) -> None:
+    """Remove a place at which nothing is but the lock, which the caller holds alone."""
+    with suppress(OSError):
+        if os.listdir(place) == [LOCK]:
+            # A process that waits for this lock notices that it is gone, and makes a new one.
+            os.unlink(os.path.join(place, LOCK))
+            os.rmdir(place)
 
-    def __init__(self, cloud: Cloud, place: str) -> None:
-        self._cloud = cloud
-        self._place = place
-        self._directory = os.path.join(place, files.unique_name("draft-"))
-        self.data = files.make_private(os.path.join(self._directory, "data"))
 
-    def commit(self, record: dict[str, Any]) -> None:
-        """Put the generation, with what is to be noted about it, in force. Its data is on disk already."""
-        files.write_new(os.path.join(self._directory, "record.json"), json.dumps(record).encode())
-        number = str(1 + max((int(name) for name in os.listdir(self._place) if name.isdigit()), default=0))
-        files.sync_directory(self._directory)
-        # File systems keep the order of renames: the link cannot survive a power cut that its target does not.
-        os.rename(self._directory, os.path.join(self._place, number))
-        files.point_link(os.path.join(self._place, CURRENT), number)
-        if number == "1" and self._place == self._cloud.place("cloud", ""):
-            for new in (self._cloud.directory, os.path.dirname(self._cloud.directory)):
-                files.sync_directory(new)
-        _sweep(self._cloud, self._place)
-
-    def discard(self) -> None:
-        """Remove what has not been committed."""
-        if os.path.exists(self._directory):
-            idmap.remove_tree(self._cloud.ids, self._directory)
+def _recover(cloud: Cloud, place: str) -> None:
+    """Finish a setup that a kill or a fault of the disk interrupted after its image had succeeded; name the others."""
+    name = f"interaction '{os.path.basename(place)}' of cloud '{cloud.name}'"
+    directory = drafts.unfinished(place)
+    if directory is not None:
+        record = drafts.read_record(directory) or {}
+        cloud.waiting(
+            f"an earlier setup of {name} was interrupted after {record.get('image')} had succeeded: it is set up, so "
+            f"tear it down with: tweed-shim exec {record.get('image')} teardown --cloud {cloud.name} "
+            f"--interaction {os.path.basename(place)}"
+        )
+        # Where the disk refuses it, it counts as set up all the same.
+        with suppress(OSError):
+            drafts.finish(place, directory)
+    elif any(entry.name.startswith(drafts.PREFIX) for entry in _beside_current(place)):
+        cloud.waiting(
+            f"an earlier setup of {name} was interrupted while its image ran: what that made in the backend, if "
+            "anything, stays there, so look for it there"
+        )
 
 
 @contextmanager
-def draft(cloud: Cloud, place: str) -> Iterator[Draft]:
-    """Make a new generation at a place, which the caller is changing."""
-    new = Draft(cloud, place)
+def draft(cloud: Cloud, place: str, record: Mapping[str, Any]) -> Iterator[Draft]:
+    """Make a new generation at a place that the caller is changing.
+
+    record: what is known of it before the image starts. The draft of an interaction survives the block once it is
+    marked as a success. That of a configuration has to be committed: the former one is in force until then, and the
+    backend knows of neither.
+    """
+    new = Draft(cloud.ids, place, record)
     try:
         yield new
+    except BaseException:
+        if not _is_interaction(place):
+            new.withdraw()
+        raise
     finally:
-        new.discard()
+        new.close()
+
+
+def commit(cloud: Cloud, place: str, new: Draft) -> None:
+    """Put a draft in force at a place that the caller is changing. Raises OSError."""
+    if not new.marked:
+        new.mark()
+    new.commit()
+    _sweep(cloud, place)
+
+
+def _is_interaction(place: str) -> bool:
+    return os.path.basename(os.path.dirname(place)) == "interactions"
 
 
 def forget(cloud: Cloud, place: str) -> None:
     """Let no generation be in force at a place that the caller is changing, and remove what is there."""
-    os.unlink(os.path.join(place, CURRENT))
-    files.sync_directory(place)
+    drafts.retire(place)
     _sweep(cloud, place)
-    with suppress(OSError):
-        # Whoever waits for this lock notices that it is gone, and makes a new one.
-        os.unlink(os.path.join(place, LOCK))
-        os.rmdir(place)
 
 
 def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
     """All at a place but the generation in force."""
-    keep, link = {CURRENT, LOCK}, os.path.join(place, CURRENT)
+    keep, link = {CURRENT, LOCK, drafts.TORN_DOWN}, os.path.join(place, CURRENT)
     if os.path.lexists(link):
         try:
             keep.add(os.readlink(link))
@@ -228,6 +272,8 @@ def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
             return  # damaged: nobody can tell what is in force, so nothing is beside it
         if not os.path.exists(link):
             return  # likewise
+    if _is_interaction(place) and (new := drafts.unfinished(place)) is not None:
+        keep.add(os.path.basename(new))
     yield from [entry for entry in os.scandir(place) if entry.name not in keep]
 
 
@@ -244,6 +290,9 @@ def _sweep(cloud: Cloud, place: str) -> None:
             with files.held_directory(entry.path, shared=False, wait=False) as unused:
                 if unused:
                     idmap.remove_tree(cloud.ids, entry.path)
+    if os.path.lexists(os.path.join(place, CURRENT)) or not any(_beside_current(place)):
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(place, drafts.TORN_DOWN))
 
 
 class CloudState(Record):
@@ -257,7 +306,7 @@ class CloudState(Record):
 
 def environment(cloud: Cloud, interaction: str) -> dict[str, str]:
     """Return the environment of an interaction. Raises StateError where it is not set up, or has none on record."""
-    generation = current(cloud.place("interaction", interaction))
+    generation = set_up(cloud.place("interaction", interaction))
     if generation is None:
         raise not_set_up(cloud, interaction)
     recorded: dict[str, str] | None = generation.record.get("environment")
@@ -275,10 +324,13 @@ def set_up_in(directory: str) -> tuple[str, ...]:
         names = os.listdir(os.path.join(directory, "interactions"))
     except FileNotFoundError:
         return ()
-    return tuple(
-        name
-        for name in sorted(names)
-        if os.path.lexists(os.path.join(directory, "interactions", name, CURRENT))
+    return tuple(name for name in sorted(names) if _is_needed(os.path.join(directory, "interactions", name)))
+
+
+def _is_needed(place: str) -> bool:
+    """Return whether something is in force at a place, or is set up without being in force yet."""
+    return os.path.lexists(os.path.join(place, CURRENT)) or (
+        _is_interaction(place) and drafts.unfinished(place) is not None
     )
 
 
@@ -325,7 +377,7 @@ def images(root: str) -> dict[str, str]:
     for directory in _directories(root):
         cloud = f"cloud '{os.path.basename(directory)}'"
         for place in _places(directory):
-            generation = current(place)
+            generation = set_up(place) if _is_interaction(place) else current(place)
             if generation is not None and (digest := generation.record.get("digest")):
                 whose = cloud
                 if os.path.basename(os.path.dirname(place)) == "interactions":
@@ -350,12 +402,12 @@ def leftovers(root: str) -> Iterator[str]:
 
 def _leftovers(directory: str) -> Iterator[str]:
     places = _places(directory)
-    in_force = [place for place in places if os.path.lexists(os.path.join(place, CURRENT))]
-    if not in_force:
+    needed = [place for place in places if _is_needed(place)]
+    if not needed:
         yield directory
         return
     for place in places:
-        if place in in_force:
+        if place in needed:
             yield from (entry.path for entry in _beside_current(place))
         else:
             yield place
@@ -398,7 +450,8 @@ def give_up_interaction(cloud: Cloud, interaction: str, tell: Callable[[str], No
     if not os.path.isdir(place):
         raise refusal
     with used(cloud), changing(cloud, place):
-        if current(place) is None:
+        # A record that is damaged is no reason to keep what is given up.
+        if set_up(place, replacing=True) is None:
             raise refusal
         _tell_loss(cloud, interaction, tell)
         forget(cloud, place)
@@ -412,7 +465,7 @@ def not_set_up(cloud: Cloud, interaction: str) -> StateError:
 
 
 def _tell_loss(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
-    generation = current(cloud.place("interaction", interaction))
+    generation = set_up(cloud.place("interaction", interaction), replacing=True)
     made_by = generation and generation.record.get("image")
     tell(
         f"interaction '{interaction}' of cloud '{cloud.name}' is given up: what {made_by or 'its image'} made for "
