@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
-from tweed_shim import files, option_values, state_files, trace
+from tweed_shim import files, option_values, scratch, state_files, trace
 from tweed_shim.errors import ContractError, DamagedRecord, NotRecorded, StateError
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
@@ -276,8 +276,8 @@ class Backend:
                 in_config=reads and os.path.join(reads, clouds.CURRENT, "data"),
                 out_config=writes and os.path.join(writes, "draft", "data"),
             )
-            scratch = os.path.join(self._settings.root, "scratch")
-            return spec.generate(self._request(call), self._host, scratch=scratch, name="spec")
+            place = os.path.join(self._settings.root, "scratch")
+            return spec.generate(self._request(call), self._host, scratch=place, name="spec")
 
     @contextmanager
     def _image(self) -> Iterator[Image]:
@@ -345,15 +345,38 @@ class Backend:
         return {"image": name, "digest": image.digest, "time": runs.timestamp()}
 
     def _metadata(self, image: Image) -> dict[str, Any]:
-        path = os.path.join(image.directory, METADATA_CACHE)
+        cached = self._cached_metadata(image)
+        if cached is not None:
+            return cached
+        waited = False
+
+        def waiting() -> None:
+            nonlocal waited
+            waited = True
+            self._console.info(f"waiting for what another process asks {image.reference}: its metadata")
+
+        name = f"metadata-{os.path.basename(image.directory)}"
+        with scratch.only_one(self._settings.root, name, waiting):
+            cached = self._cached_metadata(image)
+            if cached is not None:
+                return cached
+            if not waited:
+                return self._ask_for_metadata(image)
+        # The other has failed. Those who waited for it do not wait for each other's failures, too.
+        return self._ask_for_metadata(image)
+
+    def _cached_metadata(self, image: Image) -> dict[str, Any] | None:
         # A cache that a power cut left empty is as good as none: the image is asked again.
         with suppress(FileNotFoundError, DamagedRecord):
-            return state_files.read(path, METADATA_SHAPE, mend="")
+            return state_files.read(_metadata_cache(image), METADATA_SHAPE, mend="")
+        return None
+
+    def _ask_for_metadata(self, image: Image) -> dict[str, Any]:
         output = self._run(_Call(OPERATIONS["metadata"], image, ""))
         from tweed_shim.tweed import metadata
 
         found = metadata.parse(output, image=image.reference)
-        files.write_whole(path, json.dumps(found).encode(), durable=False)
+        files.write_whole(_metadata_cache(image), json.dumps(found).encode(), durable=False)
         return found
 
     def _environment(self, image: Image, output: bytes) -> dict[str, str]:
@@ -445,6 +468,10 @@ class Backend:
         )
         spec.check_image(request, self._host, call.image.reference)
         return request
+
+
+def _metadata_cache(image: Image) -> str:
+    return os.path.join(image.directory, METADATA_CACHE)
 
 
 def _import_for(operation: Operation) -> None:
