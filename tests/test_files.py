@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +64,14 @@ def test_a_plain_file_is_replaced_whole(tmp_path: os.PathLike[str]) -> None:
         with open(path, "rb") as file:
             assert file.read() == data
     assert os.listdir(tmp_path) == ["it"]
+
+
+def test_new_directories_are_synced_into_their_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(files, "sync_directory", synced.append)
+    files.make_private(str(tmp_path / "a" / "b"), durable=True)
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+    files.make_private(str(tmp_path / "a" / "b"), durable=True)
+    assert len(synced) == 2, "nothing was made"

@@ -27,16 +27,23 @@ PRIVATE_FILE = 0o600
 BESIDE = ".new-"
 
 
-def make_private(path: str) -> str:
-    """Make a directory and its missing parents, each mode 0700; returns the path."""
+def make_private(path: str, *, durable: bool = False) -> str:
+    """Make a directory and its missing parents, each mode 0700; returns the path.
+
+    durable: the names of those that are made survive a power cut. Leave it out for what can be made again.
+    """
     try:
         os.mkdir(path, PRIVATE_DIR)
     except FileExistsError:
-        pass
+        return path
     except FileNotFoundError:
-        make_private(os.path.dirname(path))
+        make_private(os.path.dirname(path), durable=durable)
         with suppress(FileExistsError):
             os.mkdir(path, PRIVATE_DIR)
+    if durable:
+        # A parent that may be searched and not read cannot be synced.
+        with suppress(PermissionError):
+            sync_directory(os.path.dirname(path))
     return path
 
 

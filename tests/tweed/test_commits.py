@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from script_images import METADATA, ScriptImage
-from tweed_shim import Shim
+from tweed_shim import Shim, files
 from tweed_shim.cli.main import main
+from tweed_shim.cli.signals import Interrupted
 from tweed_shim.errors import NotRecorded, OperationFailed, StateError
 from tweed_shim.runtime import container
 from tweed_shim.runtime.container import Console, Setting
@@ -30,7 +31,10 @@ ENVIRONMENT = {"A": "b"}
 
 
 class World:
-    """A store whose image is played, and the backend that it works on. after: called as soon as an image has ended."""
+    """A store whose image is played, and the backend that it works on.
+
+    after: called as soon as an image has ended. late: called when signals interrupt the shim again.
+    """
 
     def __init__(self, root: Path, image: str) -> None:
         self.image = image
@@ -41,6 +45,7 @@ class World:
         self.shim = Shim(self.root, console=Console(warn=self.said.append))
         self.backend = self.shim.backend(image)
         self.after: Callable[[], None] = lambda: None
+        self.late: Callable[[], None] = lambda: None
         self.fails = ""
 
     def play(self, request: Request, setting: Setting) -> Outcome:
@@ -57,6 +62,9 @@ class World:
         self.after()
         result = b"backend: tweed/v1\nname: n\nversion: v\n" if operation == "metadata" else b"A: b\n"
         code = 3 if operation == self.fails else 0
+        if code == 0:
+            setting.succeeded(result)
+        self.late()
         return Outcome(
             exit_code=code, signal=None, result=result, overflow=False, timed_out=False, oom=False, seconds={}
         )
@@ -149,10 +157,7 @@ def test_a_setup_that_was_killed_while_its_image_ran_is_named(world: World) -> N
     assert world.interactions() == ()
     world.backend.setup("shop")
     [line] = world.said
-    assert (
-        "an earlier setup of interaction 'shop' of cloud 'default' was interrupted while its image ran"
-        in line
-    )
+    assert "a setup of interaction 'shop' of cloud 'default' was interrupted while its image ran" in line
     world.said.clear()
     world.backend.teardown("shop")
     assert world.said == []
@@ -169,6 +174,43 @@ def test_an_interrupted_commit_is_named_with_the_command_that_tears_it_down(worl
     # It is finished now.
     assert os.path.lexists(os.path.join(world.place("shop"), "current"))
     assert drafts.unfinished(world.place("shop")) is None
+
+
+def test_a_signal_that_comes_when_the_image_has_succeeded_does_not_lose_the_interaction(world: World) -> None:
+    def interrupt() -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    world.late = interrupt
+    with pytest.raises(Interrupted):
+        world.backend.setup("shop")
+    world.late = lambda: None
+    [line] = world.said
+    assert "a setup of interaction 'shop' of cloud 'default' was interrupted after" in line
+    assert world.interactions() == ("shop",)
+    world.backend.teardown("shop")
+    assert list(world.made.iterdir()) == []
+
+
+def test_the_directories_of_a_new_interaction_are_on_the_disk_before_it_counts_as_set_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    sync = files.sync_directory
+
+    def note(path: str) -> None:
+        synced.append(path)
+        sync(path)
+
+    monkeypatch.setattr(files, "sync_directory", note)
+    before: list[str] = []
+    world.after = lambda: before.extend(synced)
+    world.backend.setup("shop")
+    place = world.place("shop")
+    names = [place]
+    while names[-1] != world.root:
+        names.append(os.path.dirname(names[-1]))
+    assert set(names) <= set(before)
+    assert [path for path in before if path.startswith(f"{place}/draft-")]
 
 
 def test_an_unfinished_interaction_keeps_its_cloud_and_its_image(world: World) -> None:

@@ -99,7 +99,7 @@ def open_store(root: str) -> None:
         raise ConfigError(f"the store {root!r} is not an absolute path; give one with --root")
     with disk_faults(root):
         try:
-            files.make_private(root)
+            files.make_private(root, durable=True)
             if not check_version(root):
                 # Looked at in this order, what another process has made of it since is no foreign directory.
                 if _is_foreign(root) and not check_version(root):

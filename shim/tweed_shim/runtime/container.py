@@ -54,7 +54,8 @@ class Setting(Record):
 
     name: unique on this host. root: the store. runtime: the path of the OCI runtime. log: the path of the run's log.
     scratch: a directory on disk for what the image writes to its root, None for a tmpfs of at most `SCRATCH_SIZE`
-    bytes. meanwhile: called once the container is on its way.
+    bytes. meanwhile: called once the container is on its way. succeeded: takes the result as soon as the program has
+    ended with code 0, when signals do not interrupt the caller yet.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Setting(Record):
     console: Console = Console()
     scratch: str | None = None
     meanwhile: Callable[[], None] = lambda: None
+    succeeded: Callable[[bytes], None] = lambda _: None
 
 
 def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: dict[str, int]) -> list[Feed]:
@@ -115,6 +117,8 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
         finally:
             log.close()
         ended = time.monotonic()
+        if keeper.status == 0 and not carrier.asked and not result.overflow:
+            setting.succeeded(result.value())
     if keeper.status is None and not carrier.asked and not result.overflow:
         raise HostError("the run's sandbox was ended from outside, perhaps for want of memory; run it again")
     code = None if keeper.status is None else os.waitstatus_to_exitcode(keeper.status)

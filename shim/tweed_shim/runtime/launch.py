@@ -144,6 +144,14 @@ def launch(
         sweep(of.settings.root)
         scratch.sweep_tmp(of.settings.root, of.host.ids)
 
+    faults: list[ShimError] = []
+
+    def succeeded(result: bytes) -> None:
+        try:
+            of.succeeded(result)
+        except ShimError as fault:
+            faults.append(fault)
+
     setting = Setting(
         name=f"{_prefix(of.settings.root)}{run.number}",
         root=of.settings.root,
@@ -153,6 +161,7 @@ def launch(
         console=of.console,
         scratch=of.scratch,
         meanwhile=while_it_runs,
+        succeeded=succeeded,
     )
     try:
         with files.held_directory(run.directory):
@@ -165,20 +174,18 @@ def launch(
             why = str(error) if isinstance(error, ShimError) else repr(error)
             _note_end(run, **record, state="failed", error=why)
         raise
-    try:
-        if not (outcome.timed_out or outcome.overflow) and outcome.code == 0:
-            of.succeeded(outcome.result)
-    finally:
-        # The record is about the run; that it cannot be written is no reason to lose what the run did.
-        with trace.span("collect"), suppress(OSError):
-            _note_end(
-                run,
-                **record,
-                state="timed out" if outcome.timed_out else "ended",
-                exit_code=TimedOut.exit_code if outcome.timed_out else outcome.code,
-                oom=outcome.oom,
-                seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
-            )
+    # The record is about the run; that it cannot be written is no reason to lose what the run did.
+    with trace.span("collect"), suppress(OSError):
+        _note_end(
+            run,
+            **record,
+            state="timed out" if outcome.timed_out else "ended",
+            exit_code=TimedOut.exit_code if outcome.timed_out else outcome.code,
+            oom=outcome.oom,
+            seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
+        )
+    if faults:
+        raise faults[0]
     parts = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
     of.console.info(f"run {run.number}, {of.what}: {parts}")
     _judge(outcome, of, run, request)

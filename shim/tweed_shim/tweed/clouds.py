@@ -204,23 +204,30 @@ def _remove_if_unused(place: str) -> None:
 
 def _recover(cloud: Cloud, place: str) -> None:
     """Finish a setup that a kill or a fault of the disk interrupted after its image had succeeded; name the others."""
-    name = f"interaction '{os.path.basename(place)}' of cloud '{cloud.name}'"
     directory = drafts.unfinished(place)
     if directory is not None:
-        record = drafts.read_record(directory) or {}
-        cloud.waiting(
-            f"an earlier setup of {name} was interrupted after {record.get('image')} had succeeded: it is set up, so "
-            f"tear it down with: tweed-shim exec {record.get('image')} teardown --cloud {cloud.name} "
-            f"--interaction {os.path.basename(place)}"
-        )
+        _tell_interrupted(cloud, place, drafts.read_record(directory) or {})
         # Where the disk refuses it, it counts as set up all the same.
         with suppress(OSError):
             drafts.finish(place, directory)
     elif any(entry.name.startswith(drafts.PREFIX) for entry in _beside_current(place)):
+        _tell_interrupted(cloud, place, None)
+
+
+def _tell_interrupted(cloud: Cloud, place: str, record: Mapping[str, Any] | None) -> None:
+    """Warn of a setup that was interrupted. record: that of its success, None where its image did not come so far."""
+    interaction = os.path.basename(place)
+    name = f"interaction '{interaction}' of cloud '{cloud.name}'"
+    if record is None:
         cloud.waiting(
-            f"an earlier setup of {name} was interrupted while its image ran: what that made in the backend, if "
-            "anything, stays there, so look for it there"
+            f"a setup of {name} was interrupted while its image ran: what that made in the backend, if anything, stays "
+            "there, so look for it there"
         )
+        return
+    cloud.waiting(
+        f"a setup of {name} was interrupted after {record.get('image')} had succeeded: it is set up, so tear it down "
+        f"with: tweed-shim exec {record.get('image')} teardown --cloud {cloud.name} --interaction {interaction}"
+    )
 
 
 @contextmanager
@@ -234,9 +241,11 @@ def draft(cloud: Cloud, place: str, record: Mapping[str, Any]) -> Iterator[Draft
     new = Draft(cloud.ids, place, record)
     try:
         yield new
-    except BaseException:
+    except BaseException as error:
         if not _is_interaction(place):
             new.withdraw()
+        elif not isinstance(error, Exception):
+            _tell_interrupted(cloud, place, record if new.marked else None)
         raise
     finally:
         new.close()
