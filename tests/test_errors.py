@@ -13,7 +13,7 @@ import pytest
 
 import tweed_shim
 from refusals import throw
-from tweed_shim.errors import BadVersion, OperationFailed, OutputsLost, ShimError, TimedOut
+from tweed_shim.errors import BadVersion, NotRecorded, OperationFailed, OutputsLost, ShimError, TimedOut
 from tweed_shim.spiff.failures import SpiffError, UnresolvedNode
 from tweed_shim.toi.executor import ExecutorError
 from tweed_shim.toi.outputs import Outputs, Unwritten
@@ -28,6 +28,7 @@ MADE: dict[str, Any] = {
 }
 FIELDS: dict[str, Any] = {
     "outputs": {"a": b"\0"},
+    "environment": {"A": "b"},
     "nodes": (UnresolvedNode("(( a ))", "t.yaml", ("a",), "not found"),),
 }
 
@@ -67,7 +68,7 @@ def test_an_error_is_copied_and_pickled_with_all_its_fields(kind: type[BaseExcep
 
 def test_the_table_knows_every_constructor_that_takes_more_than_a_message() -> None:
     for kind in reaching_callers():
-        if "__init__" in vars(kind) and kind not in (OutputsLost, SpiffError):
+        if "__init__" in vars(kind) and kind not in (NotRecorded, OutputsLost, SpiffError):
             assert kind.__name__ in MADE, inspect.signature(kind)
     assert {BadVersion, OperationFailed, TimedOut, Unwritten} <= {*reaching_callers()}
 

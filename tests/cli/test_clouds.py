@@ -106,6 +106,19 @@ def test_what_is_not_there_or_has_no_name_is_not_given_up(
     assert interactions(shim) == {"prod": ["shop"]}
 
 
+def test_an_interaction_whose_record_is_damaged_can_be_given_up(
+    shim: Shim, script_image: ScriptImage
+) -> None:
+    set_up(shim, script_image(LOST), "shop")
+    with open(os.path.join(shim.root, "clouds/prod/interactions/shop/current/record.json"), "wb"):
+        pass
+    where = ("--cloud", "prod", "--interaction", "shop")
+    message = refusal(shim.run("environment", *where))
+    assert "record.json is damaged (it is empty)" in message
+    done(shim.run(*message.rpartition(": tweed-shim ")[2].split()))
+    assert interactions(shim) == {"prod": []}
+
+
 def test_an_environment_is_shown_again_without_its_image(shim: Shim, script_image: ScriptImage) -> None:
     image = script_image(LOST)
     set_up(shim, image)

@@ -17,7 +17,6 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from tweed_shim import files, idmap, scratch, state_files
 from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
-from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import ALPHANUMERIC, made_of
 from tweed_shim.records import Record
@@ -127,8 +126,8 @@ def _mend(place: str) -> str:
     if os.path.basename(directory) == "interactions":
         cloud = os.path.basename(os.path.dirname(directory))
         return (
-            f"restore it from a backup, or give interaction '{name}' of cloud '{cloud}' up: "
-            "set it up again with --replace"
+            f"restore it from a backup, or give interaction '{name}' of cloud '{cloud}' up with: "
+            f"tweed-shim clouds forget {cloud} {name}"
         )
     return (
         f"restore it from a backup, or configure cloud '{os.path.basename(directory)}' again with --replace"
