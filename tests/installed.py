@@ -37,6 +37,7 @@ class Shim(NamedTuple):
     """The installed program with a store of its own, run as one account in a clean environment.
 
     runtime: the OCI runtime that it uses. userns: whether everything that runs an image is called with --userns.
+    wrapper: a command that starts the program, which follows as its arguments.
     """
 
     account: Account
@@ -44,11 +45,12 @@ class Shim(NamedTuple):
     program: str
     runtime: str = "runc"
     userns: bool = False
+    wrapper: tuple[str, ...] = ()
 
     def command(self, *args: str) -> list[str]:
         runs_images = args[:1] in (("exec",), ("spec",)) or args[:2] == ("toi", "bootstrap")
         more = ("--userns",) if self.userns and runs_images else ()
-        return [self.program, "--root", self.root, "--runtime", self.runtime, *args, *more]
+        return [*self.wrapper, self.program, "--root", self.root, "--runtime", self.runtime, *args, *more]
 
     def environment(self) -> dict[str, str]:
         return {

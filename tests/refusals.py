@@ -12,3 +12,8 @@ def refusal(action: Callable[[], object], kind: type[ShimError]) -> str | None:
     except kind as error:
         return str(error)
     return None
+
+
+def throw(error: BaseException) -> None:
+    """Raise an error: here, where another process can import it from."""
+    raise error

@@ -144,18 +144,54 @@ def test_every_operation_on_a_full_disk_is_one_sentence_and_changes_nothing(
     assert drafts(shim) == []
 
 
-def test_an_image_that_fills_the_disk_with_its_output_has_not_been_set_up(
+@pytest.mark.parametrize("size", [1, 600_000], ids=["small", "large"])
+def test_a_setup_that_ends_with_success_on_a_disk_that_has_become_full_is_set_up(
+    full: tuple[Shim, Disk], script_image: ScriptImage, size: int
+) -> None:
+    shim, disk = full
+    image = script_image(
+        f"""case $1 in metadata) {METADATA} ;;
+        setup)
+            echo kept > "$OUT_CONFIG/id"
+            cat /dev/zero > "$OUT_CONFIG/flood" 2> /dev/null
+            printf 'A: '; head -c {size} /dev/zero | tr '\\0' b; echo ;;
+        teardown) cat "$IN_CONFIG/id" ;; esac"""
+    )
+    done(shim.run("exec", image, "configure", stdin=b"{}"))
+    result = shim.run("exec", image, "setup")
+    # What is too large for the room that is kept is not recorded: it is printed, and the interaction is there.
+    assert (result.code, result.out) == (0, b'A: "' + size * b"b" + b'"\n'), result
+    assert (b"its environment could not be recorded" in result.err) == (size > 1)
+    assert interactions(shim) == ["default"]
+    assert json.loads(done(shim.run("logs", "--json")))[0]["state"] == "ended"
+    if size > 1:
+        assert "is not on record" in refused(shim, "environment")
+    else:
+        assert done(shim.run("environment")) == result.out
+    assert "already set up" in refused(shim, "exec", image, "setup")
+    disk.resize("64m")
+    assert done(shim.run("exec", image, "teardown")) == b"kept\n"
+    assert interactions(shim) == []
+    done(shim.run("gc"))
+    assert drafts(shim) == []
+
+
+def test_an_interaction_that_fills_the_disk_can_be_given_up_without_more_room(
     full: tuple[Shim, Disk], script_image: ScriptImage
 ) -> None:
-    shim, _ = full
+    shim, disk = full
     image = script_image(
         f"""case $1 in metadata) {METADATA} ;;
         setup) cat /dev/zero > "$OUT_CONFIG/flood" 2> /dev/null; echo "A: b" ;; esac"""
     )
     done(shim.run("exec", image, "configure", stdin=b"{}"))
-    assert "no space is left" in refused(shim, "exec", image, "setup")
+    done(shim.run("exec", image, "setup"))
+    # What was kept for the commit is free again.
+    disk.fill()
+    assert "no space is left" in refused(shim, "exec", image, "teardown")
+    done(shim.run("clouds", "forget", "default", "default"))
+    done(shim.run("exec", image, "check"))
     assert interactions(shim) == []
-    assert drafts(shim) == []
 
 
 def test_a_run_whose_log_fills_the_disk_is_ended_with_one_sentence(

@@ -12,7 +12,7 @@ import pytest
 
 from accounts import Account, free_range
 from installed import Shim, cgroups, fresh_shim
-from tweed_shim import doctor
+from tweed_shim.doctor import checks, findings, ids
 
 NAMES = [
     *(
@@ -123,8 +123,8 @@ def test_a_program_that_says_nothing_of_its_version_is_there(tmp_path: Path) -> 
     silent = tmp_path / "pasta"
     silent.write_text("#!/bin/sh\n")
     silent.chmod(0o755)
-    found = doctor._program(str(silent), doctor.WARNING, "--network pasta will not work")
-    assert (found.state, found.found) == (doctor.OK, f"{silent}, of unknown version")
+    found = checks._program(str(silent), findings.WARNING, "--network pasta will not work")
+    assert (found.state, found.found) == (findings.OK, f"{silent}, of unknown version")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ GRANT = "echo containers:{0}:65536 > ids && mount --bind ids /etc/subuid && moun
 )
 def test_ids_that_are_anothers_are_not_offered(tmp_path: Path, granted: str, free: str) -> None:
     (tmp_path / "subuid").write_text(granted)
-    assert doctor._free_ids(str(tmp_path / "missing"), str(tmp_path / "subuid")) == free
+    assert ids._free_ids(str(tmp_path / "missing"), str(tmp_path / "subuid")) == free
 
 
 @pytest.mark.parametrize(

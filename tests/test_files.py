@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,3 +33,14 @@ def test_a_signal_right_after_the_rename_is_what_is_raised_and_leaves_nothing_be
     with pytest.raises(KeyboardInterrupt):
         change(os.path.join(directory, "it"))
     assert os.listdir(directory) == ["it"]
+
+
+def test_new_directories_are_synced_into_their_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(files, "sync_directory", synced.append)
+    files.make_private(str(tmp_path / "a" / "b"), durable=True)
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+    files.make_private(str(tmp_path / "a" / "b"), durable=True)
+    assert len(synced) == 2, "nothing was made"

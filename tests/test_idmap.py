@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from tweed_shim import idmap
 from tweed_shim.errors import HostError
 
@@ -61,3 +63,18 @@ def test_a_tree_is_removed_however_deep_it_is_and_its_links_are_not_followed(tmp
     idmap.remove_tree(idmap.IdMap("host"), os.fspath(tree))
     assert sorted(os.listdir(tmp_path)) == ["kept"]
     assert os.listdir(tmp_path / "kept") == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("granted", "own", "usable"),
+    [
+        ([(100000, 65536)], [(0, 4294967295)], [(100000, 65536)]),
+        ([(100000, 65536)], [(0, 65536)], []),
+        ([(100000, 65536), (10, 5)], [(0, 1), (10, 5)], [(10, 5)]),
+        ([(10, 6)], [(0, 10), (10, 5)], []),
+    ],
+)
+def test_only_ids_of_the_callers_own_namespace_are_used(
+    granted: list[tuple[int, int]], own: list[tuple[int, int]], usable: list[tuple[int, int]]
+) -> None:
+    assert idmap._usable(granted, own) == usable

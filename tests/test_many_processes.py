@@ -15,7 +15,7 @@ import pytest
 from accounts import Account
 from installed import SYSTEM_PATH, Shim, fresh_shim
 from layouts import File, build_layout
-from script_images import METADATA
+from script_images import METADATA, ScriptImage
 from servers import FaultyProxy, RegistryServer, faulty_proxy
 
 PROCESSES = 64
@@ -80,6 +80,26 @@ def test_a_cold_image_that_64_processes_want_at_once_is_downloaded_and_unpacked_
             assert len(file.readlines()) == 1
         assert len(os.listdir(os.path.join(shim.root, "rootfs"))) == 1
         assert os.listdir(os.path.join(shim.root, "tmp")) == []
+        # All but the first wait for what the image said to it.
+        assert len(json.loads(shim.run("logs", "--json").out)) == 1
+
+
+def test_a_process_that_dies_while_others_wait_for_its_metadata_does_not_stop_them(
+    accounts: dict[str, Account], program: str, script_image: ScriptImage
+) -> None:
+    image = script_image("echo asked >&2; sleep 1000")
+    with fresh_shim(accounts["range"], program) as shim:
+        assert shim.run("pull", image).code == 0
+        with shim.start("exec", image, "metadata") as first:
+            assert first.stderr is not None
+            assert first.stderr.readline() == b"asked\n"
+            with shim.start("-v", "exec", image, "metadata", "--timeout", "0.5") as second:
+                assert second.stderr is not None
+                assert b"waiting for what another process asks" in second.stderr.readline()
+                first.kill()
+                second.communicate(timeout=60)
+            first.communicate(timeout=60)
+        assert second.returncode == 124
 
 
 WORKERS = 6

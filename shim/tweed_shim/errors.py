@@ -6,11 +6,29 @@ next. It never holds a secret. The command line prints it behind `tweed-shim: ` 
 
 from collections.abc import Mapping
 
+from tweed_shim.lean.typing import Any
+
 
 class ShimError(Exception):
-    """The shim refused or failed; the base of every error that this package raises on purpose."""
+    """The shim refused or failed; the base of every error that this package raises on purpose.
+
+    It can be copied and pickled with all its fields, so that it reaches the caller out of a worker process.
+    """
 
     exit_code = 125
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how it is copied and pickled: the message, then the fields, without a call of the constructor.
+
+        What `Exception` does instead calls the constructor with the message alone, which fails where a class wants
+        more: `multiprocessing.Pool` then waits for ever for the result that it could not read.
+        """
+        return _restore, (type(self), *self.args), self.__dict__
+
+
+def _restore(kind: type[ShimError], *args: object) -> ShimError:
+    """Make an error with its message and no other fields."""
+    return kind.__new__(kind, *args)
 
 
 class UsageError(ShimError):
@@ -76,8 +94,20 @@ class StateError(ShimError):
     """The operation does not fit what is recorded: an unconfigured cloud, an interaction already set up."""
 
 
+class DamagedRecord(StateError):
+    """A file in which the store notes something is not what was written there; the message names the file."""
+
+
 class HostError(ShimError):
     """The host lacks something that is needed: a program, a kernel feature, a permission, disk space."""
+
+
+class NotRecorded(HostError):
+    """A setup has succeeded, and the disk refuses to have it recorded; `environment` is what the image printed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.environment: Mapping[str, str] = {}
 
 
 class OperationFailed(ShimError):
@@ -95,7 +125,10 @@ class OperationFailed(ShimError):
 
 
 class TimedOut(ShimError):
-    """The image was ended because its time was up. `run` and `outputs` are as in OperationFailed."""
+    """The image was ended because its time was up, or templates were before it: then `run` is empty.
+
+    `run` and `outputs` are as in OperationFailed.
+    """
 
     exit_code = 124
 

@@ -4,27 +4,46 @@ A change is written beside its place, synced, renamed over it, and the directory
 half of it, and a crash leaves what was there before.
 """
 
+import errno
 import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from tweed_shim.errors import ConfigError
+from tweed_shim.lean.typing import Protocol
+
+
+class SupportsRead(Protocol):
+    """A file that is open for reading bytes; `read` returns less than it was asked for at the end only."""
+
+    def read(self, size: int, /) -> bytes:
+        """As io.BufferedReader does."""
+
+
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 BESIDE = ".new-"
 
 
-def make_private(path: str) -> str:
-    """Make a directory and its missing parents, each mode 0700; returns the path."""
+def make_private(path: str, *, durable: bool = False) -> str:
+    """Make a directory and its missing parents, each mode 0700; returns the path.
+
+    durable: the names of those that are made survive a power cut. Leave it out for what can be made again.
+    """
     try:
         os.mkdir(path, PRIVATE_DIR)
     except FileExistsError:
-        pass
+        return path
     except FileNotFoundError:
-        make_private(os.path.dirname(path))
+        make_private(os.path.dirname(path), durable=durable)
         with suppress(FileExistsError):
             os.mkdir(path, PRIVATE_DIR)
+    if durable:
+        # A parent that may be searched and not read cannot be synced.
+        with suppress(PermissionError):
+            sync_directory(os.path.dirname(path))
     return path
 
 
@@ -33,6 +52,20 @@ def sync_directory(path: str) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_filesystem(path: str) -> None:
+    """Bring all of the file system that a directory is on to the disk (syncfs(2))."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
     finally:
         os.close(fd)
 
@@ -65,6 +98,19 @@ def open_beside(path: str, mode: int = PRIVATE_FILE) -> tuple[str, int]:
         os.close(fd)  # a sweep has come between the file and its lock
 
 
+def read_bounded(file: SupportsRead, most: int, what: str) -> bytes:
+    """Read an open file to its end, but never more than one byte beyond `most`.
+
+    A device or a pipe may have no end, and a file more than there is memory. Raises ConfigError for one that is larger.
+    """
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise ConfigError(
+            f"{what} is larger than {most >> 20} MiB, which is the most that is read; give a smaller one"
+        )
+    return data
+
+
 def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
     """Replace a file's content in one step, mode 0600.
 
@@ -84,6 +130,16 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
         raise
     if durable:
         sync_directory(os.path.dirname(path))
+
+
+def reserve(fd: int, size: int) -> None:
+    """Give an open file `size` bytes of room on the disk. Raises OSError where there is not so much."""
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        # Not every file system can promise room (a network's), and not every C library does it without its help.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
 
 
 def is_special(path: str) -> bool:

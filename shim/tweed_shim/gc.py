@@ -8,7 +8,7 @@ from functools import partial
 from itertools import accumulate, chain
 from typing import NamedTuple
 
-from tweed_shim import files, idmap, scratch
+from tweed_shim import files, idmap, option_values, scratch
 from tweed_shim.errors import HostError
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
@@ -21,6 +21,8 @@ WRITTEN = ("", "images", "images/references", "images/blobs/sha256", "rootfs/*",
 
 # What people look for in logs is in the newest. Most are small, and this is as much as nobody misses.
 KEEP_LOGS = 16 << 20
+# How many images that nothing uses a caller may keep.
+KEPT_IMAGES = option_values.whole_number(least=0, most=1 << 31, example="3")
 
 
 class Removed(NamedTuple):

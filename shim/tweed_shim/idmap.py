@@ -1,7 +1,9 @@
 """Which user and group ids a run has, and how a user namespace gets them (user_namespaces(7)).
 
-Root works without a user namespace. Anybody else gets one: with a subordinate range (subuid(5), newuidmap(1))
-the ids 0 to N are mapped, 0 being the caller; without, only 0 is, and every file belongs to the caller.
+The host's root works without a user namespace. All others get one. A user with a subordinate range (subuid(5),
+newuidmap(1)) has the ids 0 to N in it, 0 being the user. Root in another's namespace, and root without CAP_SYS_ADMIN
+or the like, have the ids that they have outside of it. Without either, only 0 is mapped, and every file belongs to the
+caller.
 """
 
 import os
@@ -9,6 +11,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 
+from tweed_shim import privileges, subids
 from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.records import Record
 
@@ -19,7 +22,20 @@ BLOCK = 512  # the unit of st_blocks: stat(2)
 # Where the tools of a system live.
 SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 HELPERS = ("newuidmap", "newgidmap")
+# What it takes to make namespaces, to bring up the loopback of one, and to take capabilities from a container.
+OF_HOST_ROOT = (privileges.SYS_ADMIN, privileges.NET_ADMIN, privileges.SETPCAP)
+OWN_MAPS = ("/proc/self/uid_map", "/proc/self/gid_map")
+# One less than there are: runc and crun take a namespace that has all for the host's own, where they may make devices.
+MOST_IDS = 4294967294
 BECOMING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "becoming.py")
+
+
+class NamespaceError(OSError):
+    """No user namespace could be made, or it could not be given its ids (then `is_map` is true)."""
+
+    def __init__(self, number: int, reason: str, name: str | None = None, *, is_map: bool = False) -> None:
+        super().__init__(number, reason, name)
+        self.is_map = is_map
 
 
 class IdRange(Record):
@@ -37,7 +53,8 @@ class IdRange(Record):
 class IdMap(Record):
     """The ids of a user namespace; `uids` and `gids` are empty where none is made.
 
-    kind: `host` (root, no namespace), `range` (subordinate ids) or `single` (the caller's id alone).
+    kind: `host` (the host's root, no namespace), `range` (subordinate ids), `inherited` (all ids that root of another
+    user namespace has itself) or `single` (the caller's id alone).
     """
 
     kind: str
@@ -61,8 +78,19 @@ def grants(path: str) -> list[tuple[str, int, int]]:
 
 
 def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
-    """The (start, count) ranges that are granted to a user, by name or by number."""
+    """The (start, count) ranges that are granted to a user, by name or by number. path: /etc/subuid or /etc/subgid."""
+    if subids.service() != "files" and (program := find_program("getsubids")):
+        return subids.ask(program, owner, groups=path == "/etc/subgid")
     return [(start, count) for user, start, count in grants(path) if user in (owner, str(owner_id))]
+
+
+def _usable(granted: list[tuple[int, int]], own: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The granted ranges that lie in one of `own`: only an id of the caller's own namespace can be mapped."""
+    return [
+        (start, count)
+        for start, count in granted
+        if any(first <= start and start + count <= first + length for first, length in own)
+    ]
 
 
 def _joined(granted: list[tuple[int, int]]) -> tuple[IdRange, ...]:
@@ -103,16 +131,43 @@ def account_name() -> str:
 
 
 def detect() -> IdMap:
-    """The ids that the caller can have: all of the host's, a subordinate range, or only its own."""
+    """The ids that the caller can have: all of the host's, those of its own namespace, a range, or only its own.
+
+    Raises HostError where /proc is not mounted.
+    """
     uid, gid = os.geteuid(), os.getegid()
-    if uid == 0:
-        return IdMap("host")
+    try:
+        if uid == 0:
+            return _of_root(gid)
+        own_uids, own_gids = map(privileges.id_ranges, OWN_MAPS)
+    except FileNotFoundError as error:
+        from tweed_shim.errors import HostError
+
+        raise HostError(
+            f"{error.filename} does not exist, so /proc is not mounted; mount it: mount -t proc proc /proc"
+        ) from error
     name = account_name()
-    subuids = _subordinate("/etc/subuid", name, uid)
-    subgids = _subordinate("/etc/subgid", name, uid)
+    subuids = _usable(_subordinate("/etc/subuid", name, uid), own_uids)
+    subgids = _usable(_subordinate("/etc/subgid", name, uid), own_gids)
     if subuids and subgids and all(map(find_program, HELPERS)):
         return IdMap("range", _ranges(uid, subuids), _ranges(gid, subgids))
     return IdMap("single", _ranges(uid, []), _ranges(gid, []))
+
+
+def _of_root(gid: int) -> IdMap:
+    """The ids of uid 0: the host's where it can do without a user namespace, else those of a new one."""
+    held = privileges.own()
+    if held.initial and held.have(*OF_HOST_ROOT):
+        return IdMap("host")
+    # To map more than one's own id takes both, and to map the id 0 takes CAP_SETFCAP: user_namespaces(7).
+    if held.have(privileges.SETUID, privileges.SETGID, privileges.SETFCAP):
+        uids, gids = (
+            tuple(IdRange(first, first, min(count, MOST_IDS)) for first, count in privileges.id_ranges(path))
+            for path in OWN_MAPS
+        )
+        if sum(each.length for each in uids) > 1 and sum(each.length for each in gids) > 1:
+            return IdMap("inherited", uids, gids)
+    return IdMap("single", _ranges(0, []), _ranges(gid, []))
 
 
 def granted_to_root() -> IdMap:
@@ -141,41 +196,69 @@ def to_host(ranges: tuple[IdRange, ...], number: int) -> int:
     raise ValueError(f"the id {number} is not mapped")
 
 
-def _write_single(pid: int, idmap: IdMap) -> None:
-    # An unprivileged process may map its own gid only after giving up setgroups(2): user_namespaces(7).
-    for name, text in (
-        ("setgroups", "deny"),
-        ("gid_map", str(idmap.gids[0])),
-        ("uid_map", str(idmap.uids[0])),
-    ):
-        fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _lines(ranges: tuple[IdRange, ...]) -> str:
+    """The content of a uid_map or gid_map, which the kernel takes in one write(2) only."""
+    return "".join(f"{each}\n" for each in ranges)
 
 
 def write_maps(pid: int, idmap: IdMap) -> None:
     """Give the process `pid`, which has just made its user namespace, the ids of `idmap`.
 
-    Raises OSError, naming the helper, where the host does not grant them.
+    Raises OSError, naming the program or the file, where the host does not grant them.
     """
     if idmap.kind == "host":
         return
-    if idmap.kind == "single":
-        _write_single(pid, idmap)
+    if idmap.kind == "range":
+        _call_helpers(pid, idmap)
         return
+    if idmap.kind == "single":
+        # An unprivileged process may map its own gid only after giving up setgroups(2): user_namespaces(7).
+        _write(f"/proc/{pid}/setgroups", "deny")
+    _write(f"/proc/{pid}/gid_map", _lines(idmap.gids))
+    _write(f"/proc/{pid}/uid_map", _lines(idmap.uids))
+
+
+def _call_helpers(pid: int, idmap: IdMap) -> None:
+    """Have newuidmap(1) and newgidmap(1) write the maps. Raises OSError with the first thing that they complain of."""
     children = []
-    for name, ranges in zip(HELPERS, (idmap.uids, idmap.gids), strict=True):
-        program = find_program(name)
-        if program is None:
-            raise FileNotFoundError(2, "no such program", name)
-        arguments = [program, str(pid), *" ".join(map(str, ranges)).split()]
-        children.append((name, os.posix_spawn(program, arguments, os.environ)))
-    codes = [(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for name, child in children]
-    for name, code in codes:
-        if code != 0:
-            raise PermissionError(1, "refused the ids that /etc/subuid and /etc/subgid grant", name)
+    read, write = os.pipe()
+    try:
+        for name, ranges in zip(HELPERS, (idmap.uids, idmap.gids), strict=True):
+            program = find_program(name)
+            if program is None:
+                raise FileNotFoundError(2, "no such program", name)
+            arguments = [program, str(pid), *" ".join(map(str, ranges)).split()]
+            actions = [(os.POSIX_SPAWN_DUP2, write, 2)]
+            children.append((name, os.posix_spawn(program, arguments, os.environ, file_actions=actions)))
+        codes = [(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for name, child in children]
+        os.set_blocking(read, False)
+        for name, code in codes:
+            if code < 0:
+                raise InterruptedError(4, f"was ended by signal {-code}", name)
+            if code != 0:
+                raise PermissionError(
+                    1, _complaint(read) or "refused the ids of /etc/subuid and /etc/subgid", name
+                )
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def _complaint(read: int) -> str:
+    """The first line in a pipe, without the name of the program that wrote it; nothing where it is empty."""
+    try:
+        text = os.read(read, READ).decode(errors="replace")
+    except BlockingIOError:
+        return ""
+    return text.partition("\n")[0].partition(": ")[2].strip()
 
 
 def run_mapped(
@@ -185,7 +268,7 @@ def run_mapped(
 
     The command is killed when the calling thread ends before it. `watch` is called with its process id many times a
     second; what it raises ends the command. Returns its exit code (-N where signal N ended it) and what it wrote to
-    stderr and stdout together.
+    stderr and stdout together. Raises NamespaceError.
     """
     import subprocess
 
@@ -203,14 +286,29 @@ def run_mapped(
         try:
             ready = process.stdout.read(1)
             if ready == b".":
-                write_maps(process.pid, idmap)
+                _map_child(process.pid, idmap)
                 process.stdin.write(b".")
             process.stdin.close()
             output = b"".join(_heard(process.pid, process.stdout.fileno(), watch))
         except BaseException:
             process.kill()
             raise
+    if ready != b"." and idmap.kind != "host":
+        # becoming.py says why, and ends.
+        reason = (ready + output).decode(errors="replace").strip().rpartition(": ")[2]
+        raise NamespaceError(1, reason or "it ended before it began")
     return process.returncode, output if ready == b"." else ready + output
+
+
+def _map_child(pid: int, idmap: IdMap) -> None:
+    try:
+        write_maps(pid, idmap)
+    except InterruptedError:
+        # A helper that was killed says nothing of the ids.
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NamespaceError(error.errno or 1, reason, error.filename, is_map=True) from error
 
 
 def _heard(pid: int, output: int, watch: Callable[[int], None] | None) -> Iterator[bytes]:
@@ -267,6 +365,10 @@ def remove_tree(idmap: IdMap, path: str) -> None:
             from tweed_shim.errors import HostError
 
             said = output.decode(errors="replace").strip().partition("\n")[0]
+            if code < 0:
+                raise HostError(
+                    f"{path} is not removed: rm was ended by signal {-code}; run it again"
+                ) from None
             raise HostError(f"{path} cannot be removed ({said}); remove it as the user who made it") from None
 
 

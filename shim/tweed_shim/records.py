@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tweed_shim.lean.typing import Any, TypeVar, dataclass_transform
+from tweed_shim.option_values import argument, checks
 
 # The default of a field that is a map; nobody writes to what is in a record.
 EMPTY: Mapping[str, Any] = {}
@@ -38,6 +39,9 @@ class _RecordType(type):
         if bases:
             namespace["FIELDS"] = (*getattr(bases[0], "FIELDS", ()), *own)
             namespace["DEFAULTS"] = {**getattr(bases[0], "DEFAULTS", {}), **defaults}
+            if "CHECKS" in namespace:
+                namespace["CHECKS"] = {**getattr(bases[0], "CHECKS", {}), **namespace["CHECKS"]}
+                namespace["__init__"] = _init_checked
         namespace["__slots__"] = (*own, *namespace.get("__slots__", ()))
         if not frozen:
             namespace["__setattr__"] = _set
@@ -49,13 +53,15 @@ class Record(metaclass=_RecordType):
     """The base of a record, whose fields are the names that its class annotates.
 
     `frozen=False` after the base makes one that can be changed. `HIDDEN` names fields that may hold secrets;
-    `DEFAULTS` are the defaults by the names of the fields.
+    `DEFAULTS` are the defaults by the names of the fields. `CHECKS`, where a class has them, are applied to its fields
+    when it is made: what they return is the field's value. They raise ConfigError.
     """
 
     # Not annotated, or they would be fields.
     FIELDS = tuple[str, ...]()
     DEFAULTS = MappingProxyType[str, Any]({})
     HIDDEN = tuple[str, ...]()
+    CHECKS = checks()
 
     def __init__(self, *values: Any, **named: Any) -> None:
         names = self.FIELDS
@@ -99,6 +105,13 @@ class Record(metaclass=_RecordType):
         """The class and its fields."""
         shown = [f"{name}={getattr(self, name)!r}" for name in self.FIELDS if name not in self.HIDDEN]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _init_checked(self: Record, *values: Any, **named: Any) -> None:
+    """The constructor of classes with CHECKS; the others, of which there are very many, do not pay for it."""
+    Record.__init__(self, *values, **named)
+    for name, check in self.CHECKS.items():
+        _set(self, name, argument(name, getattr(self, name), check))
 
 
 _R = TypeVar("_R", bound=Record)

@@ -128,7 +128,15 @@ class Examiner:
             ):
                 stack.callback(os.close, fd)
             actions = [(os.POSIX_SPAWN_DUP2, questions, 0), (os.POSIX_SPAWN_DUP2, answers, 1)]
-            self._pid = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
+            # The signal of its limit has to reach it, whatever the program that embeds us does with its own.
+            self._pid = os.posix_spawn(
+                command[0],
+                command,
+                os.environ,
+                file_actions=actions,
+                setsigmask=[],
+                setsigdef=[signal.SIGXCPU],
+            )
 
     def faults(
         self, schema: Schema, value: bytes, *, what: str, dialect: str = DRAFT_2020_12, vetted: bool = False
@@ -161,15 +169,28 @@ class Examiner:
     def _refuse(self, what: str) -> NoReturn:
         code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         self._pid = 0
-        if code < 0:
+        if code == -signal.SIGXCPU:
             raise ContractError(
                 f"{what} cannot be applied to the configuration within {self._seconds} s of processor time; its "
                 "author has to make it simpler"
+            )
+        if code < 0:
+            # SIGKILL is not ours: it is the host's that has no memory left, or somebody's.
+            raise HostError(
+                f"the configuration could not be checked: the process that checks it was ended by {_name(-code)}; "
+                "run it again"
             )
         raise HostError(
             f"the configuration could not be checked: a process of its own failed with code {code}; install tweed-shim "
             "anew"
         )
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def strangers_faults(
@@ -185,11 +206,12 @@ def answer_parent(seconds: int) -> None:
     import resource
     import sys
 
-    # The processor's time, not the clock's: it also ends a process whose parent is gone.
-    for kind, most in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, _MOST_MEMORY)):
+    # The processor's time, not the clock's: it also ends a process whose parent is gone. The kernel sends SIGXCPU at
+    # the soft limit, and at the hard one the SIGKILL that anybody else may send, too (getrlimit(2)).
+    for kind, most, more in ((resource.RLIMIT_CPU, seconds, 1), (resource.RLIMIT_AS, _MOST_MEMORY, 0)):
         allowed = resource.getrlimit(kind)[1]
         if allowed == resource.RLIM_INFINITY or allowed > most:
-            resource.setrlimit(kind, (most, most))
+            resource.setrlimit(kind, (most, most + more if allowed == resource.RLIM_INFINITY else allowed))
     import_module("jsonschema")
     while line := sys.stdin.buffer.readline():
         question, value = json.loads(line), json.loads(sys.stdin.buffer.readline())
@@ -203,6 +225,11 @@ def _answer(value: Any, schema: Schema, what: str, dialect: str, vetted: bool) -
         return faults(schema, value, what=what, dialect=dialect)
     except ContractError as refused:
         return str(refused)
+    except MemoryError:
+        return (
+            f"{what} cannot be applied to the configuration within {_MOST_MEMORY >> 30} GiB of memory; its author has "
+            "to make it simpler"
+        )
 
 
 def flaws(schema: Schema, *, what: str = "the JSON Schema", dialect: str = DRAFT_2020_12) -> list[Fault]:
@@ -247,6 +274,8 @@ def _faults(validator: "Validator", value: Any, what: str) -> list[Fault]:
     try:
         errors = [best_match([error]) or error for error in validator.iter_errors(value)]
         return list(dict.fromkeys(fault for error in errors for fault in _explain(error)))
+    except MemoryError:
+        raise
     except Exception as fault:  # noqa: BLE001 - a stranger's schema trips the library in many ways
         kind = type(fault).__name__
         raise ContractError(

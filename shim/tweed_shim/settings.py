@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping
 
-from tweed_shim import sizes
+from tweed_shim import option_values, sizes
 from tweed_shim.errors import ConfigError
 from tweed_shim.records import Record
 
 LOG_LIMIT = 1 << 30
+ROOTS_PARENT = "/var/lib"
 
 
 class Settings(Record):
@@ -15,24 +16,39 @@ class Settings(Record):
 
     root: the store's directory, absolute; empty where none is named and there is no home directory for it. runtime: the
     OCI runtime's program, a name looked up on PATH or a path. log_limit: what the logs of all runs may take on disk
-    together, bytes.
+    together, bytes. Raises ConfigError for other values.
     """
 
     root: str
     runtime: str = "runc"
     log_limit: int = LOG_LIMIT
 
+    CHECKS = option_values.checks(
+        root=option_values.text,  # empty where there is none: see check_root
+        runtime=option_values.path,
+        log_limit=option_values.whole_number(most=sizes.LARGEST, example="1073741824"),
+    )
+
+
+def _is_roots(directory: str) -> bool:
+    """Whether a directory belongs to the user 0 of this namespace, or does not exist yet."""
+    try:
+        return os.stat(directory).st_uid == 0
+    except FileNotFoundError:
+        return True
+
 
 def default_root(environ: Mapping[str, str], uid: int) -> str:
     """Return the store's directory where `--root` names none, or an empty text where there is none.
 
-    `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root, else below `$XDG_DATA_HOME` (XDG Base Directory
+    `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root (but not for a user who is root of a namespace, as by
+    `unshare -r`, where the directory is somebody else's), else below `$XDG_DATA_HOME` (XDG Base Directory
     Specification: `~/.local/share` where it is unset or not absolute).
     """
     if chosen := environ.get("TWEED_SHIM_ROOT"):
         return os.path.abspath(chosen)
-    if uid == 0:
-        return "/var/lib/tweed-shim"
+    if uid == 0 and _is_roots(ROOTS_PARENT):
+        return f"{ROOTS_PARENT}/tweed-shim"
     data_home = environ.get("XDG_DATA_HOME", "")
     if not os.path.isabs(data_home):
         home = home_directory(environ)

@@ -1,11 +1,13 @@
 """The Python API: a store of images and clouds, and the backends that work on them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from tweed_shim import gc, idmap
 from tweed_shim.image import pull, removal, store
 from tweed_shim.lean.typing import Any
+from tweed_shim.option_values import argument, flag, instance, optional, path, sequence, text, text_map
 from tweed_shim.records import EMPTY
 from tweed_shim.runtime import log_space, runs
 from tweed_shim.runtime.container import Console
@@ -13,6 +15,7 @@ from tweed_shim.runtime.options import RunOptions
 from tweed_shim.settings import Settings, check_root, default_log_limit, default_root
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.backend import Backend, Options
+from tweed_shim.tweed.clouds import Cloud
 
 
 class Shim:
@@ -35,19 +38,20 @@ class Shim:
         console: Console | None = None,
         log_limit: int | None = None,
     ) -> None:
-        named = default_root(os.environ, os.geteuid()) if root is None else os.fspath(root)
-        if not named:
-            check_root(named)
+        named = default_root(os.environ, os.geteuid()) if root is None else argument("root", root, path)
+        check_root(os.path.abspath(named) if named else named)
         limit = default_log_limit(os.environ) if log_limit is None else log_limit
         self.settings = Settings(os.path.abspath(named), runtime, limit)
-        self._console = console or Console()
+        self._console = argument("console", console, optional(instance(Console))) or Console()
 
     def backend(self, image: str, *, cloud: str = "default", options: Options | None = None) -> Backend:
         """A backend image, to be used with one cloud's configuration.
 
-        Nothing is pulled or run yet. Raises ConfigError where `cloud` cannot name a cloud.
+        Nothing is pulled or run yet. Raises BadReference where `image` cannot name an image, ConfigError where `cloud`
+        cannot name a cloud, and HostError for options that the host cannot give.
         """
-        return Backend(self.settings, image, cloud, options or Options(), self._console)
+        options = argument("options", options, optional(instance(Options))) or Options()
+        return Backend(self.settings, image, cloud, options, self._console)
 
     def bootstrap(
         self,
@@ -71,8 +75,9 @@ class Shim:
         component: `REPOSITORY//NAME:VERSION`, or `NAME:VERSION` in the `repository`; `lookups` are further ones.
         package: parts of the package's identity. parameters, credentials: what the files of these names would hold, as
         data or as text; no file is looked for. ocm_config: the path of OCM's configuration, by default the usual one,
-        `None` as a text for none. options: how the executor's image is had and run. allow_verbs: HTTP methods besides
-        GET by which the access of a resource may fetch it.
+        `None` as a text for none. options: how the executor's image is had and run; their `timeout` is also the time
+        for all templates together. allow_verbs: HTTP methods besides GET by which the access of a resource may fetch
+        it.
 
         Raises OperationFailed and TimedOut, whose `outputs` are what the executor wrote nevertheless, and OutputsLost,
         whose `outputs` are those that could be kept; where nothing was run, ComponentError, ContractError, ConfigError,
@@ -80,25 +85,26 @@ class Shim:
         """
         from tweed_shim.toi import installation, preparation
 
+        repository = repository if repository == "" else argument("repository", repository, path)
         wishes = preparation.Wishes(
-            action,
-            package,
+            argument("action", action, text),
+            argument("package", package, text_map),
             installation.document(parameters, "the parameters"),
             installation.document(credentials, "the credentials"),
-            "system" if trust_templates else "private",
-            copy_resources,
+            "system" if argument("trust_templates", trust_templates, flag) else "private",
+            argument("copy_resources", copy_resources, flag),
         )
         return installation.install(
             self.settings,
             self._console,
-            options or RunOptions(),
+            argument("options", options, optional(instance(RunOptions))) or RunOptions(),
             component,
             wishes,
-            repository=os.fspath(repository),
-            lookups=[os.fspath(each) for each in lookups],
-            ocm_config=None if ocm_config is None else os.fspath(ocm_config),
-            every_output=every_output,
-            verbs=allow_verbs,
+            repository=repository,
+            lookups=argument("lookups", lookups, sequence(path)),
+            ocm_config=argument("ocm_config", ocm_config, optional(path)),
+            every_output=argument("every_output", every_output, flag),
+            verbs=argument("allow_verbs", allow_verbs, sequence(text)),
         )
 
     def pull(
@@ -112,16 +118,18 @@ class Shim:
     ) -> store.Image:
         """Have an image in the store, unpacked.
 
-        Raises BadReference, RegistryError, ImageError, StateError (not there, and policy `never`) or HostError.
+        Raises BadReference, ConfigError, RegistryError, ImageError, HostError, or StateError (not there, and policy
+        `never`).
         """
         log_space.relieve_disk(self.settings.root)
+        check = RunOptions.CHECKS
         return pull.obtain(
             self.settings.root,
             image,
-            pull=policy,
-            platform=platform,
-            insecure=insecure,
-            ca_file=ca_file,
+            pull=argument("policy", policy, check["pull"]),
+            platform=argument("platform", platform, check["platform"]),
+            insecure=argument("insecure", insecure, check["insecure"]),
+            ca_file=argument("ca_file", ca_file, check["ca_file"]),
             report=self._console.report,
             idmap=idmap.detect(),
         )
@@ -129,7 +137,7 @@ class Shim:
     def images(self) -> list[store.Stored]:
         """The images of the store."""
         with store.disk_faults(self.settings.root):
-            return store.images(self.settings.root)
+            return store.images(self.settings.root, self._console.warn)
 
     def remove(self, images: Sequence[str]) -> None:
         """Remove images from the store.
@@ -137,14 +145,16 @@ class Shim:
         Raises StateError where one is not there, or is in use by a running operation, a cloud or an interaction;
         none is removed then.
         """
-        root = self.settings.root
-        removal.remove(root, images, lambda: clouds.images(root))
+        root, names = self.settings.root, argument("images", images, sequence(text))
+        removal.remove(root, names, lambda: clouds.images(root))
 
     def gc(
         self, *, keep_last: int = 0, keep_logs: int = gc.KEEP_LOGS, dry_run: bool = False
     ) -> list[gc.Removed]:
         """Remove what no reference, cloud or interaction uses, logs, and what crashes left; see `gc.collect`."""
         root, warn = self.settings.root, self._console.warn
+        keep_last = argument("keep_last", keep_last, gc.KEPT_IMAGES)
+        dry_run = argument("dry_run", dry_run, flag)
         with store.disk_faults(root):
             return list(
                 gc.collect(root, keep_last=keep_last, keep_logs=keep_logs, dry_run=dry_run, warn=warn)
@@ -165,12 +175,39 @@ class Shim:
         root = self.settings.root
         with store.disk_faults(root):
             store.check_version(root)
-            return clouds.states(root)
+            return clouds.states(root, self._console.warn)
 
     def remove_cloud(self, name: str) -> None:
         """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""
+        with self._cloud(name) as cloud:
+            clouds.remove(cloud)
+
+    def forget(self, cloud: str, interaction: str | None = None) -> None:
+        """Give up an interaction that no teardown can remove, or a cloud with all of its interactions.
+
+        Nothing is run: what their images made in the backend stays there. The console's `warn` takes a sentence about
+        each loss before anything is removed. Raises StateError where there is no such cloud, or the interaction is not
+        set up.
+        """
+        with self._cloud(cloud) as found:
+            if interaction is None:
+                clouds.give_up(found, self._console.warn)
+            else:
+                clouds.give_up_interaction(found, interaction, self._console.warn)
+
+    def environment(self, cloud: str = "default", interaction: str = "default") -> dict[str, str]:
+        """Return the environment of an interaction that is set up; no image is needed for it.
+
+        Raises StateError where the interaction is not set up, or its environment could not be recorded.
+        """
+        with self._cloud(cloud) as found:
+            return clouds.environment(found, interaction)
+
+    @contextmanager
+    def _cloud(self, name: str) -> Iterator[Cloud]:
+        """Yield the cloud of a name; faults of the disk are told as the store's."""
         root = self.settings.root
-        cloud = clouds.Cloud(root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn)
+        cloud = Cloud(root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn)
         with store.disk_faults(root):
             store.check_version(root)
-            clouds.remove(cloud)
+            yield cloud

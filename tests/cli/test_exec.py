@@ -258,22 +258,49 @@ def with_redirections(
 
 
 @pytest.mark.parametrize("redirections", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_are_no_hindrance(shim: Shim, demo_image: str, redirections: str) -> None:
+def test_closed_streams_hinder_nothing_but_a_result(shim: Shim, demo_image: str, redirections: str) -> None:
     image = f"oci:{demo_image}"
     assert shim.run("exec", image, "configure", stdin=b"{}").code == 0
     for operation in ("metadata", "check", "setup", "teardown"):
-        assert with_redirections(shim, redirections, "exec", image, operation).returncode == 0
+        lost = ">&-" in redirections.split() and operation in ("metadata", "setup")
+        done = with_redirections(shim, redirections, "exec", image, operation)
+        assert done.returncode == (125 if lost else 0), (operation, done)
 
 
 def test_a_result_that_cannot_be_written_is_said_to_be_lost(shim: Shim, demo_image: str) -> None:
     image = f"oci:{demo_image}"
     assert shim.run("exec", image, "configure", stdin=b"{}").code == 0
-    done = with_redirections(shim, ">/dev/full", "exec", image, "setup")
-    assert done.returncode == 125
-    [line] = [line for line in done.stderr.decode().splitlines() if line.startswith("tweed-shim: ")]
-    assert "the output cannot be written (No space left on device)" in line
-    assert "interaction 'default' is set up all the same" in line
-    assert shim.run("exec", image, "teardown").code == 0
+    for redirection, why in (
+        (">/dev/full", "the output cannot be written (No space left on device)"),
+        (">&-", "the output cannot be written: stdout is closed"),
+    ):
+        done = with_redirections(shim, redirection, "exec", image, "setup")
+        assert done.returncode == 125
+        [line] = [line for line in done.stderr.decode().splitlines() if line.startswith("tweed-shim: ")]
+        assert why in line
+        assert "interaction 'default' is set up all the same" in line
+        hint = line.partition("'tweed-shim environment ")[2].partition("'")[0].split()
+        assert b"DEMO_USERNAME" in shim.run("environment", *hint).out
+        assert shim.run("exec", image, "teardown").code == 0
+
+
+def test_an_environment_that_nobody_reads_is_said_to_be_lost(
+    accounts: dict[str, Account], program: str, demo_image: str
+) -> None:
+    image = f"oci:{demo_image}"
+    read, write = os.pipe()
+    os.close(read)
+    with fresh_shim(accounts["root"], program) as shim:
+        assert shim.run("exec", image, "configure", stdin=b"{}").code == 0
+        command = shim.command("exec", image, "setup")
+        with subprocess.Popen(
+            command, stdout=write, stderr=subprocess.PIPE, env=shim.environment()
+        ) as process:
+            os.close(write)
+            _, said = process.communicate()
+        assert process.returncode == 125
+        assert "nobody reads the output any more; interaction 'default' is set up" in said.decode()
+        assert b"DEMO_USERNAME" in shim.run("environment").out
 
 
 @pytest.mark.parametrize(

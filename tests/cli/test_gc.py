@@ -307,6 +307,9 @@ def test_a_store_of_another_version_is_refused_by_every_command_and_not_touched(
         ("gc", "--dry-run"),
         ("clouds",),
         ("clouds", "rm", "default"),
+        ("clouds", "forget", "default"),
+        ("clouds", "forget", "default", "default"),
+        ("environment",),
         ("logs",),
         ("logs", "1"),
     ):

@@ -145,11 +145,14 @@ def test_names_and_tcp_get_out_and_the_hosts_loopback_cannot_be_reached(
             f"case $1 in metadata) {METADATA}; exit;; esac\n{ask}"
             f"echo outside: $(ask {OUTSIDE} {word})\n"
             f"echo names: $(timeout 5 nslookup service | grep -c {OUTSIDE})\n"
-            f"echo loopback: $(ask 127.0.0.1 {loopback}) $(ask {HOST} {loopback})"
+            f"echo loopback: $(ask 127.0.0.1 {loopback}) $(ask {HOST} {loopback})\n"
+            'echo own: $(wget -O - "http://$(hostname):1/" 2>&1 | grep -c "127.0.0.1.: Connection refused")'
         )
         assert shim.run("exec", image, "metadata").code == 0
         done = on_host(
             shim, host, resolver, "exec", image, "configure", "--network", "pasta", "--config", config
         )
     lines = [line for line in done.stdout.splitlines(keepends=True) if line != b"Terminated\n"]
-    assert (done.returncode, b"".join(lines)) == (0, b"outside: heard word\nnames: 1\nloopback:\n"), done
+    assert (done.returncode, b"".join(lines)) == (0, b"outside: heard word\nnames: 1\nloopback:\nown: 1\n"), (
+        done
+    )

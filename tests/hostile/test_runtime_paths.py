@@ -15,6 +15,7 @@ import pytest
 
 from accounts import AS_ONE_USER, open_to_all
 from components import component, make_archive
+from elf_programs import elf
 from installed import Shim
 from layouts import File, Files, Layer, LayoutWriter, busybox_files, directory, symlink
 from packages import package, with_executor
@@ -138,7 +139,7 @@ def working(changes: Files) -> Files:
 
 def small(changes: Files) -> Files:
     """A root that has nothing to run, which a runtime finds out when it has walked all the paths."""
-    return {"entrypoint": File(b"\x7fELF", mode=0o755), **changes}
+    return {"entrypoint": File(elf(), mode=0o755), **changes}
 
 
 Images = Callable[..., str]

@@ -13,7 +13,7 @@ import pytest
 import layouts
 from layouts import Layer, LayoutWriter
 from tweed_shim import files, scratch
-from tweed_shim.errors import ConfigError, HostError, StateError
+from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
 from tweed_shim.idmap import detect
 from tweed_shim.image import layout as image_layouts
 from tweed_shim.image import removal, store
@@ -146,11 +146,14 @@ def test_a_long_reference_has_a_record_too(root: str, tmp_path: Path) -> None:
     assert store.images(root) == []
 
 
-def test_a_record_that_is_no_longer_readable_is_as_good_as_none(root: str, layout: LayoutWriter) -> None:
+def test_a_record_that_is_no_longer_readable_is_named_and_made_again(root: str, layout: LayoutWriter) -> None:
     image = add(root, layout, "one")
-    Path(store.record_path(root, image.reference, "")).write_bytes(b'{"reference": ')
-    assert store.find(root, image.reference) is None
-    assert store.images(root) == []
+    path, said = store.record_path(root, image.reference, ""), list[str]()
+    Path(path).write_bytes(b'{"reference": ')
+    with pytest.raises(DamagedRecord, match="is damaged"):
+        store.find(root, image.reference)
+    assert store.images(root, said.append) == []
+    assert [path in each for each in said] == [True]
     assert obtain(root, image.reference) == image
     assert store.find(root, image.reference) == image
 

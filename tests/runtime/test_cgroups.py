@@ -13,7 +13,7 @@ import pytest
 
 from tweed_shim.errors import HostError
 from tweed_shim.idmap import IdMap, IdRange
-from tweed_shim.runtime import cgroups, spec
+from tweed_shim.runtime import cgroups, launch, spec
 from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Request
@@ -292,3 +292,67 @@ def test_a_root_that_cannot_be_written_needs_the_control_group_of_devices() -> N
                 spec.generate(request, host, scratch="/scratch", name="x")
         else:
             assert spec.generate(request, host, scratch="/scratch", name="x")["root"]["readonly"]
+
+
+# A host whose groups systemd manages
+
+
+def beside_systemd(tree: Tree) -> Cgroups:
+    return cgroups.inspect(root=True, top=tree.top, own=tree.own, systemd="/proc")
+
+
+def test_root_keeps_to_what_systemd_leaves_to_it(tree: Tree) -> None:
+    found = beside_systemd(tree)
+    assert (found.version, found.parent, found.for_all) == (2, "/", True)
+    assert found.controllers == {"memory", "pids"}
+    with pytest.raises(HostError, match="systemd-run --scope --property=Delegate=yes"):
+        generated(found, Limits(cpus=1), IdMap("host"))
+    assert generated(found, Limits(memory=64 << 20), IdMap("host"))["linux"]["cgroupsPath"] == "/tweed-shim-x"
+
+
+@pytest.mark.parametrize("attribute", ["trusted.delegate", "user.delegate"])
+def test_root_has_all_of_a_group_that_systemd_delegated(tree: Tree, attribute: str) -> None:
+    os.setxattr(tree.top + SCOPE, attribute, b"1")
+    found = beside_systemd(tree)
+    assert (found.version, found.parent, found.for_all) == (2, SCOPE, True)
+    assert found.controllers == {*ALL.split()}
+    # After the shim has stepped aside it is in a group below the delegated one.
+    tree.group(SCOPE, mine=True)
+    tree.group(f"{SCOPE}/tweed-shim", mine=True, pids=str(os.getpid()))
+    tree.enter(f"{SCOPE}/tweed-shim")
+    assert beside_systemd(tree) == found
+
+
+def test_a_delegated_group_with_others_in_it_is_not_taken(tree: Tree) -> None:
+    tree.group(SCOPE, mine=True, pids=f"1 {os.getpid()}")
+    os.setxattr(tree.top + SCOPE, "trusted.delegate", b"1")
+    assert beside_systemd(tree).parent == "/"
+
+
+def test_swap_that_the_kernel_cannot_limit_is_left_out(tree: Tree, tmp_path: Path) -> None:
+    def memory(found: Cgroups) -> Any:
+        return generated(found, Limits(memory=64 << 20), IdMap("host"))["linux"]["resources"]["memory"]
+
+    Path(f"{tree.top}/user.slice/memory.max").touch()
+    assert memory(cgroups.inspect(root=True, top=tree.top, own=tree.own)) == {"limit": 64 << 20}
+    Path(f"{tree.top}/user.slice/memory.swap.max").touch()
+    both = {"limit": 64 << 20, "swap": 64 << 20}
+    assert memory(cgroups.inspect(root=True, top=tree.top, own=tree.own)) == both
+    (tmp_path / "memory").mkdir()
+    assert memory(cgroups.inspect(root=True, top=str(tmp_path), own=os.devnull)) == {"limit": 64 << 20}
+    (tmp_path / "memory/memory.memsw.limit_in_bytes").touch()
+    assert memory(cgroups.inspect(root=True, top=str(tmp_path), own=os.devnull)) == both
+
+
+def test_a_host_without_swap_space_needs_no_limit_of_it(tmp_path: Path) -> None:
+    swaps = tmp_path / "swaps"
+    assert not cgroups.is_swapping(str(swaps))
+    swaps.write_text("Filename Type Size Used Priority\n")
+    assert not cgroups.is_swapping(str(swaps))
+    swaps.write_text("Filename Type Size Used Priority\n/dev/sda2 partition 9 0 -2\n")
+    assert cgroups.is_swapping(str(swaps))
+
+
+def test_only_a_limit_that_was_asked_for_is_called_the_runs_own() -> None:
+    assert "--memory" in launch._ended_for_memory(limited=True)
+    assert "limit" not in launch._ended_for_memory(limited=False)

@@ -238,7 +238,7 @@ def no_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(19, "No such device")
 
     # A sandbox of its own program would know nothing of the patch.
-    monkeypatch.setattr("tweed_shim.runtime.keeper._one_thread", lambda: True)
+    monkeypatch.setattr("tweed_shim.runtime.kernel.has_one_thread", lambda: True)
     monkeypatch.setattr("tweed_shim.runtime.mounts.mount_overlay", fail)
 
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elf_programs import elf
 from tweed_shim.errors import ImageError
-from tweed_shim.runtime import inside, users
+from tweed_shim.runtime import executables, inside, users
 
 # <linux/openat2.h>; the number is the same on every architecture but alpha.
 SYS_OPENAT2 = 437
@@ -28,7 +29,8 @@ def rootfs(tmp_path: Path) -> Path:
     for directory in ("bin", "etc", "usr/local/bin", "app"):
         (root / directory).mkdir(parents=True)
     (root / "etc/motd").write_text("the image's")
-    program(root / "bin/sh", "\x7fELF")
+    (root / "bin/sh").write_bytes(elf())
+    (root / "bin/sh").chmod(0o755)
     return root
 
 
@@ -207,7 +209,7 @@ def test_every_path_leads_where_the_kernel_goes(maze: str, path: list[str]) -> N
 
 
 def find(rootfs: Path, argument: str, cwd: str = "/", path: str = "/usr/local/bin:/bin") -> str:
-    return inside.find_executable(str(rootfs), argument, cwd, path)
+    return executables.find_executable(str(rootfs), argument, cwd, path)
 
 
 def test_a_program_is_found_as_execvp_finds_it(rootfs: Path) -> None:
@@ -245,7 +247,6 @@ def test_what_cannot_be_executed_is_named(rootfs: Path) -> None:
     [
         ("#!/bin/bash\n", "/bin/bash"),
         ("#! /usr/bin/env\tpython3\n", "/usr/bin/env"),
-        ("#!/bin/sh\r\n", r"/bin/sh\\r"),
         ("#!/etc/motd\n", "/etc/motd"),
     ],
 )
@@ -256,7 +257,7 @@ def test_an_interpreter_that_is_missing_is_named(rootfs: Path, text: str, interp
 
 
 @pytest.mark.parametrize(
-    "text", ["#!/bin/sh\n", "#! /bin/sh -eu\n", "#!\t/bin/sh\tx", "#!bin/sh\n", "#!\n", "", "\x7fELF"]
+    "text", ["#!/bin/sh\n", "#! /bin/sh -eu\n", "#!\t/bin/sh\tx", "#!bin/sh\n", "#!/bin/sh\0rest"]
 )
 def test_an_interpreter_that_is_there_is_accepted(rootfs: Path, text: str) -> None:
     program(rootfs / "app/run", text)

@@ -61,3 +61,44 @@ def test_what_is_shown_is_read_only_in_all_its_depth(
     # What a user namespace may not drop is kept: mount_namespaces(7).
     assert "noexec" in report["mounts"]["shown/below"]
     assert report["groups"] == []
+
+
+# Mounts an overlay whose layer is on a new file system of the kind in the first argument, and changes what an overlay
+# needs an extended attribute for.
+LAYER = """
+import os, shutil, sys
+from tweed_shim.runtime import kernel, mounts
+kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+kernel.mount(sys.argv[1], "layer", sys.argv[1], 0)
+try:
+    mounts.mount_overlay(os.path.abspath("root"), os.path.abspath("lower"), os.path.abspath("layer"),
+                         userns=sys.argv[2] == "userns")
+except OSError as error:
+    sys.exit(f"refused: {error.strerror}")
+assert os.listdir("layer/work") == ["work"]
+shutil.rmtree("root/directory")
+os.mkdir("root/directory")
+assert os.listdir("root/directory") == []
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount without a namespace of its own")
+@pytest.mark.parametrize("namespaces", [("--mount",), ("--mount", "--user", "--map-root-user")], ids=" ".join)
+@pytest.mark.parametrize("kind", ["tmpfs", "ramfs"])
+def test_a_layer_that_cannot_keep_an_overlays_notes_is_refused(
+    tmp_path: Path, kind: str, namespaces: tuple[str, ...]
+) -> None:
+    for name in ("layer", "root", "lower/directory/inner"):
+        (tmp_path / name).mkdir(parents=True)
+    userns = "userns" if "--user" in namespaces else "host"
+    done = subprocess.run(
+        ["unshare", *namespaces, sys.executable, "-c", LAYER, kind, userns],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.path.join(PROJECT, "shim")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # A ramfs stands for the tmpfs of Linux before 6.6, which has no extended attributes of users.
+    refusal = (1, "refused: Operation not supported\n")
+    assert (done.returncode, done.stderr) == (refusal if kind == "ramfs" else (0, "")), done

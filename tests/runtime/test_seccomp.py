@@ -56,6 +56,19 @@ def test_every_known_call_is_decided_upon(machine: str, architecture: str) -> No
     assert missing == set()
 
 
+@pytest.mark.parametrize(
+    ("machine", "names"),
+    [
+        ("riscv64", {"riscv_flush_icache", "riscv_hwprobe"}),
+        ("ppc64le", {"swapcontext"}),
+        ("s390x", {"s390_runtime_instr"}),
+    ],
+)
+def test_programs_of_a_machine_have_the_calls_that_it_alone_has(machine: str, names: set[str]) -> None:
+    assert names <= names_by_action(seccomp.profile(frozenset(), machine))["SCMP_ACT_ALLOW"]
+    assert not names & names_by_action(seccomp.profile(frozenset(), "x86_64"))["SCMP_ACT_ALLOW"]
+
+
 def test_no_call_is_both_allowed_and_refused() -> None:
     for granted in (capabilities.DEFAULT, frozenset(capabilities.NAMES), frozenset[str]()):
         actions = names_by_action(seccomp.profile(granted, "x86_64"))

@@ -18,6 +18,8 @@ from tweed_shim.records import replace
 from tweed_shim.toi import credential_requests, credentials
 from tweed_shim.toi.credential_requests import Requested
 from tweed_shim.toi.parts import CredentialRequest
+from tweed_shim.toi.templates import Templates
+from tweed_shim.worker_process import WorkerProcess
 
 SECRET = "hunter2"
 PLAIN = CredentialRequest()
@@ -114,10 +116,13 @@ def test_a_mapping_for_an_executor_that_declares_nothing_is_refused_where_creden
     assert requested({"b": PLAIN}, {}, {**mapping, "b": "y"}) == {"b": "y"}
 
 
+def read(text: str, name: str = "the credentials file") -> credentials.Settings:
+    with WorkerProcess() as worker:
+        return credentials.read(text, name=name, templates=Templates("private", worker))
+
+
 def provided(text: str, wanted: dict[str, Requested]) -> credentials.Provided:
-    return credentials.provide(
-        credentials.read(text, name="the credentials file", mode="private"), wanted, CONFIGURED
-    )
+    return credentials.provide(read(text), wanted, CONFIGURED)
 
 
 def test_every_way_to_credentials() -> None:
@@ -274,5 +279,5 @@ def test_a_credentials_file_that_is_needed_and_not_there() -> None:
 
 
 def test_unknown_fields_are_remembered() -> None:
-    found = credentials.read("{credential: {}, forwardedConsumers: []}", name="it", mode="private")
+    found = read("{credential: {}, forwardedConsumers: []}", "it")
     assert found.unknown == ("credential",)

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,40 @@ def test_a_failure_has_the_outputs(shim: Shim, repository: str) -> None:
     with pytest.raises(TimedOut) as late:
         shim.bootstrap("wait", f"{repository}//{APP}", options=RunOptions(timeout=1), **given)  # type: ignore[arg-type]  # likewise
     assert late.value.outputs["action"] == b"wait\n"
+
+
+@pytest.fixture
+def slow(public_directory: str) -> str:
+    """A component version whose template hashes for weeks."""
+    about = {
+        "executors": [{"image": {"ref": "localhost:1/nothing"}}],
+        "configTemplate": {"hash": '(( bcrypt("x", 31) ))'},
+    }
+    app = component("example.com/app", "1.0.0", [package(about)])
+    path = os.path.join(public_directory, "installation-slow")
+    return f"{make_archive(path, app)}//{APP}"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_timeout_is_one_of_the_templates_too(shim: Shim, slow: str, threads: int) -> None:
+    def install() -> None:
+        with pytest.raises(TimedOut, match=r"the template of .* took longer than 1 second") as late:
+            shim.bootstrap(
+                "install", slow, parameters={"host": "x"}, options=RunOptions(timeout=1), ocm_config="None"
+            )
+        assert (dict(late.value.outputs), late.value.run) == ({}, "")
+
+    with ThreadPoolExecutor(threads) as pool:
+        for each in [pool.submit(install) for _ in range(threads)]:
+            each.result()
+
+
+def test_a_program_with_threads_evaluates_templates(shim: Shim, repository: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        outputs = pool.submit(
+            shim.bootstrap, "install", f"{repository}//{APP}", parameters={"host": "x"}, ocm_config="None"
+        ).result()
+    assert yaml.safe_load(outputs["parameters"]) == {"size": 1, "host": "x"}
 
 
 @pytest.mark.parametrize("value", [b"host: x", {"host": {1}}, {"host": float("nan")}])

@@ -12,8 +12,10 @@ from tweed_shim.errors import ConfigError, ContractError
 from tweed_shim.schemas import Examiner
 from tweed_shim.spiff import SpiffError
 from tweed_shim.toi import credential_functions, parameters
-from tweed_shim.toi.parameters import Document, Given, Mode
+from tweed_shim.toi.parameters import Document, Given
 from tweed_shim.toi.parts import Templating
+from tweed_shim.toi.templates import Functions, Mode, Templates
+from tweed_shim.worker_process import WorkerProcess
 
 SCHEME = {
     "type": "object",
@@ -26,8 +28,29 @@ SCHEME = {
 def processed(text: str, *libraries: str, mode: Mode = "private", **templating: Any) -> Any:
     stubs = [Document(each, f"library {number}") for number, each in enumerate(libraries)]
     given = Given(text, "the parameters", "it")
-    with Examiner() as examiner:
-        return parameters.processed(given, Templating(**templating), stubs, mode, examiner)
+    with Examiner() as examiner, WorkerProcess() as worker:
+        templates = Templates(mode, worker)
+        return parameters.processed(given, Templating(**templating), stubs, templates, examiner)
+
+
+def mapped(mapping: Any, made: Any, functions: Functions) -> Any:
+    with WorkerProcess() as worker:
+        return parameters.mapped(mapping, made, functions, whose="it", templates=Templates("private", worker))
+
+
+class NoWorker(WorkerProcess):
+    def call(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("the worker is called")
+
+
+def test_a_worker_is_started_where_something_is_to_be_evaluated_and_only_there() -> None:
+    templates = Templates("private", NoWorker())
+    plain = Document("a: b (c)\nd: [1, '<']", "plain")
+    assert templates.merge_single(plain, [plain]) == {"a": "b (c)", "d": [1, "<"]}
+    for text in ("a: (( 1 ))", "a: {<<if: true, <<then: 1}", r'"a": "\x28( 1 ))"', r'"\x3c\x3cif": true'):
+        for template, stub in ((Document(text, "it"), plain), (plain, Document(text, "it"))):
+            with pytest.raises(AssertionError, match="the worker is called"):
+                templates.merge_single(template, [stub])
 
 
 @pytest.mark.parametrize("text", ["", "\n# nothing\n"])
@@ -80,7 +103,7 @@ def test_numbers_that_json_has_not_are_kept_and_a_scheme_cannot_judge_them() -> 
     assert processed(text, template={"a": 1, "b": "(( merge ))"}) == made
     functions = credential_functions.functions({})
     mapping = {"got": "(( merge a ))"}
-    assert parameters.mapped(mapping, made, functions, whose="it", mode="private") == {"got": math.inf}
+    assert mapped(mapping, made, functions) == {"got": math.inf}
     with pytest.raises(
         ConfigError, match=r"the parameters have numbers that JSON does not know, nor .* of it, at .*b\[1\]"
     ):
@@ -160,7 +183,7 @@ VALUES = {"target": {"user": "u", "password": "p"}, "token": {"value": "t"}, "no
 def test_the_functions_of_a_mapping(expression: str, value: Any) -> None:
     functions = credential_functions.functions(VALUES)
     mapping = {"got": f"(( {expression} ))", "kept": "(( merge ))"}
-    made = parameters.mapped(mapping, {"kept": 1}, functions, whose="it", mode="private")
+    made = mapped(mapping, {"kept": 1}, functions)
     assert made == {"got": value, "kept": 1}
 
 
@@ -177,10 +200,4 @@ def test_the_functions_of_a_mapping(expression: str, value: Any) -> None:
 )
 def test_functions_that_are_called_wrongly(expression: str, message: str) -> None:
     with pytest.raises(SpiffError, match=message):
-        parameters.mapped(
-            {"got": f"(( {expression} ))"},
-            None,
-            credential_functions.functions(VALUES),
-            whose="it",
-            mode="private",
-        )
+        mapped({"got": f"(( {expression} ))"}, None, credential_functions.functions(VALUES))

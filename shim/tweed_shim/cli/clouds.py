@@ -1,4 +1,4 @@
-"""`clouds`: what is configured and set up."""
+"""`clouds`: what is configured and set up; its removal, and giving up what no teardown can remove."""
 
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
@@ -18,13 +18,22 @@ COLUMNS = {
 def configure_clouds(parser: Parser) -> None:
     """The options of `clouds`."""
     tables.configure(parser)
-    parser.usage = "tweed-shim clouds [--json] | tweed-shim clouds rm NAME..."
-    parser.add_argument("action", nargs="?", choices=("rm",), help="remove clouds instead")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="the clouds to remove")
+    parser.usage = (
+        "tweed-shim clouds [--json] | tweed-shim clouds rm CLOUD... | "
+        "tweed-shim clouds forget CLOUD [INTERACTION]"
+    )
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("rm", "forget"),
+        help="rm: remove clouds in which nothing is set up. forget: give up an interaction, or a cloud with all of its "
+        "interactions, without a teardown; what their images made in the backend stays there",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the clouds, or a cloud and an interaction")
 
 
 def clouds_command(arguments: Arguments, context: Context) -> int:
-    """List the clouds, or remove some."""
+    """List the clouds, remove some, or give one or an interaction up."""
     shim = Shim(
         context.settings.root, runtime=context.settings.runtime, console=Console(warn=context.voice.warn)
     )
@@ -33,6 +42,11 @@ def clouds_command(arguments: Arguments, context: Context) -> int:
             raise UsageError("'clouds rm' needs the name of a cloud")
         for name in arguments.names:
             shim.remove_cloud(name)
+        return 0
+    if arguments.action == "forget":
+        if not 1 <= len(arguments.names) <= 2:
+            raise UsageError("'clouds forget' needs the name of a cloud, and at most one interaction")
+        shim.forget(*arguments.names)
         return 0
     tables.show([fields(state) for state in shim.clouds()], COLUMNS, as_json=arguments.json)
     return 0

@@ -6,12 +6,15 @@ command line, is left to argparse: to import that and to build its parsers takes
 
 import sys
 from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from importlib import import_module
 
-from tweed_shim import __version__
+from tweed_shim import __version__, option_values
 from tweed_shim.cli.sketch import REMAINDER, Sketch, Unclear
 from tweed_shim.cli.voice import Voice
+from tweed_shim.errors import ConfigError
 from tweed_shim.lean.typing import TYPE_CHECKING, Any
+from tweed_shim.option_values import Check
 from tweed_shim.records import EMPTY, Record
 from tweed_shim.settings import Settings
 
@@ -50,7 +53,8 @@ COMMANDS = {
     "images": Command("images", "list the images of the store"),
     "rm": Command("images", "remove images from the store"),
     "gc": Command("gc", "remove what no reference, cloud or interaction uses, logs, and what crashes left"),
-    "clouds": Command("clouds", "list the clouds and their interactions; 'clouds rm NAME' removes one"),
+    "clouds": Command("clouds", "list the clouds and their interactions, remove them, or give them up"),
+    "environment": Command("environment", "print the environment of an interaction that is set up"),
     "logs": Command("logs", "list the runs, or show what the image of one said; 'logs rm RUN' removes one"),
     "login": Command("logins", "log in to a registry"),
     "logout": Command("logins", "forget the login to a registry"),
@@ -100,9 +104,19 @@ def _add_global_options(parser: Parser, *, again: bool = True) -> None:
         return parser.SUPPRESS if again else value
 
     group = parser.add_argument_group("global options")
-    group.add_argument("--root", metavar="DIR", default=say(None), help="the store ($TWEED_SHIM_ROOT)")
     group.add_argument(
-        "--runtime", metavar="PATH", default=say("runc"), help="the OCI runtime (default: runc)"
+        "--root",
+        metavar="DIR",
+        type=checked(option_values.path),
+        default=say(None),
+        help="the store ($TWEED_SHIM_ROOT)",
+    )
+    group.add_argument(
+        "--runtime",
+        metavar="PATH",
+        type=checked(option_values.path),
+        default=say("runc"),
+        help="the OCI runtime (default: runc)",
     )
     group.add_argument(
         "-v", "--verbose", dest="level", action="store_const", const=1, default=say(0), help="say more"
@@ -193,6 +207,30 @@ def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Ca
     arguments = parser.parse_args(known.rest, known)
     call: Call = getattr(module, f"{'_'.join(words)}_command")
     return arguments, call
+
+
+def checked(check: Check) -> Callable[[str], Any]:
+    """The type of an option from the check that the Python API has for the same value."""
+
+    def convert(text: str) -> Any:
+        try:
+            return check(text)
+        except ConfigError as error:
+            raise wrong_value(str(error)) from error
+
+    return convert
+
+
+def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
+    """The type of an option that is a number; the check refuses the text of what is none."""
+
+    def convert(text: str) -> Any:
+        value: float | str = text
+        with suppress(ValueError):
+            value = kind(text)
+        return check(value)
+
+    return checked(convert)
 
 
 def wrong_value(text: str) -> Exception:

@@ -7,6 +7,7 @@ from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_val
 if TYPE_CHECKING:
     from tweed_shim.ocm.credentials import Credentials
     from tweed_shim.ocm.session import Session
+    from tweed_shim.worker_process import WorkerProcess
 
 COMPONENT = "PATH//NAME[:VERSION], HOST[:PORT]/PREFIX//NAME[:VERSION], or with --repo NAME[:VERSION]"
 
@@ -58,8 +59,13 @@ def _verb(text: str) -> str:
     return text.upper()
 
 
-def session(arguments: Arguments, context: Context) -> "tuple[Session, Credentials]":
-    """The session that the options describe, and the configured credentials that it uses."""
+def session(
+    arguments: Arguments, context: Context, worker: "WorkerProcess | None" = None
+) -> "tuple[Session, Credentials]":
+    """Return the session that the options describe, and the configured credentials that it uses.
+
+    worker: evaluates the configuration where that is a template; None for one that is started for it.
+    """
     from tweed_shim.ocm import configured
 
     return configured.session(
@@ -69,4 +75,5 @@ def session(arguments: Arguments, context: Context) -> "tuple[Session, Credentia
         ca_file=arguments.ca_file,
         verbs=getattr(arguments, "allow_verb", ()),
         info=context.voice.info,
+        worker=worker,
     )

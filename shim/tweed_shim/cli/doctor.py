@@ -2,9 +2,11 @@
 
 import sys
 
-from tweed_shim import doctor, records
+from tweed_shim import records
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
+from tweed_shim.doctor import checks
+from tweed_shim.doctor import findings as answers
 
 
 def configure_doctor(parser: Parser) -> None:
@@ -14,7 +16,7 @@ def configure_doctor(parser: Parser) -> None:
 
 def doctor_command(arguments: Arguments, context: Context) -> int:
     """Print what was found; exit code 1 where no image can be run."""
-    findings = doctor.examine(context.settings.root, context.settings.runtime)
+    findings = checks.examine(context.settings.root, context.settings.runtime)
     if arguments.json:
         tables.show([records.fields(finding) for finding in findings], {}, as_json=True)
     else:
@@ -26,4 +28,4 @@ def doctor_command(arguments: Arguments, context: Context) -> int:
                 sys.stdout.write(f"{indent}then: {finding.effect}\n")
             if finding.mend:
                 sys.stdout.write(f"{indent}mend: {finding.mend}\n")
-    return 0 if doctor.healthy(findings) else 1
+    return 0 if answers.healthy(findings) else 1

@@ -5,14 +5,8 @@ import sys
 
 from tweed_shim import gc
 from tweed_shim.cli import running, tables
-from tweed_shim.cli.commands import Arguments, Context, Parser, wrong_value
+from tweed_shim.cli.commands import Arguments, Context, Parser, number
 from tweed_shim.image.store import megabytes
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise wrong_value(f"{text!r} is no whole number")
-    return int(text)
 
 
 def _size(text: str) -> int:
@@ -28,7 +22,7 @@ def configure_gc(parser: Parser) -> None:
     parser.add_argument(
         "--keep-last",
         metavar="N",
-        type=_count,
+        type=number(int, gc.KEPT_IMAGES),
         default=0,
         help="keep the newest N of the images that nothing uses (default: 0)",
     )

@@ -3,10 +3,12 @@
 import sys
 import time
 
+from tweed_shim import option_values
 from tweed_shim.cli import tables
-from tweed_shim.cli.commands import Arguments, Context, Parser
+from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.options import RunOptions
 from tweed_shim.shim import Shim
 
 COLUMNS = {
@@ -29,19 +31,29 @@ def _shim(context: Context) -> Shim:
 
 def configure_pull(parser: Parser) -> None:
     """The options of `pull`."""
+    check = RunOptions.CHECKS
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="what to pull, as 'exec' takes it")
     parser.add_argument(
         "--pull",
-        choices=("always", "missing", "never"),
+        choices=option_values.PULL_POLICIES,
+        type=checked(check["pull"]),
         default="always",
         help="always: a tag is looked up again (the default)",
     )
-    parser.add_argument("--platform", metavar="OS/ARCH[/VARIANT]", help="of a multi-platform image")
+    parser.add_argument(
+        "--platform",
+        metavar="OS/ARCH[/VARIANT]",
+        type=checked(check["platform"]),
+        help="of a multi-platform image",
+    )
     parser.add_argument(
         "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
     )
     parser.add_argument(
-        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
+        "--ca-file",
+        metavar="FILE",
+        type=checked(check["ca_file"]),
+        help="certificates of authorities to trust ($SSL_CERT_FILE)",
     )
 
 

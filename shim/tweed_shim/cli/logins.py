@@ -3,8 +3,11 @@
 import os
 import sys
 
+from tweed_shim import files
 from tweed_shim.cli.commands import Arguments, Context, Parser
-from tweed_shim.errors import UsageError
+from tweed_shim.errors import ConfigError, UsageError
+
+MAX_PASSWORD = 1 << 20
 
 
 def configure_login(parser: Parser) -> None:
@@ -26,7 +29,11 @@ def _ask(arguments: Arguments) -> tuple[str, str]:
     if arguments.password_stdin:
         if not arguments.username:
             raise UsageError("--password-stdin needs the name with --username")
-        return arguments.username, sys.stdin.read().rstrip("\r\n")
+        data = files.read_bounded(sys.stdin.buffer, MAX_PASSWORD, "the password on stdin")
+        try:
+            return arguments.username, data.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise ConfigError("the password on stdin is not text in UTF-8: give it as such") from None
     if not os.isatty(0):
         raise UsageError("there is no terminal to ask for the password; use --username NAME --password-stdin")
     import getpass

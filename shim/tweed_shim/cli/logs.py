@@ -5,7 +5,7 @@ import sys
 
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
-from tweed_shim.errors import UsageError
+from tweed_shim.errors import DamagedRecord, UsageError
 from tweed_shim.image import store
 from tweed_shim.runtime import runs
 from tweed_shim.shim import Shim
@@ -56,10 +56,17 @@ def logs_command(arguments: Arguments, context: Context) -> int:
     root = context.settings.root
     store.check_version(root)
     if arguments.run is None:
-        tables.show(runs.records(root, newest=SHOWN), COLUMNS, as_json=arguments.json)
+        found = runs.records(root, newest=SHOWN, warn=context.voice.warn)
+        tables.show(found, COLUMNS, as_json=arguments.json)
         return 0
     run = runs.find(root, arguments.run)
-    record = runs.read(run)
+    try:
+        record = runs.read(run)
+    except DamagedRecord as damage:
+        if arguments.json:
+            raise
+        context.voice.warn(str(damage))
+        record = {}
     if arguments.json:
         tables.show([record], COLUMNS, as_json=True)
         return 0

@@ -23,20 +23,36 @@ def _settings(arguments: Arguments) -> Settings:
 
 
 def _open_standard_streams() -> None:
-    """Have descriptors 0, 1 and 2 open: a pipe of ours that took the place of one would be mistaken for it."""
+    """Have descriptors 0, 1 and 2 open: a pipe of ours that took the place of one would be mistaken for it.
+
+    Where stdout is closed, what an image says goes to /dev/null. A result must not, so sys.stdout refuses it.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
+            if name == "stdout":
+                sys.stdout = io.TextIOWrapper(
+                    io.BufferedWriter(_ClosedOutput(1, "w", closefd=False)), "utf-8"
+                )
+            else:
+                setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
+
+
+class _ClosedOutput(io.FileIO):
+    """A standard output that was closed when the program began."""
+
+    def write(self, _: Any) -> int:
+        """Raise HostError."""
+        raise HostError("the output cannot be written: stdout is closed; send it to a file or a pipe")
 
 
 class _Output(io.FileIO):
-    """Standard output, which tells what is wrong with it: whoever hears of it could not tell it from the store."""
+    """Standard output, whose errors name it: OSError does not tell it from a file of the store."""
 
     def write(self, data: Any) -> int:
-        """As a file does; raises HostError where that raises OSError, unless the reader has gone."""
+        """Write as a file does; raises HostError where that raises OSError, unless the reader has gone."""
         try:
             # Whoever shares it with us may have made it one that does not wait.
             while (written := super().write(data)) is None:
@@ -106,6 +122,11 @@ def main(argv: list[str] | None = None) -> int:
         from tweed_shim.image import store
 
         voice.error(str(store.disk_fault(root, error)))
+        return HostError.exit_code
+    except MemoryError:
+        from tweed_shim import resource_limits
+
+        voice.error(resource_limits.memory())
         return HostError.exit_code
     except BaseException:
         # Interrupted, or what came of that on its way: importing wraps exceptions.

@@ -3,14 +3,15 @@
 import os
 import sys
 
-from tweed_shim.cli import running
-from tweed_shim.cli.commands import Arguments, Context, Parser, wrong_value
-from tweed_shim.errors import ConfigError, HostError, SteeringVariable, UsageError
+from tweed_shim import files
+from tweed_shim.cli import environment_output, running
+from tweed_shim.cli.commands import Arguments, Context, Parser, checked
+from tweed_shim.errors import ConfigError, NotRecorded, UsageError
 from tweed_shim.lean.typing import Any
-from tweed_shim.tweed.backend import Backend, Options, Setup
-from tweed_shim.tweed.contract import OPERATIONS
+from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options
+from tweed_shim.tweed.contract import OPERATIONS, find_operation
 
-FORMATS = {"metadata": ("yaml", "json"), "setup": ("yaml", "json", "dotenv", "shell")}
+FORMATS = {"metadata": ("yaml", "json"), "setup": environment_output.FORMATS}
 
 
 def _configure_common(parser: Parser) -> None:
@@ -30,7 +31,8 @@ def _configure_common(parser: Parser) -> None:
     )
     run.add_argument(
         "--env-stream",
-        choices=("stdout", "stderr"),
+        choices=ENV_STREAMS,
+        type=checked(Options.CHECKS["env_stream"]),
         default="stdout",
         help="setup: the stream on which the image writes its environment (default: stdout)",
     )
@@ -54,23 +56,7 @@ def configure_exec(parser: Parser) -> None:
         choices=FORMATS["setup"],
         help="metadata, setup: how the result is printed (default: yaml)",
     )
-    parser.add_argument(
-        "--allow",
-        metavar="NAME",
-        action="append",
-        default=[],
-        type=_variable,
-        help="setup: print this variable with --format shell or dotenv although it steers a shell or the programs that "
-        "a shell starts, such as PATH; may be repeated (docs/environment.md lists these names)",
-    )
-
-
-def _variable(text: str) -> str:
-    if not (text.isascii() and text.isidentifier()):
-        raise wrong_value(
-            f"{text!r} is not the name of a variable: give one name, and the option again for each other"
-        )
-    return text
+    environment_output.configure_allow(parser, "setup: ")
 
 
 def configure_spec(parser: Parser) -> None:
@@ -79,10 +65,7 @@ def configure_spec(parser: Parser) -> None:
 
 
 def _backend(arguments: Arguments, context: Context) -> Backend:
-    if arguments.operation not in OPERATIONS:
-        raise ConfigError(
-            f"there is no operation {arguments.operation!r} in the contract; there are: {', '.join(OPERATIONS)}"
-        )
+    find_operation(arguments.operation)
     if arguments.interaction is not None and arguments.operation not in ("setup", "teardown"):
         raise UsageError(
             f"--interaction does not go with {arguments.operation}; it goes with setup and teardown"
@@ -118,29 +101,22 @@ def exec_command(arguments: Arguments, context: Context) -> int:
     if arguments.operation == "metadata":
         from tweed_shim.tweed import metadata
 
-        _print(metadata.render(backend.metadata(), arguments.format or "yaml"))
+        environment_output.write(metadata.render(backend.metadata(), arguments.format or "yaml"))
     elif arguments.operation == "configure":
         backend.configure(_read_configuration(arguments.config), replace=arguments.replace)
     elif arguments.operation == "check":
         backend.check()
     elif arguments.operation == "setup":
-        _print_environment(backend.setup(interaction, replace=arguments.replace), arguments)
+        try:
+            found = backend.setup(interaction, replace=arguments.replace)
+        except NotRecorded as error:
+            # There is no second chance to have it.
+            environment_output.show(error.environment, arguments)
+            raise
+        environment_output.show_new(found, interaction, arguments)
     else:
         backend.teardown(interaction)
     return 0
-
-
-def _print_environment(found: Setup, arguments: Arguments) -> None:
-    """Print the environment of an interaction. Where that fails, the message says that the interaction is set up."""
-    from tweed_shim.tweed import environment
-
-    try:
-        _print(environment.render(found, arguments.format or "yaml", allow=arguments.allow))
-    except (HostError, SteeringVariable) as error:
-        raise type(error)(
-            f"{error}; interaction '{found.interaction}' is set up all the same, so tear it down before the next try: "
-            f"tweed-shim exec {arguments.image} teardown --cloud {arguments.cloud} --interaction {found.interaction}"
-        ) from error
 
 
 def spec_command(arguments: Arguments, context: Context) -> int:
@@ -148,25 +124,24 @@ def spec_command(arguments: Arguments, context: Context) -> int:
     import json
 
     backend = _backend(arguments, context)
-    _print(json.dumps(backend.spec(arguments.operation, arguments.interaction or "default"), indent=2) + "\n")
+    environment_output.write(
+        json.dumps(backend.spec(arguments.operation, arguments.interaction or "default"), indent=2) + "\n"
+    )
     return 0
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
 def _read_configuration(path: str | None) -> dict[str, Any]:
+    from tweed_shim.documents import MAX_BYTES
     from tweed_shim.tweed import configuration
 
     if path is None and os.isatty(0):
         raise ConfigError("configure needs a configuration: name a file with --config, or give it on stdin")
     if path is None or path == "-":
-        return configuration.read(sys.stdin.buffer.read(), name="the configuration on stdin")
+        name = "the configuration on stdin"
+        return configuration.read(files.read_bounded(sys.stdin.buffer, MAX_BYTES, name), name=name)
     try:
         with open(path, "rb") as file:
-            return configuration.read(file.read(), name=path)
+            return configuration.read(files.read_bounded(file, MAX_BYTES, path), name=path)
     except OSError as error:
         # Whoever gave the configuration itself does not want to see it in a log.
         name = f"file '{path}'" if "{" not in path and ":" not in path else "file that --config names"

@@ -1,12 +1,11 @@
 """The options of commands that run an image: how it is had, and what its container may."""
 
-from tweed_shim import sizes
+from tweed_shim import option_values, sizes
 from tweed_shim.cli import signals
-from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
-from tweed_shim.errors import ConfigError
+from tweed_shim.cli.commands import Arguments, Context, Group, Parser, checked, number, wrong_value
 from tweed_shim.lean.typing import Any
-from tweed_shim.runtime import capabilities
 from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.options import NETWORKS, RunOptions, check_capability
 from tweed_shim.runtime.request import Limits
 
 
@@ -18,24 +17,8 @@ def size(text: str) -> int:
         raise wrong_value(str(error)) from error
 
 
-def _positive(kind: type[int] | type[float]) -> Any:
-    def convert(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = 0
-        if not 0 < value < float("inf"):
-            raise wrong_value(f"{text!r} is no positive number")
-        return value
-
-    return convert
-
-
-def _capability(text: str) -> str:
-    try:
-        return capabilities.parse(text)
-    except ConfigError as error:
-        raise wrong_value(str(error)) from error
+def _memory(text: str) -> Any:
+    return Limits.CHECKS["memory"](size(text))
 
 
 def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
@@ -43,51 +26,71 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
 
     networks: what is to be known of them besides; timeouts: the default ones.
     """
+    check = RunOptions.CHECKS
     image = parser.add_argument_group("the image")
     image.add_argument(
         "--pull",
-        choices=("always", "missing", "never"),
+        choices=option_values.PULL_POLICIES,
+        type=checked(check["pull"]),
         default="missing",
         help="when to ask the registry (default: missing)",
     )
     image.add_argument(
-        "--platform", metavar="OS/ARCH[/VARIANT]", help="of a multi-platform image (default: this host's)"
+        "--platform",
+        metavar="OS/ARCH[/VARIANT]",
+        type=checked(check["platform"]),
+        help="of a multi-platform image (default: this host's)",
     )
     image.add_argument(
         "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
     )
     image.add_argument(
-        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
+        "--ca-file",
+        metavar="FILE",
+        type=checked(check["ca_file"]),
+        help="certificates of authorities to trust ($SSL_CERT_FILE)",
     )
     run = parser.add_argument_group("the run")
     run.add_argument(
         "--network",
-        choices=("none", "host", "pasta"),
+        choices=NETWORKS,
+        type=checked(check["network"]),
         default="host",
         help=f"{networks}pasta gets out, but not at the host's loopback (default: host)",
     )
     run.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=_positive(float),
+        type=number(float, check["timeout"]),
         help=f"end it then (default: {timeouts})",
     )
-    run.add_argument("--memory", metavar="SIZE", type=size, help="at most so much memory, such as 512m")
-    run.add_argument("--cpus", metavar="N", type=_positive(float), help="at most so many cores, such as 1.5")
+    limit = Limits.CHECKS
     run.add_argument(
-        "--pids", metavar="N", type=_positive(int), help="at most so many processes (default: 1024)"
+        "--memory", metavar="SIZE", type=checked(_memory), help="at most so much memory, such as 512m"
+    )
+    run.add_argument(
+        "--cpus", metavar="N", type=number(float, limit["cpus"]), help="at most so many cores, such as 1.5"
+    )
+    run.add_argument(
+        "--pids",
+        metavar="N",
+        type=number(int, limit["pids"]),
+        help="at most so many processes (default: 1024)",
     )
     run.add_argument("--read-only", action="store_true", help="the image's root cannot be written")
     run.add_argument(
         "--scratch",
         metavar="DIR",
+        type=checked(check["scratch"]),
         help="keep what the image writes to its root there while it runs, not in memory",
     )
     for option, help_text in (
         ("--cap-add", "grant a capability more, such as NET_RAW, or ALL (repeatable)"),
         ("--cap-drop", "grant a capability less (repeatable)"),
     ):
-        run.add_argument(option, metavar="CAP", action="append", default=[], type=_capability, help=help_text)
+        run.add_argument(
+            option, metavar="CAP", action="append", default=[], type=checked(check_capability), help=help_text
+        )
     # None leaves it to $TWEED_SHIM_USERNS; of both options the last one counts.
     for option, wanted, help_text in (
         (
@@ -104,6 +107,7 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
     run.add_argument(
         "--seccomp",
         metavar="FILE",
+        type=checked(check["seccomp"]),
         default="default",
         help="another profile of system calls, in the form of the OCI runtime specification, or unconfined",
     )

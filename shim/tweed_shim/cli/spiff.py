@@ -1,13 +1,13 @@
 """`spiff`: templates are merged; documents compared, converted and encrypted. The output is as the reference's."""
 
-import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import named_files
+from tweed_shim import files, named_files
+from tweed_shim.cli import spiff_results
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import ConfigError, UsageError
 
@@ -156,8 +156,8 @@ def configure_spiff_convert(parser: Parser) -> None:
 
 def spiff_convert_command(arguments: Arguments, _: Context) -> int:
     """Print documents as YAML or JSON; nothing in them is evaluated."""
-    results = [_shown(node, arguments) for node in _Reader().nodes(arguments.file)]
-    sys.stdout.write(_rendered(results, arguments))
+    results = [spiff_results.shown(node, arguments) for node in _Reader().nodes(arguments.file)]
+    sys.stdout.write(spiff_results.rendered(results, arguments))
     return 0
 
 
@@ -190,7 +190,7 @@ def spiff_encrypt_command(arguments: Arguments, context: Context) -> int:
         if arguments.decrypt:
             result = decrypted(document.text.strip(), password)
         else:
-            _nodes(document)
+            spiff_results.nodes(document)
             result = encrypted(document.text, password)
     except Fault as fault:
         raise ConfigError(f"{document.name} cannot be processed: {fault}") from None
@@ -212,42 +212,32 @@ class _Reader:
 
     def nodes(self, name: str) -> "list[Node]":
         """The documents of a file, unprocessed."""
-        return _nodes(self.document(name))
+        return spiff_results.nodes(self.document(name))
 
     def node(self, name: str) -> "Node":
         """The only document of a file, unprocessed."""
-        nodes = self.nodes(name)
-        if len(nodes) > 1:
-            raise ConfigError(f"{name} holds {len(nodes)} documents; only one can be used here")
-        return nodes[0]
+        return spiff_results.single(self.document(name))
 
     def _text(self, name: str) -> str:
+        from tweed_shim.spiff.concatenation import MAX_TEXT
+
         try:
             if name == STDIN:
                 if self._stdin_used:
                     raise UsageError("stdin can be used only once")
                 self._stdin_used = True
-                return sys.stdin.buffer.read().decode()
+                return files.read_bounded(sys.stdin.buffer, MAX_TEXT, "the document on stdin").decode()
             with open(name, "rb") as file:
-                return file.read().decode()
+                return files.read_bounded(file, MAX_TEXT, name).decode()
         except OSError as error:
             raise ConfigError(f"{name} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ConfigError(f"{name} is not text in UTF-8") from None
 
 
-def _nodes(document: "Document") -> "list[Node]":
-    from tweed_shim.spiff import reading
-    from tweed_shim.spiff.values import Fault
-
-    try:
-        return reading.read(document.text, document.name)
-    except Fault as fault:
-        raise ConfigError(f"{document.name}: {fault}") from None
-
-
 def _merge(arguments: Arguments, reader: _Reader, template: "Document", stubs: "list[Document]") -> int:
-    from tweed_shim.spiff import merging
+    from tweed_shim import template_worker
+    from tweed_shim.worker_process import WorkerProcess
 
     options = _options(arguments, reader)
     stubs = [*stubs, *[reader.document(name) for name in arguments.stubs]]
@@ -255,21 +245,15 @@ def _merge(arguments: Arguments, reader: _Reader, template: "Document", stubs: "
         with _state_faults(arguments.state), named_files.resolved(arguments.state) as target:
             if target.about is not None:
                 stubs.append(reader.document(arguments.state))
-    results = merging.process(template, stubs, options)
-    if arguments.state and len(results) > 1:
-        raise UsageError(
-            f"the state of a template with {len(results)} documents cannot be kept; split {template.name}"
+    tags = dict(_tag(text, reader) for text in arguments.tag)
+    inputs = spiff_results.Inputs(template, stubs, tags)
+    with WorkerProcess() as worker:
+        merged = template_worker.call(
+            worker, spiff_results.merge, options, inputs, arguments, what=template.name
         )
-    if not arguments.preserve_temporary:
-        results = merging.lasting(results)
-    found = [_at(node, arguments.path) for node in results]
-    states = [merging.state_of(node) for node in found]
-    if arguments.evaluate is not None:
-        found = [_evaluated(node, arguments.evaluate, options) for node in found]
-    output = _rendered([_selected(node, arguments.select) for node in found], arguments)
-    if arguments.state and states:
-        _keep_state(arguments.state, states[0], as_json=arguments.json)
-    sys.stdout.write(output)
+    if merged.state is not None:
+        _keep_state(arguments.state, merged.state)
+    sys.stdout.write(merged.output)
     return 0
 
 
@@ -280,7 +264,6 @@ def _options(arguments: Arguments, reader: _Reader) -> "Options":
         features=_features(arguments),
         mode="private" if arguments.private else "system",
         bindings=_bindings(arguments, reader),
-        tags=dict(_tag(text, reader) for text in arguments.tag),
         partial=arguments.partial,
         preserve_escapes=arguments.preserve_escapes,
         preserve_temporary=arguments.preserve_temporary,
@@ -342,74 +325,22 @@ def _path_of(key: str) -> list[str]:
     return [*path, name + last]
 
 
-def _tag(text: str, reader: _Reader) -> "tuple[str, Node]":
+def _tag(text: str, reader: _Reader) -> "tuple[str, Document]":
     name, colon, path = text.partition(":")
     if not colon or not name:
         raise UsageError("a tag (--tag) is NAME:FILE")
-    return name, reader.node(path)
+    return name, reader.document(path)
 
 
-def _evaluated(node: "Node", expression: str, options: "Options") -> "Node":
-    from tweed_shim.records import replace
-    from tweed_shim.spiff.merging import Document, process
+def _keep_state(path: str, text: str) -> None:
+    from tweed_shim.spiff.concatenation import MAX_TEXT
 
-    if node.value is None:
-        return node
-    if not isinstance(node.value, dict):
-        raise ConfigError("an expression (--evaluate) needs a document that is a map")
-    options = replace(options, bindings={**(options.bindings or {}), **node.value}, partial=False)
-    return process(Document(json.dumps(f"(( {expression} ))"), "<expr>"), [], options)[0]
-
-
-def _shown(node: "Node", arguments: Arguments) -> "Node":
-    return _selected(_at(node, arguments.path), arguments.select)
-
-
-def _selected(node: "Node", paths: Sequence[str]) -> "Node":
-    from tweed_shim.spiff.nodes import Node, components
-
-    if not paths or node.value is None:
-        return node
-    return Node({components(path, leading=False)[-1]: _at(node, path) for path in paths}, "")
-
-
-def _at(node: "Node", path: str | None) -> "Node":
-    """What is at a path; the whole of it where no path is given, or the document is empty."""
-    from tweed_shim.spiff.nodes import components, find
-
-    if not path or node.value is None:
-        return node
-    found = find(node, components(path, leading=False), control=False, raw=True)
-    if found is None:
-        raise ConfigError(f"there is no '{path}' in the result")
-    return found
-
-
-def _rendered(nodes: "Iterable[Node]", arguments: Arguments) -> str:
-    from tweed_shim import spiff
-
-    documents = [entry for node in nodes for entry in _documents(node, split=arguments.split)]
-    if arguments.json:
-        return "".join(f"{spiff.dump(each, 'json')}\n" for each in documents if each.value is not None)
-    texts = ["" if each.value is None else spiff.dump(each) for each in documents]
-    return "".join(f"---\n{text}" if len(texts) > 1 or not text else text for text in texts)
-
-
-def _documents(node: "Node", *, split: bool) -> "list[Node]":
-    return list(node.value) if split and isinstance(node.value, list) else [node]
-
-
-def _keep_state(path: str, state: "Node", *, as_json: bool) -> None:
-    from tweed_shim import spiff
-
-    extension = os.path.splitext(path)[1]
-    as_json = extension == ".json" or (as_json and extension not in (".yaml", ".yml"))
-    text = f"{spiff.dump(state, 'json')}\n" if as_json else spiff.dump(state)
     with _state_faults(path), ExitStack() as stack:
         stack.enter_context(named_files.writing(path)).write(text.encode())
         if os.path.isfile(path):
             with open(path, "rb") as file:
-                stack.enter_context(named_files.writing(f"{path}.bak")).write(file.read())
+                data = files.read_bounded(file, MAX_TEXT, path)
+            stack.enter_context(named_files.writing(f"{path}.bak")).write(data)
 
 
 @contextmanager

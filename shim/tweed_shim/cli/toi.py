@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import documents, trace, trust
+from tweed_shim import documents, files, trace, trust
 from tweed_shim.cli import components, running, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ConfigError, HostError, UsageError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tweed_shim.toi.bootstrap import Result
     from tweed_shim.toi.outputs import Outputs
     from tweed_shim.toi.preparation import Prepared
+    from tweed_shim.worker_process import WorkerProcess
 
 PARAMETERS = "TOIParameters"
 CREDENTIALS = "TOICredentials"
@@ -86,42 +87,51 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
         # It has much to import; so have we, and whoever gives parameters mostly has a scheme for them.
         examiner.start()
         with trace.span("imports"):
-            from tweed_shim.ocm import identity
-            from tweed_shim.runtime.options import RunOptions
-            from tweed_shim.toi import bootstrap, outputs, preparation
+            from tweed_shim.toi import bootstrap
+            from tweed_shim.worker_process import WorkerProcess
 
-        place_of_outputs = None if arguments.outputs == "-" else arguments.outputs
-        if place_of_outputs is not None:
-            outputs.check_place(place_of_outputs)
-        wishes = preparation.Wishes(
-            arguments.action,
-            identity.parse(arguments.identity),
-            _text(arguments.parameters, PARAMETERS, "the parameters"),
-            _text(arguments.credentials, CREDENTIALS, "the credentials"),
-            "system" if arguments.trust_templates else "private",
-            arguments.copy_resources,
-            LOG_LEVELS[arguments.level],
-        )
-        session, credentials = components.session(arguments, context)
-        # What the executor says goes elsewhere where its outputs are printed.
-        console = running.console(context, stdout=2 if place_of_outputs is None else 1)
-        options = RunOptions(**running.options(arguments))
-        place = bootstrap.at(context.settings, session, options, console)
-        with session:
-            with trace.span("open"):
-                version = session.certain_version(arguments.component, arguments.repo)
-            with trace.span("package"):
-                prepared = preparation.prepare(
-                    session, credentials, version, wishes, examiner, context.voice.warn
-                )
-            examiner.end()
-            if arguments.create_env is not None:
-                bootstrap.create_environment(prepared, session, arguments.create_env, context.voice.info)
-                return 0
-            if arguments.dry_run:
-                _show(prepared, bootstrap.config(place, prepared))
-                return 0
-            done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
+        with WorkerProcess(seconds=bootstrap.time_limit(arguments.timeout)) as worker:
+            return _bootstrap(arguments, context, examiner, worker)
+
+
+def _bootstrap(arguments: Arguments, context: Context, examiner: Examiner, worker: "WorkerProcess") -> int:
+    from tweed_shim.ocm import identity
+    from tweed_shim.runtime.options import RunOptions
+    from tweed_shim.toi import bootstrap, outputs, preparation
+
+    place_of_outputs = None if arguments.outputs == "-" else arguments.outputs
+    if place_of_outputs is not None:
+        outputs.check_place(place_of_outputs)
+    wishes = preparation.Wishes(
+        arguments.action,
+        identity.parse(arguments.identity),
+        _text(arguments.parameters, PARAMETERS, "the parameters"),
+        _text(arguments.credentials, CREDENTIALS, "the credentials"),
+        "system" if arguments.trust_templates else "private",
+        arguments.copy_resources,
+        LOG_LEVELS[arguments.level],
+    )
+    session, credentials = components.session(arguments, context, worker)
+    # What the executor says goes elsewhere where its outputs are printed.
+    console = running.console(context, stdout=2 if place_of_outputs is None else 1)
+    options = RunOptions(**running.options(arguments))
+    place = bootstrap.at(context.settings, session, options, console)
+    with session:
+        with trace.span("open"):
+            version = session.certain_version(arguments.component, arguments.repo)
+        with trace.span("package"):
+            prepared = preparation.prepare(
+                session, credentials, version, wishes, examiner, context.voice.warn, worker=worker
+            )
+        examiner.end()
+        worker.end()
+        if arguments.create_env is not None:
+            bootstrap.create_environment(prepared, session, arguments.create_env, context.voice.info)
+            return 0
+        if arguments.dry_run:
+            _show(prepared, bootstrap.config(place, prepared))
+            return 0
+        done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
     _hand_out(done, place_of_outputs, context)
     return 0
 
@@ -241,15 +251,13 @@ def _text(path: str | None, usual: str, what: str) -> tuple[str, str] | None:
     name = f"{what} in {path or usual}" if path != "-" else f"{what} on stdin"
     try:
         if path == "-":
-            data = sys.stdin.buffer.read(documents.MAX_BYTES + 1)
+            data = files.read_bounded(sys.stdin.buffer, documents.MAX_BYTES, "stdin")
         else:
             with open(path or usual, "rb") as file:
                 # Parameters that were named may be another's; what merely lies in the working directory may not.
                 if path is None or usual == CREDENTIALS:
                     trust.check_file(file.fileno(), path or usual, f"the file {path or usual}")
-                data = file.read(documents.MAX_BYTES + 1)
-        if len(data) > documents.MAX_BYTES:
-            raise ConfigError(f"{name} are larger than 4 MiB, which is the most that is read")
+                data = files.read_bounded(file, documents.MAX_BYTES, path or usual)
         return data.decode(), name
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror}): name another file") from None

@@ -59,6 +59,18 @@ def parse(body: bytes, what: str) -> Configuration:
     )
 
 
+def is_record(value: object) -> bool:
+    """Say whether these are the fields of an `ImageConfig` as JSON has them."""
+    if not isinstance(value, dict) or not value.keys() <= {*ImageConfig.FIELDS}:
+        return False
+    return all(
+        isinstance(each, list) and all(isinstance(part, str) for part in each)
+        if isinstance(ImageConfig.DEFAULTS[name], tuple)
+        else isinstance(each, str)
+        for name, each in value.items()
+    )
+
+
 def from_record(fields: Mapping[str, Any]) -> ImageConfig:
     """The configuration that was kept of the fields of an `ImageConfig`, lists being tuples again."""
     values: dict[str, Any] = {

@@ -35,6 +35,7 @@ from tweed_shim.settings import home_directory, missing_home
 HUB_KEY = "https://index.docker.io/v1/"
 IDENTITY_USER = "<token>"
 HELPER_TIMEOUT = 60.0
+MAX_FILE = 4 << 20
 NOT_FOUND = "credentials not found"
 
 Document = dict[str, Any]
@@ -185,10 +186,10 @@ def read(path: str) -> Document:
 def _read(path: str, name: str, *, to_use: bool) -> Document:
     """Read a credentials file, which messages call `name`. to_use: it must belong to somebody trusted."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
             if to_use:
                 trust.check_file(file.fileno(), name, f"the credentials file {name}")
-            text = file.read()
+            text = files.read_bounded(file, MAX_FILE, f"the credentials file {name}").decode()
         document = json.loads(text) if text.strip() else {}
     except FileNotFoundError:
         return {}
@@ -394,4 +395,6 @@ def _call(
         if NOT_FOUND in done.stdout.decode(errors="replace").lower():
             return None
         problem = f"failed (exit code {done.returncode}): call `{program} {verb}` to see why"
+        if done.returncode < 0:
+            problem = f"was ended by signal {-done.returncode}: run it again"
     raise HostError(f"the credential program {program}, which {path} names for {registry}, {problem}")

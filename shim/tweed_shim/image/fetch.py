@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
 from tweed_shim import files, scratch, trace
-from tweed_shim.errors import HostError, ImageError, StateError
+from tweed_shim.errors import DamagedRecord, HostError, ImageError, StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import (
     archive,
@@ -111,7 +111,7 @@ def fetch(wanted: Wanted) -> Image:
         raise _not_here(wanted)
     store.open_store(root)
     scratch.sweep_tmp(root, wanted.ids)
-    _layout(root).create()
+    _prepare_index(root)
     lock = "pull-" + hashlib.sha256(f"{name} {wanted.platform}".encode()).hexdigest()
     with scratch.only_one(
         root, lock, lambda: wanted.report(f"waiting for another process that pulls {name}")
@@ -121,6 +121,23 @@ def fetch(wanted: Wanted) -> Image:
             root, wanted.reference, wanted.platform, wanted.ids, looking=looking
         )
         return found or _bring(wanted, started)
+
+
+def _prepare_index(root: str) -> None:
+    """Have an index of the store's images that can be added to.
+
+    Where there is none it is made of the store's own records. Raises DamagedRecord for one that cannot be read.
+    """
+    layout = _layout(root)
+    if layout.create():
+        with scratch.only_one(root, removal.INDEX_LOCK):
+            for record in store.records(root, warn=lambda _: None):
+                body = layout.document(record.digest)
+                if body is not None:
+                    kind = manifest.media_type(Raw("", body, record.digest), record.reference)
+                    image = Descriptor(kind, record.digest, len(body))
+                    layout.put_entry(record.reference, record.platform, image)
+    layout.entries()
 
 
 def _bring(wanted: Wanted, started: float) -> Image:
@@ -137,7 +154,7 @@ def _bring(wanted: Wanted, started: float) -> Image:
 
 def _bring_and_unpack(wanted: Wanted, bad: set[str], started: float) -> Image:
     name, root = str(wanted.reference), wanted.root
-    before = store.look_up(root, name, wanted.platform)
+    before = _known(wanted)
     origin = _origin(wanted, before)
     with _resolved(wanted, before, origin) as (source, resolved):
         bad |= {document.digest for document in resolved.documents} | {
@@ -152,6 +169,17 @@ def _bring_and_unpack(wanted: Wanted, bad: set[str], started: float) -> Image:
         wanted.report(f"pulled {what} in {time.monotonic() - started:.1f} s")
     _keep(wanted, resolved, origin)
     return image
+
+
+def _known(wanted: Wanted) -> Pulled | None:
+    """What the store knows of the reference. Raises DamagedRecord where that cannot be read, nor be found out anew."""
+    try:
+        return store.look_up(wanted.root, str(wanted.reference), wanted.platform)
+    except DamagedRecord as damage:
+        if wanted.pull == "never":
+            raise
+        wanted.report(str(damage))
+        return None
 
 
 def _origin(wanted: Wanted, before: Pulled | None) -> str:

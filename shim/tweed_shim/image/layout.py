@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import files
+from tweed_shim import files, state_files
 from tweed_shim.errors import ImageError
 from tweed_shim.image import documents, manifest
 from tweed_shim.image.documents import Document
@@ -92,13 +92,15 @@ class Layout:
         self.path = path
         self._durable = durable
 
-    def create(self) -> None:
-        """Make it where it is not yet there."""
+    def create(self) -> bool:
+        """Make it where it is not yet there; returns whether its index was made, which is then empty."""
         files.make_private(os.path.join(self.path, "blobs", "sha256"))
+        empty = not os.path.lexists(self._index)
+        if empty:
+            self._write_entries([])
         if not os.path.exists(os.path.join(self.path, "oci-layout")):
-            if not os.path.exists(os.path.join(self.path, "index.json")):
-                self._write_entries([])
             files.write_whole(os.path.join(self.path, "oci-layout"), VERSION, durable=self._durable)
+        return empty
 
     def blob_path(self, digest: str) -> str:
         """Where the blob of a digest is, or would be."""
@@ -142,8 +144,15 @@ class Layout:
             os.unlink(self.blob_path(digest))
 
     def entries(self) -> tuple[Document, ...]:
-        """What the index names, other tools' entries included."""
-        return read_index(Directory(self.path))
+        """What the index names, other tools' entries included. Raises DamagedRecord where it cannot be read."""
+        mend = "move the file away, and pull an image: the index is then made of what the store knows"
+        try:
+            index = state_files.read(self._index, {"manifests": _are_entries}, mend=mend)
+        except FileNotFoundError:
+            raise state_files.damaged(
+                self._index, "it is not there", "pull an image: it is then made"
+            ) from None
+        return Document(self._index, index).children("manifests")
 
     def put_entry(self, reference: str, platform: str, image: Descriptor) -> None:
         """Make the index name an image by a reference. The caller holds the index's lock."""
@@ -167,9 +176,25 @@ class Layout:
 
     def _write_entries(self, entries: list[dict[str, Any]]) -> None:
         index = {"schemaVersion": 2, "mediaType": manifest.OCI_INDEX, "manifests": entries}
-        files.write_whole(
-            os.path.join(self.path, "index.json"), json.dumps(index).encode(), durable=self._durable
-        )
+        files.write_whole(self._index, json.dumps(index).encode(), durable=self._durable)
+
+    @property
+    def _index(self) -> str:
+        return os.path.join(self.path, "index.json")
+
+
+def _are_entries(value: object) -> bool:
+    """Say whether this is the list of an index (image-spec image-index.md), as far as the store reads it."""
+    if value is None:
+        return True
+    if not isinstance(value, list):
+        return False
+    return all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("digest"), str)
+        and (entry.get("annotations") is None or state_files.texts(entry["annotations"]))
+        for entry in value
+    )
 
 
 def _names(entry: Document) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ This module is on the path of every run: what reads layouts and archives is impo
 
 import os
 
+from tweed_shim.errors import DamagedRecord
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import store
 from tweed_shim.image.reference import Reference
@@ -15,7 +16,10 @@ def at_hand(root: str, reference: Reference, platform: str, ids: IdMap, *, looki
     """The image if it is unpacked and, where one is `looking`, a local reference points to it still."""
     if not store.check_version(root):
         return None
-    record = store.look_up(root, str(reference), platform)
+    try:
+        record = store.look_up(root, str(reference), platform)
+    except DamagedRecord:
+        return None  # whoever fetches the image says so
     if record is None or (looking and reference.path and origin(reference) != record.origin):
         return None
     return store.unpacked(root, record.reference, record.digest, ids)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from tweed_shim import idmap as idmaps
-from tweed_shim import trace
-from tweed_shim.errors import ConfigError, StateError
+from tweed_shim import option_values, trace
+from tweed_shim.errors import StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import platforms, present, store
 from tweed_shim.image.reference import Reference, parse
@@ -17,8 +17,6 @@ from tweed_shim.lean.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tweed_shim.image.fetch import Opener
-
-POLICIES = ("missing", "always", "never")
 
 
 def obtain(
@@ -43,9 +41,8 @@ def obtain(
     Raises BadReference, ConfigError, RegistryError, ImageError, StateError (not here, with `never`) and
     HostError; then the reference means what it meant before.
     """
-    if pull not in POLICIES:
-        raise ConfigError(f"the pull policy {pull!r} does not exist; it is one of {', '.join(POLICIES)}")
-    name = store.canonical(parse(reference) if isinstance(reference, str) else reference)
+    option_values.argument("pull", pull, option_values.pull_policy)
+    name = store.canonical(reference if isinstance(reference, Reference) else parse(reference))
     ids = idmap or idmaps.detect()
     key = platforms.key(platform)
     with store.disk_faults(root):

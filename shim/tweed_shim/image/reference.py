@@ -53,6 +53,8 @@ class Reference(Record):
 
 def parse(text: str) -> Reference:
     """Read a reference. Raises BadReference, which names the part that is malformed."""
+    if not isinstance(text, str):
+        raise BadReference(f"the image {text!r} is no text; write registry/repository:tag or oci:DIRECTORY")
     transport, colon, rest = text.partition(":")
     if colon and transport in FILE_TRANSPORTS:
         return _parse_file(text, transport, rest)

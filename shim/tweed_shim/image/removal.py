@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tweed_shim import files, scratch
-from tweed_shim.errors import ImageError, StateError
+from tweed_shim.errors import DamagedRecord, ImageError, StateError
 from tweed_shim.idmap import detect, remove_tree
 from tweed_shim.image import layout as layouts
 from tweed_shim.image import manifest, reference, store
@@ -64,7 +64,8 @@ def remove(root: str, references: Iterable[str], users: Users = dict) -> None:
     ids, layout = detect(), Layout(os.path.join(root, "images"))
     aside = []
     with store.disk_faults(root), scratch.only_one(root, INDEX_LOCK), ExitStack() as held:
-        records = store.records(root)
+        # What cannot be read may need anything: nothing is removed then.
+        records, _, _ = store.records(root), layout.entries(), users()
         going = [record for record in records if record.reference in names]
         staying = [record for record in records if record.reference not in names]
         if missing := names - {record.reference for record in going}:
@@ -135,7 +136,8 @@ def _used(layout: Layout, needed: set[str], without: Container[tuple[str, str]] 
 
 def discard_unused(root: str, digests: set[str]) -> None:
     """Remove those of the blobs that no reference and no tree uses; none at all while somebody pulls."""
-    with scratch.only_one(root, INDEX_LOCK):
+    # Where a record is damaged, blobs stay that it may need.
+    with scratch.only_one(root, INDEX_LOCK), suppress(DamagedRecord):
         needed = _roots(store.records(root)) | set(_trees(root))
         _discard(Layout(os.path.join(root, "images")), digests, needed)
 
@@ -175,7 +177,11 @@ def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], Non
         if not alone:
             warn("an image is being pulled, so images and blobs are left alone; run gc again after that")
             return
-        records = store.records(root)
+        try:
+            records, _, _ = store.records(root), layout.entries(), users()
+        except DamagedRecord as damage:
+            warn(f"images and blobs are left alone, as something may need them: {damage}")
+            return
         yield from _unused_entries(layout, records)
         needed = _roots(records) | set(_trees(root))
         for digest in _unused_trees(root, {record.digest for record in records}, users, keep_last):

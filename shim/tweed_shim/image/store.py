@@ -15,13 +15,13 @@ This module is on the path of every run: it imports little.
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from tweed_shim import files, trust
-from tweed_shim.errors import BadReference, ConfigError, HostError, ImageError, StateError
-from tweed_shim.idmap import IdMap
-from tweed_shim.image import config, documents, platforms
+from tweed_shim import files, state_files, trust
+from tweed_shim.errors import BadReference, ConfigError, DamagedRecord, HostError, StateError
+from tweed_shim.idmap import IdMap, NamespaceError
+from tweed_shim.image import config, platforms
 from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.lean import json
@@ -29,6 +29,11 @@ from tweed_shim.records import Record, fields, replace
 from tweed_shim.settings import check_root
 
 VERSION = "1"
+PULLED = {
+    **dict.fromkeys(("reference", "platform", "origin", "top", "digest"), state_files.text),
+    **dict.fromkeys(("size", "pulled"), state_files.number),
+}
+UNPACKED = {"ids": state_files.text, "config": config.is_record}
 LONGEST_NAME = 200
 
 
@@ -94,7 +99,7 @@ def open_store(root: str) -> None:
     with disk_faults(root):
         try:
             if not check_version(root):
-                files.make_private(root)
+                files.make_private(root, durable=True)
                 # Another user may have made it since its absence was noticed.
                 trust.check_store(root)
                 # Looked at in this order, what another process has made of it since is no foreign directory.
@@ -156,21 +161,17 @@ def record_path(root: str, reference: str, platform: str) -> str:
     return os.path.join(root, "images", "references", f"{name}.json")
 
 
-def _read_record(path: str) -> Pulled | None:
-    try:
-        with open(path, "rb") as file:
-            fields = documents.parse(file.read(), path).fields
-        return Pulled(**fields)
-    except FileNotFoundError:
-        return None
-    except (ImageError, TypeError):
-        # Not one of ours: as good as none, and the next pull replaces it.
-        return None
+def _read_record(path: str, mend: str) -> Pulled:
+    fields = state_files.read(path, PULLED, mend=mend)
+    return Pulled(*[fields[name] for name in Pulled.FIELDS])
 
 
 def look_up(root: str, reference: str, platform: str) -> Pulled | None:
-    """The record of a canonical reference, None where there is none. platform: see Pulled."""
-    return _read_record(record_path(root, reference, platform))
+    """The record of a canonical reference, None where there is none. platform: see Pulled. Raises DamagedRecord."""
+    try:
+        return _read_record(record_path(root, reference, platform), f"run: tweed-shim pull {reference}")
+    except FileNotFoundError:
+        return None
 
 
 def write_record(root: str, record: Pulled) -> None:
@@ -180,14 +181,32 @@ def write_record(root: str, record: Pulled) -> None:
     files.write_whole(path, json.dumps(fields(record)).encode())
 
 
-def records(root: str) -> list[Pulled]:
-    """All records, by reference."""
+def records(root: str, warn: Callable[[str], None] | None = None) -> list[Pulled]:
+    """All records, by reference. warn: is told of each that is damaged; without it DamagedRecord is raised."""
     try:
         entries = list(os.scandir(os.path.join(root, "images", "references")))
     except FileNotFoundError:
         return []
-    found = (_read_record(entry.path) for entry in entries if entry.name.endswith(".json"))
-    return sorted(filter(None, found), key=lambda record: (record.reference, record.platform))
+    found = []
+    for entry in entries:
+        if entry.name.endswith(".json"):
+            try:
+                found.append(_read_record(entry.path, _mend(entry.name)))
+            except FileNotFoundError:
+                continue  # removed since
+            except DamagedRecord as damage:
+                if warn is None:
+                    raise
+                warn(str(damage))
+    return sorted(found, key=lambda record: (record.reference, record.platform))
+
+
+def _mend(name: str) -> str:
+    """What a person can do about the damaged record of this file name: see `record_path`."""
+    reference, _, platform = name.removesuffix(".json").replace("%2F", "/").replace("%25", "%").partition(" ")
+    if "/" not in reference and ":" not in reference:
+        return "remove the file, and pull the image again that 'tweed-shim images' does not list any more"
+    return f"run: tweed-shim pull {reference}" + (f" --platform {platform}" if platform else "")
 
 
 def tree_path(root: str, digest: str) -> str:
@@ -205,9 +224,9 @@ def unpacked(root: str, reference: str, digest: str, ids: IdMap | None) -> Image
     """The image of a manifest digest if it is unpacked, with these ids where some are given."""
     directory = tree_path(root, digest)
     try:
-        with open(os.path.join(directory, "image.json"), "rb") as file:
-            fields = documents.parse(file.read(), f"{directory}/image.json").fields
-    except (FileNotFoundError, ImageError):
+        fields = state_files.read(os.path.join(directory, "image.json"), UNPACKED, mend="")
+    except (FileNotFoundError, DamagedRecord):
+        # A tree whose record is damaged is as good as none: it is unpacked again.
         return None
     if ids is not None and fields["ids"] != ids_text(ids):
         return None
@@ -229,8 +248,8 @@ def find(
     return None if record is None else unpacked(root, name, record.digest, idmap)
 
 
-def images(root: str) -> list[Stored]:
-    """All images that are in the store, by reference."""
+def images(root: str, warn: Callable[[str], None] | None = None) -> list[Stored]:
+    """All images that are in the store, by reference. warn: as in `records`."""
     check_version(root)
     return [
         Stored(
@@ -241,7 +260,7 @@ def images(root: str) -> list[Stored]:
             record.pulled,
             os.path.exists(os.path.join(tree_path(root, record.digest), "image.json")),
         )
-        for record in records(root)
+        for record in records(root, warn)
     ]
 
 
@@ -277,24 +296,59 @@ def disk_fault(root: str, error: OSError) -> HostError:
     """What the system refused while it was worked with a store, for a person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(
-            f"no space is left in {root} ({free_space(root)} are free); make room there, "
-            "or give another --root"
+            f"no space is left in {root} ({space_left(root)}); make room there, or give another --root"
         )
+    if isinstance(error, NamespaceError):
+        from tweed_shim import host_faults
+
+        remedy = host_faults.ids_remedy() if error.is_map else host_faults.namespace_remedy(host_root=False)
+        what = "no ids for a user namespace" if error.is_map else "no user namespace"
+        return HostError(f"{what} could be had ({error.strerror}); {remedy}")
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return HostError("no more files can be opened at a time; allow more of them ('ulimit -n')")
+        from tweed_shim import resource_limits
+
+        return HostError(resource_limits.open_files())
     if error.errno == errno.ENOENT and not error.filename:
         return HostError("the working directory is not there any more; change to another")
     name = os.fspath(error.filename or root)
-    mend = "mend that, or give another --root" if name.startswith(root) else "mend that"
+    if error.errno == errno.EINTR:
+        return HostError(f"{name} {error.strerror}; run it again")
+    mend = _REMEDIES.get(error.errno or 0, "look what is there with: ls -ld {0}").format(name)
+    if name.startswith(root) or root.startswith(name):
+        mend += ", or give another --root"
     return HostError(f"{name} cannot be used ({error.strerror or error}); {mend}")
+
+
+# What an image can come to need: a large one has some hundred thousand files.
+FEW_INODES = 100_000
+_REMEDIES = {
+    errno.EACCES: "give this user the right to use it",
+    errno.EPERM: "give this user the right to use it",
+    # What the kernel answers in /proc, too, whatever the user.
+    errno.EROFS: "have that file system mounted writable",
+    errno.ENOTDIR: "remove the file that is in the way",
+    errno.EIO: "check the disk (dmesg)",
+}
 
 
 def free_space(root: str) -> str:
     """The room that is left for us where the store is, for a person."""
-    while not os.path.exists(root):
-        root = os.path.dirname(root)
-    about = os.statvfs(root)
+    about = _file_system(root)
     return megabytes(about.f_bavail * about.f_frsize)
+
+
+def space_left(root: str) -> str:
+    """What is left where the store is and does not suffice, for a person: of bytes, or of inodes."""
+    about = _file_system(root)
+    # Some file systems (btrfs) have no fixed number of inodes, and report none.
+    inodes = f" and {about.f_favail} inodes" if about.f_files and about.f_favail < FEW_INODES else ""
+    return f"{megabytes(about.f_bavail * about.f_frsize)}{inodes} are free"
+
+
+def _file_system(path: str) -> os.statvfs_result:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return os.statvfs(path)
 
 
 def megabytes(size: int) -> str:

@@ -1,6 +1,5 @@
 """Unpacking with umoci: from blobs in the store to ROOT/rootfs/HEX, which is there only when it is whole."""
 
-import ctypes
 import json
 import os
 import re
@@ -23,7 +22,7 @@ FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
     (
         r"no space left on device|disk quota exceeded",
         HostError,
-        "no space is left in {root} ({free} are free) to unpack {image}; make room, or give another --root",
+        "no space is left in {root} ({free}) to unpack {image}; make room, or give another --root",
     ),
     (
         r"diffid mismatch",
@@ -34,6 +33,12 @@ FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
         r"chown.*invalid argument",
         HostError,
         "{image} has files of ids that no subordinate range covers; grant more in /etc/subuid and /etc/subgid",
+    ),
+    (
+        r"restore xattr metadata: .*operation not permitted",
+        ImageError,
+        "{image} has an extended attribute at {entry} that Linux does not allow there (user.* is for files and "
+        "directories only, not for links); build it again without",
     ),
     (
         r"operation not permitted|permission denied|read-only file system",
@@ -89,7 +94,8 @@ def unpack(root: str, order: Order) -> Image:
         }
         files.write_whole(os.path.join(tree, "image.json"), json.dumps(about).encode(), durable=False)
         with trace.span("sync"):
-            _sync_filesystem(tree)
+            # So that a power cut leaves no half tree.
+            files.sync_filesystem(tree)
         old = scratch.put_aside(root, place) if os.path.lexists(place) else None
         os.rename(tree, place)
     files.sync_directory(os.path.dirname(place))
@@ -138,7 +144,11 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
         if re.search(pattern, crash or output):
             return kind(
                 sentence.format(
-                    root=root, free=store.free_space(root), image=image, said=said.rpartition(": ")[2]
+                    entry=_entry(output),
+                    root=root,
+                    free=store.space_left(root),
+                    image=image,
+                    said=said.rpartition(": ")[2],
                 )
             )
     if crash is not None:
@@ -146,13 +156,7 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
     return ImageError(f"umoci cannot unpack {image} ({said[-300:]}); build the image again")
 
 
-def _sync_filesystem(path: str) -> None:
-    """Bring all that umoci wrote to the disk (syncfs(2)), so that a power cut leaves no half tree."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if libc.syncfs(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
-    finally:
-        os.close(fd)
+def _entry(output: str) -> str:
+    """The entry of a layer that umoci complains of, as `/path`."""
+    match = re.search(r"unpack entry: (.+?): (?:apply hdr|restore)", output)
+    return f"/{match[1]}" if match and match[1].isprintable() else "an entry"

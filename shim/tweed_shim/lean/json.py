@@ -38,7 +38,8 @@ def loads(data: str | bytes | bytearray) -> Any:
         value, end = _scan(text, 0)
         if end == len(text):
             return value
-    except (TypeError, ValueError, StopIteration):
+    # SystemError: before Python 3.13 the scanner fails without an exception of its own where `json` is not imported.
+    except (TypeError, ValueError, StopIteration, SystemError):
         pass
     import json
 

@@ -7,12 +7,16 @@ else is kept as it is and named in `warnings`.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from tweed_shim import documents, trust
 from tweed_shim.errors import ConfigError
 from tweed_shim.records import EMPTY, Record
 from tweed_shim.settings import expand_home, home_directory
+
+if TYPE_CHECKING:
+    from tweed_shim.worker_process import WorkerProcess
 
 SUFFIX = ".config.ocm.software"
 GENERIC = f"generic{SUFFIX}"
@@ -121,10 +125,11 @@ def path(chosen: str | None, environ: Mapping[str, str]) -> str | None:
     return next((each for each in usual if os.path.isfile(each)), None)
 
 
-def load(file: str) -> Configuration:
+def load(file: str, worker: "WorkerProcess | None" = None) -> Configuration:
     """Read a file, which may be a spiff template that may do what the caller may.
 
-    Raises ConfigError where another user can change it, it cannot be read, or it is no configuration.
+    worker: evaluates the template; None for one that is started for it. Raises ConfigError where another user can
+    change the file, it cannot be read, or it is no configuration, TimedOut where the time of the worker is used up.
     """
     try:
         with open(file, "rb") as opened:
@@ -136,7 +141,7 @@ def load(file: str) -> Configuration:
         ) from None
     name = f"the OCM configuration {file}"
     if b"((" in data and len(data) <= documents.MAX_BYTES:
-        return from_fields(_merged(data, name), name=name)
+        return from_fields(_merged(data, name, worker), name=name)
     return decode(data, name=name)
 
 
@@ -200,11 +205,16 @@ def in_memory(name: str, *, repository: str = "default") -> Entry:
     return {"type": "Memory", "repoName": repository, "credentialsName": name}
 
 
-def _merged(data: bytes, name: str) -> Any:
-    from tweed_shim import spiff
+def _merged(data: bytes, name: str, worker: "WorkerProcess | None") -> Any:
+    from tweed_shim import spiff, template_worker
+    from tweed_shim.spiff.merging import Document, Options
+    from tweed_shim.worker_process import WorkerProcess
 
+    options = Options(("interpolation", "control"), "system")
     try:
-        return spiff.merge(data.decode(), features=("interpolation", "control"), mode="system")
+        with nullcontext(worker) if worker else WorkerProcess() as evaluating:
+            found = template_worker.merge(evaluating, Document(data.decode(), name), (), options)
+        return found[0][0] if len(found) == 1 else [value for value, is_lasting in found if is_lasting]
     except UnicodeDecodeError:
         raise ConfigError(f"{name} is not UTF-8: mend it") from None
     except spiff.SpiffError as error:

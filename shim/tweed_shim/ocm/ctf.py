@@ -12,6 +12,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from typing import Any, BinaryIO
 
 from tweed_shim import documents, files, named_files
@@ -42,20 +43,24 @@ class Ctf:
         self.changed = False
         self.added: dict[str, Blob] = {}
         self._members = members
-        self._entries = [] if members is None else _read_index(members)
+        # By their repositories: an index may name very many, and is asked about each of them.
+        self._entries: dict[str, list[Entry]] = {}
+        for entry in [] if members is None else _read_index(members):
+            self._entries.setdefault(entry["repository"], []).append(entry)
 
     def repositories(self) -> list[str]:
         """See Store."""
-        return sorted({entry["repository"] for entry in self._entries})
+        return sorted(self._entries)
 
     def tags(self, repository: str) -> list[str]:
         """See Store."""
-        found = (entry.get("tag") for entry in self._entries if entry["repository"] == repository)
-        return sorted(tag for tag in found if tag)
+        tags = (entry.get("tag") for entry in self._entries.get(repository, ()))
+        return sorted(tag for tag in tags if tag)
 
     def manifest(self, repository: str, reference: str) -> Raw | None:
         """See Store."""
-        entry = next(filter(lambda each: _stands_for(each, repository, reference), self._entries), None)
+        named = (each for each in self._entries.get(repository, ()) if _stands_for(each, reference))
+        entry = next(named, None)
         if entry is None:
             return None
         digest = entry["digest"]
@@ -85,13 +90,14 @@ class Ctf:
             "digest": manifest.digest,
             "mediaType": manifest.media_type,
         }
-        others = (each for each in self._entries if not _stands_for(each, repository, tag))
-        self._entries = sorted((*others, entry), key=_order)
+        others = [each for each in self._entries.get(repository, ()) if not _stands_for(each, tag)]
+        self._entries[repository] = [*others, entry]
         self.changed = True
 
     def index(self) -> bytes:
-        """The index as it is written."""
-        return stores.encode({"schemaVersion": SCHEMA_VERSION, "artifacts": self._entries})
+        """Return the index as it is written."""
+        entries = sorted(chain.from_iterable(self._entries.values()), key=_order)
+        return stores.encode({"schemaVersion": SCHEMA_VERSION, "artifacts": entries})
 
     def _read(self, digest: str, what: str) -> bytes:
         return self._member(digest, "", f"the manifest of {what}").read()
@@ -115,9 +121,10 @@ def _of_raw(manifest: Raw) -> Blob:
     return blobs.of_bytes(manifest.body, manifest.media_type, f"the manifest {manifest.digest}")
 
 
-def _stands_for(entry: Entry, repository: str, reference: str) -> bool:
+def _stands_for(entry: Entry, reference: str) -> bool:
+    """Whether an entry of a repository has a tag, or a digest."""
     named = entry["digest"] if ":" in reference else entry.get("tag")
-    return bool(entry["repository"] == repository and named == reference)
+    return bool(named == reference)
 
 
 def _order(entry: Entry) -> tuple[str, str]:

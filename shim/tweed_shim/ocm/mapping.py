@@ -172,8 +172,10 @@ class _Stored(Record):
         if (about.name, about.version) != (component, version):
             raise ComponentError(f"{self.what} is damaged: it holds {about} instead; transfer it again")
 
+        layers = {part.descriptor.digest: part.descriptor for part in artifact.parts}
+
         def local_blob(reference: str, media_type: str) -> Blob:
-            return self._local_blob(artifact, reference, media_type)
+            return self._local_blob(layers, reference, media_type)
 
         return ComponentVersion(about, text, repository, local_blob)
 
@@ -228,10 +230,10 @@ class _Stored(Record):
             )
         return layer
 
-    def _local_blob(self, artifact: Artifact, reference: str, media_type: str) -> Blob:
+    def _local_blob(self, layers: Mapping[str, Descriptor], reference: str, media_type: str) -> Blob:
+        """Return the content of a local blob; `layers` are those of the manifest by their digests."""
         if media_type in MANIFESTS | INDEXES:
             return artifact_sets.collected(self.store, self.place, reference, f"{reference} of {self.what}")
-        layers = {part.descriptor.digest: part.descriptor for part in artifact.parts}
         found = []
         for digest in (each.strip() for each in reference.split(",")):
             if digest not in layers:

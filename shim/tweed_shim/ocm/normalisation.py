@@ -8,6 +8,7 @@ algorithms (ocm-spec, doc/04-extensions/04-algorithms, and the reference impleme
 - `jsonNormalisation/v3`, and `v4alpha1`, which is the same: like v2, without its supplement to ambiguous identities.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -143,15 +144,20 @@ def _without_empty_names(value: Any) -> Any:
 
 
 def _with_versions(descriptor: Descriptor) -> Descriptor:
-    """With the version in the extra identity of resources that cannot be told apart without; all but the last."""
+    """Add the version to the extra identity of resources that cannot be told apart without, but for the last one."""
+
+    def key(resource: Resource) -> tuple[str, frozenset[tuple[str, str]]]:
+        return resource.name, frozenset(resource.extra_identity.items())
+
     resources = list(descriptor.resources)
+    counts = Counter(map(key, resources))
     for number, resource in enumerate(resources):
-        others = resources[:number] + resources[number + 1 :]
-        if any(
-            (each.name, each.extra_identity) == (resource.name, resource.extra_identity) for each in others
-        ):
+        if counts[key(resource)] > 1:
             extra = {**resource.extra_identity, "version": resource.version}
             resources[number] = replace(resource, extra_identity=extra)
+            # What has its version now may be like another one that has it already.
+            counts[key(resource)] -= 1
+            counts[key(resources[number])] += 1
     return replace(descriptor, resources=tuple(resources))
 
 

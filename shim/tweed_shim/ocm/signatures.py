@@ -6,12 +6,22 @@ OCM specification, doc/02-processing (signing) and doc/04-extensions/04-algorith
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from tweed_shim.errors import ComponentError, RegistryError, Unverifiable
 from tweed_shim.ocm import identity, keys, normalisation, shapes
-from tweed_shim.ocm.descriptor import HASHES, Descriptor, Digest, Identity, Reference, Resource, Signature
+from tweed_shim.ocm.descriptor import (
+    HASHES,
+    Descriptor,
+    Digest,
+    Fields,
+    Identity,
+    Reference,
+    Resource,
+    Signature,
+)
 from tweed_shim.ocm.keys import PublicKey
 from tweed_shim.ocm.repository import kind_of
 from tweed_shim.records import EMPTY, Record, replace
@@ -272,17 +282,22 @@ class _Walk:
     def _preset(self, descriptor: Descriptor, resource: Resource) -> Digest | None:
         """Return the digest that the signed component version keeps for a resource of one that it references."""
         extra = dict(resource.extra_identity)
-        for component in self.root.nested_digests:
-            if (component["name"], component["version"]) != (descriptor.name, descriptor.version):
-                continue
-            for each in component.get("resourceDigests") or ():
-                if (each["name"], each.get("version")) != (resource.name, resource.version):
-                    continue
-                # Old normal forms add the version to the identity.
-                if (each.get("extraIdentity") or {}) in (extra, {**extra, "version": resource.version}):
-                    digest: Digest | None = shapes.DIGEST.read(each["digest"]) if each.get("digest") else None
-                    return digest
+        for each in self._presets.get((str(descriptor), resource.name, resource.version), ()):
+            # Old normal forms add the version to the identity.
+            if (each.get("extraIdentity") or {}) in (extra, {**extra, "version": resource.version}):
+                digest: Digest | None = shapes.DIGEST.read(each["digest"]) if each.get("digest") else None
+                return digest
         return None
+
+    @cached_property
+    def _presets(self) -> Mapping[tuple[str, str, str | None], Sequence[Fields]]:
+        """What the signed component version keeps, by component version, name and version of the resource."""
+        kept: dict[tuple[str, str, str | None], list[Fields]] = {}
+        for component in self.root.nested_digests:
+            owner = f"{component['name']}:{component['version']}"
+            for each in component.get("resourceDigests") or ():
+                kept.setdefault((owner, each["name"], each.get("version")), []).append(each)
+        return kept
 
 
 def _kind(digest: Digest) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from tweed_shim.runtime.streams import Feed, Result, Shown, Sink
 GRACE = 10.0  # seconds between the wish that a container end and its end by force
 LAST_WORDS = 2.0  # seconds that the sandbox has to report an end by force
 READ = 64 << 10
+UNNOTICED = 1.0  # seconds that what a container wrote may take to be kept before the user is told of it
 LONGEST_WAIT = 1e9  # milliseconds
 
 
@@ -21,6 +22,7 @@ class Carrier:
     sources: the pipes that the container writes, each with what takes its bytes. feeds: what the sandbox and the
     container are told. signals: a descriptor from which
     the numbers of signals to pass on are read, a byte each. meanwhile: called once, when there is nothing else to do.
+    keeping: called where the container has ended and it takes long to keep what it wrote.
 
     Whoever is asked to end is helped, step by step, each with its time: `_end`, `_kill`, `_destroy`, `_abandon`.
     """
@@ -32,6 +34,7 @@ class Carrier:
         feeds: list[Feed],
         signals: int | None,
         meanwhile: Callable[[], None],
+        keeping: Callable[[], None],
     ) -> None:
         self.timed_out = False
         self.asked: int | None = None
@@ -42,6 +45,7 @@ class Carrier:
         self._feeds = {feed.fd: feed for feed in feeds}
         self._signals = signals
         self._meanwhile: Callable[[], None] | None = meanwhile
+        self._keeping: Callable[[], None] | None = keeping
         self._reporting = True
         self._told = False
         self._ending = False
@@ -114,6 +118,13 @@ class Carrier:
 
     def _hear(self) -> None:
         self._reporting = self._keeper.hear()
+        if self._keeper.ended and self._keeping is not None:
+            # Its time is no longer counted, and nothing is left to be ended by force.
+            self._alarms.clear()
+            self._after(UNNOTICED, self._keeping)
+            self._keeping = None
+        if self._keeper.ended and not self._reporting:
+            self._alarms.clear()
         if self._keeper.started is None:
             if not self._reporting:
                 self._sources.clear()  # nothing was started that could have written them

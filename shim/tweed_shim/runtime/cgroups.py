@@ -27,7 +27,8 @@ class Cgroups(Record):
     version: 1, 2, or 0 where none can be made. controllers: the resources that can be limited. parent: the path,
     below the top, of the group in which those of runs are made. for_all: every run has one, not only those with a
     limit. fault and mend: why not all resources can be limited, and what to do about it. unified: whether version 2 is
-    what the host has at /sys/fs/cgroup, also where no groups can be made.
+    what the host has at /sys/fs/cgroup, also where no groups can be made. swap: whether the use of swap space can be
+    limited, which a kernel can leave out.
     """
 
     version: int
@@ -37,40 +38,100 @@ class Cgroups(Record):
     fault: str = ""
     mend: str = ""
     unified: bool = False
+    swap: bool = True
 
     def path(self, name: str) -> str:
         """The path, below the top, of a run's group."""
         return os.path.join(self.parent, PREFIX + name)
 
 
-def inspect(*, root: bool, top: str = TOP, own: str = OWN) -> Cgroups:
+def inspect(*, root: bool, top: str = TOP, own: str = OWN, systemd: str = SYSTEMD) -> Cgroups:
     """Look at what the caller has; root: whether it is the host's root.
 
     top: where the hierarchies are mounted. own: the file that tells the caller's groups, as /proc/PID/cgroup.
+    systemd: the directory that is there where systemd manages the groups: sd_booted(3).
     """
     controllers = _words(f"{top}/cgroup.controllers")
-    return _version_1(root, top) if controllers is None else replace(_version_2(root, top, own), unified=True)
+    return (
+        _version_1(root, top)
+        if controllers is None
+        else replace(
+            _version_2(top, own, root=root, systemd=os.path.isdir(systemd)),
+            unified=True,
+            swap=_limits_swap(top),
+        )
+    )
 
 
-def _version_2(root: bool, top: str, own: str) -> Cgroups:
+def _version_2(top: str, own: str, *, root: bool, systemd: bool) -> Cgroups:
     if root and not os.access(top, os.W_OK):
         return Cgroups(0, fault=f"{top} is read-only", mend=f"mount it writable: mount -o remount,rw {top}")
     # Only the host's own top has no type, and may have processes beside children with limits.
     if root and not (os.path.exists(f"{top}/cgroup.type") and _words(f"{top}/cgroup.procs")):
-        return _limiting(top, "/", for_all=True)
+        return _beside_systemd(top, own) if systemd else _limiting(top, "/", for_all=True)
     return _delegated(top, _own_path(own), root=root)
+
+
+def _beside_systemd(top: str, own: str) -> Cgroups:
+    """What root has where systemd manages the groups.
+
+    Below a delegated group it is all of that group's. Elsewhere systemd takes a controller back when no unit of its own
+    needs it: at the top it keeps those of processes and memory, which it accounts for everywhere by itself, and not
+    that of processors (systemd.resource-control(5); "Control Group APIs and Delegation").
+    """
+    path = _own_path(own)
+    if any(_is_delegated(top + each) for each in (path, os.path.dirname(path))):
+        found = _delegated(top, path, root=True)
+        if found.version:
+            return found
+    found = _limiting(top, "/", for_all=True)
+    return replace(
+        found,
+        controllers=found.controllers & {"memory", "pids"},
+        fault="systemd takes the controller from groups that it does not know",
+        mend="start it with: systemd-run --scope --property=Delegate=yes tweed-shim ...",
+    )
+
+
+def _is_delegated(directory: str) -> bool:
+    # How systemd marks the groups of units with Delegate=yes: trusted.delegate since version 236, user.delegate since
+    # version 251.
+    for name in ("trusted.delegate", "user.delegate"):
+        with suppress(OSError):
+            if os.getxattr(directory, name) == b"1":
+                return True
+    return False
+
+
+def _limits_swap(top: str) -> bool:
+    """Whether groups of version 2 have the file memory.swap.max, which the top one has not."""
+    for name in _names(top):
+        if os.path.exists(f"{top}/{name}/memory.max"):
+            return os.path.exists(f"{top}/{name}/memory.swap.max")
+    return True
+
+
+def is_swapping(swaps: str = "/proc/swaps") -> bool:
+    """Whether the host has swap space: proc(5), /proc/swaps."""
+    with suppress(OSError), open(swaps, encoding="utf-8", errors="replace") as file:
+        return len(file.read().splitlines()) > 1
+    return False
 
 
 def _version_1(root: bool, top: str) -> Cgroups:
     if not root:
-        mend = "run it as root, or start the host with systemd.unified_cgroup_hierarchy=1"
-        return Cgroups(0, fault="control groups of version 1 are for root alone", mend=mend)
+        mend = "run it as the host's root, or start the host with systemd.unified_cgroup_hierarchy=1"
+        return Cgroups(0, fault="control groups of version 1 are for the host's root alone", mend=mend)
     names = _names(top) if os.access(top, os.W_OK) else []
-    controllers = frozenset(part for name in names for part in name.split(","))
+    writable = [name for name in names if os.access(os.path.join(top, name), os.W_OK)]
+    controllers = frozenset(part for name in writable for part in name.split(","))
     fault, mend = "there is no such control group", f"mount it below {top}"
+    if os.path.isdir(top) and not writable:
+        fault, mend = f"{top} is read-only", f"mount it writable: mount -o remount,rw {top}"
     if not controllers & {"memory", "pids"}:
         return Cgroups(0, fault=fault, mend=mend)
-    return Cgroups(1, controllers, for_all=True, fault=fault, mend=mend)
+    swap = os.path.exists(f"{top}/memory/memory.memsw.limit_in_bytes")
+    return Cgroups(1, controllers, for_all=True, fault=fault, mend=mend, swap=swap)
 
 
 def _names(top: str) -> list[str]:

@@ -9,12 +9,16 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from tweed_shim import files, idmap, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.lean import json, signal
+from tweed_shim.lean.typing import Any, TypedDict
+from tweed_shim.option_values import checks, descriptor, function, optional
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups, sandbox, spec
 from tweed_shim.runtime.carrier import Carrier
 from tweed_shim.runtime.host import Host, require_program
+from tweed_shim.runtime.hosts_file import HOST_FILE
 from tweed_shim.runtime.keeper import Keeper, StartError
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
+from tweed_shim.runtime.seccomp import DEFAULT
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
 
 SCRATCH_SIZE = 1 << 30
@@ -37,6 +41,13 @@ class Console(Record):
     info: Callable[[str], None] = lambda _: None
     report: Callable[[str], None] | None = None
 
+    CHECKS = checks(
+        stdout=optional(descriptor),
+        stderr=optional(descriptor),
+        **dict.fromkeys(("catching", "warn", "info"), function),
+        report=optional(function),
+    )
+
 
 class Setting(Record):
     """Where a request is run.
@@ -44,7 +55,8 @@ class Setting(Record):
     name: unique on this host. root: the store. runtime: the path of the OCI runtime. log: the path of the run's log.
     log_limit: what all logs of the store may take together, bytes; None where it is no log of a store.
     scratch: a directory on disk for what the image writes to its root, None for a tmpfs of at most `SCRATCH_SIZE`
-    bytes. meanwhile: called once the container is on its way.
+    bytes. meanwhile: called once the container is on its way. succeeded: takes the result as soon as the program has
+    ended with code 0, when signals do not interrupt the caller yet.
     """
 
     name: str
@@ -56,6 +68,7 @@ class Setting(Record):
     console: Console = Console()
     scratch: str | None = None
     meanwhile: Callable[[], None] = lambda: None
+    succeeded: Callable[[bytes], None] = lambda _: None
 
 
 def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: dict[str, int]) -> list[Feed]:
@@ -96,12 +109,18 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
                 cgroups.expect_moves(keeper.pid)
             setting.meanwhile()
 
-        carrier = Carrier(keeper, sources, feeds, signals, meanwhile)
+        def keeping() -> None:
+            if setting.console.report is not None:
+                setting.console.report("the image has ended; what it wrote is brought to the disk")
+
+        carrier = Carrier(keeper, sources, feeds, signals, meanwhile, keeping)
         try:
             carrier.carry(request.timeout)
         finally:
             log.close()
         ended = time.monotonic()
+        if keeper.status == 0 and not carrier.asked and not result.overflow:
+            setting.succeeded(result.value())
     if keeper.status is None and not carrier.asked and not result.overflow:
         raise HostError("the run's sandbox was ended from outside, perhaps for want of memory; run it again")
     code = None if keeper.status is None else os.waitstatus_to_exitcode(keeper.status)
@@ -148,6 +167,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "top": top,
         "user": user,
         "kept": kept,
+        "hosts": "" if request.network == "none" else HOST_FILE,
         "sys": spec.shows_host_sys(request, host),
         "given": _given(request),
         "made": _made(request),
@@ -155,7 +175,26 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "shift": _script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
         "pasta": _script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],
         "cgroup": config["linux"].get("cgroupsPath", "").lstrip("/"),
+        **_runtime_options(request, setting, config),
     }
+
+
+class _RuntimeOptions(TypedDict):
+    runtime_options: list[str]
+    run_options: list[str]
+
+
+def _runtime_options(request: Request, setting: Setting, config: Mapping[str, Any]) -> _RuntimeOptions:
+    """The options of the runtime, and of its command `run`, that this host needs."""
+    options: list[str] = []
+    if setting.host.ids.kind == "host" and "cgroupsPath" not in config["linux"]:
+        # As root a runtime makes a control group, and fails where it cannot, unless it is told not to expect one.
+        crun = "crun" in os.path.basename(setting.runtime)
+        options = ["--cgroup-manager", "disabled"] if crun else ["--rootless", "true"]
+    # The profile refuses every call that reaches a key, and a new keyring takes from the caller's quota: keyrings(7).
+    # A runtime that joins one also fails where the filter of an outer container refuses keyctl(2).
+    keyring = ["--no-new-keyring"] if request.seccomp == DEFAULT else []
+    return {"runtime_options": options, "run_options": keyring}
 
 
 def _given(request: Request) -> sandbox.Given | None:
@@ -196,20 +235,33 @@ def _script(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-S", path, *arguments]
 
 
-def _start_failure(failure: StartError, request: Request) -> ShimError:
+def _start_failure(failure: StartError, request: Request, host: Host) -> ShimError:
+    from tweed_shim import host_faults, resource_limits
+
     program = request.args[0]
+    if failure.stage == "open files":
+        return HostError(resource_limits.open_files())
+    if failure.stage == "memory":
+        return HostError(resource_limits.memory())
+    if failure.stage == "start" and str(failure) == sandbox.NO_REASON and resource_limits.has_memory_limit():
+        # A Go program reserves more addresses than it will use, and a crash of its own is not in its log.
+        return HostError(f"the runtime gave no reason why it ended, so perhaps {resource_limits.memory()}")
     mends = {
-        "ids": "compare /etc/subuid and /etc/subgid with the user's name, or remove its lines to run with one id",
-        "namespace": "this host may forbid user namespaces; see the sysctls user.max_user_namespaces, "
-        "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns",
+        "ids": host_faults.ids_remedy() if failure.stage == "ids" else "",
+        "namespace": host_faults.namespace_remedy(host_root=host.ids.kind == "host"),
+        "proc": host_faults.MASKED_PROC,
         "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "
         "ext4, xfs or btrfs",
-        "overlay": "this host has no overlay file system for it: leave --scratch out",
+        "overlay": "no writable layer can be kept there: leave --scratch out, or name a directory on ext4, xfs or "
+        "btrfs",
         "sys": "give the container a network of its own with --network none or pasta",
         "scratch": "free some memory, or name a directory on disk with --scratch",
+        "killed": "run it again",
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",
     }
+    if failure.stage == "start" and (words := host_faults.of_runtime(str(failure))):
+        return HostError(f"the runtime could not start a container ({failure}): {words}")
     if failure.stage == "start":
         return ImageError(f"the runtime could not start '{program}' of the image: {failure}")
     if failure.stage == "image":
@@ -230,13 +282,18 @@ def run(request: Request, setting: Setting) -> Outcome:
         os.unlink(setting.log)
     if spec.has_cgroup(request.limits, setting.host):
         cgroups.make_room(setting.host.cgroups)
+    if request.limits.memory is not None and not setting.host.cgroups.swap and cgroups.is_swapping():
+        setting.console.warn(
+            "this host's kernel cannot limit swap space, so that the run can use more of it than --memory says; turn "
+            "it off (swapoff -a), or start the host with swapaccount=1"
+        )
     try:
         if setting.scratch is not None:
             with _chosen_scratch(setting.scratch, setting.host.ids) as directory:
                 return _run_once(request, setting, directory)
         return _run_with_any_overlay(request, setting)
     except StartError as failure:
-        raise _start_failure(failure, request) from failure
+        raise _start_failure(failure, request, setting.host) from failure
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class Host(Record):
     ids: the ids that a run can have. files: the hard limit of open files. capabilities: those that the caller can
     give to a run. machine: what uname(2) calls the hardware. core: the hard limit of a core dump, in bytes.
     oom_score_adj: the caller's, from -1000 to 1000. thermal_throttles: the directories of /sys that count how often
-    each processor was too hot, which tells what others on the host do.
+    each processor was too hot, which tells what others on the host do. processes: the hard limit of a user's processes.
     """
 
     ids: idmap.IdMap
@@ -31,6 +31,7 @@ class Host(Record):
     core: int = 0
     oom_score_adj: int = 0
     thermal_throttles: tuple[str, ...] = ()
+    processes: int = sys.maxsize
 
 
 def _capabilities(ids: idmap.IdMap) -> frozenset[str]:
@@ -60,8 +61,8 @@ def _thermal_throttles(processors: str = PROCESSORS) -> tuple[str, ...]:
     return tuple(f"{processors}/cpu{number}/thermal_throttle" for number in numbers)
 
 
-def _core_limit() -> int:
-    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+def _hard_limit(number: int) -> int:
+    hard = resource.getrlimit(number)[1]
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
@@ -71,12 +72,13 @@ def inspect() -> Host:
     return Host(
         ids,
         cgroups.inspect(root=ids.kind == "host"),
-        resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        _hard_limit(resource.RLIMIT_NOFILE),
         _capabilities(ids),
         os.uname().machine,
-        _core_limit(),
+        _hard_limit(resource.RLIMIT_CORE),
         _oom_score_adj(),
         _thermal_throttles(),
+        _hard_limit(resource.RLIMIT_NPROC),
     )
 
 

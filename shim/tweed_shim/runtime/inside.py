@@ -9,11 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from tweed_shim.errors import ImageError
-
 _MOST_LINKS = 40
-# What the kernel reads of a script to find its interpreter (BINPRM_BUF_SIZE, execve(2)).
-_FIRST_LINE = 256
 
 
 def walk(rootfs: str, path: str, hidden: tuple[str, ...] = ()) -> Iterator[tuple[str, int | None, bool]]:
@@ -85,55 +81,3 @@ def read(rootfs: str, path: str, most: int) -> bytes | None:
     fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(fd, "rb") as file:
         return file.read(most)
-
-
-def find_executable(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
-    """The path inside of the image of the program that `argument` names, as execvp(3) finds it from `cwd`.
-
-    What the caller may not look at is left for the runtime to judge. Raises ImageError where the program is not
-    there, cannot be executed, or is a script whose interpreter is not there.
-    """
-    try:
-        found = _find(rootfs, argument, cwd, path_variable)
-        _check_interpreter(rootfs, found, cwd)
-    except PermissionError:
-        return argument
-    return found
-
-
-def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
-    directories = [cwd] if "/" in argument else [os.path.join(cwd, each) for each in path_variable.split(":")]
-    there = [path for path in (os.path.join(each, argument) for each in directories) if resolve(rootfs, path)]
-    for path in there:
-        if _is_executable(rootfs, path):
-            return path
-    if there:
-        raise ImageError(
-            f"the entrypoint {argument!r} is no executable file: its author has to give it the mode 0755 (chmod +x)"
-        )
-    where = "in the image" if "/" in argument else f"in any directory of the image's PATH ({path_variable})"
-    raise ImageError(
-        f"the entrypoint {argument!r} is not {where}: its author has to correct one or the other"
-    )
-
-
-def _is_executable(rootfs: str, path: str) -> bool:
-    place = resolve(rootfs, path)
-    if place is None:
-        return False
-    mode = os.lstat(place).st_mode
-    return stat.S_ISREG(mode) and mode & 0o111 != 0
-
-
-def _check_interpreter(rootfs: str, path: str, cwd: str) -> None:
-    start = read(rootfs, path, _FIRST_LINE) or b""
-    # Only blanks and tabs separate: `#!/bin/sh` with the line end of Windows asks for `sh\r`.
-    words = start.split(b"\n")[0][2:].replace(b"\t", b" ").split(b" ")
-    interpreter = os.fsdecode(next(filter(None, words), b""))
-    if not start.startswith(b"#!") or not interpreter:
-        return
-    if not _is_executable(rootfs, os.path.join(cwd, interpreter)):
-        raise ImageError(
-            f"the interpreter {interpreter!r} of the entrypoint {path!r} (from its first line) is not in the image, "
-            "or not executable: its author has to install or name another"
-        )

@@ -1,12 +1,13 @@
 """A sandbox as the shim holds it: its keeper's process id, the pipes to it, and what has been heard of it."""
 
+import errno
 import os
 import time
 from contextlib import suppress
 
 from tweed_shim import idmap, trace
 from tweed_shim.lean import json, signal
-from tweed_shim.runtime import sandbox
+from tweed_shim.runtime import kernel, sandbox
 
 READ = 64 << 10
 PLACES = ("stdin", "stdout", "stderr", "reports", "commands", "plan")
@@ -28,14 +29,16 @@ class Keeper:
     """A started sandbox, to be used as a context: it is gone at the end, whatever happens.
 
     pid: the keeper's process id. pipes: our ends of its pipes by what they are for, to be closed by us. mapped:
-    whether it has its ids. started: when the container did (`time.monotonic`), None until then. status: the
-    container's wait status, None until it has ended. oom: whether it was ended for want of memory.
+    whether it has its ids. started: when the container did (`time.monotonic`), None until then. ended: whether the
+    container has, so that what it wrote is being kept. status: its wait status, None until that is done. oom: whether
+    it was ended for want of memory.
     """
 
     def __init__(self, ids: idmap.IdMap) -> None:
         self.pipes: dict[str, int] = {}
         self.mapped = ids.kind == "host"
         self.started: float | None = None
+        self.ended = False
         self.status: int | None = None
         self.oom = False
         self._ids = ids
@@ -92,11 +95,14 @@ class Keeper:
             elif "started" in report:
                 self.started = time.monotonic()
                 self._trace(STARTING, report["times"])
+            elif "ended" in report:
+                self.ended = True
             elif "exited" in report:
                 self.status, self.oom = report["exited"], report["oom"]
                 self._trace(ENDING, report["times"])
             else:
-                raise StartError(report["failed"], report["error"])
+                full = report["errno"] in (errno.EMFILE, errno.ENFILE)
+                raise StartError("open files" if full else report["failed"], report["error"])
         return bool(data)
 
     def _trace(self, names: tuple[str, ...], times: list[float]) -> None:
@@ -107,23 +113,24 @@ class Keeper:
     def _map_ids(self) -> None:
         try:
             idmap.write_maps(self.pid, self._ids)
+        except InterruptedError as error:
+            raise StartError("killed", f"{error.filename} {error.strerror}") from error
         except OSError as error:
             raise StartError("ids", f"{error.filename or 'uid_map'}: {error.strerror}") from error
         self.mapped = True
         self.command("mapped")
 
 
-def _one_thread() -> bool:
-    return len(os.listdir("/proc/self/task")) == 1
-
-
 def _start(fds: list[int], *, userns: bool) -> int:
-    if not _one_thread():
+    if not kernel.has_one_thread():
         return sandbox.spawn(fds, userns=userns)
     pid = os.fork()
     if pid:
         return pid
     try:
         sandbox.enter(fds, userns=userns)
+    except OSError as error:
+        report = {"failed": "namespace", "error": str(error), "errno": error.errno}
+        os.write(fds[sandbox.REPORTS], json.dumps(report).encode() + b"\n")
     finally:
         os._exit(1)

@@ -66,3 +66,8 @@ def unshare(flags: int) -> None:
 def die_with_parent() -> None:
     """Have this process killed when the thread that started it ends; a change of credentials forgets it: prctl(2)."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "PR_SET_PDEATHSIG")
+
+
+def has_one_thread() -> bool:
+    """Whether this process has one thread, and can be forked without leaving locks that nobody releases."""
+    return len(os.listdir("/proc/self/task")) == 1

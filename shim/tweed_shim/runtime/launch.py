@@ -15,12 +15,18 @@ from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.request import Outcome, Request
 from tweed_shim.settings import Settings
 
+# Beside a run's log and record, while it runs: room for the record of its end.
+RESERVE = "reserve"
+NOTE_SIZE = 16 << 10
+
 
 class Launch(Record):
     """What a run is part of.
 
     what: its name for messages, such as `redis-backend:1 setup`. record: what is written down about it.
-    if_failed: what a user whose run failed should know besides. scratch: see `container.Setting`.
+    if_failed: what a user whose run failed should know besides. scratch: see `container.Setting`. succeeded: takes the
+    result as soon as the image has ended with code 0, before anything else is done; what it raises is raised when the
+    run's record is written.
     """
 
     settings: Settings
@@ -30,6 +36,7 @@ class Launch(Record):
     record: Mapping[str, object]
     if_failed: str = ""
     scratch: str | None = None
+    succeeded: Callable[[bytes], None] = lambda _: None
 
 
 def _prefix(root: str) -> str:
@@ -63,7 +70,18 @@ def sweep(root: str) -> None:
             os.rmdir(path)
 
 
-def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -> None:
+def _ended_for_memory(*, limited: bool) -> str:
+    """Words for a run that the kernel ended for want of memory. limited: whether it had a limit of its own."""
+    if limited:
+        return "was ended because its memory limit was reached; allow it more with --memory"
+    return (
+        "was ended because the memory of the host, or of the control group around the run, was used up; free some, and "
+        "run it again"
+    )
+
+
+def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> None:
+    timeout = request.timeout
     logs = "; ".join(filter(None, (of.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
     if outcome.timed_out:
         raise TimedOut(
@@ -73,7 +91,7 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -
     if outcome.overflow or outcome.code == 0:
         return
     if outcome.oom:
-        ended = "was ended because its memory limit was reached; allow it more with --memory"
+        ended = _ended_for_memory(limited=request.limits.memory is not None)
     elif outcome.code == 128 + signal.SIGSYS:
         ended = (
             "was ended by SIGSYS, as by a 32-bit system call or another that its seccomp profile forbids; see "
@@ -86,6 +104,24 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, timeout: float | None) -
     else:
         ended = f"ended with exit code {outcome.code}"
     raise OperationFailed(f"{of.what} {ended}; {logs}", exit_code=outcome.code, run=str(run.number))
+
+
+def _reserve(run: runs.Run) -> None:
+    """Take the room on the disk that `_note_end` gives back. Raises OSError where there is none."""
+    fd = os.open(
+        os.path.join(run.directory, RESERVE), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE
+    )
+    try:
+        files.reserve(fd, NOTE_SIZE)
+    finally:
+        os.close(fd)
+
+
+def _note_end(run: runs.Run, **record: object) -> None:
+    """Write down how a run ended, where the disk is full in the room that was reserved for it. Raises OSError."""
+    with suppress(OSError):
+        os.unlink(os.path.join(run.directory, RESERVE))
+    run.note(**record)
 
 
 def launch(
@@ -101,11 +137,20 @@ def launch(
         run = runs.begin(of.settings.root)
         record = {**of.record, "started": runs.timestamp()}
         run.note(**record, state="running")
+        _reserve(run)
 
     def while_it_runs() -> None:
         meanwhile()
         sweep(of.settings.root)
         scratch.sweep_tmp(of.settings.root, of.host.ids)
+
+    faults: list[ShimError] = []
+
+    def succeeded(result: bytes) -> None:
+        try:
+            of.succeeded(result)
+        except ShimError as fault:
+            faults.append(fault)
 
     setting = Setting(
         name=f"{_prefix(of.settings.root)}{run.number}",
@@ -117,6 +162,7 @@ def launch(
         console=of.console,
         scratch=of.scratch,
         meanwhile=while_it_runs,
+        succeeded=succeeded,
     )
     try:
         with files.held_directory(run.directory):
@@ -127,18 +173,21 @@ def launch(
             leaving.remove_cgroup(path)
         with suppress(OSError):
             why = str(error) if isinstance(error, ShimError) else repr(error)
-            run.note(**record, state="failed", error=why)
+            _note_end(run, **record, state="failed", error=why)
         raise
     # The record is about the run; that it cannot be written is no reason to lose what the run did.
     with trace.span("collect"), suppress(OSError):
-        run.note(
+        _note_end(
+            run,
             **record,
             state="timed out" if outcome.timed_out else "ended",
             exit_code=TimedOut.exit_code if outcome.timed_out else outcome.code,
             oom=outcome.oom,
             seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
         )
+    if faults:
+        raise faults[0]
     parts = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
     of.console.info(f"run {run.number}, {of.what}: {parts}")
-    _judge(outcome, of, run, request.timeout)
+    _judge(outcome, of, run, request)
     return run, outcome

@@ -2,10 +2,12 @@
 
 import errno
 import os
-import stat
 import time
 
+from tweed_shim import files
+
 CGROUP_PATIENCE = 200  # milliseconds
+FEW = 64
 
 
 def _cgroups(path: str) -> list[str]:
@@ -46,18 +48,38 @@ def remove_cgroup(directory: str) -> None:
 
 
 def sync_tree(directory: str) -> None:
-    """Have all that is in a directory on disk."""
-    for path, _, names in os.walk(directory):
-        for name in names:
-            file = os.path.join(path, name)
-            if stat.S_ISREG(os.lstat(file).st_mode):
-                _sync(file, os.O_RDONLY | os.O_NOFOLLOW)
-        _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+    """Bring all that is in a directory to the disk: a few files one by one, more of them with their file system.
+
+    To sync 40,000 small files one by one takes minutes, and a file system with all that others write to it seconds.
+    """
+    few = _few_paths(directory)
+    if few is None:
+        files.sync_filesystem(directory)
+        return
+    for path in few:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
-def _sync(path: str, flags: int) -> None:
-    fd = os.open(path, flags | os.O_CLOEXEC)
+def _few_paths(directory: str) -> list[str] | None:
+    """The files and directories in a directory, itself included; None for more than FEW, or a path too long to open."""
+    found, ahead = [directory], [directory]
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        while ahead:
+            with os.scandir(ahead.pop()) as entries:
+                for entry in entries:
+                    if len(found) > FEW:
+                        return None
+                    is_directory = entry.is_dir(follow_symlinks=False)
+                    if is_directory or entry.is_file(follow_symlinks=False):
+                        found.append(entry.path)
+                    if is_directory:
+                        ahead.append(entry.path)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return None
+    return found

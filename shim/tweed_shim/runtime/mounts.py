@@ -31,12 +31,24 @@ def mount_overlay(root: str, lower: str, place: str, *, userns: bool) -> None:
     os.mkdir(upper, stat.S_IMODE(like.st_mode))
     os.chown(upper, like.st_uid, like.st_gid)
     os.mkdir(work, 0o700)
+    _check_attributes(work, "user" if userns else "trusted")
     parts = {"lowerdir": lower, "upperdir": upper, "workdir": work}
     options = [f"{name}={path.translate(OVERLAY_SPECIAL)}" for name, path in parts.items()]
     if userns:
         options.append("userxattr")
     # A device or a set-user-ID program of the image is a file like any other.
     kernel.mount("overlay", root, "overlay", kernel.MS_NOSUID | kernel.MS_NODEV, ",".join(options))
+
+
+def _check_attributes(directory: str, prefix: str) -> None:
+    """Check that an overlay can keep its notes on a file system. Raises OSError.
+
+    Linux 5.11 to 6.5 mounts an overlay with `userxattr` on a tmpfs, which has no user attributes there, and the
+    removal of a directory of the image ends in EIO later: the kernel's Documentation/filesystems/overlayfs.rst.
+    """
+    name = f"{prefix}.overlay.tweed"
+    os.setxattr(directory, name, b"y")
+    os.removexattr(directory, name)
 
 
 def bind_read_only(source: str, target: str) -> None:

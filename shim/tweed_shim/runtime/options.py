@@ -1,8 +1,27 @@
-"""How an image is had and run, for all that runs images."""
+"""The options for pulling and running an image, for all contracts."""
 
+from tweed_shim import option_values
+from tweed_shim.option_values import flag, optional, path, sequence
 from tweed_shim.records import Record
-from tweed_shim.runtime import seccomp
-from tweed_shim.runtime.request import Limits
+from tweed_shim.runtime import capabilities, seccomp
+from tweed_shim.runtime.request import MOST_SECONDS, Limits
+
+NETWORKS = ("none", "host", "pasta")
+
+
+def check_platform(value: object) -> str:
+    """Check the name of a platform. Raises ConfigError."""
+    # Not above: a platform is rarely named, and what knows them belongs to the images.
+    from tweed_shim.image import platforms
+
+    text = option_values.text(value)
+    platforms.parse(text)
+    return text
+
+
+def check_capability(value: object) -> str:
+    """Check the name of a capability and return it in full. Raises ConfigError."""
+    return capabilities.parse(value if isinstance(value, str) else option_values.text(value))
 
 
 class RunOptions(Record):
@@ -14,6 +33,8 @@ class RunOptions(Record):
     fewer than the default ones, or `ALL`. userns: whether the container has a user namespace of its own when root runs
     it (others' containers always have one); None: as `$TWEED_SHIM_USERNS` says, else no. seccomp: `default`,
     `unconfined`, or the path of a profile in the form of the OCI runtime specification.
+
+    Raises ConfigError, which names the field, for a value that it cannot have: nothing falls back to a default.
     """
 
     pull: str = "missing"
@@ -29,3 +50,19 @@ class RunOptions(Record):
     cap_drop: tuple[str, ...] = ()
     userns: bool | None = None
     seccomp: str = seccomp.DEFAULT
+
+    CHECKS = option_values.checks(
+        pull=option_values.pull_policy,
+        platform=optional(check_platform),
+        insecure=flag,
+        ca_file=optional(path),
+        network=option_values.choice(*NETWORKS),
+        timeout=optional(option_values.number(most=MOST_SECONDS)),
+        limits=option_values.instance(Limits),
+        read_only=flag,
+        scratch=optional(path),
+        cap_add=sequence(check_capability),
+        cap_drop=sequence(check_capability),
+        userns=optional(flag),
+        seccomp=path,
+    )

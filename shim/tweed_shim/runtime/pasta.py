@@ -16,6 +16,8 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 PR_SET_DUMPABLE = 4
 NOBODY = 65534
+# What process 1 of the sandbox is told where pasta was killed; the number of the signal follows.
+KILLED = "killed by signal "
 HOST_IDS = "0 0 4294967295"
 # Link-local, so that no host of the outside can have it; pasta answers there with the host's own resolver.
 RESOLVER = "169.254.1.1"
@@ -79,6 +81,8 @@ def _connect(program: str, holder: int) -> None:
         stderr=subprocess.PIPE,
         check=False,
     )
+    if done.returncode < 0:
+        sys.exit(f"{KILLED}{-done.returncode}")
     if done.returncode != 0:
         # It complains of a host without syslog, too; its reason is the last line.
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if "syslog" not in line]

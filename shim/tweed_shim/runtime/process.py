@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from tweed_shim.errors import ImageError
 from tweed_shim.idmap import IdMap, IdRange
 from tweed_shim.records import Record
-from tweed_shim.runtime import inside, users
+from tweed_shim.runtime import executables, users
 from tweed_shim.runtime.request import Mount
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -37,13 +37,16 @@ def _user(rootfs: str, user: str, ids: IdMap, what: str) -> users.User:
     if ids.kind == "single":
         # The runtime needs user 0 in the container, and there is one id only: it is 0 inside, the caller outside.
         return users.User(0, 0, (), found.home)
-    if ids.kind == "range":
+    if ids.kind in ("range", "inherited"):
         outside = [each for each in (found.uid,) if not _is_mapped(each, ids.uids)]
         outside += [each for each in (found.gid, *found.groups) if not _is_mapped(each, ids.gids)]
         if outside:
+            granted = (
+                "/etc/subuid and /etc/subgid grant" if ids.kind == "range" else "this user namespace has"
+            )
             raise ImageError(
-                f"{what} runs as id {outside[0]}, which is beyond the ids that /etc/subuid and /etc/subgid grant; "
-                "have a longer range granted, or run it as root"
+                f"{what} runs as id {outside[0]}, which is beyond the ids that {granted}; "
+                "have a longer range granted, or run it as the host's root"
             )
     return found
 
@@ -71,7 +74,10 @@ def resolve(
         )
     environment = _environment(env, variables)
     where = os.path.join("/", cwd)
-    inside.find_executable(rootfs, entrypoint[0], where, environment["PATH"])
+    try:
+        executables.find_executable(rootfs, entrypoint[0], where, environment["PATH"])
+    except ImageError as error:
+        raise ImageError(f"{what}: {error}") from None
     found = _user(rootfs, user, ids, what)
     return Process(
         args=(*entrypoint, *arguments),
@@ -84,6 +90,6 @@ def resolve(
 
 
 def network_mounts(network: str) -> tuple[Mount, ...]:
-    """The host's files that names are resolved with, as far as a container of this network can use them."""
-    paths = {"host": ("/etc/resolv.conf", "/etc/hosts"), "pasta": ("/etc/hosts",)}.get(network, ())
+    """The host's files that names are resolved with, as far as a container of this network can use them as they are."""
+    paths = ("/etc/resolv.conf",) if network == "host" else ()
     return tuple(Mount(os.path.realpath(path), path) for path in paths if os.path.isfile(path))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from tweed_shim import option_values
 from tweed_shim.idmap import IdMap
 from tweed_shim.lean.typing import Any
 from tweed_shim.records import EMPTY, Record
@@ -11,6 +12,12 @@ Profile = str | Mapping[str, Any]
 
 RESULT_LIMIT = 4 << 20
 DEFAULT_PIDS = 1024
+# What the kernel counts with: PID_MAX_LIMIT, and MAX_BW of a period of 0.1 s (kernel/sched/sched.h).
+MOST_PIDS = 1 << 22
+MOST_CPUS = 100_000_000
+MOST_MEMORY = (1 << 63) - 1
+# Thirty years: enough to mean for ever, and no clock overflows.
+MOST_SECONDS = 1e9
 
 
 class Mount(Record):
@@ -56,8 +63,15 @@ class Made(Record):
 class Limits(Record):
     """What the user allows a run. memory: bytes; cpus: cores; pids: processes and threads.
 
-    None is no wish: memory and cores are then unlimited, and processes `DEFAULT_PIDS` where the host can count.
+    None sets no limit of its own: memory and cores are then unlimited, and processes `DEFAULT_PIDS` where the host can
+    count. Raises ConfigError for what is no limit.
     """
+
+    CHECKS = option_values.checks(
+        memory=option_values.optional(option_values.whole_number(most=MOST_MEMORY, example="512 << 20")),
+        cpus=option_values.optional(option_values.number(most=MOST_CPUS)),
+        pids=option_values.optional(option_values.whole_number(most=MOST_PIDS, example="100")),
+    )
 
     memory: int | None = None
     cpus: float | None = None

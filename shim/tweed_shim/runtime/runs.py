@@ -5,18 +5,26 @@ Runs are numbered; making number N removes number N - `KEPT`, so that no run eve
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-from tweed_shim import files
-from tweed_shim.errors import StateError
+from tweed_shim import files, state_files
+from tweed_shim.errors import DamagedRecord, StateError
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any
+from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.records import Record
 
 KEPT = 1000
 RECORD = "run.json"
 LOG = "log"
+_TEXT, _NUMBER = state_files.optional(state_files.text), state_files.optional(state_files.number)
+SHAPE = {
+    "run": state_files.number,
+    "state": state_files.text,
+    "exit_code": _NUMBER,
+    **dict.fromkeys(("operation", "image", "cloud", "interaction", "started", "error"), _TEXT),
+}
 
 
 class Run(Record):
@@ -37,7 +45,7 @@ class Run(Record):
 
 
 def _numbers(place: str) -> list[int]:
-    return sorted(int(name) for name in os.listdir(place) if name.isdigit())
+    return sorted(int(name) for name in os.listdir(place) if made_of(DIGITS, name))
 
 
 def _remove(place: str, number: int) -> bool:
@@ -77,11 +85,12 @@ def begin(root: str) -> Run:
     place = files.make_private(os.path.join(root, "runs"))
     with files.locked(os.path.join(place, "lock")) as counter:
         text = os.pread(counter, 32, 0).strip()
-        number = int(text) + 1 if text.isdigit() else 1
+        # The counter is empty in a new store, and may be lost in an old one.
+        number = 1 + (int(text) if text.isdigit() else max(_numbers(place), default=0))
         directory = os.path.join(place, str(number))
         try:
             os.mkdir(directory, files.PRIVATE_DIR)
-        except FileExistsError:  # the counter was lost
+        except FileExistsError:  # the counter is behind
             number = 1 + max(_numbers(place))
             directory = os.path.join(place, str(number))
             os.mkdir(directory, files.PRIVATE_DIR)
@@ -111,8 +120,8 @@ def timestamp() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def records(root: str, *, newest: int) -> list[dict[str, Any]]:
-    """The records of the newest runs, the newest first."""
+def records(root: str, *, newest: int, warn: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
+    """The records of the newest runs, the newest first. warn: is told of each that is damaged."""
     place = os.path.join(root, "runs")
     try:
         numbers = _numbers(place)[-newest:]
@@ -120,15 +129,19 @@ def records(root: str, *, newest: int) -> list[dict[str, Any]]:
         return []
     found = []
     for number in reversed(numbers):
-        with suppress(OSError, ValueError):
+        try:
             found.append(read(Run(number, os.path.join(place, str(number)))))
+        except DamagedRecord as damage:
+            warn(str(damage))
+        except OSError:
+            continue  # not noted yet, or removed since
     return found
 
 
 def read(run: Run) -> dict[str, Any]:
-    """The record of a run. Raises OSError or ValueError where there is none, or not yet."""
-    with open(os.path.join(run.directory, RECORD), "rb") as file:
-        record: dict[str, Any] = json.loads(file.read())
+    """The record of a run. Raises DamagedRecord where it cannot be read, OSError where there is none, or not yet."""
+    mend = f"'tweed-shim logs {run.number}' shows what the image said; remove the file to hear no more of it"
+    record = state_files.read(os.path.join(run.directory, RECORD), SHAPE, mend=mend)
     if record["state"] == "running":
         with files.held_directory(run.directory, shared=False, wait=False) as ended:
             return {**record, "state": "killed"} if ended else record

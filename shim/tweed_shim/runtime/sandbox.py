@@ -27,12 +27,15 @@ from contextlib import contextmanager
 from tweed_shim.errors import ImageError
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import NoReturn, TypedDict
-from tweed_shim.runtime import exchange, kernel, leaving, mount_points, mounts, waiting
+from tweed_shim.runtime import exchange, hosts_file, kernel, leaving, mount_points, mounts, waiting
 from tweed_shim.runtime.waiting import COMMANDS, READ
 
 REPORTS, PLAN = 3, 5
 # A soft limit that was lowered says nothing of the descriptors that were open before.
 HIGHEST_DESCRIPTOR = 1 << 16
+NO_REASON = "it gave no reason"
+# See pasta.py, which stands alone.
+KILLED = b"killed by signal "
 # What the runtime complains of after the complaint that matters.
 CLEANING_UP = ("Failed to remove", "failed to remove")
 # What Python or the shim changed, and no program that is started may find changed.
@@ -76,11 +79,14 @@ class Plan(TypedDict):
     ]  # the destinations of its mounts in their order, each with the mount's type
     top: tuple[int, int]  # uid and gid of the container's root
     user: tuple[int, int]  # uid and gid of its user
+    hosts: str  # the host's file that SCRATCH/hosts, the container's /etc/hosts, begins with, or ""
     sys: bool  # whether SCRATCH/sys is the host's /sys, read-only
     given: Given | None  # SCRATCH/given, for the user to read
     made: Made | None  # SCRATCH/made, for the user to write
     kept: list[str]  # directories that are the user's, and on disk before a success is reported
     runtime: str
+    runtime_options: list[str]  # options of the runtime
+    run_options: list[str]  # options of its command `run`
     shift: list[str]  # the program that shows the store with other ids (shifted.py), or nothing
     pasta: list[str]  # the program that connects the network namespace `SCRATCH/netns`, or nothing
     cgroup: str  # below each cgroup hierarchy, or "" where none can be made
@@ -111,6 +117,7 @@ def _become_first(commands: waiting.Commands, *, userns: bool) -> None:
             kernel.die_with_parent()
             os.umask(0)
             kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+        with _stage("proc"):
             kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     finally:
         # Until it is mapped, a user namespace has nobody whom a file could belong to; and the shim, which maps it, is
@@ -176,6 +183,7 @@ def _make_scratch(plan: Plan) -> None:
         os.chown(os.path.join(scratch, "home"), *plan["user"])
         with open(os.path.join(scratch, "config.json"), "w", encoding="utf-8") as file:
             file.write(plan["config"])
+        hosts_file.write(os.path.join(scratch, "hosts"), plan["hosts"])
     if plan["sys"]:
         with _stage("sys"):
             mounts.show_sys(os.path.join(scratch, "sys"))
@@ -208,8 +216,16 @@ def _shift_ids(program: list[str]) -> None:
     os.close(tell)
     with open(told, encoding="utf-8", errors="replace") as file:
         said = file.read().strip()
-    if os.waitpid(script, 0)[1] != 0:
-        raise _StageError("shift", said.rpartition("\n")[2] or "it gave no reason")
+    status = os.waitpid(script, 0)[1]
+    _check_killed(status, "the program that shows the store with other ids")
+    if status != 0:
+        raise _StageError("shift", said.rpartition("\n")[2] or NO_REASON)
+
+
+def _check_killed(status: int, program: str) -> None:
+    """Raise _StageError where a program was ended by a signal: that is nobody's fault whom its task could name."""
+    if os.WIFSIGNALED(status):
+        raise _StageError("killed", f"{program} was ended by signal {os.WTERMSIG(status)}")
 
 
 def _connect_network(plan: Plan) -> None:
@@ -228,8 +244,10 @@ def _connect_network(plan: Plan) -> None:
     while not said.endswith(b"\n") and (data := os.read(told, 4096)):
         said += data
     os.close(told)
+    if said.startswith(KILLED):
+        raise _StageError("killed", f"pasta was ended by signal {said[len(KILLED) :].decode().strip()}")
     if said != b"ready\n":
-        raise _StageError("network", said.decode(errors="replace").strip() or "it gave no reason")
+        raise _StageError("network", said.decode(errors="replace").strip() or NO_REASON)
 
 
 def _runtime_error(scratch: str) -> str:
@@ -245,7 +263,7 @@ def _runtime_error(scratch: str) -> str:
                     message = entry["msg"]
     except (OSError, ValueError, AttributeError, KeyError):
         pass
-    return message or "it gave no reason"
+    return message or NO_REASON
 
 
 def _environment(runtime: str) -> dict[str, str]:
@@ -263,8 +281,8 @@ def _start_container(plan: Plan) -> int:
     scratch = plan["scratch"]
     pid_file = os.path.join(scratch, "pid")
     log = os.path.join(scratch, "runtime.log")
-    options = ["--root", _state(plan), "--log", log, "--log-format", "json"]
-    run = ["run", "--detach", "--pid-file", pid_file, "--bundle", scratch, plan["id"]]
+    options = ["--root", _state(plan), "--log", log, "--log-format", "json", *plan["runtime_options"]]
+    run = ["run", "--detach", *plan["run_options"], "--pid-file", pid_file, "--bundle", scratch, plan["id"]]
     with _stage("runtime"):
         runtime = os.posix_spawn(
             plan["runtime"],
@@ -278,6 +296,7 @@ def _start_container(plan: Plan) -> int:
             os.dup2(quiet, fd)
         os.close(quiet)
         _, status = os.waitpid(runtime, 0)
+    _check_killed(status, "the runtime")
     if status != 0:
         raise _StageError("start", _runtime_error(scratch))
     with _stage("start"), open(pid_file, encoding="utf-8") as file:
@@ -301,6 +320,8 @@ def _first_process(*, userns: bool) -> NoReturn:
         _report(started=pid, times=[begun, mounted, time.monotonic()])
         status = waiting.wait(pid, _state(plan), commands)
         ended = time.monotonic()
+        # What follows is the shim's own work, for which the image is given no time.
+        _report(ended=True)
         oom = leaving.leave_cgroups(plan["cgroup"])
         with _stage("keep"):
             if plan["made"]:
@@ -313,6 +334,8 @@ def _first_process(*, userns: bool) -> NoReturn:
         if plan:
             leaving.leave_cgroups(plan["cgroup"])
         _report(failed=failure.stage, error=str(failure), errno=failure.number)
+    except MemoryError:
+        _report(failed="memory", error="none is left", errno=None)
     except BaseException as error:  # noqa: BLE001 - nobody above could hear of it
         _report(failed="sandbox", error=repr(error), errno=None)
     os._exit(0)

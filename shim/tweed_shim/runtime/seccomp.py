@@ -104,6 +104,16 @@ ALLOWED_32 = """
     timer_gettime64 timer_settime64 timerfd_gettime64 timerfd_settime64 truncate64 ugetrlimit utimensat_time64 waitpid
 """
 
+# Calls that single machines have, by uname(2): programs that make code as they run (JITs) flush the instruction cache
+# with riscv_flush_icache, and swapcontext(3) is a call on POWER. Those of s390x are docker's.
+ALLOWED_ON = {
+    "ppc": "swapcontext",
+    "ppc64": "swapcontext",
+    "ppc64le": "swapcontext",
+    "riscv64": "riscv_flush_icache riscv_hwprobe",
+    "s390x": "s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr",
+}
+
 # A call that two capabilities open stands with both.
 GRANTED = {
     "CAP_BPF": "bpf",
@@ -216,10 +226,11 @@ def profile(capabilities: Collection[str], machine: str, architecture: str = "")
     """
     narrow = NARROW.get((machine, architecture))
     old = [] if machine in WIDE and not narrow else [ALLOWED_32]
+    own = ALLOWED_ON.get(machine, "")
     granted = {*_sorted(names for each, names in GRANTED.items() if each in capabilities)}
     refused = {*_sorted([REFUSED, *GRANTED.values()])} - granted
     rules = [
-        _rule([*_sorted([*ALLOWED.values(), *old]), *sorted(granted)], "ALLOW"),
+        _rule([*_sorted([*ALLOWED.values(), *old, own]), *sorted(granted)], "ALLOW"),
         _rule(sorted(refused), "ERRNO", errno=EPERM),
         *(_rule(["personality"], "ALLOW", (0, "EQ", value, 0)) for value in PERSONALITIES),
         *_clone_rules(capabilities, machine),

@@ -10,6 +10,7 @@ from tweed_shim.idmap import IdRange
 from tweed_shim.lean.typing import Any
 from tweed_shim.runtime import capabilities, mount_points, seccomp
 from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.hosts_file import HOSTNAME
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
 
 MASKED_PATHS = [
@@ -43,6 +44,7 @@ READ_ONLY_PATHS = [
 # core(5), "Piping core dumps to a program".
 NO_CORE = 1
 CGROUPS = "/sys/fs/cgroup"
+TTY = 5  # the group of terminals, by that number in every distribution
 OPEN_FILES = 1 << 20
 CPU_PERIOD = 100_000  # microseconds
 SMALLEST_QUOTA = 1_000  # microseconds
@@ -80,8 +82,10 @@ def _sys_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, An
 
 
 def _kernel_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, Any]]:
-    # Group 5 (tty) exists in a namespace only if a range of ids is mapped.
-    group = () if host.ids.kind == "single" else ("gid=5",)
+    gids = (request.userns or host.ids).gids
+    # The kernel answers EINVAL to a group that the user namespace does not have.
+    has_tty = not gids or any(each.inside <= TTY < each.inside + each.length for each in gids)
+    group = (f"gid={TTY}",) if has_tty else ()
     return [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "noexec", "strictatime", "mode=755", "size=65536k"),
@@ -138,12 +142,11 @@ def _seccomp(request: Request, host: Host, bounding: tuple[str, ...]) -> dict[st
 
 
 def _rlimits(host: Host, limits: Limits) -> list[dict[str, Any]]:
-    files = min(OPEN_FILES, host.files)
-    # To raise a hard limit takes CAP_SYS_RESOURCE, so 0 stays 0: setrlimit(2).
-    wanted = {"RLIMIT_NOFILE": files, "RLIMIT_CORE": min(NO_CORE, host.core)}
+    # To raise a hard limit takes CAP_SYS_RESOURCE, so that none is more than the caller's: setrlimit(2).
+    wanted = {"RLIMIT_NOFILE": min(OPEN_FILES, host.files), "RLIMIT_CORE": min(NO_CORE, host.core)}
     if host.ids.kind != "host" and not (has_cgroup(limits, host) and "pids" in host.cgroups.controllers):
         # The kernel counts the processes of a user in each user namespace.
-        wanted["RLIMIT_NPROC"] = limits.pids or DEFAULT_PIDS
+        wanted["RLIMIT_NPROC"] = min(limits.pids or DEFAULT_PIDS, host.processes)
     return [{"type": name, "hard": value, "soft": value} for name, value in wanted.items()]
 
 
@@ -179,7 +182,9 @@ def _resources(limits: Limits, host: Host) -> dict[str, Any]:
     if "pids" in host.cgroups.controllers and has_cgroup(limits, host):
         resources["pids"] = {"limit": limits.pids or DEFAULT_PIDS}
     if limits.memory is not None:
-        resources["memory"] = {"limit": limits.memory, "swap": limits.memory}
+        # The runtime fails where it cannot write the limit of memory and swap together.
+        swap = {"swap": limits.memory} if host.cgroups.swap else {}
+        resources["memory"] = {"limit": limits.memory, **swap}
     if limits.cpus is not None:
         resources["cpu"] = {"period": CPU_PERIOD, "quota": round(limits.cpus * CPU_PERIOD)}
     return resources
@@ -208,6 +213,7 @@ def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) 
         own.append(Mount(f"{scratch}/given", request.given.destination))
     if request.made:
         own.append(Mount(f"{scratch}/made", request.made.destination, writable=True))
+    own.append(Mount(f"{scratch}/hosts", "/etc/hosts"))
     if request.network == "pasta":
         own.append(Mount(f"{scratch}/resolv.conf", "/etc/resolv.conf"))
     temporary = [
@@ -277,7 +283,7 @@ def generate(
             **_oom_score(host),
         },
         "root": {"path": "rootfs", "readonly": request.read_only or not writable_root},
-        "hostname": "tweed",
+        "hostname": HOSTNAME,
         "mounts": _mounts(request, host, scratch, writable_root=writable_root),
         "linux": linux,
     }

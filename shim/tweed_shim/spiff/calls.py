@@ -172,6 +172,11 @@ class Context:
         return self._env.state.encryption_key
 
     @property
+    def temporary_prefix(self) -> str:
+        """See `registry.Call`."""
+        return self._env.state.temporary_prefix
+
+    @property
     def cache(self) -> dict[Hashable, Any]:
         """See `registry.Call`."""
         return self._env.state.cache

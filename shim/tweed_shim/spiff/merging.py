@@ -37,7 +37,8 @@ class Options(Record):
 
     preserve_escapes, preserve_temporary: escaped expressions, and what is marked &temporary or &local, stay in the
     result.
-    encryption_key: of `encrypt` and `decrypt` where none is given.
+    encryption_key: of `encrypt` and `decrypt` where none is given. temporary_prefix: what the names of temporary files
+    begin with.
     """
 
     features: Sequence[str] = ()
@@ -49,6 +50,7 @@ class Options(Record):
     preserve_escapes: bool = False
     preserve_temporary: bool = False
     encryption_key: str = ""
+    temporary_prefix: str = "spiff-"
 
 
 class Engine:
@@ -114,6 +116,7 @@ def _state(options: Options) -> State:
         commands_allowed=options.mode == "system",
         features=_features(options.features),
         encryption_key=options.encryption_key,
+        temporary_prefix=options.temporary_prefix,
         functions=dict(options.functions),
     )
     for name, value in (options.tags or {}).items():

@@ -65,6 +65,7 @@ class State:
         commands_allowed: bool = False,
         features: frozenset[str] = frozenset(),
         encryption_key: str = "",
+        temporary_prefix: str = "spiff-",
         functions: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         self.engine = engine
@@ -75,6 +76,7 @@ class State:
         self.control = "control" in features
         self.interpolation = "interpolation" in features
         self.encryption_key = encryption_key
+        self.temporary_prefix = temporary_prefix
         self.functions = functions or {}
         self.cache: dict[Hashable, Any] = {}
         self.tags: dict[str, Tag] = {}

@@ -45,6 +45,11 @@ def at(settings: Settings, session: Session, options: RunOptions, console: Conso
     return Place(settings, session, options, console, here, confinement)
 
 
+def time_limit(timeout: float | None) -> float:
+    """Return how many seconds an executor may take, and so may all templates before it; None is for the usual limit."""
+    return contract.TIMEOUT if timeout is None else timeout
+
+
 class Result(NamedTuple):
     """What an executor made, and why it failed, or not all that it made could be kept, where that is so."""
 
@@ -196,7 +201,7 @@ def _request(place: Place, prepared: Prepared, image: Image, given: Given, made:
         made=made,
         network=options.network,
         limits=options.limits,
-        timeout=contract.TIMEOUT if options.timeout is None else options.timeout,
+        timeout=time_limit(options.timeout),
         read_only=options.read_only,
         architecture=config.architecture,
         **fields(place.confinement),

@@ -21,10 +21,11 @@ from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.records import EMPTY, Record
 from tweed_shim.spiff import SpiffError, reading
+from tweed_shim.spiff.merging import Document
 from tweed_shim.spiff.values import float_text
 from tweed_shim.toi.credential_requests import Requested
-from tweed_shim.toi.parameters import FEATURES, Mode
 from tweed_shim.toi.reading import Part, Specification
+from tweed_shim.toi.templates import Templates
 
 REPOSITORY = "default"
 LOGGING = f"logging{configuration.SUFFIX}"
@@ -69,9 +70,12 @@ class Provided(Record):
     consumers: Sequence[tuple[Identity, Entry]] = ()
 
 
-def read(text: str, *, name: str, mode: Mode) -> Settings:
-    """Read a credentials file, a spiff template without stubs. Raises ConfigError, which quotes no value of it."""
-    specification = Specification(_processed(text, name, mode), name, ConfigError, origin=text)
+def read(text: str, *, name: str, templates: Templates) -> Settings:
+    """Read a credentials file, a spiff template without stubs.
+
+    Raises ConfigError, which quotes no value of it, and TimedOut where the template takes too long.
+    """
+    specification = Specification(_processed(text, name, templates), name, ConfigError, origin=text)
     fields = specification.root.fields("credentials", "forwardedConsumers")
     entries = fields["credentials"].entries(empty=True) if "credentials" in fields else {}
     forwarded = fields["forwardedConsumers"].items() if "forwardedConsumers" in fields else ()
@@ -80,12 +84,12 @@ def read(text: str, *, name: str, mode: Mode) -> Settings:
     return Settings(found, passed_on, specification.finish("credentials file"))
 
 
-def _processed(text: str, name: str, mode: Mode) -> bytes:
+def _processed(text: str, name: str, templates: Templates) -> bytes:
     from tweed_shim import spiff
     from tweed_shim.spiff.recursion import deep
 
     try:
-        found = spiff.merge_stream(text, features=FEATURES, mode=mode)
+        found = [value for value, is_lasting in templates.merge(Document(text, name)) if is_lasting]
         if len(found) > 1:
             raise ConfigError(f"{name} holds {len(found)} documents: leave one")
         value = found[0] if found else None

@@ -12,6 +12,7 @@ from tweed_shim.schemas import Examiner
 from tweed_shim.settings import Settings
 from tweed_shim.toi import bootstrap, preparation
 from tweed_shim.toi.preparation import Wishes
+from tweed_shim.worker_process import WorkerProcess
 
 
 def document(value: Any, name: str) -> tuple[str, str] | None:
@@ -40,20 +41,25 @@ def install(
         raise ConfigError(
             f"the component {component!r} is no text: write 'REPOSITORY//NAME:VERSION', or name a repository"
         )
-    session, credentials = configured.session(
-        ocm_config,
-        lookups=lookups,
-        insecure=options.insecure,
-        ca_file=options.ca_file,
-        info=console.info,
-        verbs=verbs,
-    )
-    with Examiner() as examiner, session:
-        place = bootstrap.at(settings, session, options, console)
-        version = session.certain_version(component, repository)
-        prepared = preparation.prepare(session, credentials, version, wishes, examiner, console.warn)
-        examiner.end()
-        done = bootstrap.run(place, prepared, every_output=every_output)
+    with Examiner() as examiner, WorkerProcess(seconds=bootstrap.time_limit(options.timeout)) as worker:
+        session, credentials = configured.session(
+            ocm_config,
+            lookups=lookups,
+            insecure=options.insecure,
+            ca_file=options.ca_file,
+            info=console.info,
+            verbs=verbs,
+            worker=worker,
+        )
+        with session:
+            place = bootstrap.at(settings, session, options, console)
+            version = session.certain_version(component, repository)
+            prepared = preparation.prepare(
+                session, credentials, version, wishes, examiner, console.warn, worker=worker
+            )
+            examiner.end()
+            worker.end()
+            done = bootstrap.run(place, prepared, every_output=every_output)
     outputs = dict(done.outputs.values)
     if done.failure is not None:
         done.failure.outputs = outputs

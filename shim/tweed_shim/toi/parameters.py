@@ -5,22 +5,17 @@ where a scheme is to be held against it or there is no template; then it is the 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tweed_shim import documents, schemas, spiff
 from tweed_shim.errors import ConfigError
 from tweed_shim.records import Record
 from tweed_shim.schemas import Examiner
 from tweed_shim.spiff import SpiffError
-from tweed_shim.spiff.merging import Document, Options, process
-from tweed_shim.spiff.output import plain_data
+from tweed_shim.spiff.merging import Document
 from tweed_shim.toi.parts import Templating
-
-FEATURES = ("control", "interpolation")
-
-Mode = Literal["private", "system"]
-Functions = Mapping[str, Callable[..., Any]]
+from tweed_shim.toi.templates import Functions, Templates
 
 
 class Given(Record):
@@ -35,31 +30,37 @@ class Given(Record):
 
 
 def processed(
-    given: Given, templating: Templating, libraries: Sequence[Document], mode: Mode, examiner: Examiner
+    given: Given,
+    templating: Templating,
+    libraries: Sequence[Document],
+    templates: Templates,
+    examiner: Examiner,
 ) -> Any:
-    """The configuration that a template makes of what is given; None where there is nothing to make it of.
+    """Make a configuration of what is given and of a template; None where there is nothing to make it of.
 
-    mode: what templates may reach, `private` nothing of the host, `system` all that the caller can. examiner: knows
-    schemes. Raises ConfigError where what is given breaks the scheme, or cannot be held against it, SpiffError where a
-    template cannot be resolved.
+    examiner: checks values against schemes. Raises ConfigError where what is given breaks the scheme, or cannot be
+    compared with it, SpiffError where a template cannot be resolved, TimedOut where templates take too long.
     """
     text = given.text if _holds_something(given) else ""
     if text and (templating.scheme is not None or templating.template is None):
-        value = _merged(Document(text, given.name), libraries, mode)
+        value = templates.merge_single(Document(text, given.name), libraries)
     if templating.scheme is not None:
         text = _as_json(value, given) if text else ""
         _validate(given, text or "{}", templating.scheme, examiner)
     if templating.template is None:
         return value if text else None
     template = Document(spiff.dump(templating.template, "json"), f"the template of {given.whose}")
-    return _merged(template, [*([Document(text, given.name)] if text else []), *libraries], mode)
+    return templates.merge_single(template, [*([Document(text, given.name)] if text else []), *libraries])
 
 
-def mapped(mapping: Any, parameters: Any, functions: Functions, *, whose: str, mode: Mode) -> Any:
-    """The parameters as one executor wants them. Raises SpiffError where the mapping cannot be resolved."""
+def mapped(mapping: Any, parameters: Any, functions: Functions, *, whose: str, templates: Templates) -> Any:
+    """Make the parameters of one executor of those of the package, with the mapping for it.
+
+    Raises SpiffError where the mapping cannot be resolved, TimedOut where it takes too long.
+    """
     template = Document(spiff.dump(mapping, "json"), f"the parameter mapping of {whose}")
     stubs = [] if parameters is None else [Document(_written(parameters), "the parameters")]
-    return _merged(template, stubs, mode, functions)
+    return templates.merge_single(template, stubs, functions)
 
 
 def _holds_something(given: Given) -> bool:
@@ -96,15 +97,6 @@ def _written(value: Any) -> str:
         return spiff.dump(value, "json")
     except SpiffError:
         return spiff.dump(value)
-
-
-def _merged(
-    template: Document, stubs: Sequence[Document], mode: Mode, functions: Functions | None = None
-) -> Any:
-    found = process(template, stubs, Options(FEATURES, mode, functions=functions or {}))
-    if len(found) > 1:
-        raise ConfigError(f"{template.name} holds {len(found)} documents: leave one")
-    return plain_data(found[0])
 
 
 def _validate(given: Given, text: str, scheme: Mapping[str, Any], examiner: Examiner) -> None:

@@ -21,15 +21,17 @@ from tweed_shim.toi import (
     parameters,
 )
 from tweed_shim.toi.execution import Execution
-from tweed_shim.toi.parameters import Document, Mode
+from tweed_shim.toi.parameters import Document
 from tweed_shim.toi.parts import Image, ResourceReference, Templating
+from tweed_shim.toi.templates import Mode, Templates
+from tweed_shim.worker_process import WorkerProcess
 
 
 class Wishes(Record):
     """What a user wants of a package.
 
     pattern: of the package's identity. parameters, credentials: texts of files, by the names that messages call them.
-    mode: what templates may reach, see parameters.processed. log_level: what executors are told to log.
+    mode: what templates may reach, see `templates.Templates`. log_level: what executors are told to log.
     """
 
     HIDDEN = ("parameters", "credentials")
@@ -71,30 +73,34 @@ def prepare(
     wishes: Wishes,
     examiner: Examiner,
     warn: Callable[[str], None],
+    *,
+    worker: WorkerProcess,
 ) -> Prepared:
     """Find out all that an executor is to be given.
 
-    warn: is told what the user should know. Raises ComponentError and ContractError for what is wrong with the
-    package, ConfigError for parameters and credentials, SpiffError for templates, and RegistryError.
+    warn: is called with what the user should know. worker: evaluates templates. Raises ComponentError and ContractError
+    for what is wrong with the package, ConfigError for parameters and credentials, SpiffError for templates, TimedOut
+    where these take too long, and RegistryError.
     """
+    templates = Templates(wishes.mode, worker)
     package, name = contents.find_package(session, version, wishes.pattern, warn)
     found = execution.determine(session, version, package, wishes.action, name=name, warn=warn)
     _warn(found, (*package.unknown, *found.specification.unknown), name, warn)
-    config = _configuration(session, found, wishes.mode, examiner)
+    config = _configuration(session, found, templates, examiner)
     requested = credential_requests.requested(
         package.credentials,
         found.specification.credentials,
         found.executor.credential_mapping,
         whose=name,
     )
-    provided = credentials.provide(_settings(wishes, warn), requested, source)
+    provided = credentials.provide(_settings(wishes, templates, warn), requested, source)
     own = credentials.of_repository(version, session.connection)
     text, given_name = wishes.parameters or ("", "the parameters")
     made = parameters.processed(
         parameters.Given(text, given_name, name),
         package.templating,
         _libraries(session, version, package.templating),
-        wishes.mode,
+        templates,
         examiner,
     )
     return Prepared(
@@ -103,7 +109,7 @@ def prepare(
         found,
         config,
         made,
-        _mapped(found, made, provided.values, name, wishes.mode),
+        _mapped(found, made, provided.values, name, templates),
         {each: request.name for each, request in requested.items() if request.name in provided.values},
         credentials.ocm_configuration(provided, own, log_level=wishes.log_level),
         wishes.copy_resources,
@@ -118,7 +124,7 @@ def _warn(found: Execution, unknown: Sequence[str], name: str, warn: Callable[[s
         warn(f"{whose} names the image {found.image} directly, which is meant for development only")
 
 
-def _configuration(session: Session, found: Execution, mode: Mode, examiner: Examiner) -> Any:
+def _configuration(session: Session, found: Execution, templates: Templates, examiner: Examiner) -> Any:
     given = found.executor.config
     templating = found.specification.templating
     text = "" if given is None else spiff.dump(given, "json")
@@ -126,7 +132,7 @@ def _configuration(session: Session, found: Execution, mode: Mode, examiner: Exa
         parameters.Given(text, "the settings (config) of its executors entry", str(found.executor)),
         templating,
         _libraries(session, found.owner, templating),
-        mode,
+        templates,
         examiner,
     )
 
@@ -144,18 +150,20 @@ def _library(session: Session, owner: ComponentVersion, reference: ResourceRefer
         raise ConfigError(f"{name} of {owner} is not text in UTF-8: its author has to mend it") from None
 
 
-def _settings(wishes: Wishes, warn: Callable[[str], None]) -> credentials.Settings | None:
+def _settings(
+    wishes: Wishes, templates: Templates, warn: Callable[[str], None]
+) -> credentials.Settings | None:
     if wishes.credentials is None:
         return None
     text, name = wishes.credentials
-    settings = credentials.read(text, name=name, mode=wishes.mode)
+    settings = credentials.read(text, name=name, templates=templates)
     if settings.unknown:
         warn(f"{name} has fields that mean nothing: {', '.join(settings.unknown)}")
     return settings
 
 
 def _mapped(
-    found: Execution, made: Any, values: Mapping[str, Mapping[str, str]], name: str, mode: Mode
+    found: Execution, made: Any, values: Mapping[str, Mapping[str, str]], name: str, templates: Templates
 ) -> Any:
     mapping = found.executor.parameter_mapping
     if mapping is None:
@@ -163,7 +171,7 @@ def _mapped(
 
     def attempt(known: Mapping[str, Mapping[str, str]]) -> Any:
         functions = credential_functions.functions(known)
-        return parameters.mapped(mapping, made, functions, whose=name, mode=mode)
+        return parameters.mapped(mapping, made, functions, whose=name, templates=templates)
 
     try:
         return attempt(values)

@@ -1,13 +1,14 @@
 """A Tweed backend: an image that is asked to perform the operations of the contract for one cloud."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
-from tweed_shim import files, trace
-from tweed_shim.errors import ContractError, StateError
+from tweed_shim import files, option_values, scratch, state_files, trace
+from tweed_shim.errors import ContractError, DamagedRecord, NotRecorded, StateError
 from tweed_shim.image import pull, store
+from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any, NoReturn
@@ -20,18 +21,23 @@ from tweed_shim.runtime.options import RunOptions
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Request
 from tweed_shim.settings import Settings
 from tweed_shim.tweed import clouds, ownership
-from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation
+from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation, find_operation
+from tweed_shim.tweed.drafts import Draft
 
 METADATA_CACHE = "metadata.json"
+METADATA_SHAPE = dict.fromkeys(("backend", "name", "version"), state_files.text)
+ENV_STREAMS = ("stdout", "stderr")
 
 
 class Options(RunOptions):
-    """How a backend's image is had, and how its operations run; the defaults are the contract's.
+    """The options for pulling a backend's image and running its operations; the defaults are the contract's.
 
-    env_stream: where setup writes its environment. `metadata` has no network, whatever is wished.
+    env_stream: the stream to which setup writes its environment. `metadata` never has a network.
     """
 
     env_stream: str = "stdout"
+
+    CHECKS = option_values.checks(env_stream=option_values.choice(*ENV_STREAMS))
 
 
 class Setup(Mapping[str, str]):
@@ -89,6 +95,7 @@ class Backend:
         console: Console = Console(),  # noqa: B008 - immutable
     ) -> None:
         self._settings = settings
+        references.parse(reference)
         self._reference = reference
         self._options = options
         self._console = console
@@ -121,20 +128,23 @@ class Backend:
         from tweed_shim.tweed import configuration as configurations
 
         operation = OPERATIONS["configure"]
+        option_values.argument("replace", replace, option_values.flag)
+        configurations.require_map(configuration)
         with self._image() as image:
             place = self._cloud.place(operation.writes, "")
             # Before the metadata: nothing of another image is run. And again when nobody else can configure the cloud.
-            self._check_cloud(clouds.current(place), image, replace=replace)
+            self._check_cloud(clouds.current(place, replacing=replace), image, replace=replace)
             configurations.validate(configuration, self._metadata(image).get("inputs", {}))
             with clouds.used(self._cloud), clouds.changing(self._cloud, place):
-                earlier = clouds.current(place)
+                earlier = clouds.current(place, replacing=replace)
                 self._check_cloud(earlier, image, replace=replace)
-                with clouds.draft(self._cloud, place) as new:
+                record = self._record(image, None if replace else earlier)
+                with clouds.draft(self._cloud, place, record) as new:
                     stdin = configurations.encode(configuration)
                     self._run(_Call(operation, image, "", out_config=new.data, stdin=stdin))
                     with trace.span("commit"):
-                        new.commit(self._record(image, None if replace else earlier))
-                if earlier is not None and not ownership.owns(earlier.record, image):
+                        clouds.commit(self._cloud, place, new)
+                if earlier and earlier.record and not ownership.owns(earlier.record, image):
                     self._warn_of_interactions_left(earlier)
 
     def check(self) -> None:
@@ -152,30 +162,78 @@ class Backend:
         that one made in the backend stays there.
         Raises StateError where the cloud is not configured, or belongs to another image, or the interaction is already
         set up; ContractError where the environment is not what the contract wants; OperationFailed where the image
-        fails. Nothing is recorded then, and teardown is not called.
+        fails. Nothing is recorded then, and teardown is not called. Raises NotRecorded where the image has succeeded
+        and the disk refuses to have that recorded.
         """
         operation = OPERATIONS["setup"]
+        option_values.argument("replace", replace, option_values.flag)
         place = self._cloud.place(operation.writes, interaction)
         with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
-            earlier = clouds.current(place)
+            earlier = clouds.set_up(place, replacing=replace)
             if earlier is not None and not replace:
                 raise StateError(
                     f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up by "
                     f"{earlier.record.get('image')}; tear it down with that image first, "
                     "or set it up again with --replace"
                 )
-            with clouds.draft(self._cloud, place) as new:
+            with clouds.draft(self._cloud, place, self._record(image, config)) as new:
                 call = _Call(operation, image, interaction, in_config=config.data, out_config=new.data)
-                output = self._run(call)
-                with trace.span("collect"):
-                    environment = self._environment(image, output)
+                environment = self._set_up_draft(call, new)
                 with trace.span("commit"):
-                    new.commit({**self._record(image, config), "environment": environment})
+                    self._commit_setup(place, interaction, new)
         if earlier is not None:
             self._console.warn(
                 f"what the earlier setup of interaction '{interaction}' made is forgotten here and stays in the backend"
             )
         return Setup(self, interaction, environment)
+
+    def _set_up_draft(self, call: _Call, new: Draft) -> dict[str, str]:
+        """Run a setup, mark its draft as soon as the image has succeeded, and return the environment."""
+        environment: dict[str, str] = {}
+
+        def succeeded(result: bytes) -> None:
+            with trace.span("collect"):
+                environment.update(self._environment(call.image, result))
+            with trace.span("commit"):
+                try:
+                    new.mark({"environment": environment})
+                except OSError as error:
+                    raise self._not_recorded(call, new, error, environment) from error
+
+        def meanwhile() -> None:
+            _import_for(call.operation)
+            # The commit does it where it fails here.
+            with suppress(OSError):
+                new.sync()
+
+        self._run(call, meanwhile=meanwhile, succeeded=succeeded)
+        return environment
+
+    def _commit_setup(self, place: str, interaction: str, new: Draft) -> None:
+        name = f"interaction '{interaction}' of cloud '{self._cloud.name}'"
+        if new.environment_lost is not None:
+            self._console.warn(
+                f"{name} is set up, and its environment could not be recorded ({new.environment_lost.strerror}): keep "
+                "what is printed now"
+            )
+        try:
+            clouds.commit(self._cloud, place, new)
+        except OSError as error:
+            self._console.warn(
+                f"{name} is set up, and the record of it could not be completed ({error.strerror}): the next operation "
+                "on it does so"
+            )
+
+    def _not_recorded(
+        self, call: _Call, new: Draft, error: OSError, environment: Mapping[str, str]
+    ) -> NotRecorded:
+        failure = NotRecorded(
+            f"setup of {call.image.reference} has succeeded, and interaction '{call.interaction}' of "
+            f"cloud '{self._cloud.name}' could not be recorded ({error.strerror}): what teardown would need is "
+            f"in {new.data}, so copy that, mend the disk, and undo by hand what the image made in the backend"
+        )
+        failure.environment = dict(environment)
+        return failure
 
     def teardown(self, interaction: str = "default") -> None:
         """Tear an interaction down and forget it.
@@ -187,14 +245,27 @@ class Backend:
         place = self._cloud.place(operation.reads, interaction)
         with self._image() as image, self._set_up(place, interaction) as output:
             ownership.check_interaction(interaction, self._cloud.name, output.record, image)
-            kept = f"all of interaction '{interaction}' is kept for another try"
+            kept = (
+                f"all of interaction '{interaction}' is kept for another try; where none can succeed, give it up with: "
+                f"tweed-shim clouds forget {self._cloud.name} {interaction}"
+            )
             self._run(_Call(operation, image, interaction, in_config=output.data), if_failed=kept)
             with trace.span("commit"):
                 clouds.forget(self._cloud, place)
 
+    def environment(self, interaction: str = "default") -> Setup:
+        """Return the environment of an interaction that is set up. The image is neither pulled nor run.
+
+        Raises StateError where the interaction is not set up, or its environment could not be recorded.
+        """
+        root = self._settings.root
+        with store.disk_faults(root):
+            store.check_version(root)
+            return Setup(self, interaction, clouds.environment(self._cloud, interaction))
+
     def spec(self, operation: str, interaction: str = "default") -> dict[str, Any]:
         """The `config.json` that an operation would run with. Runs nothing, changes nothing but to pull the image."""
-        row = OPERATIONS[operation]
+        row = find_operation(operation)
         reads = self._cloud.place(row.reads, interaction) if row.reads else None
         writes = self._cloud.place(row.writes, interaction) if row.writes else None
         with self._image() as image:
@@ -205,8 +276,8 @@ class Backend:
                 in_config=reads and os.path.join(reads, clouds.CURRENT, "data"),
                 out_config=writes and os.path.join(writes, "draft", "data"),
             )
-            scratch = os.path.join(self._settings.root, "scratch")
-            return spec.generate(self._request(call), self._host, scratch=scratch, name="spec")
+            place = os.path.join(self._settings.root, "scratch")
+            return spec.generate(self._request(call), self._host, scratch=place, name="spec")
 
     @contextmanager
     def _image(self) -> Iterator[Image]:
@@ -243,14 +314,11 @@ class Backend:
 
     @contextmanager
     def _set_up(self, place: str, interaction: str) -> Iterator[clouds.Generation]:
-        refusal = StateError(
-            f"interaction '{interaction}' of cloud '{self._cloud.name}' is not set up; "
-            "'tweed-shim clouds' lists those that are"
-        )
+        refusal = clouds.not_set_up(self._cloud, interaction)
         if not os.path.isdir(place):
             raise refusal
         with clouds.used(self._cloud), clouds.changing(self._cloud, place):
-            output = clouds.current(place)
+            output = clouds.set_up(place)
             if output is None:
                 raise refusal
             yield output
@@ -278,16 +346,38 @@ class Backend:
         return {"image": name, "digest": image.digest, "time": runs.timestamp()}
 
     def _metadata(self, image: Image) -> dict[str, Any]:
-        path = os.path.join(image.directory, METADATA_CACHE)
-        # A cache that a power cut left empty is as good as none.
-        with suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
-            cached: dict[str, Any] = json.loads(file.read())
+        cached = self._cached_metadata(image)
+        if cached is not None:
             return cached
+        waited = False
+
+        def waiting() -> None:
+            nonlocal waited
+            waited = True
+            self._console.info(f"waiting for what another process asks {image.reference}: its metadata")
+
+        name = f"metadata-{os.path.basename(image.directory)}"
+        with scratch.only_one(self._settings.root, name, waiting):
+            cached = self._cached_metadata(image)
+            if cached is not None:
+                return cached
+            if not waited:
+                return self._ask_for_metadata(image)
+        # The other has failed. Those who waited for it do not wait for each other's failures, too.
+        return self._ask_for_metadata(image)
+
+    def _cached_metadata(self, image: Image) -> dict[str, Any] | None:
+        # A cache that a power cut left empty is as good as none: the image is asked again.
+        with suppress(FileNotFoundError, DamagedRecord):
+            return state_files.read(_metadata_cache(image), METADATA_SHAPE, mend="")
+        return None
+
+    def _ask_for_metadata(self, image: Image) -> dict[str, Any]:
         output = self._run(_Call(OPERATIONS["metadata"], image, ""))
         from tweed_shim.tweed import metadata
 
         found = metadata.parse(output, image=image.reference)
-        files.write_whole(path, json.dumps(found).encode(), durable=False)
+        files.write_whole(_metadata_cache(image), json.dumps(found).encode(), durable=False)
         return found
 
     def _environment(self, image: Image, output: bytes) -> dict[str, str]:
@@ -295,8 +385,18 @@ class Backend:
 
         return environment.parse(output, image=image.reference)
 
-    def _run(self, call: _Call, *, if_failed: str = "") -> bytes:
-        """Run an operation; returns its result stream. Raises ContractError where that is too long."""
+    def _run(
+        self,
+        call: _Call,
+        *,
+        if_failed: str = "",
+        meanwhile: Callable[[], None] | None = None,
+        succeeded: Callable[[bytes], None] = lambda _: None,
+    ) -> bytes:
+        """Run an operation; returns its result stream. Raises ContractError where that is too long.
+
+        meanwhile: called while the image runs. succeeded: takes the result as soon as the image has ended with 0.
+        """
         what = f"{call.image.reference} {call.operation.name}"
         record = {
             "operation": call.operation.name,
@@ -305,10 +405,19 @@ class Backend:
             "cloud": self._cloud.name if call.operation.reads or call.operation.writes else "",
             "interaction": call.interaction,
         }
-        of = Launch(self._settings, self._host, self._console, what, record, if_failed, self._options.scratch)
+        of = Launch(
+            self._settings,
+            self._host,
+            self._console,
+            what,
+            record,
+            if_failed,
+            self._options.scratch,
+            succeeded,
+        )
         with trace.span("prepare"):
             request = self._request(call)
-        _, outcome = launch(request, of, meanwhile=lambda: _import_for(call.operation))
+        _, outcome = launch(request, of, meanwhile=meanwhile or (lambda: _import_for(call.operation)))
         if outcome.overflow:
             raise ContractError(
                 f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {call.operation.result}"
@@ -360,6 +469,10 @@ class Backend:
         )
         spec.check_image(request, self._host, call.image.reference)
         return request
+
+
+def _metadata_cache(image: Image) -> str:
+    return os.path.join(image.directory, METADATA_CACHE)
 
 
 def _import_for(operation: Operation) -> None:

@@ -5,23 +5,32 @@
     clouds/NAME/config/current -> N       the generation in force
     clouds/NAME/interactions/ID/...       the same, for what the setup of an interaction wrote
 
-A generation is made beside the others, synced, and comes into force by the rename of one link. A crash before
-that leaves the old one in force, and a directory that the next change sweeps.
+A generation is made beside the others as a draft (drafts.py), synced, and comes into force by the rename of one link. A
+crash before that leaves the old one in force, and a directory that the next change sweeps: but for an interaction whose
+image had succeeded, which the next change finishes.
 """
 
+import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
-from tweed_shim import files, idmap, scratch
-from tweed_shim.errors import ConfigError, HostError, StateError
-from tweed_shim.lean import json
+from tweed_shim import files, idmap, scratch, state_files
+from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import ALPHANUMERIC, made_of
 from tweed_shim.records import Record
+from tweed_shim.tweed import drafts
+from tweed_shim.tweed.drafts import Draft
 
-CURRENT = "current"
+CURRENT = drafts.CURRENT
 LOCK = "lock"
+SHAPE = {
+    "image": state_files.text,
+    "digest": state_files.text,
+    "time": state_files.text,
+    "environment": state_files.optional(state_files.texts),
+}
 
 
 class Generation(Record):
@@ -61,7 +70,12 @@ class Cloud(Record):
 
 def check_name(kind: str, name: str) -> str:
     """Return a name of a cloud or an interaction; raises ConfigError where it cannot be one."""
-    if not made_of(ALPHANUMERIC + "._-", name) or name[0] in "._-" or len(name) > 128:
+    if (
+        not isinstance(name, str)
+        or not made_of(ALPHANUMERIC + "._-", name)
+        or name[0] in "._-"
+        or len(name) > 128
+    ):
         raise ConfigError(
             f"{name!r} cannot name {kind}: use letters, digits, '.', '_' and '-', at most 128, "
             "beginning with a letter or a digit"
@@ -69,15 +83,70 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-def current(place: str) -> Generation | None:
-    """The generation in force at a place, or None."""
-    try:
-        number = os.readlink(os.path.join(place, CURRENT))
-        directory = os.path.join(place, number)
-        with open(os.path.join(directory, "record.json"), "rb") as file:
-            return Generation(directory, json.loads(file.read()))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+def current(place: str, *, replacing: bool = False) -> Generation | None:
+    """The generation in force at a place, or None.
+
+    replacing: the caller is about to put another in its place, and may do so where this one's record is damaged: the
+    record is then empty. Raises DamagedRecord.
+    """
+    generation, damage = _examine(place)
+    if damage is not None and not replacing:
+        raise damage
+    return generation
+
+
+def _examine(place: str) -> tuple[Generation | None, DamagedRecord | None]:
+    """The generation in force at a place, and what is wrong with it; its record is empty where something is."""
+    link, before = os.path.join(place, CURRENT), ""
+    while True:
+        directory = place
+        try:
+            directory = os.path.join(place, os.readlink(link))
+            record = state_files.read(f"{directory}/record.json", SHAPE, mend=_mend(place))
+            return Generation(directory, record), None
+        except (FileNotFoundError, NotADirectoryError):
+            if not os.path.lexists(link):
+                return None, None
+            if directory != before:
+                before = directory
+                continue  # replaced, and removed, since its link was read
+            damage = state_files.damaged(link, "what it leads to is not there", _mend(place))
+        except DamagedRecord as found:
+            damage = found
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            damage = state_files.damaged(link, "it is no symbolic link", _mend(place))
+        return Generation(directory, {}), damage
+
+
+def _mend(place: str) -> str:
+    """What a person can do where the record at a place is damaged."""
+    directory, name = os.path.split(place)
+    if os.path.basename(directory) == "interactions":
+        cloud = os.path.basename(os.path.dirname(directory))
+        return (
+            f"restore it from a backup, or give interaction '{name}' of cloud '{cloud}' up with: "
+            f"tweed-shim clouds forget {cloud} {name}"
+        )
+    return (
+        f"restore it from a backup, or configure cloud '{os.path.basename(directory)}' again with --replace"
+    )
+
+
+def set_up(place: str, *, replacing: bool = False) -> Generation | None:
+    """Return the generation of an interaction that is set up, None where it is not. replacing: see `current`.
+
+    One whose image has succeeded and that is not in force yet comes before the one in force: it is what there is in the
+    backend.
+    """
+    # A commit that ends meanwhile takes the draft away; then it is in force.
+    while True:
+        directory = drafts.unfinished(place)
+        if directory is None:
+            return current(place, replacing=replacing)
+        if (record := drafts.read_record(directory)) is not None:
+            return Generation(directory, record)
 
 
 @contextmanager
@@ -108,67 +177,111 @@ def used(cloud: Cloud) -> Iterator[None]:
 
 @contextmanager
 def changing(cloud: Cloud, place: str) -> Iterator[None]:
-    """Be the only one who changes a place for as long as the block lasts; sweeps what a crash left there."""
+    """Be the only one who changes a place for as long as the block lasts.
+
+    What a kill left there is finished where its image had succeeded, and swept otherwise; `cloud.waiting` hears of it.
+    """
     note = f"waiting for another operation on cloud '{cloud.name}' to end"
     with files.locked(os.path.join(place, LOCK), waiting=lambda: cloud.waiting(note)):
+        if _is_interaction(place):
+            _recover(cloud, place)
         _sweep(cloud, place)
-        yield
+        try:
+            yield
+        finally:
+            _remove_if_unused(place)
 
 
-class Draft:
-    """A generation in the making; it is gone at the end unless it has been committed."""
+def _remove_if_unused(place: str) -> None:
+    """Remove a place at which nothing is but the lock, which the caller holds alone."""
+    with suppress(OSError):
+        if os.listdir(place) == [LOCK]:
+            # A process that waits for this lock notices that it is gone, and makes a new one.
+            os.unlink(os.path.join(place, LOCK))
+            os.rmdir(place)
 
-    def __init__(self, cloud: Cloud, place: str) -> None:
-        self._cloud = cloud
-        self._place = place
-        self._directory = os.path.join(place, files.unique_name("draft-"))
-        self.data = files.make_private(os.path.join(self._directory, "data"))
 
-    def commit(self, record: dict[str, Any]) -> None:
-        """Put the generation, with what is to be noted about it, in force. Its data is on disk already."""
-        files.write_new(os.path.join(self._directory, "record.json"), json.dumps(record).encode())
-        number = str(1 + max((int(name) for name in os.listdir(self._place) if name.isdigit()), default=0))
-        files.sync_directory(self._directory)
-        # File systems keep the order of renames: the link cannot survive a power cut that its target does not.
-        os.rename(self._directory, os.path.join(self._place, number))
-        files.point_link(os.path.join(self._place, CURRENT), number)
-        if number == "1" and self._place == self._cloud.place("cloud", ""):
-            for new in (self._cloud.directory, os.path.dirname(self._cloud.directory)):
-                files.sync_directory(new)
-        _sweep(self._cloud, self._place)
+def _recover(cloud: Cloud, place: str) -> None:
+    """Finish a setup that a kill or a fault of the disk interrupted after its image had succeeded; name the others."""
+    directory = drafts.unfinished(place)
+    if directory is not None:
+        _tell_interrupted(cloud, place, drafts.read_record(directory) or {})
+        # Where the disk refuses it, it counts as set up all the same.
+        with suppress(OSError):
+            drafts.finish(place, directory)
+    elif any(entry.name.startswith(drafts.PREFIX) for entry in _beside_current(place)):
+        _tell_interrupted(cloud, place, None)
 
-    def discard(self) -> None:
-        """Remove what has not been committed."""
-        if os.path.exists(self._directory):
-            idmap.remove_tree(self._cloud.ids, self._directory)
+
+def _tell_interrupted(cloud: Cloud, place: str, record: Mapping[str, Any] | None) -> None:
+    """Warn of a setup that was interrupted. record: that of its success, None where its image did not come so far."""
+    interaction = os.path.basename(place)
+    name = f"interaction '{interaction}' of cloud '{cloud.name}'"
+    if record is None:
+        cloud.waiting(
+            f"a setup of {name} was interrupted while its image ran: what that made in the backend, if anything, stays "
+            "there, so look for it there"
+        )
+        return
+    cloud.waiting(
+        f"a setup of {name} was interrupted after {record.get('image')} had succeeded: it is set up, so tear it down "
+        f"with: tweed-shim exec {record.get('image')} teardown --cloud {cloud.name} --interaction {interaction}"
+    )
 
 
 @contextmanager
-def draft(cloud: Cloud, place: str) -> Iterator[Draft]:
-    """Make a new generation at a place, which the caller is changing."""
-    new = Draft(cloud, place)
+def draft(cloud: Cloud, place: str, record: Mapping[str, Any]) -> Iterator[Draft]:
+    """Make a new generation at a place that the caller is changing.
+
+    record: what is known of it before the image starts. The draft of an interaction survives the block once it is
+    marked as a success. That of a configuration has to be committed: the former one is in force until then, and the
+    backend knows of neither.
+    """
+    new = Draft(cloud.ids, place, record)
     try:
         yield new
+    except BaseException as error:
+        if not _is_interaction(place):
+            new.withdraw()
+        elif not isinstance(error, Exception):
+            _tell_interrupted(cloud, place, record if new.marked else None)
+        raise
     finally:
-        new.discard()
+        new.close()
+
+
+def commit(cloud: Cloud, place: str, new: Draft) -> None:
+    """Put a draft in force at a place that the caller is changing. Raises OSError."""
+    if not new.marked:
+        new.mark()
+    new.commit()
+    _sweep(cloud, place)
+
+
+def _is_interaction(place: str) -> bool:
+    return os.path.basename(os.path.dirname(place)) == "interactions"
 
 
 def forget(cloud: Cloud, place: str) -> None:
     """Let no generation be in force at a place that the caller is changing, and remove what is there."""
-    os.unlink(os.path.join(place, CURRENT))
-    files.sync_directory(place)
+    drafts.retire(place)
     _sweep(cloud, place)
-    with suppress(OSError):
-        # Whoever waits for this lock notices that it is gone, and makes a new one.
-        os.unlink(os.path.join(place, LOCK))
-        os.rmdir(place)
 
 
 def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
     """All at a place but the generation in force."""
-    keep = {CURRENT, LOCK}
-    with suppress(FileNotFoundError):
-        keep.add(os.readlink(os.path.join(place, CURRENT)))
+    keep, link = {CURRENT, LOCK, drafts.TORN_DOWN}, os.path.join(place, CURRENT)
+    if os.path.lexists(link):
+        try:
+            keep.add(os.readlink(link))
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return  # damaged: nobody can tell what is in force, so nothing is beside it
+        if not os.path.exists(link):
+            return  # likewise
+    if _is_interaction(place) and (new := drafts.unfinished(place)) is not None:
+        keep.add(os.path.basename(new))
     yield from [entry for entry in os.scandir(place) if entry.name not in keep]
 
 
@@ -185,6 +298,9 @@ def _sweep(cloud: Cloud, place: str) -> None:
             with files.held_directory(entry.path, shared=False, wait=False) as unused:
                 if unused:
                     idmap.remove_tree(cloud.ids, entry.path)
+    if os.path.lexists(os.path.join(place, CURRENT)) or not any(_beside_current(place)):
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(place, drafts.TORN_DOWN))
 
 
 class CloudState(Record):
@@ -196,16 +312,33 @@ class CloudState(Record):
     interactions: tuple[str, ...]
 
 
+def environment(cloud: Cloud, interaction: str) -> dict[str, str]:
+    """Return the environment of an interaction. Raises StateError where it is not set up, or has none on record."""
+    generation = set_up(cloud.place("interaction", interaction))
+    if generation is None:
+        raise not_set_up(cloud, interaction)
+    recorded: dict[str, str] | None = generation.record.get("environment")
+    if recorded is None:
+        raise StateError(
+            f"the environment of interaction '{interaction}' of cloud '{cloud.name}' is not on record; tear the "
+            f"interaction down with {generation.record.get('image')} and set it up again"
+        )
+    return recorded
+
+
 def set_up_in(directory: str) -> tuple[str, ...]:
     """Return the names of the interactions that are set up in a cloud, given the cloud's directory."""
     try:
         names = os.listdir(os.path.join(directory, "interactions"))
     except FileNotFoundError:
         return ()
-    return tuple(
-        name
-        for name in sorted(names)
-        if os.path.lexists(os.path.join(directory, "interactions", name, CURRENT))
+    return tuple(name for name in sorted(names) if _is_needed(os.path.join(directory, "interactions", name)))
+
+
+def _is_needed(place: str) -> bool:
+    """Return whether something is in force at a place, or is set up without being in force yet."""
+    return os.path.lexists(os.path.join(place, CURRENT)) or (
+        _is_interaction(place) and drafts.unfinished(place) is not None
     )
 
 
@@ -217,12 +350,16 @@ def _directories(root: str) -> list[str]:
     return [os.path.join(root, "clouds", name) for name in names]
 
 
-def states(root: str) -> list[CloudState]:
-    """Every cloud of a store, by name."""
+def states(root: str, warn: Callable[[str], None] = lambda _: None) -> list[CloudState]:
+    """Every cloud of a store, by name. warn: is told of each record that is damaged."""
     found = []
     for directory in _directories(root):
         name = os.path.basename(directory)
-        generation = current(os.path.join(directory, "config"))
+        generation = None
+        for place in reversed(_places(directory)):
+            generation, damage = _examine(place)
+            if damage is not None:
+                warn(str(damage))
         interactions = set_up_in(directory)
         if generation is not None or interactions:
             record = {} if generation is None else generation.record
@@ -240,12 +377,15 @@ def _places(directory: str) -> list[str]:
 
 
 def images(root: str) -> dict[str, str]:
-    """The digest of each image that made what is in force, and for whom it did, for people."""
+    """The digest of each image that made what is in force, and for whom it did, for people.
+
+    Raises DamagedRecord where nobody can tell.
+    """
     found: dict[str, str] = {}
     for directory in _directories(root):
         cloud = f"cloud '{os.path.basename(directory)}'"
         for place in _places(directory):
-            generation = current(place)
+            generation = set_up(place) if _is_interaction(place) else current(place)
             if generation is not None and (digest := generation.record.get("digest")):
                 whose = cloud
                 if os.path.basename(os.path.dirname(place)) == "interactions":
@@ -270,12 +410,12 @@ def leftovers(root: str) -> Iterator[str]:
 
 def _leftovers(directory: str) -> Iterator[str]:
     places = _places(directory)
-    in_force = [place for place in places if os.path.lexists(os.path.join(place, CURRENT))]
-    if not in_force:
+    needed = [place for place in places if _is_needed(place)]
+    if not needed:
         yield directory
         return
     for place in places:
-        if place in in_force:
+        if place in needed:
             yield from (entry.path for entry in _beside_current(place))
         else:
             yield place
@@ -286,14 +426,72 @@ def remove(cloud: Cloud) -> None:
 
     Raises StateError where there is none of that name, or interactions are still set up in it.
     """
+    with _all_of(cloud):
+        if left := set_up_in(cloud.directory):
+            raise StateError(
+                f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first, or "
+                f"give them up with: tweed-shim clouds forget {cloud.name}"
+            )
+        _remove_all(cloud)
+
+
+def give_up(cloud: Cloud, tell: Callable[[str], None]) -> None:
+    """Remove a cloud with its configuration and its interactions, and tear none of these down.
+
+    tell: takes a sentence about what is lost, once for each interaction, before anything is removed. Raises StateError
+    where there is no cloud of that name.
+    """
+    with _all_of(cloud):
+        for interaction in set_up_in(cloud.directory):
+            _tell_loss(cloud, interaction, tell)
+        tell(f"the configuration of cloud '{cloud.name}' is removed; configure it again to use it")
+        _remove_all(cloud)
+
+
+def give_up_interaction(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
+    """Forget an interaction without tearing it down. tell: takes a sentence about what is lost, before it is.
+
+    Raises StateError where it is not set up.
+    """
+    place = cloud.place("interaction", interaction)
+    refusal = not_set_up(cloud, interaction)
+    if not os.path.isdir(place):
+        raise refusal
+    with used(cloud), changing(cloud, place):
+        # A record that is damaged is no reason to keep what is given up.
+        if set_up(place, replacing=True) is None:
+            raise refusal
+        _tell_loss(cloud, interaction, tell)
+        forget(cloud, place)
+
+
+def not_set_up(cloud: Cloud, interaction: str) -> StateError:
+    """Return the error for an interaction that is needed and not set up."""
+    return StateError(
+        f"interaction '{interaction}' of cloud '{cloud.name}' is not set up; 'tweed-shim clouds' lists those that are"
+    )
+
+
+def _tell_loss(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
+    generation = set_up(cloud.place("interaction", interaction), replacing=True)
+    made_by = generation and generation.record.get("image")
+    tell(
+        f"interaction '{interaction}' of cloud '{cloud.name}' is given up: what {made_by or 'its image'} made for "
+        "it in the backend stays there, and no teardown can remove it any more; remove it there by hand"
+    )
+
+
+@contextmanager
+def _all_of(cloud: Cloud) -> Iterator[None]:
+    """Be the only one who uses a cloud for as long as the block lasts. Raises StateError where there is none."""
     note = f"waiting for the operations on cloud '{cloud.name}' to end"
     if not os.path.isdir(cloud.directory):
         raise StateError(f"there is no cloud '{cloud.name}'; 'tweed-shim clouds' lists those there are")
     with files.locked(os.path.join(cloud.directory, LOCK), waiting=lambda: cloud.waiting(note)):
-        if left := set_up_in(cloud.directory):
-            raise StateError(
-                f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first"
-            )
-        with scratch.directory(scratch.place(cloud.root), cloud.ids) as work:
-            os.rename(cloud.directory, os.path.join(work, cloud.name))
-            files.sync_directory(os.path.dirname(cloud.directory))
+        yield
+
+
+def _remove_all(cloud: Cloud) -> None:
+    with scratch.directory(scratch.place(cloud.root), cloud.ids) as work:
+        os.rename(cloud.directory, os.path.join(work, cloud.name))
+        files.sync_directory(os.path.dirname(cloud.directory))

@@ -25,6 +25,15 @@ def read(data: bytes, *, name: str) -> dict[str, Any]:
     return document.value
 
 
+def require_map(configuration: object) -> None:
+    """Refuse what is no map of names to values, which only the Python API can hand in. Raises ConfigError."""
+    if not isinstance(configuration, Mapping) or not all(isinstance(name, str) for name in configuration):
+        raise ConfigError(
+            f"argument configuration: a {type(configuration).__name__} is given that does not map names to values; "
+            "use a dict whose keys are texts"
+        )
+
+
 def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None) -> None:
     """Hold a configuration against the `inputs` of the image's metadata; where it has none, anything will do.
 

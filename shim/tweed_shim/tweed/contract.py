@@ -4,6 +4,7 @@ Source: the Backend OCI Image Contract, one section an operation. What a row doe
 have: nothing else distinguishes the operations anywhere in this package.
 """
 
+from tweed_shim.errors import ConfigError
 from tweed_shim.records import Record
 
 HOME = "/tweed/home"
@@ -40,3 +41,14 @@ OPERATIONS = {
         Operation("teardown", "interaction", "", False, "", True, "host", 3600.0),
     )
 }
+
+
+def find_operation(name: str) -> Operation:
+    """Return the operation of a name. Raises ConfigError where the contract has none."""
+    # What is no text may not even be hashable.
+    operation = OPERATIONS.get(name) if isinstance(name, str) else None
+    if operation is None:
+        raise ConfigError(
+            f"there is no operation {name!r} in the contract; there are: {', '.join(OPERATIONS)}"
+        )
+    return operation

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+from tempfile import TemporaryFile
 
+from tweed_shim.spiff.concatenation import MAX_TEXT
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.arguments import parse_integer, texts
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
@@ -92,23 +94,37 @@ def _output(call: Call, command: list[str], data: bytes | None, *, cached: bool)
     key = ("exec", data, tuple(command))
     if not cached or key not in call.cache:
         try:
-            done = subprocess.run(
-                command,
-                input=data,
-                stdin=subprocess.DEVNULL if data is None else None,
-                stdout=subprocess.PIPE,
-                check=False,
-            )
+            code, found = _run(command, data)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise Fault(f"execution '{command[0]}' failed: {reason.lower()}") from None
-        if done.returncode:
-            raise Fault(f"execution '{command[0]}' failed: it ended with {done.returncode}")
+        if code:
+            raise Fault(f"execution '{command[0]}' failed: it ended with {code}")
         if not cached:
-            return done.stdout
-        call.cache[key] = done.stdout
+            return found
+        call.cache[key] = found
     output: bytes = call.cache[key]
     return output
+
+
+def _run(command: list[str], data: bytes | None) -> tuple[int, bytes]:
+    """Run a command and return its exit code and its output. Raises Fault for one that writes without end."""
+    with TemporaryFile() as source:
+        if data is not None:
+            source.write(data)
+            source.seek(0)
+        stdin = subprocess.DEVNULL if data is None else source
+        with subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE) as process:
+            try:
+                output = process.stdout.read(MAX_TEXT + 1) if process.stdout else b""
+            except BaseException:
+                process.kill()
+                raise
+            if len(output) > MAX_TEXT:
+                process.kill()
+        if len(output) > MAX_TEXT:
+            raise Fault(f"execution '{command[0]}' failed: it wrote more than {MAX_TEXT >> 20} MiB")
+        return process.returncode, output
 
 
 def _result(call: Call, output: bytes) -> Value:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from tweed_shim import files
+from tweed_shim.errors import ConfigError
+from tweed_shim.spiff.concatenation import MAX_TEXT
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.locations import clean_path
 from tweed_shim.spiff.functions.permission import file_path, need_files
@@ -75,7 +78,9 @@ def _read(call: Call, file: Value, mode: Value, *, cached: bool) -> Value:
 def _loaded(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read()
+            return files.read_bounded(file, MAX_TEXT, clean_path(path))
+    except ConfigError as error:
+        raise Fault(f"read: {error}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise Fault(f"read: error reading [{clean_path(path)}]: open {path}: {reason.lower()}") from None

@@ -61,7 +61,7 @@ def tempfile(call: Call, value: Value, how: Value = None) -> Value:
 
 
 def _temporary(call: Call, data: bytes) -> str:
-    descriptor, path = temporary.mkstemp(prefix="spiff-")
+    descriptor, path = temporary.mkstemp(prefix=call.temporary_prefix)
     call.at_end(lambda: _removed(path))
     with open(descriptor, "wb") as file:
         file.write(data)

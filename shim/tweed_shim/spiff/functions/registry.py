@@ -76,6 +76,10 @@ class Call(Protocol):
         """The key of `encrypt` and `decrypt` where none is given, or ""."""
 
     @property
+    def temporary_prefix(self) -> str:
+        """What the names of temporary files begin with."""
+
+    @property
     def cache(self) -> dict[Hashable, Any]:
         """Kept from the beginning of a merge to its end; keys begin with the function's name."""
 

@@ -22,7 +22,11 @@ SECONDS = 30.0
 # Where a program of the host and its libraries are; usually some of them are links into another.
 PROGRAM_PLACES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "nix", "gnu")
 MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "etc", "var", "tweed")
-OVERLAY = "mount -t overlay -o lowerdir=lower,upperdir={0}upper,workdir={0}work{1} overlay merged && : > merged/file"
+LOWER = ("lower", "lower/directory", "lower/directory/inner")
+OVERLAY = "mount -t overlay -o lowerdir=lower,upperdir={0}upper,workdir={0}work{1} overlay merged && {2}"
+# To put a directory in the place of one of the image takes an extended attribute of the layer, which a tmpfs of Linux
+# before 6.6 does not have in a user namespace, where the mount succeeds all the same.
+CHANGE = ": > merged/file && rm -rf merged/directory && mkdir merged/directory"
 
 
 def nearest(path: str) -> str:
@@ -68,14 +72,14 @@ def fresh_proc(ids: IdMap, place: str) -> str:
 def overlay_on_tmpfs(ids: IdMap, place: str) -> str:
     """Whether a writable layer in memory can lie over what is on disk at a place: the fault, or nothing."""
     made = "mount -t tmpfs tmpfs memory && mkdir memory/upper memory/work && "
-    here = _made(place, "tmpfs", "lower", "merged", "memory")
-    return _in_namespaces(ids, made + OVERLAY.format("memory/", _overlay_option(ids)), here)
+    here = _made(place, "tmpfs", *LOWER, "merged", "memory")
+    return _in_namespaces(ids, made + OVERLAY.format("memory/", _overlay_option(ids), CHANGE), here)
 
 
 def overlay_on_disk(ids: IdMap, place: str) -> str:
     """Whether a writable layer on the disk of a place can lie over what is there: the fault, or nothing."""
-    here = _made(place, "disk", "lower", "merged", "upper", "work")
-    return _in_namespaces(ids, OVERLAY.format("", _overlay_option(ids)), here)
+    here = _made(place, "disk", *LOWER, "merged", "upper", "work")
+    return _in_namespaces(ids, OVERLAY.format("", _overlay_option(ids), CHANGE), here)
 
 
 def _overlay_option(ids: IdMap) -> str:

@@ -1,6 +1,6 @@
 """What a run needs of the host, looked at one by one: what is there, what will not work, and what mends it.
 
-A table of checks; each is a plain function of a Patient. What can be done is done (trials.py) rather than guessed.
+A table of checks; each is a plain function of a Patient. What can be done is done (probes.py) rather than guessed.
 Nothing is changed, and no store is made.
 """
 
@@ -10,65 +10,31 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from tweed_shim import idmap, trials, trust
+from tweed_shim import idmap, trust
+from tweed_shim.doctor import ids, probes
+from tweed_shim.doctor.findings import (
+    MISSING,
+    OK,
+    WARNING,
+    Finding,
+    Patient,
+    lacking_for,
+    not_tried,
+    read_text,
+)
 from tweed_shim.errors import ConfigError, ShimError
 from tweed_shim.image import store
-from tweed_shim.records import Record, replace
+from tweed_shim.records import replace
 from tweed_shim.runtime import advisories, cgroups
 from tweed_shim.runtime import host as hosts
-from tweed_shim.runtime.confinement import USERNS, userns_by_default
-from tweed_shim.runtime.host import Host
 from tweed_shim.settings import check_root
 
-OK, WARNING, MISSING = "ok", "warning", "missing"
 LIMITED = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids"}
 LITTLE_DISK, NO_DISK = 1 << 30, 10 << 20
 LITTLE_MEMORY = 256 << 20
-# As useradd(8) grants them by default.
-SUBORDINATE = ("/etc/subuid", "/etc/subgid")
-FIRST_SUBORDINATE, ENOUGH_IDS, LARGEST_ID = 100_000, 65_536, (1 << 32) - 2
 TUN = "/dev/net/tun"
 # No clock that is right shows a time before this was written: 2025-01-01.
 EARLIEST = 1735689600
-SWITCHES = (
-    ("user.max_user_namespaces", "0", "15000"),
-    ("kernel.unprivileged_userns_clone", "0", "1"),
-    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
-)
-
-
-class Finding(Record):
-    """What a check found.
-
-    state: `ok`; `warning`, where something will not work; `missing`, where no image can be run. effect: what will
-    not work. mend: the command, or what else is to be done, that mends it. Both are empty where all is fine.
-    """
-
-    name: str
-    state: str
-    found: str
-    effect: str = ""
-    mend: str = ""
-
-
-class Patient(Record):
-    """What is examined.
-
-    place: a directory where the store is or would be, empty where nothing can be written there; then `refusal` says
-    why. namespaces: why none can be made, empty where they can.
-    """
-
-    root: str
-    runtime: str
-    host: Host
-    place: str
-    refusal: str
-    namespaces: str
-
-    @property
-    def is_root(self) -> bool:
-        """Whether it has all ids of the host."""
-        return self.host.ids.kind == "host"
 
 
 def examine(root: str, runtime: str) -> list[Finding]:
@@ -78,29 +44,13 @@ def examine(root: str, runtime: str) -> list[Finding]:
         try:
             check_root(root)
             trust.check_store(root)
-            place = stack.enter_context(trials.directory(root, host.ids))
+            place = stack.enter_context(probes.directory(root, host.ids))
         except ConfigError as error:
             refusal = str(error)
         except OSError as error:
             refusal = f"{error.filename or root}: {error.strerror}"
-        patient = Patient(root, runtime, host, place, refusal, _namespaces_fault(host))
+        patient = Patient(root, runtime, host, place, refusal, ids.namespaces_fault(host))
         return [check(patient) for check in CHECKS]
-
-
-def healthy(findings: list[Finding]) -> bool:
-    """Whether images can be run at all."""
-    return all(finding.state != MISSING for finding in findings)
-
-
-def _namespaces_fault(host: Host) -> str:
-    if host.ids.kind == "host":
-        return trials.namespaces(host.ids)
-    # The caller's own id alone, which needs nobody's grant: ids are another check's business.
-    return trials.namespaces(replace(host.ids, kind="single", uids=host.ids.uids[:1], gids=host.ids.gids[:1]))
-
-
-def _not_tried(name: str, why: str) -> Finding:
-    return Finding(name, WARNING, f"cannot be tried without {why}", "mend that first, and ask again")
 
 
 def _kernel(_: Patient) -> Finding:
@@ -114,79 +64,11 @@ def _kernel(_: Patient) -> Finding:
     return Finding("kernel", OK, f"Linux {release}")
 
 
-def _read(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return None
-
-
-def _namespaces(patient: Patient) -> Finding:
-    name = "namespaces"
-    if not patient.namespaces:
-        return Finding(name, OK, "can be made")
-    mend = "if this is a container, give it CAP_SYS_ADMIN (docker run --privileged)"
-    if not patient.is_root:
-        refusing = [
-            f"sysctl -w {switch}={good}"
-            for switch, bad, good in SWITCHES
-            if _read(f"/proc/sys/{switch.replace('.', '/')}") == bad
-        ]
-        mend = (
-            " && ".join(refusing) or "if this is a container, run it with --security-opt seccomp=unconfined"
-        )
-    return Finding(name, MISSING, patient.namespaces, "no image can be run", mend)
-
-
-def _ids(patient: Patient) -> Finding:
-    name, ids = "ids", patient.host.ids
-    if patient.is_root:
-        return Finding(name, OK, "all of the host's, as root")
-    if ids.kind == "single":
-        lacking = [helper for helper in idmap.HELPERS if idmap.find_program(helper) is None]
-        account, free = idmap.account_name(), _free_ids()
-        mend = (
-            "apt install uidmap"
-            if lacking
-            else f"usermod --add-subuids {free} --add-subgids {free} {account}"
-        )
-        found = f"{' and '.join(lacking)} not found" if lacking else "no range in /etc/subuid and /etc/subgid"
-        effect = "every image runs as its root, which is you, and its files all belong to you"
-        return Finding(name, WARNING, found, effect, mend)
-    if patient.namespaces:
-        return _not_tried(name, "namespaces")
-    if fault := trials.mapped(ids):
-        return Finding(name, MISSING, fault, "no image can be run", _ids_mend())
-    return Finding(name, OK, f"{sum(each.length for each in ids.uids)} in /etc/subuid and /etc/subgid")
-
-
-def _free_ids(*files: str) -> str:
-    """The first range that nobody has been granted: whose ids are another's, too, may look into that one's files.
-
-    Where none is left, whoever reads it has to find one.
-    """
-    taken = [(first, count) for path in files or SUBORDINATE for _, first, count in idmap.grants(path)]
-    free = FIRST_SUBORDINATE
-    for first, count in sorted(taken):
-        if first < free + ENOUGH_IDS:
-            free = max(free, first + count)
-    return f"{free}-{free + ENOUGH_IDS - 1}" if free + ENOUGH_IDS <= LARGEST_ID else "FIRST-LAST"
-
-
-def _ids_mend() -> str:
-    for helper in idmap.HELPERS:
-        path = idmap.find_program(helper) or helper
-        if not os.stat(path).st_mode & 0o4000 and "security.capability" not in os.listxattr(path):
-            return "apt install --reinstall uidmap"
-    return "compare /etc/subuid and /etc/subgid: no two users may have the same ids"
-
-
 def _proc(patient: Patient) -> Finding:
     name = "/proc"
     if patient.namespaces or not patient.place:
-        return _not_tried(name, "namespaces" if patient.namespaces else "a place to write")
-    if fault := trials.fresh_proc(patient.host.ids, patient.place):
+        return not_tried(name, "namespaces" if patient.namespaces else "a place to write")
+    if fault := probes.fresh_proc(patient.host.ids, patient.place):
         mend = "if this is a container, unmask its /proc (docker run --security-opt systempaths=unconfined)"
         return Finding(name, MISSING, fault, "no image can be run", mend)
     return Finding(name, OK, "a fresh one can be mounted")
@@ -195,8 +77,8 @@ def _proc(patient: Patient) -> Finding:
 def _overlay(patient: Patient) -> Finding:
     name, ids, place = "overlay", patient.host.ids, patient.place
     if patient.namespaces or not place:
-        return _not_tried(name, "namespaces" if patient.namespaces else "a place to write")
-    in_memory, on_disk = trials.overlay_on_tmpfs(ids, place), trials.overlay_on_disk(ids, place)
+        return not_tried(name, "namespaces" if patient.namespaces else "a place to write")
+    in_memory, on_disk = probes.overlay_on_tmpfs(ids, place), probes.overlay_on_disk(ids, place)
     if in_memory and on_disk:
         effect = "the root of an image is read-only but for /tmp and /run"
         return Finding(name, WARNING, in_memory, effect, "modprobe overlay, or give a --root on ext4 or xfs")
@@ -284,11 +166,11 @@ def _pasta(_: Patient) -> Finding:
 
 def _seccomp(patient: Patient) -> Finding:
     name, effect = "seccomp", "images run with --seccomp unconfined only"
-    if _read("/proc/sys/kernel/seccomp/actions_avail") is None:
+    if read_text("/proc/sys/kernel/seccomp/actions_avail") is None:
         return Finding(name, MISSING, "not in this kernel", effect, "use a kernel with CONFIG_SECCOMP_FILTER")
     version, fault = _version(patient.runtime)
     if fault:
-        return _not_tried(name, "a runtime")
+        return not_tried(name, "a runtime")
     if "libseccomp" not in version and "+SECCOMP" not in version:
         program = os.path.basename(patient.runtime)
         return Finding(name, MISSING, f"{program} was built without it", effect, "apt install runc")
@@ -317,7 +199,7 @@ def _store(patient: Patient) -> Finding:
 
 
 def _disk(patient: Patient) -> Finding:
-    name, place = "disk", trials.nearest(patient.root)
+    name, place = "disk", probes.nearest(patient.root)
     about = os.statvfs(place)
     free = about.f_bavail * about.f_frsize
     found = f"{store.megabytes(free)} free at {place}"
@@ -332,7 +214,7 @@ def _disk(patient: Patient) -> Finding:
 
 
 def _memory(_: Patient) -> Finding:
-    lines = (_read("/proc/meminfo") or "").splitlines()
+    lines = (read_text("/proc/meminfo") or "").splitlines()
     available = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
     if not available:
         return Finding("memory", OK, "not told by this host")
@@ -352,52 +234,11 @@ def _clock(_: Patient) -> Finding:
     return Finding("clock", OK, found)
 
 
-def _lacking(patient: Patient) -> str | None:
-    """What has to be there before a run can be tried, and is not."""
-    wants = {
-        "namespaces": not patient.namespaces,
-        "a place to write": patient.place,
-        "a runtime": idmap.find_program(patient.runtime),
-    }
-    return next((want for want, there in wants.items() if not there), None)
-
-
-def _userns(patient: Patient) -> Finding:
-    name, effect = "--userns", "--userns will not work"
-    if not patient.is_root:
-        return Finding(name, OK, "every run has a user namespace, as this user is not root")
-    try:
-        ids = idmap.granted_to_root()
-    except ShimError:
-        mend = "echo containers:2147483647:2147483648 | tee -a /etc/subuid /etc/subgid"
-        return Finding(name, WARNING, "no ids for it in /etc/subuid and /etc/subgid", effect, mend)
-    if lacking := _lacking(patient):
-        return _not_tried(name, lacking)
-    fault, _ = trials.run(patient.place, idmap.find_program(patient.runtime) or "", patient.host, ids)
-    if fault:
-        mend = "use Linux 5.19 or newer, and give a --root on ext4, xfs or btrfs"
-        return Finding(name, WARNING, fault, effect, mend)
-    found = f"{sum(each.length for each in ids.uids)} ids, and a container ran with them"
-    return _userns_default(name, found)
-
-
-def _userns_default(name: str, found: str) -> Finding:
-    """Advise a host that can run root's containers in user namespaces to do so by default."""
-    try:
-        if userns_by_default(os.environ):
-            return Finding(name, OK, f"{found}; ${USERNS} makes it the default")
-    except ConfigError as error:
-        return Finding(name, MISSING, str(error), "no image can be run", f"export {USERNS}=1")
-    # Nothing is amiss, so this is advice and not a warning.
-    advice = f"{USERNS}=1 makes it the default, and keeps users of this host out of root's containers"
-    return Finding(name, OK, f"{found}; {advice}")
-
-
 def _run(patient: Patient) -> Finding:
     name = "run"
-    if lacking := _lacking(patient):
-        return _not_tried(name, lacking)
-    fault, warnings = trials.run(patient.place, idmap.find_program(patient.runtime) or "", patient.host)
+    if lacking := lacking_for(patient):
+        return not_tried(name, lacking)
+    fault, warnings = probes.run(patient.place, idmap.find_program(patient.runtime) or "", patient.host)
     if fault:
         return Finding(name, MISSING, fault, "no image can be run", "mend what is said above, and ask again")
     if warnings:
@@ -407,12 +248,12 @@ def _run(patient: Patient) -> Finding:
 
 CHECKS: tuple[Callable[[Patient], Finding], ...] = (
     _kernel,
-    _namespaces,
-    _ids,
+    ids.namespaces,
+    ids.ids,
     _proc,
     _overlay,
     _cgroups,
-    _userns,
+    ids.userns,
     _seccomp,
     _runtime,
     _umoci,

@@ -1,0 +1,29 @@
+"""`environment`: what the setup of an interaction printed, again."""
+
+from tweed_shim.cli import environment_output
+from tweed_shim.cli.commands import Arguments, Context, Parser
+from tweed_shim.runtime.container import Console
+from tweed_shim.shim import Shim
+
+
+def configure_environment(parser: Parser) -> None:
+    """The options of `environment`."""
+    parser.add_argument("--cloud", metavar="NAME", default="default", help="the cloud (default: default)")
+    parser.add_argument(
+        "--interaction", metavar="ID", default="default", help="the interaction (default: default)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=environment_output.FORMATS,
+        default="yaml",
+        help="how it is printed (default: yaml)",
+    )
+    environment_output.configure_allow(parser)
+
+
+def environment_command(arguments: Arguments, context: Context) -> int:
+    """Print the environment of an interaction."""
+    settings = context.settings
+    shim = Shim(settings.root, runtime=settings.runtime, console=Console(warn=context.voice.warn))
+    environment_output.show(shim.environment(arguments.cloud, arguments.interaction), arguments)
+    return 0

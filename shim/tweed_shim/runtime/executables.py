@@ -1,0 +1,270 @@
+"""The program that an image wants to be called by: found as execvp(3) does, and looked at as the kernel will.
+
+The kernel executes ELF programs of its own kind, scripts with a first line, and what binfmt_misc has been told of. For
+anything else the runtime ends with an exit code that looks like the program's own, so it is refused before.
+This module is on the path of every run.
+"""
+
+import errno
+import os
+import stat
+import sys
+from contextlib import suppress
+
+from tweed_shim.errors import ImageError
+from tweed_shim.lean.typing import TYPE_CHECKING
+from tweed_shim.runtime import inside
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Order = Literal["little", "big"]
+
+# What the kernel reads of a program to know what it is (BINPRM_BUF_SIZE, execve(2)).
+_FIRST_BYTES = 256
+# So often an interpreter may be a script itself (bprm_execve in the kernel's fs/exec.c).
+_MOST_SCRIPTS = 5
+_LARGEST_TABLE = 64 << 10
+_PATH_MAX = 4096
+_BINFMT = "/proc/sys/fs/binfmt_misc"
+
+_ELF = b"\x7fELF"
+_PT_INTERP = 3
+_SMALLEST_HEADER = 52
+_NAMES = {
+    3: "i386", 8: "MIPS", 20: "PowerPC", 21: "64-bit PowerPC", 22: "s390x", 40: "32-bit Arm", 62: "x86-64",
+    183: "64-bit Arm", 243: "RISC-V", 258: "LoongArch",
+}  # fmt: skip
+# Which e_machine (elf.h) runs where uname(2) says this. A 32-bit personality of a 64-bit kernel names the narrow one.
+_MACHINES = {
+    "x86_64": (62, 3), "i386": (3, 62), "i686": (3, 62), "aarch64": (183, 40), "armv6l": (40,), "armv7l": (40,),
+    "armv8l": (40, 183), "ppc64le": (21, 20), "ppc64": (21, 20), "s390x": (22,), "riscv64": (243,), "mips64": (8,),
+    "loongarch64": (258,),
+}  # fmt: skip
+
+
+def find_executable(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
+    """The path inside of the image of the program that `argument` names, as execvp(3) finds it from `cwd`.
+
+    What the caller may not look at is left for the runtime to judge. Raises ImageError where the program is not
+    there, or the kernel will not execute it.
+    """
+    try:
+        found = _find(rootfs, argument, cwd, path_variable)
+        _check(rootfs, found, cwd, f"the entrypoint {found!r}")
+    except PermissionError:
+        return argument
+    return found
+
+
+def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
+    directories = [cwd] if "/" in argument else [os.path.join(cwd, each) for each in path_variable.split(":")]
+    paths = [os.path.join(each, argument) for each in directories]
+    there = [path for path in paths if inside.resolve(rootfs, path)]
+    for path in there:
+        if _is_executable(rootfs, path):
+            return path
+    if there:
+        raise ImageError(
+            f"the entrypoint {argument!r} is no executable file: its author has to give it the mode 0755 (chmod +x)"
+        )
+    where = "in the image" if "/" in argument else f"in any directory of the image's PATH ({path_variable})"
+    raise ImageError(
+        f"the entrypoint {argument!r} is not {where}: its author has to correct one or the other"
+    )
+
+
+def _is_executable(rootfs: str, path: str) -> bool:
+    place = inside.resolve(rootfs, path)
+    if place is None:
+        return False
+    mode = os.lstat(place).st_mode
+    return stat.S_ISREG(mode) and mode & 0o111 != 0
+
+
+def _check(rootfs: str, path: str, cwd: str, what: str) -> None:
+    """Raise ImageError where the kernel will not execute a program. what: what messages call it."""
+    for _ in range(_MOST_SCRIPTS + 1):
+        start = inside.read(rootfs, path, _FIRST_BYTES) or b""
+        if start.startswith(_ELF):
+            _check_elf(rootfs, path, cwd, what)
+            return
+        if not start.startswith(b"#!"):
+            _check_other(path, start, what)
+            return
+        path = _interpreter(rootfs, start, cwd, what)
+        what = f"the interpreter {path!r} of {what}"
+    raise ImageError(f"{what} is a script, as are those before it: its author has to name a program")
+
+
+def _interpreter(rootfs: str, start: bytes, cwd: str, what: str) -> str:
+    """The path of the program that a script's first line names. Raises ImageError where the kernel finds none."""
+    line, newline, _ = start[2:].partition(b"\n")
+    # Only blanks and tabs separate: `#!/bin/sh` with the line end of Windows asks for `sh\r`.
+    words = line.lstrip(b" \t").replace(b"\t", b" ").replace(b"\0", b" ").split(b" ")
+    name = os.fsdecode(words[0])
+    is_cut = not newline and len(start) == _FIRST_BYTES and len(words) == 1
+    if not name or is_cut:
+        raise ImageError(
+            f"{what} names no interpreter in its first line, or one of more than {_FIRST_BYTES} bytes: its author has "
+            "to begin it with a line such as #!/bin/sh"
+        )
+    if name.endswith("\r"):
+        raise ImageError(
+            f"{what} has CR LF line ends, so the kernel looks for the interpreter {name!r}: its author has to convert "
+            "it to LF and build the image again"
+        )
+    path = os.path.join(cwd, name)
+    if not _is_executable(rootfs, path):
+        raise ImageError(
+            f"the interpreter {name!r} of {what} (from its first line) is not in the image, or not executable: its "
+            "author has to install or name another"
+        )
+    return path
+
+
+def _check_other(path: str, start: bytes, what: str) -> None:
+    """Raise ImageError for what is neither a script nor an ELF program, unless binfmt_misc may know it."""
+    if start.startswith((b"\xef\xbb\xbf#!", b"\xff\xfe", b"\xfe\xff")):
+        raise ImageError(
+            f"{what} begins with a byte order mark, with which the kernel executes no script: its author has to save "
+            "it as UTF-8 without one"
+        )
+    if _may_be_registered(path, start):
+        return
+    fault = (
+        "is empty" if not start else "is neither an ELF program nor a script whose first line begins with #!"
+    )
+    raise ImageError(
+        f"{what} {fault}, and the kernel executes nothing else: its author has to begin it with a line such as "
+        "#!/bin/sh, or build it for Linux"
+    )
+
+
+def _may_be_registered(path: str, start: bytes) -> bool:
+    """Say whether binfmt_misc (Documentation/admin-guide/binfmt-misc.rst) may have an interpreter for a file."""
+    try:
+        names = os.listdir(_BINFMT)
+    except OSError:
+        names = []
+    if "status" not in names:
+        # It is not mounted here, as in most containers. No magic is plain text.
+        return b"\0" in start and _kernel_has_binfmt()
+    entries = [_lines(os.path.join(_BINFMT, name)) for name in names if name not in ("register", "status")]
+    enabled = _lines(os.path.join(_BINFMT, "status"))[:1] == ["enabled"]
+    return enabled and any(_matches(lines, path, start) for lines in entries)
+
+
+def _kernel_has_binfmt() -> bool:
+    return any(line.endswith("binfmt_misc") for line in _lines("/proc/filesystems"))
+
+
+def _lines(path: str) -> list[str]:
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        return file.read().splitlines()
+    return []
+
+
+def _matches(lines: list[str], path: str, start: bytes) -> bool:
+    """Say whether an entry of binfmt_misc, as its file shows it, is for a file."""
+    if lines[:1] != ["enabled"]:
+        return False
+    about = dict(line.split(" ", 1) for line in lines[1:] if " " in line)
+    if "extension" in about:
+        return os.path.basename(path).endswith(about["extension"])
+    try:
+        offset, magic = int(about["offset"]), bytes.fromhex(about["magic"])
+        mask = bytes.fromhex(about.get("mask", "ff" * len(magic)))
+    except (KeyError, ValueError):
+        return True  # of a form that is not known here, so the kernel is to decide
+    part = start[offset : offset + len(magic)]
+    return len(part) == len(magic) and all(
+        (one ^ other) & bits == 0 for one, other, bits in zip(part, magic, mask, strict=False)
+    )
+
+
+def _check_elf(rootfs: str, path: str, cwd: str, what: str) -> None:
+    """Raise ImageError for an ELF program (elf(5)) of another machine, or whose loader is not in the image."""
+    place = inside.resolve(rootfs, path)
+    if place is None:
+        return
+    fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        header = os.pread(fd, 64, 0)
+        order: Order = "big" if header[5:6] == b"\2" else "little"
+        kind, machine = (int.from_bytes(header[at : at + 2], order) for at in (16, 18))
+        is_whole = len(header) >= _SMALLEST_HEADER and kind in (2, 3)
+        if is_whole and not _runs_here(header, machine, order):
+            raise ImageError(
+                f"{what} is a program for {_NAMES.get(machine, f'machine {machine} of elf.h')}, and this host is "
+                f"{os.uname().machine}: choose another image or --platform, or register an emulator such as "
+                "qemu-user-static"
+            )
+        loader = _loader(fd, header, order) if is_whole else None
+    finally:
+        os.close(fd)
+    if loader is None:
+        raise ImageError(
+            f"{what} is no whole ELF program, so the kernel does not execute it: its author has to build it again"
+        )
+    if loader and not _is_executable(rootfs, os.path.join(cwd, loader)):
+        raise ImageError(
+            f"the loader {loader!r} of {what}, which is linked with shared libraries, is not in the image: its "
+            "author has to install the C library that it was built with, or to link it statically"
+        )
+
+
+def _runs_here(header: bytes, machine: int, order: "Order") -> bool:
+    ours = _MACHINES.get(os.uname().machine)
+    return ours is None or (machine in ours and order == sys.byteorder) or _is_emulated(header)
+
+
+def _is_emulated(header: bytes) -> bool:
+    """Say whether binfmt_misc has an emulator for programs with such a header: the kernel itself is asked.
+
+    What is executed for that is a header of ours, without any code. An emulator that takes it ends at once.
+    """
+    ident = header[4:6]
+    stub = (_ELF + ident + b"\1").ljust(16, b"\0") + header[16:20]
+    stub += (1).to_bytes(4, "big" if ident[1:] == b"\2" else "little")
+    fd = os.memfd_create("header")
+    try:
+        os.write(fd, stub.ljust(64, b"\0"))
+        quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+        pid = os.posix_spawn(f"/proc/self/fd/{fd}", ["header"], {}, file_actions=quiet)
+    except OSError as error:
+        # Where memory must not be executed (vm.memfd_noexec), nobody knows, and the kernel is to decide.
+        return error.errno != errno.ENOEXEC
+    finally:
+        os.close(fd)
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    return True
+
+
+def _loader(fd: int, header: bytes, order: "Order") -> str | None:
+    """The loader that an ELF program names (PT_INTERP), empty for none; None where the kernel cannot read it."""
+    wide = header[4:5] == b"\2"
+
+    def number(data: bytes, narrow: tuple[int, int], broad: tuple[int, int]) -> int:
+        at, size = broad if wide else narrow
+        return int.from_bytes(data[at : at + size], order)
+
+    table, entry = number(header, (28, 4), (32, 8)), number(header, (42, 2), (54, 2))
+    count = number(header, (44, 2), (56, 2))
+    if (
+        len(header) < (64 if wide else 52)
+        or entry != (56 if wide else 32)
+        or not 0 < count * entry <= _LARGEST_TABLE
+    ):
+        return None
+    data = os.pread(fd, count * entry, table)
+    if len(data) < count * entry:
+        return None
+    for start in range(0, len(data), entry):
+        one = data[start : start + entry]
+        if int.from_bytes(one[:4], order) == _PT_INTERP:
+            offset, size = number(one, (4, 4), (8, 8)), number(one, (16, 4), (32, 8))
+            name = os.pread(fd, size, offset) if 2 <= size <= _PATH_MAX else b""
+            return os.fsdecode(name.split(b"\0")[0]) if name.endswith(b"\0") and len(name) == size else None
+    return ""

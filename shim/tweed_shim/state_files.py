@@ -1,0 +1,85 @@
+"""The store's own records: small JSON objects in files, which are read with their shape checked.
+
+A power cut, a full disk or a stray editor may leave one empty, cut short, or of another shape. That is said about this
+one file; whatever does not depend on it goes on, and what it may have protected is not removed.
+This module is on the path of every run: it imports little.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+
+from tweed_shim.errors import DamagedRecord
+from tweed_shim.lean import json
+from tweed_shim.lean.typing import Any
+
+# What each field has to be, by its name, and whether it may be absent: see `text`, `optional` and the others.
+Shape = Mapping[str, Callable[[object], bool]]
+
+# The largest holds an environment of at most 4 MiB (`RESULT_LIMIT`), of which JSON makes up to six times as much.
+LARGEST = 32 << 20
+
+
+def text(value: object) -> bool:
+    """Say whether a field is a text."""
+    return isinstance(value, str)
+
+
+def number(value: object) -> bool:
+    """Say whether a field is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def texts(value: object) -> bool:
+    """Say whether a field maps names to texts."""
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def optional(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    """Make the check of a field that may be absent, which is None here."""
+    return lambda value: value is None or check(value)
+
+
+def read(path: str, shape: Shape, *, mend: str) -> dict[str, Any]:
+    """Read a record. mend: what a person can do about one that is damaged, for the message.
+
+    Raises FileNotFoundError where there is none, DamagedRecord where it is not what the store writes.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(errno.ENOENT, "there is no record", path) from None
+    except OSError as error:
+        # EIO: the disk itself has lost it.
+        if error.errno not in (errno.EISDIR, errno.ELOOP, errno.EIO):
+            raise
+        raise damaged(path, os.strerror(error.errno), mend) from error
+    try:
+        return _parsed(data, shape)
+    except ValueError as fault:
+        raise damaged(path, str(fault), mend) from None
+
+
+def damaged(path: str, fault: str, mend: str) -> DamagedRecord:
+    """Make the error for a record that cannot be used."""
+    return DamagedRecord(f"{path} is damaged ({fault}); {mend}")
+
+
+def _parsed(data: bytes, shape: Shape) -> dict[str, Any]:
+    """The fields of a record. Raises ValueError, which says what is wrong with it."""
+    # A power cut may leave a file with its length and without its content.
+    if not data.strip(b" \t\r\n\0"):
+        raise ValueError("it is empty")
+    if len(data) > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST >> 20} MiB")
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    if not isinstance(record, dict):
+        raise ValueError("it is not a JSON object")
+    for name, check in shape.items():
+        if not check(record.get(name)):
+            raise ValueError(f"its field {name!r} is missing or of another kind")
+    return record

@@ -1,0 +1,42 @@
+"""How the templates of packages and users are evaluated: with which features, what they may reach, and where."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from tweed_shim import template_worker
+from tweed_shim.errors import ConfigError
+from tweed_shim.records import EMPTY, Record
+from tweed_shim.spiff.merging import Document, Options
+from tweed_shim.worker_process import WorkerProcess
+
+FEATURES = ("control", "interpolation")
+
+Mode = Literal["private", "system"]
+Functions = Mapping[str, Callable[..., Any]]
+
+
+class Templates(Record):
+    """The evaluation of all templates of one bootstrap.
+
+    mode: what templates may reach, `private` nothing of the host, `system` all that the caller can. worker: the process
+    that evaluates them.
+    """
+
+    mode: Mode
+    worker: WorkerProcess
+
+    def merge(
+        self, template: Document, stubs: Sequence[Document] = (), functions: Functions = EMPTY
+    ) -> list[tuple[Any, bool]]:
+        """Process a template with stubs; see `template_worker.merge`."""
+        options = Options(FEATURES, self.mode, functions=functions)
+        return template_worker.merge(self.worker, template, stubs, options)
+
+    def merge_single(
+        self, template: Document, stubs: Sequence[Document], functions: Functions = EMPTY
+    ) -> Any:
+        """Process a template of one document, and return it. Raises ConfigError where there are more."""
+        found = self.merge(template, stubs, functions)
+        if len(found) > 1:
+            raise ConfigError(f"{template.name} holds {len(found)} documents: leave one")
+        return found[0][0]

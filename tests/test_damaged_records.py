@@ -1,0 +1,314 @@
+"""A damaged record of the store: it is named, what does not depend on it goes on, and nothing is lost by it."""
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from layouts import build_layout
+from script_images import METADATA
+from tweed_shim.cli.main import main
+from tweed_shim.errors import DamagedRecord
+from tweed_shim.image import store
+from tweed_shim.runtime import runs
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
+
+SCRIPT = f"""#!/bin/sh
+case $1 in
+    metadata) {METADATA} ;;
+    configure) cat > "$OUT_CONFIG/config" ;;
+    setup) echo made > "$OUT_CONFIG/made"; echo 'USER: me' ;;
+    teardown) cat "$IN_CONFIG/made" ;;
+esac
+"""
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "cut short": lambda data: data[: len(data) // 2],
+    "a list": lambda _: b"[1]",
+    "an object without fields": lambda _: b"{}",
+    "fields of other kinds": lambda data: data.replace(b'": "', b'": [5], "x": "').replace(b"[{", b"[5, {"),
+    "zeros": lambda data: bytes(len(data)),
+    "no text": lambda _: b"\xff\xfe\0",
+    "nested without end": lambda _: b"[" * 100_000,
+}
+# Where the records are, by a pattern below the root, and what is said of a damaged one by each command.
+CLOUD, INTERACTION = (
+    "clouds/hurt/config/[0-9]*/record.json",
+    "clouds/hurt/interactions/shop/[0-9]*/record.json",
+)
+REFERENCE, INDEX, RUN = "images/references/*hurt:latest.json", "images/index.json", "runs/1/run.json"
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Store(NamedTuple):
+    """A store with two images, two clouds and some runs; `call` runs a command on it."""
+
+    root: str
+    images: str
+    call: Callable[..., Said]
+
+    def image(self, name: str) -> str:
+        return f"oci:{self.images}/{name}:latest"
+
+    def commands(self) -> dict[str, tuple[str, ...]]:
+        hurt, well = self.image("hurt"), self.image("well")
+        return {
+            "clouds": ("clouds",),
+            "images": ("images",),
+            "logs": ("logs",),
+            "log": ("logs", "1"),
+            "gc": ("gc",),
+            "rm": ("rm", self.image("spare")),
+            "pull": ("pull", well),
+            "check hurt": ("exec", hurt, "check", "--cloud", "hurt"),
+            "check well": ("exec", well, "check", "--cloud", "well"),
+            "check never": ("exec", hurt, "check", "--cloud", "hurt", "--pull", "never"),
+            "setup": ("exec", hurt, "setup", "--cloud", "hurt", "--interaction", "shop"),
+            "teardown": ("exec", hurt, "teardown", "--cloud", "hurt", "--interaction", "shop"),
+        }
+
+
+@pytest.fixture(scope="module")
+def populated() -> Iterator[tuple[str, str]]:
+    directory = tempfile.mkdtemp(prefix="tweed-shim-damage-", dir="/var/tmp")
+    root, images = os.path.join(directory, "store"), os.path.join(directory, "layouts")
+    os.mkdir(images)
+
+    def run(*arguments: str) -> None:
+        umask = os.umask(0o022)
+        try:
+            assert main(["--root", root, "-q", *arguments]) == 0
+        finally:
+            os.umask(umask)
+
+    config = os.path.join(directory, "config.json")
+    Path(config).write_text("{}", encoding="utf-8")
+    for name in ("hurt", "well", "spare"):
+        layout = f"{images}/{name}"
+        build_layout(layout, files={"entrypoint": SCRIPT, "name": name}, compression="none")
+        run("pull", f"oci:{layout}:latest")
+    for name in ("hurt", "well"):
+        image = f"oci:{images}/{name}:latest"
+        run("exec", image, "configure", "--cloud", name, "--config", config)
+        run("exec", image, "setup", "--cloud", name, "--interaction", "shop")
+    yield root, images
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def there(populated: tuple[str, str], capfd: pytest.CaptureFixture[str]) -> Iterator[Store]:
+    root, images = populated
+
+    def call(*arguments: str) -> Said:
+        capfd.readouterr()
+        code = main(["--root", root, *arguments])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return Said(code, out, err)
+
+    yield Store(root, images, call)
+    # So that `logs`, which lists the newest, always lists the first.
+    for number in os.listdir(os.path.join(root, "runs")):
+        if number.isdigit() and int(number) > RUNS:
+            shutil.rmtree(os.path.join(root, "runs", number))
+    Path(root, "runs", "lock").write_text(f"{RUNS}", encoding="ascii")
+
+
+class Kept(NamedTuple):
+    """A file, and what was in it."""
+
+    path: str
+    data: bytes
+
+    def hurt(self, how: str) -> bytes:
+        damaged = DAMAGE[how](self.data)
+        Path(self.path).write_bytes(damaged)
+        return damaged
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest, there: Store) -> Iterator[Kept]:
+    [path] = glob.glob(os.path.join(glob.escape(there.root), request.param))
+    kept = Kept(path, Path(path).read_bytes())
+    yield kept
+    Path(path).write_bytes(kept.data)
+
+
+def names(root: str) -> set[str]:
+    """All that must not be lost."""
+    return {
+        os.path.join(path, name)
+        for place in ("clouds", "images", "rootfs")
+        for path, directories, found in os.walk(os.path.join(root, place))
+        for name in (*directories, *found)
+    }
+
+
+# By the record: the commands that refuse, and those that go on and name it. All others go on and need not name it.
+EFFECTS: dict[str, tuple[set[str], set[str]]] = {
+    CLOUD: ({"rm", "check hurt", "check never", "setup"}, {"clouds", "gc"}),
+    INTERACTION: ({"rm", "setup", "teardown"}, {"clouds", "gc"}),
+    REFERENCE: ({"rm", "check never"}, {"images", "gc"}),
+    INDEX: ({"rm", "pull"}, {"gc"}),
+    RUN: (set(), {"logs", "log"}),
+}
+# The runs of the populated store: of two images each, metadata, configure and setup.
+RUNS = 6
+
+# What would mend it, or is refused in a sound store too.
+NOT_TRIED = {CLOUD: {"teardown"}, REFERENCE: {"check hurt", "setup", "teardown"}}
+SOUND_REFUSALS = {"setup"}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize("record", EFFECTS, indirect=True)
+def test_a_damaged_record_is_named_and_nothing_is_lost(
+    record: Kept, how: str, there: Store, request: pytest.FixtureRequest
+) -> None:
+    pattern = request.node.callspec.params["record"]
+    if pattern == INDEX and how == "an object without fields":
+        return  # an index that names nothing, as other tools write it
+    refusing, naming = EFFECTS[pattern]
+    damaged, before = record.hurt(how), names(there.root)
+    for name, command in there.commands().items():
+        if name in NOT_TRIED.get(pattern, ()) or (name == "teardown" and name not in refusing):
+            continue
+        # The reader is the same for all kinds of damage; a run takes its time.
+        if command[0] == "exec" and how not in ("cut short", "a list"):
+            continue
+        if name == "rm" and name not in refusing:
+            continue
+        said = there.call(*command)
+        if name in refusing:
+            assert (said.code, said.out) == (125, ""), (name, said)
+            assert said.err.count("\n") == 1
+        elif name not in SOUND_REFUSALS:
+            assert said.code == 0, (name, said)
+        if name in refusing | naming:
+            assert f"{record.path} is damaged (" in said.err, (name, said)
+            assert "; " in said.err.partition("is damaged (")[2]
+        assert Path(record.path).read_bytes() == damaged, name
+        assert names(there.root) >= before, name
+
+
+def test_the_healthy_rest_is_listed(there: Store) -> None:
+    for pattern, command, listed in (
+        (CLOUD, "clouds", "well"),
+        (REFERENCE, "images", "well:latest"),
+        (RUN, "logs", "configure"),
+    ):
+        [path] = glob.glob(os.path.join(glob.escape(there.root), pattern))
+        data = Path(path).read_bytes()
+        Path(path).write_bytes(b"[1]")
+        assert listed in there.call(command).out
+        Path(path).write_bytes(data)
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_reference_is_made_again_by_the_next_pull(how: str, there: Store) -> None:
+    [path] = glob.glob(os.path.join(glob.escape(there.root), REFERENCE))
+    data = Path(path).read_bytes()
+    Kept(path, data).hurt(how)
+    said = there.call(*there.commands()["check hurt"])
+    assert said.code == 0
+    assert f"{path} is damaged (" in said.err
+    assert f"tweed-shim pull {there.image('hurt')}" in said.err
+    assert store.look_up(there.root, there.image("hurt"), "") is not None
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize("cache", ["image.json", "metadata.json"])
+def test_a_damaged_cache_is_made_again(cache: str, how: str, there: Store) -> None:
+    for path in glob.glob(os.path.join(glob.escape(there.root), "rootfs", "*", cache)):
+        Kept(path, Path(path).read_bytes()).hurt(how)
+    said = there.call("exec", there.image("hurt"), "metadata")
+    assert said.code == 0, said
+    assert "name: n" in said.out
+    assert there.call(*there.commands()["check hurt"]).code == 0
+
+
+@pytest.mark.parametrize("damage", ["dangling", "file"])
+@pytest.mark.parametrize("place", ["config", "interactions/shop"])
+def test_a_damaged_link_to_what_is_in_force_lets_nothing_be_swept(
+    place: str, damage: str, there: Store
+) -> None:
+    link = os.path.join(there.root, "clouds/hurt", place, "current")
+    target, before = os.readlink(link), names(there.root)
+    os.unlink(link)
+    if damage == "dangling":
+        os.symlink("999", link)
+    else:
+        Path(link).write_bytes(b"")
+    commands = there.commands()
+    for name in ("gc", "clouds", "check hurt" if place == "config" else "teardown"):
+        said = there.call(*commands[name])
+        assert f"{link} is damaged (" in said.err, name
+        assert (said.code == 0) == (name in ("gc", "clouds"))
+        assert names(there.root) >= before
+    assert there.call(*commands["check well"]).code == 0
+    os.unlink(link)
+    os.symlink(target, link)
+    assert there.call(*commands["check hurt"]).code == 0
+
+
+def test_the_next_configure_and_setup_replace_what_is_damaged(there: Store) -> None:
+    hurt, config = there.image("hurt"), os.path.join(os.path.dirname(there.root), "config.json")
+    for pattern, command in (
+        (CLOUD, ("configure", "--config", config, "--replace")),
+        (INTERACTION, ("setup", "--interaction", "shop", "--replace")),
+    ):
+        [path] = glob.glob(os.path.join(glob.escape(there.root), pattern))
+        Path(path).write_bytes(b"")
+        said = there.call("exec", hurt, command[0], "--cloud", "hurt", *command[1:])
+        assert said.code == 0, said
+        assert "is damaged" not in there.call("clouds").err
+
+
+def test_an_index_that_was_moved_away_is_made_again_of_what_the_store_knows(there: Store) -> None:
+    path = os.path.join(there.root, INDEX)
+    os.rename(path, f"{path}.away")
+    assert f"{path} is damaged (it is not there)" in there.call("gc").err
+    assert there.call("pull", there.image("well")).code == 0
+    text = Path(path).read_text(encoding="utf-8")
+    assert all(there.image(name) in text for name in ("hurt", "well", "spare"))
+    os.unlink(f"{path}.away")
+
+
+@pytest.mark.parametrize("counter", [b"", b"[1]"])
+def test_a_lost_counter_of_runs_goes_on_after_the_newest(counter: bytes, there: Store) -> None:
+    place = os.path.join(there.root, "runs")
+    newest = max(int(name) for name in os.listdir(place) if name.isdigit())
+    shutil.rmtree(os.path.join(place, "2"), ignore_errors=True)
+    Path(place, "lock").write_bytes(counter)
+    assert runs.begin(there.root).number == newest + 1
+    shutil.rmtree(os.path.join(place, str(newest + 1)))
+
+
+def test_a_text_that_ends_too_early_is_refused_where_nothing_has_imported_json() -> None:
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "from tweed_shim import state_files\n"
+        "try: state_files.read('/dev/stdin', {}, mend='')\n"
+        "except state_files.DamagedRecord as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, os.path.dirname(os.path.dirname(runs.__file__)) + "/.."],
+        input=b'{"a": ',
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert b"is damaged (it is not JSON)" in done.stdout
+    assert issubclass(DamagedRecord, Exception)
