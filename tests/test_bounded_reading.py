@@ -57,8 +57,8 @@ CASES = {
     "parameters": ((*BOOTSTRAP, "-p", ENDLESS), "/dev/zero is larger than 4 MiB"),
     "credentials on stdin": ((*BOOTSTRAP, "-c", "-"), "stdin is larger than 4 MiB"),
     "OCM configuration": (
-        ("ocm", "get", "x//a.example/b:1", "--ocmconfig", ENDLESS),
-        "/dev/zero is larger than 4 MiB",
+        ("ocm", "get", "x//a.example/b:1", "--ocmconfig", "vast"),
+        "vast is larger than 4 MiB",
     ),
     "archive of components": (("ocm", "get", f"{ENDLESS}//a.example/b:1"), "neither a directory nor a file"),
     "image archive": (("exec", f"oci-archive:{ENDLESS}", "metadata"), "is not a file"),
@@ -86,6 +86,9 @@ CASES = {
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     (tmp_path / "template").write_text("a: 1\n", encoding="utf-8")
+    # For what a device is not taken as, because everybody can write to it.
+    with open(os.open(tmp_path / "vast", os.O_WRONLY | os.O_CREAT, 0o600), "wb") as vast:
+        vast.truncate(1 << 40)
     (tmp_path / "reading").write_text(
         f"a: (( read('{ENDLESS}', 'text') ))\n".replace("'", '"'), encoding="utf-8"
     )
@@ -109,7 +112,7 @@ def test_a_file_without_end_is_refused_with_its_limit(case: str, directory: Path
 def test_a_credentials_file_without_end_is_refused_with_its_limit(directory: Path) -> None:
     docker = directory / "docker"
     docker.mkdir()
-    (docker / "config.json").symlink_to(ENDLESS)
+    (directory / "vast").rename(docker / "config.json")
     code, err = run(directory, "logout", "localhost:1", env={"DOCKER_CONFIG": str(docker)})
     assert code == 125
     assert "the credentials file" in err

@@ -53,7 +53,11 @@ ALLOWED: dict[type[Record], dict[str, Callable[[Any], bool]]] = {
         "cpus": lambda value: value is None or is_number(value),
         "pids": lambda value: value is None or is_count(value),
     },
-    Settings: {"root": is_path, "runtime": is_path},
+    Settings: {
+        "root": lambda value: value == "" or is_path(value),
+        "runtime": is_path,
+        "log_limit": is_count,
+    },
     Console: {
         "stdout": is_one_of(None, 0, 1),
         "stderr": is_one_of(None, 0, 1),
@@ -143,7 +147,7 @@ def test_what_is_accepted_has_the_form_that_the_rest_relies_on() -> None:
         ("--cap-add", "NET_RAT", lambda: Options(cap_add=("NET_RAT",))),
         ("--platform", "windows/amd64", lambda: Options(platform="windows/amd64")),
         ("--scratch", "", lambda: Options(scratch="")),
-        ("--root", "", lambda: Settings("")),
+        ("--runtime", "", lambda: Settings("/r", "")),
     ],
 )
 def test_the_command_line_says_the_same(option: str, text: str, build: Callable[[], object]) -> None:

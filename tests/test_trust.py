@@ -14,6 +14,7 @@ from components import component, make_archive
 from installed import Result, Shim
 from packages import package
 from script_images import METADATA, ScriptImage
+from servers import RegistryServer
 
 SCRIPT = f"case $1 in metadata) {METADATA} ;; esac"
 LOGIN = json.dumps({"auths": {"r.example": {"auth": "dTpw"}}})
@@ -264,11 +265,11 @@ def test_who_called_sudo_is_trusted_on_the_way_but_not_with_a_store(
 
 # What each command reads credentials from: the file, its content, and the command with the file's path for FILE.
 CREDENTIAL_FILES = {
-    "REGISTRY_AUTH_FILE": ("auth.json", LOGIN, "REGISTRY_AUTH_FILE=FILE", ["pull", "127.0.0.1:1/a"]),
-    "DOCKER_CONFIG": ("config.json", LOGIN, "DOCKER_CONFIG=DIR", ["pull", "127.0.0.1:1/a"]),
-    "docker": (".docker/config.json", LOGIN, "HOME=HERE", ["pull", "127.0.0.1:1/a"]),
-    "XDG_RUNTIME_DIR": ("containers/auth.json", LOGIN, "XDG_RUNTIME_DIR=HERE", ["pull", "127.0.0.1:1/a"]),
-    "XDG_CONFIG_HOME": ("containers/auth.json", LOGIN, "XDG_CONFIG_HOME=HERE", ["pull", "127.0.0.1:1/a"]),
+    "REGISTRY_AUTH_FILE": ("auth.json", LOGIN, "REGISTRY_AUTH_FILE=FILE", ["pull", "REGISTRY"]),
+    "DOCKER_CONFIG": ("config.json", LOGIN, "DOCKER_CONFIG=DIR", ["pull", "REGISTRY"]),
+    "docker": (".docker/config.json", LOGIN, "HOME=HERE", ["pull", "REGISTRY"]),
+    "XDG_RUNTIME_DIR": ("containers/auth.json", LOGIN, "XDG_RUNTIME_DIR=HERE", ["pull", "REGISTRY"]),
+    "XDG_CONFIG_HOME": ("containers/auth.json", LOGIN, "XDG_CONFIG_HOME=HERE", ["pull", "REGISTRY"]),
     "ocmconfig": (".ocmconfig", OCM, "HOME=HERE", ["ocm", "get", "ARCHIVE"]),
     "OCM_CONFIG": ("ocm", OCM, "OCM_CONFIG=FILE", ["ocm", "get", "ARCHIVE"]),
     "--ocmconfig": ("ocm", OCM, "", ["ocm", "get", "ARCHIVE", "--ocmconfig", "FILE"]),
@@ -281,10 +282,17 @@ CREDENTIAL_FILES = {
 @pytest.mark.parametrize("name", CREDENTIAL_FILES)
 @pytest.mark.parametrize("fault", ["owner", "mode", "group"])
 def test_a_file_of_credentials_that_another_user_can_change_is_not_used(
-    shim: Shim, work: Path, stranger: Account, name: str, fault: str
+    shim: Shim,
+    work: Path,
+    stranger: Account,
+    public_directory: str,
+    registry: RegistryServer,
+    name: str,
+    fault: str,
 ) -> None:
     file, content, setting, command = CREDENTIAL_FILES[name]
-    archive = make_archive(work / "archive", component("example.com/a", "1", [package({"executors": []})]))
+    place = Path(public_directory, f"archive-{os.urandom(4).hex()}")
+    archive = make_archive(place, component("example.com/a", "1", [package({"executors": []})]))
     subprocess.run(["chmod", "-R", "a+rX", archive], check=True)
     # The archive's own index names the version; what is in it does not matter here.
     owner = stranger if fault == "owner" else shim.account
@@ -300,7 +308,7 @@ def test_a_file_of_credentials_that_another_user_can_change_is_not_used(
         os.chown(path, -1, stranger.gid)
         path.chmod(0o664)
     words = {"FILE": os.fspath(path), "DIR": os.fspath(path.parent), "HERE": os.fspath(work / "here")}
-    words["ARCHIVE"] = f"{archive}//example.com/a:1"
+    words |= {"ARCHIVE": f"{archive}//example.com/a:1", "REGISTRY": f"{registry.host}/a"}
     variable, _, value = setting.partition("=")
     env = {variable: words[value]} if setting else {}
     arguments = [words.get(word, word) for word in command]

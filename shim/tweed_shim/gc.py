@@ -21,6 +21,7 @@ WRITTEN = ("", "images", "images/references", "images/blobs/sha256", "rootfs/*",
 
 # What people look for in logs is in the newest. Most are small, and this is as much as nobody misses.
 KEEP_LOGS = 16 << 20
+KEPT_LOGS = option_values.whole_number(least=0, most=1 << 60, example="16777216")  # bytes
 # How many images that nothing uses a caller may keep.
 KEPT_IMAGES = option_values.whole_number(least=0, most=1 << 31, example="3")
 

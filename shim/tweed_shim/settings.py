@@ -11,6 +11,10 @@ LOG_LIMIT = 1 << 30
 ROOTS_PARENT = "/var/lib"
 
 
+def _check_root_text(value: object) -> object:
+    return value if value == "" else option_values.path(value)
+
+
 class Settings(Record):
     """What one invocation of the shim works with.
 
@@ -24,7 +28,7 @@ class Settings(Record):
     log_limit: int = LOG_LIMIT
 
     CHECKS = option_values.checks(
-        root=option_values.text,  # empty where there is none: see check_root
+        root=_check_root_text,
         runtime=option_values.path,
         log_limit=option_values.whole_number(most=sizes.LARGEST, example="1073741824"),
     )

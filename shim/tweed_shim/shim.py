@@ -154,6 +154,7 @@ class Shim:
         """Remove what no reference, cloud or interaction uses, logs, and what crashes left; see `gc.collect`."""
         root, warn = self.settings.root, self._console.warn
         keep_last = argument("keep_last", keep_last, gc.KEPT_IMAGES)
+        keep_logs = argument("keep_logs", keep_logs, gc.KEPT_LOGS)
         dry_run = argument("dry_run", dry_run, flag)
         with store.disk_faults(root):
             return list(

@@ -4,7 +4,7 @@ from tweed_shim.letters import DIGITS, made_of
 
 UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _NAMES = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
-LARGEST = 1 << 60
+LARGEST = (1 << 63) - 1
 
 
 def parse(text: str) -> int:
@@ -12,7 +12,7 @@ def parse(text: str) -> int:
     number, unit = text.rstrip("bkmgBKMG"), text[len(text.rstrip("bkmgBKMG")) :].lower()
     if made_of(DIGITS, number) and unit in UNITS and len(number) < 20:
         size = int(number) * UNITS[unit]
-        if 0 < size <= LARGEST:
+        if size > 0:
             return size
     raise ValueError(f"{text!r} is no size; write a whole number of b, k, m or g, such as 512m")
 
