@@ -11,6 +11,7 @@ from accounts import made_public_directory, open_to_all
 from components import Local, component, make_archive
 from installed import PROJECT, Result
 from script_images import METADATA, ScriptImage
+from servers import RegistryServer
 from tweed_shim import Shim as Api
 from tweed_shim.errors import ConfigError
 from tweed_shim.settings import default_root, expand_home, home_directory
@@ -121,7 +122,7 @@ def test_what_needs_no_home_works_without_one(program: str, place: Path, environ
 @pytest.mark.parametrize("environ", HOMELESS.values(), ids=HOMELESS)
 @pytest.mark.usefixtures("accounts")
 def test_a_path_that_begins_with_a_tilde_is_refused_without_a_home(
-    program: str, place: Path, environ: dict[str, str]
+    program: str, place: Path, registry: RegistryServer, environ: dict[str, str]
 ) -> None:
     archive = make_archive(place / "archive", component("example.com/a", "1"))
     (place / "template.yaml").write_text('a: (( read("~/.ocmconfig", "text") ))\n')
@@ -133,7 +134,7 @@ def test_a_path_that_begins_with_a_tilde_is_refused_without_a_home(
     for command, more in (
         (("ocm", "get", archive, "--ocmconfig", "~/.ocmconfig"), {}),
         (("ocm", "get", archive), {"OCM_CONFIG": "~/.ocmconfig"}),
-        (("ocm", "get", "127.0.0.1:1/a//example.com/a:1", "--ocmconfig", "docker.yaml"), {}),
+        (("ocm", "get", f"{registry.host}/a//example.com/a:1", "--ocmconfig", "docker.yaml"), {}),
         (("spiff", "merge", "template.yaml"), {}),
     ):
         result = call(program, place, environ | more, *command)

@@ -38,8 +38,10 @@ class Shim:
         console: Console | None = None,
         log_limit: int | None = None,
     ) -> None:
-        named = default_root(os.environ, os.geteuid()) if root is None else argument("root", root, path)
-        check_root(os.path.abspath(named) if named else named)
+        named = default_root(os.environ, os.geteuid()) if root is None else root
+        if named == "":
+            check_root(named)
+        named = argument("root", named, path)
         limit = default_log_limit(os.environ) if log_limit is None else log_limit
         self.settings = Settings(os.path.abspath(named), runtime, limit)
         self._console = argument("console", console, optional(instance(Console))) or Console()
