@@ -68,16 +68,28 @@ class Fault(NamedTuple):
 
 
 def faults(
-    schema: Schema, value: Any, *, what: str = "the JSON Schema", dialect: str = DRAFT_2020_12
+    schema: Schema,
+    value: Any,
+    *,
+    what: str = "the JSON Schema",
+    dialect: str = DRAFT_2020_12,
+    formats: bool = False,
 ) -> list[Fault]:
-    """Everything in `value` that breaks `schema`, each fault once.
+    """Return everything in `value` that breaks `schema`, each fault once.
 
-    what: names the schema in errors. dialect: what a schema speaks that does not say it. Raises ContractError where
-    the schema cannot be applied: a reference leads nowhere or round in a circle.
+    what: names the schema in errors. dialect: what a schema speaks that does not say it. formats: check the formats of
+    `schema_formats`, too. Raises ContractError where the schema cannot be applied: a reference leads nowhere or round
+    in a circle.
     """
     import referencing
 
-    return _faults(_validator_class(schema, dialect)(schema, registry=referencing.Registry()), value, what)
+    checker = None
+    if formats:
+        from tweed_shim import schema_formats
+
+        checker = schema_formats.checker()
+    kind = _validator_class(schema, dialect)
+    return _faults(kind(schema, registry=referencing.Registry(), format_checker=checker), value, what)
 
 
 class Examiner:
@@ -139,15 +151,23 @@ class Examiner:
             )
 
     def faults(
-        self, schema: Schema, value: bytes, *, what: str, dialect: str = DRAFT_2020_12, vetted: bool = False
+        self,
+        schema: Schema,
+        value: bytes,
+        *,
+        what: str,
+        dialect: str = DRAFT_2020_12,
+        vetted: bool = False,
+        formats: bool = False,
     ) -> list[Fault]:
-        """Everything in a value, which is JSON, that breaks a schema, each fault once.
+        """Return everything in a value, which is JSON, that breaks a schema, each fault once.
 
-        what, dialect: see `faults`. vetted: the schema is known to have no flaws. Raises ContractError where it has, or
-        cannot be applied, or the process needs too much.
+        what, dialect, formats: see `faults`. vetted: the schema is known to have no flaws. Raises ContractError where
+        it has, or cannot be applied, or the process needs too much.
         """
         self.start()
-        question = {"schema": schema, "what": what, "dialect": dialect, "vetted": vetted}
+        options = {"what": what, "dialect": dialect, "formats": formats}
+        question = {"schema": schema, "vetted": vetted, "options": options}
         answer = self._ask(json.dumps(question).encode() + b"\n" + value.strip() + b"\n")
         if not answer:
             self._refuse(what)
@@ -218,11 +238,12 @@ def answer_parent(seconds: int) -> None:
         print(json.dumps(_answer(value, **question)), flush=True)  # noqa: T201 - a pipe is listening
 
 
-def _answer(value: Any, schema: Schema, what: str, dialect: str, vetted: bool) -> list[Fault] | str:
+def _answer(value: Any, schema: Schema, vetted: bool, options: dict[str, Any]) -> list[Fault] | str:
+    what = options["what"]
     try:
-        if not vetted and (found := flaws(schema, what=what, dialect=dialect)):
+        if not vetted and (found := flaws(schema, what=what, dialect=options["dialect"])):
             return f"{what} is not valid: {shown(found, 'it')}; its author has to mend it"
-        return faults(schema, value, what=what, dialect=dialect)
+        return faults(schema, value, **options)
     except ContractError as refused:
         return str(refused)
     except MemoryError:

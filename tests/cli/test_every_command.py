@@ -75,6 +75,16 @@ def shell(out: bytes) -> None:
     assert json.loads(done.stdout) == {"greeting": "hi"}
 
 
+def fish(out: bytes) -> None:
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", "source; printf %s $DEMO_CONFIG"],
+        input=out,
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {"greeting": "hi"}
+
+
 def table(*headings: str) -> Reader:
     def read(out: bytes) -> None:
         assert out.decode().splitlines()[0].split() == list(headings)
@@ -124,6 +134,13 @@ ROWS = [
     Row("exec {demo} setup --cloud ready --interaction c --format json", as_json),
     Row("exec {demo} setup --cloud ready --interaction d --format dotenv", dotenv),
     Row("exec {demo} setup --cloud ready --interaction e --format shell", shell),
+    Row("exec {demo} setup --cloud ready --interaction f --format fish", fish),
+    Row("environment --cloud ready", as_yaml),
+    Row("environment --cloud ready --format yaml", as_yaml),
+    Row("environment --cloud ready --format json", as_json),
+    Row("environment --cloud ready --format dotenv", dotenv),
+    Row("environment --cloud ready --format shell", shell),
+    Row("environment --cloud ready --format fish", fish),
     Row("exec {demo} teardown --cloud ready --interaction gone", holding("demo-"), before=SET_UP),
     *(Row(f"spec {{demo}} {operation} --cloud ready", as_json) for operation in OPERATIONS),
     Row("images", IMAGES),
@@ -135,6 +152,7 @@ ROWS = [
     Row("clouds", table("CLOUD", "CONFIGURED", "FOR", "CONFIGURED", "INTERACTIONS")),
     Row("clouds --json", as_json),
     Row("clouds rm doomed", nothing, before=(("exec {demo} configure --cloud doomed", CONFIG),)),
+    Row("clouds forget forgotten", nothing, before=(("exec {demo} configure --cloud forgotten", CONFIG),)),
     Row("logs", table("RUN", "STARTED", "IMAGE", "OPERATION", "CLOUD", "INTERACTION", "STATE", "EXIT")),
     Row("logs --json", as_json),
     Row("logs {run}", holding("demo-backend: Made the user")),

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from components import Elsewhere, Local, component, make_archive
+from packages import make_component_archive, package
 from servers import RegistryServer
 from tweed_shim.cli.main import main
 
@@ -114,6 +115,32 @@ def test_component_versions_are_transferred(
         ("1.0.0", False),
         ("2.0.0", False),
     }
+
+
+@pytest.mark.parametrize("named", ["", "//example.com/app", "//example.com/app:1.0.0"])
+@pytest.mark.parametrize("prefix", ["", "ca::", "ComponentArchive::"])
+def test_a_component_archive_need_not_be_named_in_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], prefix: str, named: str
+) -> None:
+    alone = component("example.com/app", "1.0.0", [Local("two", b"second"), package({"executors": []})])
+    place = make_component_archive(tmp_path / "ca", alone)
+    source = f"{prefix}{place}{named}"
+    assert run("get", source) == 0
+    assert table(capsys.readouterr().out)[1:] == [["example.com/app", "1.0.0", "acme"]]
+    assert run("resources", source, "-c", ">=1") == 0
+    assert table(capsys.readouterr().out)[1][0] == "two"
+    assert run("download", source, "two", "-O", str(tmp_path / "file")) == 0
+    assert (tmp_path / "file").read_bytes() == b"second"
+    assert run("transfer", source, str(tmp_path / "target")) == 0
+    capsys.readouterr()
+    assert main(["toi", "describe", source]) == 0
+    assert "example.com/app:1.0.0" in capsys.readouterr().out
+    assert run("resources", source, "-c", ">=2") == (0 if named.endswith("1.0.0") else 125)
+
+
+def test_a_transport_archive_is_named_in_full(archive: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("resources", archive) == 125
+    assert "names no component: write" in capfd.readouterr().err
 
 
 def test_credentials_come_from_the_configuration(

@@ -229,6 +229,9 @@ def test_files_and_commands_are_allowed_unless_forbidden(spiff: Spiff) -> None:
 def test_a_document_is_processed_with_a_template(spiff: Spiff) -> None:
     spiff.write("t.yaml", "twice: (( document.beds * 2 ))\n")
     assert spiff.out("run", "beds.yaml", "t.yaml") == "twice: 8\n"
+    assert spiff.out("process", "beds.yaml", "t.yaml", "--json") == '{"twice":8}\n'
+    # What argparse reads, the help among it, knows the other name as well.
+    assert spiff.run("process", "--help").out == spiff.run("run", "--help").out != ""
     assert spiff.out("run", "-", "t.yaml", "--json", stdin="beds: 5\n") == '{"twice":10}\n'
     spiff.write("extra.yaml", "twice: none\n")
     assert spiff.out("run", "beds.yaml", "t.yaml", "extra.yaml") == "twice: none\n"

@@ -68,7 +68,7 @@ def grown(small: Counter[CodeType], large: Counter[CodeType]) -> dict[str, float
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_work_of_a_command_grows_with_the_number_of_elements(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
 ) -> None:
     make, command = COMMANDS[name]
     codes: list[int] = []
@@ -83,7 +83,7 @@ def test_the_work_of_a_command_grows_with_the_number_of_elements(
     # The first one imports, and fills what is cached.
     prepared(SIZES[0], "warm")()
     small, large = (instructions(prepared(size, str(size))) for size in SIZES)
-    assert (codes, capsys.readouterr().err) == ([0, 0, 0], "")
+    assert (codes, capfd.readouterr().err) == ([0, 0, 0], "")
     assert grown(small, large) == {}
 
 

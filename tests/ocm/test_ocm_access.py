@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components import Elsewhere, Local, component, content, image, make_archive, put, with_image
+from components import Elsewhere, Local, component, content, image, make_archive, move, put, with_image
 from layouts import build_layout
 from servers import RegistryServer
 from token_servers import QuietHandler, Server, serving
@@ -27,6 +27,7 @@ class Web(Server):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _WebHandler)
         self.pages: dict[str, bytes] = {}
+        self.types: dict[str, str] = {}
         self.seen: list[tuple[str, str, Mapping[str, str]]] = []
 
 
@@ -39,7 +40,10 @@ class _WebHandler(QuietHandler):
         if self.path == "/moved":
             return self.answer(302, headers={"Location": "/data"})
         found = self.server.pages.get(self.path)
-        return self.answer(404) if found is None else self.answer(200, found)
+        if found is None:
+            return self.answer(404)
+        said = self.server.types.get(self.path)
+        return self.answer(200, found, headers={"content-TYPE": said} if said else {})
 
     do_POST = do_GET  # noqa: N815 - the base class calls them so
 
@@ -62,6 +66,29 @@ def archive(tmp_path: Path, specification: Mapping[str, Any], data: bytes | None
 def test_a_resource_on_a_web_server(tmp_path: Path, web: Web, kind: str) -> None:
     source = archive(tmp_path, {"type": kind, "url": f"http://{web.host}/data", "mediaType": "text/plain"})
     assert content(source, "it") == DATA
+
+
+@pytest.mark.parametrize(
+    ("said", "media_type"),
+    [
+        ("text/html", "text/html"),
+        ("Application/JSON ; charset=utf-8", "application/json"),
+        ("application/vnd.a+b", "application/vnd.a+b"),
+        *((each, "application/octet-stream") for each in ("", "html", "text/", "a b/c", "text/html/x")),
+    ],
+)
+def test_content_is_copied_with_the_media_type_that_the_server_says(
+    tmp_path: Path, web: Web, said: str, media_type: str
+) -> None:
+    web.types["/data"] = said
+    for name, fields, expected in (("said", {}, media_type), ("known", {"mediaType": "text/x"}, "text/x")):
+        access_fields = {"type": "wget", "url": f"http://{web.host}/data", **fields}
+        source = archive(tmp_path / name, access_fields)
+        target = str(tmp_path / f"{name}-target")
+        move(source, target, copy_resources=True)
+        with Session() as session:
+            (found,) = session.component_version(f"{target}//example.com/app:1.0.0").descriptor.resources
+        assert found.access["mediaType"] == expected
 
 
 def test_a_web_server_is_asked_as_the_access_says(tmp_path: Path, web: Web) -> None:

@@ -94,7 +94,9 @@ def test_a_name_that_no_document_can_hold_is_told_and_the_rest_is_kept(made: Pat
 @pytest.mark.parametrize(
     ("data", "value"),
     [
-        (b"a: [1, yes]\n", {"a": [1, "yes"]}),
+        (b"a: [1, yes]\n", {"a": [1, True]}),
+        (b"0x10", 16),
+        (b"[0o17, 017, 0b11, 1_000, .inf, 2020-01-01, ~]", [15, 15, 3, 1000, ".inf", "2020-01-01", None]),
         (b'{"a": 1.5}', {"a": 1.5}),
         (b"plain words\n", "plain words"),
         (b"", None),

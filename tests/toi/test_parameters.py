@@ -117,6 +117,15 @@ def test_a_scheme_speaks_draft_7_where_it_does_not_say_otherwise() -> None:
         processed("a: [x, y]", scheme=pair)
 
 
+def test_a_format_of_a_scheme_is_checked() -> None:
+    scheme = {
+        "properties": {"host": {"format": "hostname"}, "day": {"format": "date"}, "size": {"format": "int32"}}
+    }
+    assert processed("host: db.internal\nsize: 5", scheme=scheme) == {"host": "db.internal", "size": 5}
+    with pytest.raises(ConfigError, match='host must be a valid "hostname"; day must be a valid "date"'):
+        processed("host: a b\nday: 20240101", scheme=scheme)
+
+
 @pytest.mark.parametrize(
     ("scheme", "message"),
     [

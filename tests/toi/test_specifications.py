@@ -211,3 +211,27 @@ def test_any_document_is_read_or_refused_in_one_sentence(value: Any) -> None:
     for parse in (package.parse, executor_spec.parse):
         said = refusal(lambda parse=parse: parse(data, name="it"), ComponentError)  # type: ignore[misc]
         assert said is None or "\n" not in said
+
+
+PATHS = """
+    executors:
+    - resourceRef:
+        resource: {name: image}
+        %s
+"""
+
+
+@pytest.mark.parametrize("first", ["resourcePath", "referencePath"])
+def test_a_path_has_two_names_and_is_followed_once(first: str) -> None:
+    def path(text: str) -> tuple[dict[str, str], ...]:
+        reference = parsed(PATHS % text).executors[0].resource_ref
+        assert reference is not None
+        return tuple(map(dict, reference.path))
+
+    second = "referencePath" if first == "resourcePath" else "resourcePath"
+    steps = "[{name: a, x: 1}, {name: b}]"
+    assert path(f"{first}: {steps}") == ({"name": "a", "x": "1"}, {"name": "b"})
+    assert path(f"{first}: {steps}\n        {second}: {steps}") == path(f"{first}: {steps}")
+    for other in ("[{name: b}, {name: a, x: 1}]", "[]", "[{name: a}, {name: b}]"):
+        with pytest.raises(ComponentError, match="two paths that differ, resourcePath and referencePath"):
+            path(f"{first}: {steps}\n        {second}: {other}")

@@ -6,13 +6,22 @@ import subprocess
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tweed_shim.errors import ContractError, UsageError
 from tweed_shim.tweed import environment
 
-SHELLS = [["dash"], ["busybox", "sh"]]
+# Each with the format that is for it.
+SHELLS = [
+    (["dash", "-c"], "shell"),
+    (["busybox", "sh", "-c"], "shell"),
+    (["fish", "--no-config", "-c"], "fish"),
+]
+EVALUATE = {
+    "shell": 'eval "$EXPORTS"; unset EXPORTS; ',
+    "fish": "printf %s $EXPORTS | source; set -e EXPORTS; ",
+}
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,12}", fullmatch=True) | st.sampled_from(
     ["y", "NO", "On", "null", "TRUE", "_"]
@@ -235,16 +244,16 @@ def test_dotenv_quotes_no_more_than_is_needed() -> None:
     )
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+@pytest.mark.parametrize(("shell", "kind"), SHELLS)
 @settings(max_examples=40, deadline=None)
 @given(variables=environments)
-def test_a_real_shell_sets_the_very_values(shell: list[str], variables: dict[str, str]) -> None:
+@example(variables={"A": "\\", "B": "' ; echo ran; '", "C": "\\'; echo ran; \\'", "D": "a\\nb\n\\\\'"})
+def test_a_real_shell_sets_the_very_values(shell: list[str], kind: str, variables: dict[str, str]) -> None:
     # A prefix, because shells keep some names to themselves and set others of their own accord.
     prefixed = {f"T_{name}": value for name, value in variables.items()}
-    script = 'eval "$EXPORTS"; unset EXPORTS; exec env -0'
     done = subprocess.run(
-        [*shell, "-c", script],
-        env={"PATH": "/usr/bin:/bin", "EXPORTS": environment.render(prefixed, "shell")},
+        [*shell, f"{EVALUATE[kind]}exec env -0"],
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "EXPORTS": environment.render(prefixed, kind)},
         capture_output=True,
         check=True,
     )
@@ -252,15 +261,24 @@ def test_a_real_shell_sets_the_very_values(shell: list[str], variables: dict[str
     assert {name: value for name, _, value in pairs if name.startswith("T_")} == prefixed
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-def test_a_value_cannot_run_anything(shell: list[str]) -> None:
-    hostile = {"A": "'; echo ran; '", "B": "$(echo ran)", "C": "`echo ran`", "D": "x\necho ran"}
-    script = 'eval "$EXPORTS"'
-    environ = {"PATH": "/usr/bin:/bin", "EXPORTS": environment.render(hostile, "shell")}
-    done = subprocess.run([*shell, "-c", script], env=environ, capture_output=True, check=True)
-    assert done.stdout == b""
+@pytest.mark.parametrize(("shell", "kind"), SHELLS)
+@pytest.mark.parametrize("first", ["", "\\", "\\\\", "a\\"])
+def test_a_value_cannot_run_anything(shell: list[str], kind: str, first: str) -> None:
+    texts = [
+        "'; echo ran; '",
+        "$(echo ran)",
+        "(echo ran)",
+        "`echo ran`",
+        "x\necho ran",
+        "; echo ran #",
+        "\\'; echo ran",
+    ]
+    hostile = {f"A{number}": f"{first}{text}" for number, text in enumerate(texts)}
+    environ = {"PATH": "/usr/bin:/bin", "EXPORTS": environment.render({"FIRST": first, **hostile}, kind)}
+    done = subprocess.run([*shell, EVALUATE[kind]], env=environ, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(UsageError, match="yaml, json, dotenv, shell"):
+    with pytest.raises(UsageError, match="yaml, json, dotenv, shell, fish"):
         environment.render({}, "xml")

@@ -26,7 +26,7 @@ case $1 in
 esac
 """
 # These a shell sets itself, and a backend may well set them, too; no shell makes anything of their values.
-HARMLESS = {"CPUTYPE", "HOST", "HOSTNAME", "LOGNAME", "TTY", "USERNAME", "VENDOR"}
+HARMLESS = {"CPUTYPE", "HOST", "HOSTNAME", "LC_CTYPE", "LOGNAME", "TTY", "USER", "USERNAME", "VENDOR"}
 # sudoers(5), "env_delete", of sudo 1.9, and ld.so's list of what it removes for programs that are set-user-ID.
 SUDO_AND_GLIBC = """
     AUTHSTATE BASHOPTS BASH_ENV CDPATH DLC_ACE DYLD_INSERT_LIBRARIES ENV FPATH GCONV_PATH GETCONF_DIR GLIBC_TUNABLES
@@ -100,7 +100,8 @@ def test_each_name_is_refused_by_the_formats_that_are_evaluated_and_printed_when
         variables = {"REDIS_URL": "redis://", name: "x"}
         with pytest.raises(SteeringVariable, match=f"sets {name} .*--allow {name} if you mean it"):
             environment.render(variables, kind)
-        assert f"{name}=" in environment.render(variables, kind, allow=[name])
+        assignment = f"set -gx {name} " if kind == "fish" else f"{name}="
+        assert assignment in environment.render(variables, kind, allow=[name])
 
 
 @pytest.mark.parametrize("kind", ["yaml", "json"])
@@ -126,6 +127,7 @@ def test_what_backends_print_is_not_in_the_list() -> None:
         ["bash", "--norc", "-c", "{ declare -rp; declare -ip; } | sed 's/^declare [^ ]* //; s/=.*//'"],
         ["dash", "-c", "set | sed -n 's/^\\([A-Za-z_]*\\)=.*/\\1/p'"],
         ["busybox", "sh", "-c", "set | sed -n 's/^\\([A-Za-z_]*\\)=.*/\\1/p'"],
+        ["fish", "--no-config", "-c", "set --names"],
     ],
     ids=" ".join,
 )

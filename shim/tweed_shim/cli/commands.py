@@ -31,12 +31,15 @@ else:
 
 
 class Command(Record):
-    """A command: the module of its group, which holds `configure_NAME(parser)` and
-    `NAME_command(arguments, context)`; or one with sub-commands, which hold `configure_NAME_PART(parser)` and so on."""
+    """A command: the module of its group, which holds `configure_NAME(parser)` and `NAME_command(arguments, context)`.
+
+    One with sub-commands (`parts`) holds `configure_NAME_PART(parser)` and so on. aliases: other names of parts.
+    """
 
     module: str
     summary: str
     parts: Mapping[str, str] = EMPTY
+    aliases: Mapping[str, str] = EMPTY
 
 
 class Context(Record):
@@ -80,6 +83,8 @@ COMMANDS = {
             "convert": "print a document as YAML or JSON with its keys in order",
             "encrypt": "encrypt a document, or decrypt it",
         },
+        # What the reference calls it.
+        {"process": "run"},
     ),
     "toi": Command(
         "toi",
@@ -198,6 +203,7 @@ def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Ca
         group = _listing_parser(kind, f"tweed-shim {name}", f"{summary}.", command.parts)
         _add_global_options(group)
         known = group.parse_args(known.rest, known)
+        known.command = command.aliases.get(known.command, known.command)
         words.append(_named(group, known, command.parts))
         summary = command.parts[words[-1]]
     module = import_module(f"tweed_shim.cli.{command.module}")

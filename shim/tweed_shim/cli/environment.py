@@ -16,7 +16,7 @@ def configure_environment(parser: Parser) -> None:
         "--format",
         choices=environment_output.FORMATS,
         default="yaml",
-        help="how it is printed (default: yaml)",
+        help=f"how it is printed: {environment_output.FORMATS_HELP}",
     )
     environment_output.configure_allow(parser)
 

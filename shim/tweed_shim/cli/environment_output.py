@@ -10,7 +10,11 @@ from tweed_shim.cli.commands import Arguments, Parser, wrong_value
 from tweed_shim.errors import HostError, ShimError, SteeringVariable
 
 # Those of tweed/environment.py, which is imported only when there is an environment to print; a test holds them equal.
-FORMATS = ("yaml", "json", "dotenv", "shell")
+FORMATS = ("yaml", "json", "dotenv", "shell", "fish")
+FORMATS_HELP = (
+    "shell is for sh, bash, dash, busybox, ksh and zsh, fish for fish, dotenv has the dialect of python-dotenv "
+    "(default: yaml)"
+)
 
 
 def configure_allow(parser: Parser, operation: str = "") -> None:
@@ -21,8 +25,8 @@ def configure_allow(parser: Parser, operation: str = "") -> None:
         action="append",
         default=[],
         type=_variable,
-        help=f"{operation}print this variable with --format shell or dotenv although it steers a shell or the programs "
-        "that a shell starts, such as PATH; may be repeated (docs/environment.md lists these names)",
+        help=f"{operation}print this variable with --format shell, fish or dotenv although it steers a shell or the "
+        "programs that a shell starts, such as PATH; may be repeated (docs/environment.md lists these names)",
     )
 
 

@@ -54,7 +54,8 @@ def configure_exec(parser: Parser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS["setup"],
-        help="metadata, setup: how the result is printed (default: yaml)",
+        help="metadata, setup: how the result is printed, metadata as yaml or json; "
+        f"{environment_output.FORMATS_HELP}",
     )
     environment_output.configure_allow(parser, "setup: ")
 

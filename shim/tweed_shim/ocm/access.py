@@ -227,10 +227,14 @@ def _allowed_verb(request: Request) -> str:
 
 
 def _wget(request: Request) -> Blob:
+    from requests.structures import CaseInsensitiveDict
+
     from tweed_shim.ocm import web
 
     url, access = request.url(request.text("URL", "url")), request.access
     body = access.get("body")
+    # Names of headers are the same in any case.
+    answer = CaseInsensitiveDict[str]()
     pieces = web.fetch(
         url,
         request.connection,
@@ -239,8 +243,10 @@ def _wget(request: Request) -> Blob:
         headers=web.read_headers(access.get("header"), request.what),
         body=body.encode() if isinstance(body, str) and body else None,
         redirects=not (access.get("noRedirect") or access.get("noredirect")),
+        on_answer=answer.update,
     )
-    return Spooled(pieces).blob(media_type_of(access) or BYTES, request.what)
+    content = Spooled(pieces)
+    return content.blob(media_type_of(access) or web.media_type(answer) or BYTES, request.what)
 
 
 def _helm(request: Request) -> Blob:

@@ -80,17 +80,20 @@ class Session:
         return locations.parse_repository(repository) if alias is None else locations.from_fields(alias)
 
     def component_version(self, text: str, repository: str = "", constraint: str = "") -> ComponentVersion:
-        """The one component version that a reference names; without a version the newest, of those that meet the
-        constraint.
+        """Return the component version that a reference names; without a version the newest that meets the constraint.
 
         Raises BadReference, BadVersion, ComponentError (also where it is not there) and RegistryError.
         """
         found, location = self.locate(text, repository)
-        if not location.component:
+        # A component archive holds one component version, which need not be named.
+        component = location.component or (
+            found.components()[0] if isinstance(found, ComponentArchive) else ""
+        )
+        if not component:
             raise ComponentError(f"{text!r} names no component: write {text}//NAME:VERSION")
         first = [] if found is None else [found]
-        version = location.version or self._newest(first, location.component, constraint)
-        return self.find(location.component, version, first)
+        version = location.version or self._newest(first, component, constraint)
+        return self.find(component, version, first)
 
     def certain_version(self, text: str, repository: str = "") -> ComponentVersion:
         """As `component_version`, for what must not be left to what was released last.

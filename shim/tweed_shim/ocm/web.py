@@ -81,11 +81,13 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     redirects: bool = True,
+    on_answer: Callable[[Mapping[str, str]], None] = lambda _headers: None,
 ) -> Iterator[bytes]:
     """Yield the content at a URL, in pieces. Raises ComponentError where it cannot be got.
 
     consumer_of: for whom configured credentials are looked for; of those a name and password, or a token, are used.
-    headers: as `read_headers` gives them. Credentials and headers go where credential_gate lets them.
+    headers: as `read_headers` gives them. Credentials and headers go where credential_gate lets them. on_answer: called
+    with the headers of the answer before the first piece.
     """
     sent = dict(headers or {})
     own = next((sent.pop(name) for name in list(sent) if name.lower() == "authorization"), None)
@@ -106,9 +108,17 @@ def fetch(
             with _answer(session, Tries(PATIENCE, line), method, str(url), options) as response:
                 if response.status_code != http.HTTPStatus.OK:
                     raise _refused(url, response.status_code, insecure=connection.insecure)
+                on_answer(response.headers)
                 yield from read_chunks(response)
     except RegistryError as error:
         raise ComponentError(str(error).replace("the registry", "the server")) from None
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """Return the media type of an answer without its parameters, empty where none is said (RFC 9110, section 8.3)."""
+    found = headers.get("Content-Type", "").partition(";")[0].strip(" \t").lower()
+    kind, slash, subtype = found.partition("/")
+    return found if slash and made_of(_TOKEN, kind) and made_of(_TOKEN, subtype) else ""
 
 
 def _authorization(properties: Mapping[str, str]) -> str | None:

@@ -9,6 +9,7 @@ from tweed_shim import documents, files, named_files, spiff
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.records import Record
 from tweed_shim.runtime import exchange
+from tweed_shim.toi import reading
 
 LIMIT = 64 << 20
 
@@ -71,13 +72,16 @@ def _is_text(name: str) -> bool:
 
 
 def document(outputs: Outputs) -> str:
-    """All outputs as one YAML document: those that are YAML or JSON as what they say, others as `binary: BASE64`."""
+    """Return all outputs as one YAML document: what is YAML or JSON as what it says, the rest as `binary: BASE64`.
+
+    Scalars mean what they mean in packages and parameters: `0x10` is 16.
+    """
     return spiff.dump({"outputs": {name: _value(data) for name, data in outputs.values.items()}})
 
 
 def _value(data: bytes) -> Any:
     try:
-        return documents.load(data, name="the output").value
+        return documents.load(data, name="the output", scalar=reading.scalar).value
     except ConfigError:
         return {"binary": base64.b64encode(data).decode()}
 

@@ -102,7 +102,7 @@ def _written(value: Any) -> str:
 def _validate(given: Given, text: str, scheme: Mapping[str, Any], examiner: Examiner) -> None:
     what = f"the scheme (configScheme) of {given.whose}"
     # The reference's validator speaks no newer dialect, nor does a scheme that was written for it.
-    faults = examiner.faults(scheme, text.encode(), what=what, dialect=schemas.DRAFT_7)
+    faults = examiner.faults(scheme, text.encode(), what=what, dialect=schemas.DRAFT_7, formats=True)
     if faults:
         raise ConfigError(
             f"{given.name} do not fit {given.whose}: {schemas.shown(faults, 'the document')}; correct them"

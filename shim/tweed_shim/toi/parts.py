@@ -70,7 +70,10 @@ def resource_reference(part: Part) -> ResourceReference:
             return ResourceReference({})
         part = several[0]
     fields = part.fields("resource", *PATHS)
-    path = tuple(_identity(each) for name in PATHS if name in fields for each in fields[name].items())
+    paths = [tuple(map(_identity, fields[name].items())) for name in PATHS if name in fields]
+    if len(paths) > 1 and paths[0] != paths[1]:
+        part.fault(f"has two paths that differ, {' and '.join(PATHS)}: one is enough")
+    path = paths[0] if paths else ()
     if "resource" not in fields:
         part.fault("is required", "resource")
         return ResourceReference({}, path)

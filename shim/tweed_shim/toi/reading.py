@@ -102,7 +102,7 @@ class Specification:
     """
 
     def __init__(self, data: bytes, name: str, error: type[ShimError], *, origin: str | None = None) -> None:
-        document = documents.load(data, name=name, error=error, scalar=_scalar)
+        document = documents.load(data, name=name, error=error, scalar=scalar)
         self._whole = _Whole(document, origin)
         self._name, self._error = name, error
         self.root = Part(self._whole, (), document.value)
@@ -114,7 +114,7 @@ class Specification:
         return tuple(self._whole.unknown)
 
 
-def _scalar(text: str) -> Any:
-    """What a plain scalar is for the reference, and so for the templates and values of others: YAML 1.1's guess."""
+def scalar(text: str) -> Any:
+    """Return what a plain scalar is for the reference, and so for templates and values of others: YAML 1.1's guess."""
     value = spiff_reading.scalar(text)
     return text if isinstance(value, float) and not math.isfinite(value) else value

@@ -114,14 +114,15 @@ def render(environment: Mapping[str, str], kind: str, *, allow: Collection[str] 
 
     - yaml: every value in double quotes, so that all readers take it for text.
     - json: one object.
-    - dotenv: bare where the value allows it, which is all that `docker run --env-file` reads; else verbatim
-      in single quotes; else, where it holds a single quote, a backslash or a line break, in double quotes with
-      a backslash before quotes and backslashes, and `\\n` and `\\r`. A reader that expands `$` inside of
-      double quotes, as Compose does, or `${NAME}` everywhere, as python-dotenv does, does so here too.
-    - shell: `export` lines for `eval "$(...)"` or `.`.
+    - dotenv: the dialect of python-dotenv. Bare where the value allows it, which is all that `docker run --env-file`
+      reads; else verbatim in single quotes; else, where it holds a single quote, a backslash or a line break, in
+      double quotes with a backslash before quotes and backslashes, and `\\n` and `\\r`. A reader that expands `$`
+      inside of double quotes, as Compose does, or `${NAME}` everywhere, as python-dotenv does, does so here too.
+    - shell: `export` lines for `eval "$(...)"` or `.` of POSIX shells: sh, bash, dash, busybox, ksh, zsh.
+    - fish: `set -gx` lines for `... | source` of fish, which reads backslashes in single quotes otherwise.
 
-    Dotenv and shell are made to be evaluated (EVALUATED). allow: names that they may set although these steer a shell
-    or the programs that it starts (see `steering`).
+    Dotenv, shell and fish are made to be evaluated (EVALUATED). allow: names that they may set although these steer a
+    shell or the programs that it starts (see `steering`).
 
     Raises UsageError for another kind, SteeringVariable for such names that are not allowed.
     """
@@ -185,12 +186,19 @@ def _to_shell(environment: Mapping[str, str]) -> str:
     return "".join(f"export {name}='{value}'\n" for name, value in quoted)
 
 
+def _to_fish(environment: Mapping[str, str]) -> str:
+    # In single quotes fish knows two escapes, and takes any other backslash for itself (fish-language, "Quotes").
+    quoted = ((name, value.replace("\\", "\\\\").replace("'", "\\'")) for name, value in environment.items())
+    return "".join(f"set -gx {name} '{value}'\n" for name, value in quoted)
+
+
 _RENDERERS: dict[str, Callable[[Mapping[str, str]], str]] = {
     "yaml": _to_yaml,
     "json": _to_json,
     "dotenv": _to_dotenv,
     "shell": _to_shell,
+    "fish": _to_fish,
 }
 FORMATS = tuple(_RENDERERS)
 # Text of these is run, or read into the environment of a shell or of what it starts.
-EVALUATED = frozenset(("dotenv", "shell"))
+EVALUATED = frozenset(("dotenv", "shell", "fish"))

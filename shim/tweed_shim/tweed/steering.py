@@ -50,7 +50,7 @@ GROUPS = (
             precmd_functions preexec_functions prompt psvar watch zshaddhistory_functions zshexit_functions
             """
         ),
-        ("BASH", "COMP_", "DIRENV_", "READLINE_", "ZLE_", "ZSH", "fish_", "zle_", "zsh_"),
+        ("BASH", "COMP_", "DIRENV_", "READLINE_", "ZLE_", "ZSH", "__fish_", "fish_", "zle_", "zsh_"),
     ),
     Group(
         "the state of shells",
@@ -68,8 +68,8 @@ GROUPS = (
             dis_functions dis_functions_source dis_galiases dis_patchars dis_reswords dis_saliases epochtime errnos
             funcfiletrace funcsourcetrace funcstack functions functions_source functrace galiases histchars history
             historywords hostname ignoreeof jobdirs jobstates jobtexts keymaps langinfo mapfile modules nameddirs
-            options parameters patchars pipestatus reswords saliases signals status sysparams termcap terminfo umask
-            userdirs usergroups version widgets
+            options parameters patchars pipestatus reswords saliases signals status status_generation sysparams
+            termcap terminfo umask userdirs usergroups version widgets
             """
         ),
     ),
