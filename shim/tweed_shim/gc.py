@@ -11,11 +11,19 @@ from tweed_shim import files, idmap, option_values, scratch
 from tweed_shim.errors import HostError
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
-from tweed_shim.runtime import launch, runs
+from tweed_shim.runtime import launch, runs, scratch_directories
 from tweed_shim.tweed import clouds
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
-WRITTEN = ("", "images", "images/references", "images/blobs/sha256", "rootfs/*", "runs/*")
+WRITTEN = (
+    "",
+    "images",
+    "images/references",
+    "images/blobs/sha256",
+    "rootfs/*",
+    "runs/*",
+    scratch_directories.NOTES,
+)
 
 
 # How many images that nothing uses a caller may keep.
@@ -80,12 +88,36 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
 
     aside = partial(scratch.put_aside, root)
     yield from of("work", scratch.abandoned(root), aside)
+    yield from _chosen_scratches(root, warn)
     yield from removal.unused(root, lambda: clouds.images(root), keep_last=keep_last, warn=warn)
     yield from of("cloud", clouds.leftovers(root), aside)
     yield from of("run", runs.expired(root), aside)
     yield from of("file", _half_written(root), _unlink)
     for path in launch.abandoned(root):
         yield Garbage("cgroup", path, "", partial(_rmdir, path))
+
+
+def _chosen_scratches(root: str, warn: Callable[[str], None]) -> Iterator[Garbage]:
+    """What killed runs left where --scratch said, and the notes of such directories that are gone."""
+    for each in scratch_directories.noted(root, warn):
+        if _is_gone(each.directory):
+            yield Garbage("file", os.path.relpath(each.note, root), each.note, partial(_unlink, each.note))
+            continue
+        try:
+            for path in scratch_directories.abandoned(each.directory):
+                yield Garbage("work", path, path, partial(str, path))
+        except OSError as error:
+            warn(f"the scratch {each.directory} cannot be read ({error.strerror}); run gc as a user who may")
+
+
+def _is_gone(directory: str) -> bool:
+    try:
+        os.stat(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False  # it cannot be looked at now
+    return False
 
 
 def _half_written(root: str) -> Iterator[str]:
