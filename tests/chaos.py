@@ -6,6 +6,9 @@ host and the store, has the next operations succeed, and examines the store agai
 A kill is aimed in one of three ways: at any instant of the operation's usual length, at the very start, or at one
 of the operation's steps: right after the n-th change of a name in one of the store's directories (inotify(7)),
 which is where a commit has its weak points.
+
+In place of a kill the disk may be filled at such an instant, where the store is on a small one: the operation then ends
+by itself.
 """
 
 import json
@@ -16,7 +19,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from examinations import Examination
@@ -25,6 +28,7 @@ from layouts import File, Layer, build_layout
 from layouts import directory as empty_directory
 from script_images import METADATA
 from servers import RegistryServer
+from small_disks import Disk
 from watches import Watch
 
 WRITTEN = 30  # files in each configuration
@@ -35,6 +39,8 @@ NEVER_SECONDS = 60
 
 # Everything that configure and setup write holds one value, so that a mix of two would show.
 ENTRYPOINT = f"""#!/bin/sh
+set -e
+echo work > /written
 fill() {{ for number in $(seq {WRITTEN}); do echo "$1" > "$OUT_CONFIG/$number"; done; }}
 case $1 in
 metadata) {METADATA} ;;
@@ -126,9 +132,29 @@ def is_stuck(operation: str) -> bool:
 class Target:
     """The store of one account. An image is `used` by its cloud; another is there to be `pulled`."""
 
-    OPERATIONS = ("pull", "unpack", "configure", "setup", "teardown", "rm", "stuck unpack", "stuck configure")
+    OPERATIONS = (
+        "pull",
+        "unpack",
+        "configure",
+        "scratch configure",
+        "setup",
+        "teardown",
+        "rm",
+        "stuck unpack",
+        "stuck configure",
+        "stuck scratch configure",
+    )
+    # What can be tried on a disk that is filled: it ends by itself.
+    ENDING = tuple(name for name in OPERATIONS if not is_stuck(name))
 
-    def __init__(self, shim: Shim, used: str, pulled: str, chance: random.Random) -> None:
+    def __init__(
+        self, shim: Shim, used: str, pulled: str, chance: random.Random, disk: Disk | None = None
+    ) -> None:
+        """disk: the small disk that the store is on, for rounds that fill it."""
+        self._disk = disk
+        self._scratch = os.path.join(os.path.dirname(shim.root), "scratch-of-runs")
+        os.mkdir(self._scratch)
+        os.chown(self._scratch, shim.account.uid, shim.account.gid)
         self._shim = shim
         self._used = used
         self._pulled = pulled
@@ -151,11 +177,32 @@ class Target:
         """Send an operation a signal once."""
         self._prepare(operation)
         before = self._state(operation)
-        done = self._kill(operation, self._aim(operation), number)
-        running = done.code != 0
+        done = self._strike(operation, self._aim(operation), lambda process: process.send_signal(number))
         anomalies = [f"after the kill: {each}" for each in (*self._seen.host(), *self._seen.store())]
         if not _ends_well(done, number):
             anomalies.append(f"{number.name}: {done}")
+        return self._go_on_after(operation, before, done, anomalies)
+
+    def fill_round(self, operation: str) -> Found:
+        """Fill the disk in the middle of an operation once, and relieve it when the operation has ended."""
+        assert self._disk is not None
+        self._prepare(operation)
+        before = self._state(operation)
+        try:
+            done = self._strike(operation, self._aim(operation), self._disk_filled)
+        finally:
+            self._disk.relieve()
+        anomalies = [f"after the fill: {each}" for each in (*self._seen.host(), *self._seen.store())]
+        if b"Traceback" in done.err or done.code < 0 or (done.code and not done.err):
+            anomalies.append(f"full disk: {done}")
+        return self._go_on_after(operation, before, done, anomalies)
+
+    def _disk_filled(self, _: subprocess.Popen[bytes]) -> None:
+        assert self._disk is not None
+        self._disk.fill()
+
+    def _go_on_after(self, operation: str, before: object, done: Result, anomalies: list[str]) -> Found:
+        running = done.code != 0
         after = self._state(operation)
         anomalies += [f"next: {each}" for each in self._go_on(operation)]
         anomalies += [f"tidied: {each}" for each in self.examine()]
@@ -166,6 +213,7 @@ class Target:
         """What is wrong with a store, and a host, of which nothing was killed lately."""
         yield from self._seen.host()
         yield from self._seen.tidy()
+        yield from (f"{name} is left in the scratch" for name in os.listdir(self._scratch))
 
     def finish(self) -> list[str]:
         """What is wrong when `gc` has done its work."""
@@ -192,6 +240,7 @@ class Target:
             "pull": Call(("pull", self._pulled)),
             "unpack": Call(("pull", "--pull", "missing", self._pulled)),
             "configure": Call(("exec", self._used, "configure")),
+            "scratch configure": Call(("exec", self._used, "configure", "--scratch", self._scratch)),
             "setup": Call(("exec", self._used, "setup", "--replace")),
             "teardown": Call(("exec", self._used, "teardown")),
             "rm": Call(("rm", self._pulled)),
@@ -261,6 +310,7 @@ class Target:
         cloud = os.path.join(root, "clouds", "default")
         names = ("", "tmp", "scratch", "runs", "rootfs", "images", "images/references", "images/blobs/sha256")
         return [
+            self._scratch,
             *(os.path.join(root, name) for name in names),
             *(os.path.join(cloud, name) for name in ("", "config", "interactions", "interactions/default")),
         ]
@@ -276,7 +326,8 @@ class Target:
             return Aim(self._chance.uniform(0, usual.seconds * 1.1))
         return Aim(NEVER_SECONDS, self._chance.randint(1, max(1, usual.steps)))
 
-    def _kill(self, operation: str, aim: Aim, number: signal.Signals) -> Result:
+    def _strike(self, operation: str, aim: Aim, strike: Callable[[subprocess.Popen[bytes]], None]) -> Result:
+        """Start an operation, do something to it at an instant, and wait for its end."""
         call = self._call(operation)
         source = subprocess.PIPE if call.stdin else subprocess.DEVNULL
         with (
@@ -288,7 +339,7 @@ class Target:
                 process.stdin.close()
                 process.stdin = None
             self._await(process.pid, watch, aim)
-            process.send_signal(number)
+            strike(process)
             try:
                 out, said = process.communicate(timeout=NEVER_SECONDS)
             except subprocess.TimeoutExpired:

@@ -9,6 +9,7 @@ from accounts import Account
 from chaos import Target, push_victims
 from installed import Shim, fresh_shim
 from servers import RegistryServer
+from small_disks import shim_on_a_disk
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,19 @@ def test_a_kill_at_any_instant_leaves_nothing_behind_and_a_store_that_is_old_or_
     anomalies = [each for round_found in found for each in round_found.anomalies] + target.finish()
     assert not anomalies, f"seed {seed}"
     assert any(each.running for each in found), "no kill came in time"
+
+
+@pytest.mark.chaos
+def test_a_disk_that_fills_at_any_instant_leaves_a_store_that_is_old_or_new(
+    account: Account, program: str, victims: tuple[str, str]
+) -> None:
+    seed = random.randrange(10**6)
+    with shim_on_a_disk(account, program, "96m") as (shim, disk):
+        target = Target(shim, *victims, random.Random(seed), disk)
+        begin, step = {"root": (0, 1), "range": (0, 3), "single": (1, 3)}[account.kind]
+        found = [target.fill_round(operation) for operation in Target.ENDING[begin::step]]
+        anomalies = [each for round_found in found for each in round_found.anomalies] + target.finish()
+        assert not anomalies, f"seed {seed}"
 
 
 def test_the_examination_sees_what_is_wrong(

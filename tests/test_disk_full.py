@@ -1,7 +1,5 @@
 """A store on a disk that is full: one sentence each, a consistent store, and all is well again with more room."""
 
-import errno
-import io
 import json
 import os
 import subprocess
@@ -10,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from accounts import Account
-from installed import Result, Shim, cgroups, fresh_shim
+from installed import Result, Shim, fresh_shim
 from layouts import Layer, build_layout
 from script_images import METADATA, ScriptImage
+from small_disks import Disk, shim_on_a_disk
 from tweed_shim import Shim as Api
 from tweed_shim.errors import HostError
 
@@ -24,50 +23,11 @@ setup) echo "A: b" ;;
 esac"""
 
 
-def _fits(file: io.FileIO, data: bytes) -> bool:
-    try:
-        file.write(data)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return False
-    return True
-
-
-class Disk:
-    """A file system of a few MiB at `place`."""
-
-    def __init__(self, place: str, owner: Account) -> None:
-        self.place = place
-        os.mkdir(place)
-        options = f"size=16m,mode=0700,uid={owner.uid},gid={owner.gid}"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
-
-    def resize(self, size: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}", self.place], check=True)
-
-    def fill(self) -> None:
-        with open(os.path.join(self.place, "filling"), "wb", buffering=0) as file:
-            for size in (1 << 20, 4096, 1):
-                while _fits(file, bytes(size)):
-                    pass
-
-    def relieve(self) -> None:
-        os.unlink(os.path.join(self.place, "filling"))
-
-
 @pytest.fixture
 def full(account: Account, program: str) -> Iterator[tuple[Shim, Disk]]:
     """A shim whose store is on a small disk of its own."""
-    with fresh_shim(account, program) as fresh:
-        disk = Disk(os.path.join(os.path.dirname(fresh.root), "disk"), account)
-        try:
-            here = fresh._replace(root=os.path.join(disk.place, "store"))
-            yield here, disk
-            assert not cgroups(here.root), "a run that could not be kept left its control groups"
-        finally:
-            subprocess.run(["umount", disk.place], check=True)
-            os.rmdir(disk.place)
+    with shim_on_a_disk(account, program) as found:
+        yield found
 
 
 def refused(shim: Shim, *arguments: str, stdin: bytes | None = None) -> str:

@@ -12,11 +12,19 @@ from tweed_shim import files, idmap, option_values, scratch
 from tweed_shim.errors import HostError
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
-from tweed_shim.runtime import launch, log_sweep, runs
+from tweed_shim.runtime import launch, log_sweep, runs, scratch_directories
 from tweed_shim.tweed import clouds
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
-WRITTEN = ("", "images", "images/references", "images/blobs/sha256", "rootfs/*", "runs/*")
+WRITTEN = (
+    "",
+    "images",
+    "images/references",
+    "images/blobs/sha256",
+    "rootfs/*",
+    "runs/*",
+    scratch_directories.NOTES,
+)
 
 
 # What people look for in logs is in the newest. Most are small, and this is as much as nobody misses.
@@ -90,6 +98,7 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
 
     aside = partial(scratch.put_aside, root)
     yield from of("work", scratch.abandoned(root), aside)
+    yield from _chosen_scratches(root, warn)
     yield from removal.unused(root, lambda: clouds.images(root), keep_last=keep_last, warn=warn)
     yield from of("cloud", clouds.leftovers(root), aside)
     yield from of("run", runs.expired(root), aside)
@@ -111,6 +120,29 @@ def _remove_log(log: log_sweep.RunLog) -> str:
     if not log_sweep.remove(log):
         raise FileNotFoundError(log.path)
     return ""
+
+
+def _chosen_scratches(root: str, warn: Callable[[str], None]) -> Iterator[Garbage]:
+    """What killed runs left where --scratch said, and the notes of such directories that are gone."""
+    for each in scratch_directories.noted(root, warn):
+        if _is_gone(each.directory):
+            yield Garbage("file", os.path.relpath(each.note, root), each.note, partial(_unlink, each.note))
+            continue
+        try:
+            for path in scratch_directories.abandoned(each.directory):
+                yield Garbage("work", path, path, partial(str, path))
+        except OSError as error:
+            warn(f"the scratch {each.directory} cannot be read ({error.strerror}); run gc as a user who may")
+
+
+def _is_gone(directory: str) -> bool:
+    try:
+        os.stat(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False  # it cannot be looked at now
+    return False
 
 
 def _half_written(root: str) -> Iterator[str]:

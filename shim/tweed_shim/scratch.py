@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from tweed_shim import files
 from tweed_shim.errors import HostError
 from tweed_shim.idmap import IdMap, detect, remove_tree
+from tweed_shim.letters import HEXADECIMAL, made_of
+
+WORK = "work-"  # what the name of a directory of work in progress begins with; 16 hexadecimal digits follow
 
 
 def place(root: str) -> str:
@@ -31,7 +34,7 @@ def directory(parent: str, ids: IdMap) -> Iterator[str]:
 def _claim(parent: str, stack: ExitStack) -> str:
     files.make_private(parent)
     while True:
-        path = os.path.join(parent, files.unique_name("work-"))
+        path = os.path.join(parent, files.unique_name(WORK))
         os.mkdir(path, files.PRIVATE_DIR)
         try:
             stack.enter_context(files.held_directory(path))
@@ -40,6 +43,12 @@ def _claim(parent: str, stack: ExitStack) -> str:
         # A sweep may have come between the directory and its lock.
         if os.path.isdir(path):
             return path
+
+
+def is_work_name(name: str) -> bool:
+    """Say whether this can be the name of a directory that `directory` has made."""
+    rest = name.removeprefix(WORK)
+    return name.startswith(WORK) and len(rest) == 16 and made_of(HEXADECIMAL, rest)
 
 
 def put_aside(root: str, path: str) -> str:
@@ -61,18 +70,26 @@ def only_one(root: str, name: str, waiting: Callable[[], None] | None = None) ->
 
 
 def abandoned(root: str) -> Iterator[str]:
-    """The paths of what nobody holds in ROOT/tmp; nobody takes hold of one while it is looked at.
+    """Yield the paths of what nobody holds in ROOT/tmp; nobody takes hold of one while it is looked at.
 
     What belongs to another user is passed over: only that user can tell.
     """
+    return abandoned_in(place(root), lambda _: True)
+
+
+def abandoned_in(directory: str, is_ours: "Callable[[os.DirEntry[str]], bool]") -> Iterator[str]:
+    """Yield the paths of what is ours in a directory and nobody holds, as `abandoned` does. Nothing else is touched."""
     try:
-        entries = list(os.scandir(place(root)))
+        entries = list(os.scandir(directory))
     except FileNotFoundError:
         return
     for entry in entries:
-        with suppress(OSError), _held(entry) as alone:
-            if alone:
-                yield entry.path
+        with suppress(OSError):
+            if not is_ours(entry):
+                continue
+            with _held(entry) as alone:
+                if alone:
+                    yield entry.path
 
 
 def _held(entry: "os.DirEntry[str]") -> AbstractContextManager[bool]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from tweed_shim import gc, idmap
 from tweed_shim.image import pull, removal, store
-from tweed_shim.lean.typing import Any
+from tweed_shim.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.option_values import argument, flag, instance, optional, path, sequence, text, text_map
 from tweed_shim.records import EMPTY
 from tweed_shim.runtime import log_space, runs
@@ -16,6 +16,9 @@ from tweed_shim.settings import Settings, check_root, default_log_limit, default
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.backend import Backend, Options
 from tweed_shim.tweed.clouds import Cloud
+
+if TYPE_CHECKING:
+    from tweed_shim import fsck
 
 
 class Shim:
@@ -172,6 +175,24 @@ class Shim:
         with store.disk_faults(root):
             store.check_version(root)
             runs.remove(root, numbers)
+
+    def fsck(
+        self, *, repair: bool = False, insecure: bool = False, ca_file: str | None = None
+    ) -> "list[fsck.Damage]":
+        """Check the store, and return what is damaged; see `fsck.check`.
+
+        repair: fetch and unpack it again. insecure, ca_file: how it is fetched, as for `pull`.
+        """
+        from tweed_shim import fsck
+        from tweed_shim.image.progress import silent
+
+        check, root = RunOptions.CHECKS, self.settings.root
+        how = fsck.Repair(
+            argument("insecure", insecure, check["insecure"]), argument("ca_file", ca_file, check["ca_file"])
+        )
+        is_repairing = argument("repair", repair, flag)
+        with store.disk_faults(root):
+            return list(fsck.check(root, how if is_repairing else None, self._console.report or silent))
 
     def clouds(self) -> list[clouds.CloudState]:
         """The clouds of the store, with their interactions."""

@@ -2,6 +2,8 @@ import hashlib
 import json
 import os
 import random
+import resource
+import signal
 import stat
 import threading
 from collections.abc import Iterator
@@ -341,3 +343,18 @@ def test_the_first_failure_ends_those_who_wait_for_their_next_try(setting: Setti
 def test_nothing_at_all_is_soon_got(setting: Setting) -> None:
     download_all(setting.repository, [])
     assert not setting.proxy.requests("blobs")
+
+
+def test_a_file_whose_last_bytes_the_disk_refuses_is_not_kept(setting: Setting) -> None:
+    # What is refused may be what the buffer still holds when all has come.
+    blob = setting.blobs[0]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (blob.size - 1, limits[1]))
+    try:
+        with pytest.raises(HostError, match="cannot write"):
+            setting.download()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not os.path.exists(setting.path)

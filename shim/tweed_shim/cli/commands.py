@@ -56,6 +56,7 @@ COMMANDS = {
     "images": Command("images", "list the images of the store"),
     "rm": Command("images", "remove images from the store"),
     "gc": Command("gc", "remove what no reference, cloud or interaction uses, logs, and what crashes left"),
+    "fsck": Command("fsck", "check blobs, unpacked images and records for damage, and repair what can be"),
     "clouds": Command("clouds", "list the clouds and their interactions, remove them, or give them up"),
     "environment": Command("environment", "print the environment of an interaction that is set up"),
     "logs": Command("logs", "list the runs, or show what the image of one said; 'logs rm RUN' removes one"),

@@ -163,6 +163,8 @@ def _new_file(path: str) -> Iterator[BinaryIO]:
         with open(path, "xb", opener=_private) as file:
             try:
                 yield file
+                # Here, and not when it is closed: what a full disk refuses then would leave the file.
+                file.flush()
             except BaseException:
                 with suppress(FileNotFoundError):
                     os.unlink(path)

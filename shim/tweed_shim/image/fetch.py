@@ -29,6 +29,7 @@ from tweed_shim.image.members import Directory
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image, Pulled
+from tweed_shim.records import replace
 
 
 class Wanted(NamedTuple):
@@ -121,6 +122,39 @@ def fetch(wanted: Wanted) -> Image:
             root, wanted.reference, wanted.platform, wanted.ids, looking=looking
         )
         return found or _bring(wanted, started)
+
+
+def restore(wanted: Wanted, record: Pulled) -> None:
+    """Bring what the store lacks of an image that it has a record of; what the reference means stays as it is.
+
+    Raises StateError where the reference means another image by now, and what `pull.obtain` raises.
+    """
+    reference = wanted.reference
+    if not reference.path:
+        # The tag may have moved since.
+        wanted = wanted._replace(reference=replace(reference, tag=None, digest=record.top))
+    with files.held_directory(os.path.join(wanted.root, "images", "blobs")), _elsewhere(wanted) as source:
+        resolved = resolve(source, wanted.platform, str(reference))
+        if resolved.digest != record.digest:
+            raise StateError(f"{reference} means another image by now; pull it again")
+        _complete(wanted, source, resolved)
+
+
+def recorded(root: str, digest: str, name: str, ids: IdMap) -> unpack.Order:
+    """What has to be unpacked for the manifest of a digest, all of which is in the store.
+
+    Raises ImageError where something of it is not there, or is damaged as far as that can be told by its size.
+    """
+    source = _Store(root, digest)
+    resolved, place = resolve(source, "", name), _layout(root)
+    body = place.document(resolved.manifest.config.digest)
+    if body is None:
+        raise ImageError(f"the store lacks the configuration of {name}; pull the image again")
+    for layer in resolved.manifest.layers:
+        if not place.has(layer):
+            raise ImageError(f"the store lacks the layer {layer.digest} of {name}; pull the image again")
+    about = config.parse(body, f"the configuration of {name}")
+    return unpack.Order(name, resolved.digest, resolved.manifest, about, ids)
 
 
 def _prepare_index(root: str) -> None:

@@ -79,7 +79,7 @@ def remove(root: str, references: Iterable[str], users: Users = dict) -> None:
             os.unlink(store.record_path(root, record.reference, record.platform))
         layout.remove_entries({(record.reference, record.platform) for record in going})
         aside = [scratch.put_aside(root, tree) for tree in trees]
-        _discard(layout, blobs, _roots(staying) | set(needed) | set(_trees(root)))
+        _discard(layout, blobs, _roots(staying) | set(needed) | set(unpacked_digests(root)))
     for tree in aside:
         remove_tree(ids, tree)
 
@@ -117,13 +117,13 @@ def _refuse_needed(going: list[Pulled], staying: list[Pulled], needed: Mapping[s
 
 def _discard(layout: Layout, digests: set[str], needed: set[str]) -> None:
     """Remove blobs that neither `needed` digests nor the index use; none at all while somebody pulls."""
-    with _no_pull(layout) as alone:
+    with no_pull(layout) as alone:
         if alone:
             for digest in digests - _used(layout, needed):
                 layout.discard(digest)
 
 
-def _no_pull(layout: Layout) -> AbstractContextManager[bool]:
+def no_pull(layout: Layout) -> AbstractContextManager[bool]:
     """Keep pulls out for the length of a block; False where one is under way."""
     return files.held_directory(os.path.join(layout.path, "blobs"), shared=False, wait=False)
 
@@ -138,11 +138,11 @@ def discard_unused(root: str, digests: set[str]) -> None:
     """Remove those of the blobs that no reference and no tree uses; none at all while somebody pulls."""
     # Where a record is damaged, blobs stay that it may need.
     with scratch.only_one(root, INDEX_LOCK), suppress(DamagedRecord):
-        needed = _roots(store.records(root)) | set(_trees(root))
+        needed = _roots(store.records(root)) | set(unpacked_digests(root))
         _discard(Layout(os.path.join(root, "images")), digests, needed)
 
 
-def _trees(root: str) -> list[str]:
+def unpacked_digests(root: str) -> list[str]:
     """The manifest digests that are unpacked, the oldest first."""
     with suppress(FileNotFoundError), os.scandir(os.path.join(root, "rootfs")) as entries:
         found = [(entry.stat(follow_symlinks=False).st_mtime, entry.name) for entry in entries]
@@ -173,7 +173,7 @@ def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], Non
     layout = Layout(os.path.join(root, "images"))
     if not os.path.exists(os.path.join(layout.path, "oci-layout")):
         return
-    with store.disk_faults(root), scratch.only_one(root, INDEX_LOCK), _no_pull(layout) as alone:
+    with store.disk_faults(root), scratch.only_one(root, INDEX_LOCK), no_pull(layout) as alone:
         if not alone:
             warn("an image is being pulled, so images and blobs are left alone; run gc again after that")
             return
@@ -183,7 +183,7 @@ def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], Non
             warn(f"images and blobs are left alone, as something may need them: {damage}")
             return
         yield from _unused_entries(layout, records)
-        needed = _roots(records) | set(_trees(root))
+        needed = _roots(records) | set(unpacked_digests(root))
         for digest in _unused_trees(root, {record.digest for record in records}, users, keep_last):
             needed.discard(digest)
             tree = store.tree_path(root, digest)
@@ -193,7 +193,7 @@ def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], Non
 
 def _unused_trees(root: str, referred: set[str], users: Users, keep_last: int) -> Iterator[str]:
     needed = referred | set(users())
-    going = [digest for digest in _trees(root) if digest not in needed]
+    going = [digest for digest in unpacked_digests(root) if digest not in needed]
     going = going[: max(0, len(going) - keep_last)]
     for start in range(0, len(going), AT_ONCE):
         with ExitStack() as held:

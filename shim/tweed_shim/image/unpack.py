@@ -3,6 +3,8 @@
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from tweed_shim import files, scratch, trace
@@ -71,13 +73,12 @@ def program(name: str, package: str) -> str:
     return path
 
 
-def unpack(root: str, order: Order) -> Image:
-    """The unpacked image; it is unpacked first where it is not, or is with other ids than these.
+@contextmanager
+def unpacked_anew(root: str, order: Order) -> Iterator[str]:
+    """Unpack an image into ROOT/tmp for the length of a block; yields the directory, as it is in ROOT/rootfs.
 
-    The caller sees to it that nobody else unpacks the same. Raises ImageError for an image that cannot be
-    unpacked, HostError where the host is at fault; then nothing is left.
+    Raises ImageError for an image that cannot be unpacked, HostError where the host is at fault.
     """
-    place = store.tree_path(root, order.digest)
     with scratch.directory(scratch.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
         blobs, space = Layout(os.path.join(root, "images")), room.Room(root, order.name)
@@ -93,16 +94,39 @@ def unpack(root: str, order: Order) -> Image:
             "config": fields(order.config.run),
         }
         files.write_whole(os.path.join(tree, "image.json"), json.dumps(about).encode(), durable=False)
-        with trace.span("sync"):
-            # So that a power cut leaves no half tree.
-            files.sync_filesystem(tree)
-        old = scratch.put_aside(root, place) if os.path.lexists(place) else None
-        os.rename(tree, place)
+        yield tree
+
+
+def put_in_place(root: str, digest: str, tree: str) -> bool:
+    """Make a directory that `unpacked_anew` has made the image of a digest; returns whether it replaced one.
+
+    What it replaced is in ROOT/tmp then, to be swept when nobody uses it any more.
+    """
+    place = store.tree_path(root, digest)
+    with trace.span("sync"):
+        # So that a power cut leaves no half tree.
+        files.sync_filesystem(tree)
+    is_there = os.path.lexists(place)
+    if is_there:
+        scratch.put_aside(root, place)
+    os.rename(tree, place)
     files.sync_directory(os.path.dirname(place))
-    if old is not None:
+    return is_there
+
+
+def unpack(root: str, order: Order) -> Image:
+    """The unpacked image; it is unpacked first where it is not, or is with other ids than these.
+
+    The caller sees to it that nobody else unpacks the same. Raises ImageError for an image that cannot be
+    unpacked, HostError where the host is at fault; then nothing is left.
+    """
+    with unpacked_anew(root, order) as tree:
+        has_replaced = put_in_place(root, order.digest, tree)
+    if has_replaced:
         scratch.sweep_tmp(root, order.ids)
     image = store.unpacked(root, order.name, order.digest, order.ids)
     if image is None:
+        place = store.tree_path(root, order.digest)
         raise HostError(f"{place} was changed while it was made; run the command again")
     return image
 

@@ -5,11 +5,12 @@ import select
 import time
 from collections.abc import Callable
 
+from tweed_shim import trace
 from tweed_shim.lean import json, signal
 from tweed_shim.runtime.keeper import Keeper
 from tweed_shim.runtime.streams import Feed, Result, Shown, Sink
 
-GRACE = 10.0  # seconds between the wish that a container end and its end by force
+GRACE = 10.0  # seconds that a container has to end after a signal, before it is killed
 LAST_WORDS = 2.0  # seconds that the sandbox has to report an end by force
 READ = 64 << 10
 UNNOTICED = 1.0  # seconds that what a container wrote may take to be kept before the user is told of it
@@ -22,9 +23,11 @@ class Carrier:
     sources: the pipes that the container writes, each with what takes its bytes. feeds: what the sandbox and the
     container are told. signals: a descriptor from which
     the numbers of signals to pass on are read, a byte each. meanwhile: called once, when there is nothing else to do.
-    keeping: called where the container has ended and it takes long to keep what it wrote.
+    keeping: called where the container has ended and it takes long to keep what it wrote. asking: called with the
+    signal where the container has been sent one and does not end at once.
 
-    Whoever is asked to end is helped, step by step, each with its time: `_end`, `_kill`, `_destroy`, `_abandon`.
+    Shutdown escalates, and each step has its time: the signal (`_end`), SIGKILL (`_kill`), killing the sandbox
+    (`_destroy`), no longer waiting for it (`_abandon`). killed: why the shim killed the container, "" where it did not.
     """
 
     def __init__(
@@ -35,8 +38,10 @@ class Carrier:
         signals: int | None,
         meanwhile: Callable[[], None],
         keeping: Callable[[], None],
+        asking: Callable[[int], None],
     ) -> None:
         self.timed_out = False
+        self.killed = ""
         self.asked: int | None = None
         self._keeper = keeper
         self._reports = keeper.pipes["reports"]
@@ -46,6 +51,7 @@ class Carrier:
         self._signals = signals
         self._meanwhile: Callable[[], None] | None = meanwhile
         self._keeping: Callable[[], None] | None = keeping
+        self._asking = asking
         self._reporting = True
         self._told = False
         self._ending = False
@@ -139,7 +145,7 @@ class Carrier:
         for sink in self._sources[fd]:
             sink.write(data)
             if isinstance(sink, Result) and sink.overflow and not self._ending:
-                self._kill()
+                self._kill("wrote more than its result may be")
 
     def _close_feed(self, fd: int) -> None:
         self._feeds.pop(fd).close()
@@ -151,14 +157,23 @@ class Carrier:
             self._end(signal.SIGTERM)
 
     def _end(self, number: int) -> None:
-        """Ask the container to end; who asks a second time wants it killed."""
+        """Pass a signal on that is to end the container; a second one kills it."""
         if self._ending:
-            self._kill()
+            self._kill("was sent a second signal")
             return
         self._ending = True
         self.asked = number
         self._tell(number)
-        self._after(GRACE, self._kill)
+        asked_at = time.monotonic()
+        self._after(UNNOTICED, lambda: self._asking(number))
+        self._after(GRACE, lambda: self._give_up(number, asked_at))
+
+    def _give_up(self, number: int, asked_at: float) -> None:
+        from signal import Signals
+
+        reason = f"did not end within {GRACE:g} s of {Signals(number).name}"
+        trace.add(f"{reason}; killed", asked_at, time.monotonic(), self._keeper.pid)
+        self._kill(reason)
 
     def _tell(self, number: int) -> None:
         # Before the container has started there is nobody yet to pass it on to.
@@ -166,8 +181,9 @@ class Carrier:
             self._told = True
             self._keeper.command(json.dumps({"signal": number}))
 
-    def _kill(self) -> None:
+    def _kill(self, reason: str) -> None:
         self._ending = True
+        self.killed = self.killed or reason
         self._keeper.command(json.dumps({"signal": int(signal.SIGKILL)}))
         self._alarms.clear()
         self._after(LAST_WORDS, self._destroy)

@@ -13,7 +13,7 @@ from tweed_shim.lean.typing import Any, TypedDict
 from tweed_shim.option_values import checks, descriptor, function, optional
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups, sandbox, spec
-from tweed_shim.runtime.carrier import Carrier
+from tweed_shim.runtime.carrier import GRACE, Carrier
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
 from tweed_shim.runtime.keeper import Keeper, StartError
@@ -113,7 +113,15 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
             if setting.console.report is not None:
                 setting.console.report("the image has ended; what it wrote is brought to the disk")
 
-        carrier = Carrier(keeper, sources, feeds, signals, meanwhile, keeping)
+        def asking(number: int) -> None:
+            if setting.console.report is not None:
+                from signal import Signals
+
+                setting.console.report(
+                    f"the image was sent {Signals(number).name}, and is killed if it does not end within {GRACE:g} s"
+                )
+
+        carrier = Carrier(keeper, sources, feeds, signals, meanwhile, keeping, asking)
         try:
             carrier.carry(request.timeout)
         finally:
@@ -132,6 +140,7 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
         result=result.value(),
         overflow=result.overflow,
         timed_out=carrier.timed_out,
+        killed=carrier.killed,
         oom=keeper.oom,
         seconds={"start": begun_running - begun, "run": ended - begun_running},
     )
@@ -289,7 +298,7 @@ def run(request: Request, setting: Setting) -> Outcome:
         )
     try:
         if setting.scratch is not None:
-            with _chosen_scratch(setting.scratch, setting.host.ids) as directory:
+            with _chosen_scratch(setting, setting.scratch) as directory:
                 return _run_once(request, setting, directory)
         return _run_with_any_overlay(request, setting)
     except StartError as failure:
@@ -297,13 +306,16 @@ def run(request: Request, setting: Setting) -> Outcome:
 
 
 @contextmanager
-def _chosen_scratch(place: str, ids: idmap.IdMap) -> Iterator[str]:
+def _chosen_scratch(setting: Setting, place: str) -> Iterator[str]:
     """A directory for one run where the user wants it. Raises HostError where none can be made."""
+    # Only few runs have one.
+    from tweed_shim.runtime import scratch_directories
+
     with ExitStack() as stack:
         try:
-            if not os.path.isdir(place):
-                raise NotADirectoryError(20, "not a directory")
-            directory = stack.enter_context(scratch.directory(os.path.abspath(place), ids))
+            directory = stack.enter_context(
+                scratch_directories.directory(setting.root, place, setting.host.ids)
+            )
         except OSError as error:
             raise HostError(
                 f"the scratch {place!r} cannot be used ({error.strerror}); name a directory that you may write"

@@ -2,11 +2,11 @@
 
 import os
 import zlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from tweed_shim import files, scratch, trace
-from tweed_shim.errors import OperationFailed, ShimError, TimedOut
+from tweed_shim.errors import ContractError, OperationFailed, ShimError, TimedOut
 from tweed_shim.lean import signal
 from tweed_shim.records import Record
 from tweed_shim.runtime import cgroups, container, leaving, runs
@@ -85,7 +85,8 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> Non
     logs = "; ".join(filter(None, (of.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
     if outcome.timed_out:
         raise TimedOut(
-            f"{of.what} took longer than {timeout:g} second{'' if timeout == 1 else 's'} and was ended; {logs}",
+            f"{of.what} took longer than {timeout:g} second{'' if timeout == 1 else 's'} and "
+            f"{f'{outcome.killed}; killed' if outcome.killed else 'was ended'}; {logs}",
             run=str(run.number),
         )
     if outcome.overflow or outcome.code == 0:
@@ -97,6 +98,8 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> Non
             "was ended by SIGSYS, as by a 32-bit system call or another that its seccomp profile forbids; see "
             "--platform and --seccomp"
         )
+    elif outcome.killed:
+        ended = f"{outcome.killed}; killed"
     elif outcome.signal is not None:
         from signal import Signals
 
@@ -124,6 +127,22 @@ def _note_end(run: runs.Run, **record: object) -> None:
     run.note(**record)
 
 
+@contextmanager
+def reading(run: runs.Run, result: bytes) -> Iterator[None]:
+    """Keep the result of a run in its log, and say so, where reading it within the block raises ContractError.
+
+    The log is as private as the record of an interaction, which holds the same secrets: mode 0600 in a directory 0700.
+    """
+    try:
+        yield
+    except ContractError as error:
+        message = f"{error}; 'tweed-shim logs {run.number}' shows what it wrote"
+        with suppress(OSError):
+            run.keep_result(result)
+            run.fail(str(error))
+        raise ContractError(message) from error
+
+
 def launch(
     request: Request, of: Launch, meanwhile: Callable[[], None] = lambda: None
 ) -> tuple[runs.Run, Outcome]:
@@ -143,6 +162,10 @@ def launch(
         meanwhile()
         sweep(of.settings.root)
         scratch.sweep_tmp(of.settings.root, of.host.ids)
+        if of.scratch is not None:
+            from tweed_shim.runtime import scratch_directories
+
+            scratch_directories.sweep(of.scratch, of.host.ids)
 
     faults: list[ShimError] = []
 
@@ -183,10 +206,15 @@ def launch(
             state="timed out" if outcome.timed_out else "ended",
             exit_code=TimedOut.exit_code if outcome.timed_out else outcome.code,
             oom=outcome.oom,
+            killed=outcome.killed,
             seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
         )
     if faults:
-        raise faults[0]
+        with reading(run, outcome.result):
+            raise faults[0]
+    if outcome.code != 0 or outcome.overflow:
+        with suppress(OSError):
+            run.keep_result(outcome.result)
     parts = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
     of.console.info(f"run {run.number}, {of.what}: {parts}")
     _judge(outcome, of, run, request)

@@ -120,7 +120,8 @@ class Outcome(Record):
 
     exit_code: 0 to 255, or None where signal `signal` ended it. result: what was captured. overflow: a result
     stream was longer than allowed. timed_out: its time was up. oom: it was ended for want of memory.
-    seconds: the durations of its parts, by name.
+    seconds: the durations of its parts, by name. killed: why the shim killed it, such as `did not end within 10 s of
+    SIGTERM`; "" where the shim did not.
     """
 
     exit_code: int | None
@@ -130,6 +131,7 @@ class Outcome(Record):
     timed_out: bool
     oom: bool
     seconds: dict[str, float]
+    killed: str = ""
 
     @property
     def code(self) -> int:

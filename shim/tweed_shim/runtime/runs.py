@@ -18,6 +18,7 @@ from tweed_shim.records import Record
 KEPT = 1000
 RECORD = "run.json"
 LOG = "log"
+KEPT_RESULT = 256 << 10  # bytes of a result that could not be used
 _TEXT, _NUMBER = state_files.optional(state_files.text), state_files.optional(state_files.number)
 SHAPE = {
     "run": state_files.number,
@@ -42,6 +43,22 @@ class Run(Record):
         """Write down what is known of the run."""
         data = json.dumps({"run": self.number, **record}).encode()
         files.write_whole(os.path.join(self.directory, RECORD), data, durable=False)
+
+    def keep_result(self, data: bytes) -> None:
+        """Append to the log what the image wrote as its result, of which no use could be made."""
+        if not data:
+            return
+        missing = len(data) - KEPT_RESULT
+        end = b"\n[... %d bytes are missing here ...]\n" % missing if missing > 0 else b"\n"
+        with open(
+            os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE_FILE), "ab"
+        ) as log:
+            log.write(b"[what it wrote as its result:]\n" + data[:KEPT_RESULT].removesuffix(b"\n") + end)
+
+    def fail(self, reason: str) -> None:
+        """Write down why a run counts as failed although its image ended with code 0."""
+        with suppress(DamagedRecord, FileNotFoundError):
+            self.note(**{**read(self), "error": reason})
 
 
 def _numbers(place: str) -> list[int]:

@@ -16,7 +16,7 @@ from tweed_shim.records import Record, fields
 from tweed_shim.runtime import host, log_space, process, runs, spec
 from tweed_shim.runtime.confinement import confine
 from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.launch import Launch, launch
+from tweed_shim.runtime.launch import Launch, launch, reading
 from tweed_shim.runtime.options import RunOptions
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Request
 from tweed_shim.settings import Settings
@@ -373,10 +373,11 @@ class Backend:
         return None
 
     def _ask_for_metadata(self, image: Image) -> dict[str, Any]:
-        output = self._run(_Call(OPERATIONS["metadata"], image, ""))
+        run, output = self._run(_Call(OPERATIONS["metadata"], image, ""))
         from tweed_shim.tweed import metadata
 
-        found = metadata.parse(output, image=image.reference)
+        with reading(run, output):
+            found = metadata.parse(output, image=image.reference)
         files.write_whole(_metadata_cache(image), json.dumps(found).encode(), durable=False)
         return found
 
@@ -392,8 +393,8 @@ class Backend:
         if_failed: str = "",
         meanwhile: Callable[[], None] | None = None,
         succeeded: Callable[[bytes], None] = lambda _: None,
-    ) -> bytes:
-        """Run an operation; returns its result stream. Raises ContractError where that is too long.
+    ) -> tuple[runs.Run, bytes]:
+        """Run an operation; returns the run and its result stream. Raises ContractError where that is too long.
 
         meanwhile: called while the image runs. succeeded: takes the result as soon as the image has ended with 0.
         """
@@ -417,12 +418,13 @@ class Backend:
         )
         with trace.span("prepare"):
             request = self._request(call)
-        _, outcome = launch(request, of, meanwhile=meanwhile or (lambda: _import_for(call.operation)))
+        run, outcome = launch(request, of, meanwhile=meanwhile or (lambda: _import_for(call.operation)))
         if outcome.overflow:
             raise ContractError(
-                f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {call.operation.result}"
+                f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {call.operation.result}; it was killed, "
+                f"and 'tweed-shim logs {run.number}' shows how that began"
             )
-        return outcome.result
+        return run, outcome.result
 
     def _request(self, call: _Call) -> Request:
         operation, options, config = call.operation, self._options, call.image.config
