@@ -39,6 +39,8 @@ class Child:
     `close` ends all of them, and can be called again.
     """
 
+    _owner = 0
+
     def __init__(self) -> None:
         self._files: list[FileIO] = []
         self._pids: list[int] = []
@@ -56,7 +58,8 @@ class Child:
 
     def __del__(self) -> None:
         """Close it where an exception kept its user from doing so."""
-        self.close()
+        if self._owner:  # set last: an exception can come before it is whole, too
+            self.close()
 
     @property
     def pid(self) -> int:
@@ -100,10 +103,11 @@ class Child:
         from functools import partial
 
         wanted = files or {}
-        copies: list[FileIO] = []
+        known = len(self._files)
         try:
             above = map(fcntl.fcntl, wanted.values(), repeat(fcntl.F_DUPFD_CLOEXEC), repeat(ABOVE))
-            copies.extend(map(FileIO, above, repeat("rb")))
+            self._files.extend(map(FileIO, above, repeat("rb")))
+            copies = self._files[known:]
             actions = [
                 (os.POSIX_SPAWN_DUP2, copy.fileno(), number)
                 for copy, number in zip(copies, wanted, strict=True)
@@ -119,7 +123,7 @@ class Child:
             )
             self._pids.extend(starmap(start, ((),)))
         finally:
-            _close_all(copies)
+            _close_all(self._files[known:])
         self._open_handle()
 
     def _open_handle(self) -> None:

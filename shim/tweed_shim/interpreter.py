@@ -56,7 +56,7 @@ def source_directory() -> str:
     if not os.path.isfile(os.path.join(package, "becoming.py")):
         raise HostError(
             f"the shim's source files are not in {package}, where programs of its own need them: have the program that "
-            "embeds it collect them (PyInstaller: a hook with module_collection_mode = 'pyz+py')"
+            "embeds it collect them (PyInstaller: --collect-all tweed_shim)"
         )
     return os.path.dirname(package)
 
@@ -106,7 +106,7 @@ def _is_usable(path: str) -> bool:
     """
     from tweed_shim.children import Child
 
-    own = os.path.realpath("/proc/self/exe") if is_frozen() else ""
+    own = os.path.realpath(sys.executable) if is_frozen() and sys.executable else ""
     if not _is_named_python(path) or not os.access(path, os.X_OK) or os.path.realpath(path) == own:
         return False
     with Child() as child:

@@ -19,6 +19,7 @@ commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 ar
 
 import fcntl
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -145,6 +146,12 @@ def _arrange_streams(plan: Plan) -> None:
         os.close(quiet)
     if plan["joined"]:
         os.dup2(1, 2)
+    # A program may open /dev/stdout or /dev/stderr once more. runc gives the pipes to the container's user, but in a
+    # user namespace of the container's own it may not: there they belong to an id that the namespace does not have.
+    for fd in (0, 1, 2):
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            with _stage("streams"):
+                os.fchown(fd, *plan["user"])
 
 
 def _prepare(plan: Plan) -> None:
