@@ -16,7 +16,7 @@ import pytest
 
 from tweed_shim import children, idmap, interpreter, schemas, subprocesses
 from tweed_shim.idmap import IdMap
-from tweed_shim.runtime import keeper
+from tweed_shim.runtime import keeper, kernel
 from tweed_shim.runtime.keeper import Keeper
 
 TRACED = {module.__file__ for module in (children, interpreter, subprocesses, schemas, keeper, idmap)}
@@ -96,7 +96,7 @@ def inject(start: Callable[[], None], at: int) -> bool:
 def test_an_exception_at_any_point_of_a_start_leaves_nothing(
     start: Callable[[], None], threads: int, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_one_thread", lambda: threads == 1)
+    monkeypatch.setattr(kernel, "has_one_thread", lambda: threads == 1)
     start()
     before = state()
     at = 0
