@@ -19,8 +19,6 @@ from itertools import chain, repeat, starmap
 from tweed_shim.lean import signal
 from tweed_shim.lean.typing import Any
 
-# Above the descriptors that a program is started with, so that none of them is overwritten before it is copied.
-ABOVE = 16
 # What Python, the shim or the program that embeds it changed, and no program that is started may find changed.
 INHERITED_SIGNALS = (
     *(signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD),
@@ -105,7 +103,9 @@ class Child:
         wanted = files or {}
         known = len(self._files)
         try:
-            above = map(fcntl.fcntl, wanted.values(), repeat(fcntl.F_DUPFD_CLOEXEC), repeat(ABOVE))
+            # Above all that the program is started with, so that none is overwritten before it is copied.
+            least = max(wanted, default=0) + 1
+            above = map(fcntl.fcntl, wanted.values(), repeat(fcntl.F_DUPFD_CLOEXEC), repeat(least))
             self._files.extend(map(FileIO, above, repeat("rb")))
             copies = self._files[known:]
             actions = [
