@@ -153,7 +153,6 @@ def test_ids_that_are_refused_are_not_taken_for_given(
     os.chmod(f"{path}/newuidmap", 0o755)
     failed = host.does(METADATA_OF_IMAGE, image, path)
     assert failed["kind"] == "HostError"
-    assert "newuidmap" in str(failed["error"])
     assert "refused the ids" in str(failed["error"])
 
 
