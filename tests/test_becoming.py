@@ -13,17 +13,21 @@ SECONDS = 20
 # Starts a command, lets it go on only when it is stopped, and ends: in the very moment when it would bind its life.
 PARENT = """
 import os, signal, subprocess, sys
-child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-assert child.stdout.read(1) == b"."
+for number, fd in enumerate([*os.pipe(), *os.pipe()], 10):
+    os.dup2(fd, number)
+os.dup2(11, 3)
+os.dup2(12, 4)
+child = subprocess.Popen(sys.argv[1:], pass_fds=(3, 4), stdout=subprocess.DEVNULL)
+assert os.read(10, 10) == b"ready \\n"
 os.kill(child.pid, signal.SIGSTOP)
-child.stdin.write(b".")
+os.write(13, b".")
 print(child.pid)
 os._exit(0)
 """
 
 
 def test_a_command_whose_caller_ends_before_it_has_begun_does_not_begin() -> None:
-    command = [sys.executable, "-I", "-S", becoming.__file__, "host", "/bin/sleep", "1000"]
+    command = [sys.executable, "-I", "-S", becoming.__file__, "host", "", "/bin/sleep", "1000"]
     done = subprocess.run([sys.executable, "-uc", PARENT, *command], stdout=subprocess.PIPE, check=True)
     pid = int(done.stdout)
     end = os.pidfd_open(pid)

@@ -31,7 +31,9 @@ def killed_program(directory: str, name: str, number: int = signal.SIGKILL) -> s
 def test_a_killed_checker_of_schemas_is_not_blamed_on_the_image(number: signal.Signals) -> None:
     with schemas.Examiner() as examiner:
         examiner.start()
-        os.kill(examiner._pid, number)
+        while examiner._process.pid is None:
+            assert examiner._process.hear()
+        os.kill(examiner._process.pid, number)
         with pytest.raises(HostError, match=f"was ended by {number.name}; run it again"):
             examiner.faults(SCHEMA, b'"a"', what="the schema")
         assert examiner.faults(SCHEMA, b'"b"', what="the schema") != []

@@ -8,26 +8,25 @@ caller.
 
 import os
 import stat
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from tweed_shim import privileges, subids
+from tweed_shim.children import Child
 from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.records import Record
 
-LOOK_AGAIN = 20  # milliseconds
-READ = 64 << 10
 DEEPEST = 100  # directories in directories that are removed without the help of rm
+READ = 64 << 10
 BLOCK = 512  # the unit of st_blocks: stat(2)
 # Where the tools of a system live.
 SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
-HELPERS = ("newuidmap", "newgidmap")
+MAPS = {"newuidmap": "uid_map", "newgidmap": "gid_map"}
+HELPERS = tuple(MAPS)
 # What it takes to make namespaces, to bring up the loopback of one, and to take capabilities from a container.
 OF_HOST_ROOT = (privileges.SYS_ADMIN, privileges.NET_ADMIN, privileges.SETPCAP)
 OWN_MAPS = ("/proc/self/uid_map", "/proc/self/gid_map")
 # One less than there are: runc and crun take a namespace that has all for the host's own, where they may make devices.
 MOST_IDS = 4294967294
-BECOMING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "becoming.py")
 
 
 class NamespaceError(OSError):
@@ -228,28 +227,29 @@ def write_maps(pid: int, idmap: IdMap) -> None:
 
 def _call_helpers(pid: int, idmap: IdMap) -> None:
     """Have newuidmap(1) and newgidmap(1) write the maps. Raises OSError with the first thing that they complain of."""
-    children = []
-    read, write = os.pipe()
-    try:
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        complaints, write = stack.enter_context(Child()).pipe()
+        children = []
         for name, ranges in zip(HELPERS, (idmap.uids, idmap.gids), strict=True):
             program = find_program(name)
             if program is None:
                 raise FileNotFoundError(2, "no such program", name)
+            child = stack.enter_context(Child())
             arguments = [program, str(pid), *" ".join(map(str, ranges)).split()]
-            actions = [(os.POSIX_SPAWN_DUP2, write, 2)]
-            children.append((name, os.posix_spawn(program, arguments, os.environ, file_actions=actions)))
-        codes = [(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for name, child in children]
-        os.set_blocking(read, False)
+            child.spawn(arguments, os.environ, files={2: write.fileno()})
+            children.append((name, child))
+        codes = [(name, child.wait()) for name, child in children]
+        os.set_blocking(complaints.fileno(), False)
         for name, code in codes:
+            # What cannot be known from a status that was taken away is known from the map.
+            code = int(not _is_mapped(pid, MAPS[name])) if code is None else code
             if code < 0:
                 raise InterruptedError(4, f"was ended by signal {-code}", name)
             if code != 0:
-                raise PermissionError(
-                    1, _complaint(read) or "refused the ids of /etc/subuid and /etc/subgid", name
-                )
-    finally:
-        os.close(read)
-        os.close(write)
+                reason = _complaint(complaints.fileno()) or "refused the ids of /etc/subuid and /etc/subgid"
+                raise PermissionError(1, reason, name)
 
 
 def _complaint(read: int) -> str:
@@ -261,6 +261,12 @@ def _complaint(read: int) -> str:
     return text.partition("\n")[0].partition(": ")[2].strip()
 
 
+def _is_mapped(pid: int, name: str) -> bool:
+    """Whether the user namespace of a process has been given ids; its map can be written once only."""
+    with open(f"/proc/{pid}/{name}", "rb") as file:
+        return bool(file.read())
+
+
 def run_mapped(
     idmap: IdMap, arguments: list[str], *, cwd: str | None = None, watch: Callable[[int], None] | None = None
 ) -> tuple[int, bytes]:
@@ -268,36 +274,30 @@ def run_mapped(
 
     The command is killed when the calling thread ends before it. `watch` is called with its process id many times a
     second; what it raises ends the command. Returns its exit code (-N where signal N ended it) and what it wrote to
-    stderr and stdout together. Raises NamespaceError.
+    stderr and stdout together. Raises NamespaceError, and HostError where nobody knows how it ended.
     """
-    import subprocess
+    from tweed_shim import subprocesses
 
     program = find_program(arguments[0]) or arguments[0]
-    with subprocess.Popen(
-        [sys.executable, "-I", "-S", BECOMING, idmap.kind, program, *arguments[1:]],
-        cwd=cwd,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        bufsize=0,
-    ) as process:
-        assert process.stdin is not None  # noqa: S101 - tells the type checker what PIPE means
-        assert process.stdout is not None  # noqa: S101 - likewise
-        try:
-            ready = process.stdout.read(1)
-            if ready == b".":
-                _map_child(process.pid, idmap)
-                process.stdin.write(b".")
-            process.stdin.close()
-            output = b"".join(_heard(process.pid, process.stdout.fileno(), watch))
-        except BaseException:
-            process.kill()
+    command = subprocesses.Command(
+        [program, *arguments[1:]],
+        cwd=cwd or "",
+        stderr=subprocesses.OUTPUT,
+        kind=idmap.kind,
+        map_ids=lambda pid: _map_child(pid, idmap),
+        watch=watch,
+    )
+    try:
+        ended = subprocesses.run(command)
+    except OSError as error:
+        if error.filename != program:
             raise
-    if ready != b"." and idmap.kind != "host":
+        return subprocesses.FAILED, f"{program}: {error.strerror}\n".encode()
+    if not ended.begun and idmap.kind != "host":
         # becoming.py says why, and ends.
-        reason = (ready + output).decode(errors="replace").strip().rpartition(": ")[2]
+        reason = ended.output.decode(errors="replace").strip().rpartition(": ")[2]
         raise NamespaceError(1, reason or "it ended before it began")
-    return process.returncode, output if ready == b"." else ready + output
+    return ended.code, ended.output
 
 
 def _map_child(pid: int, idmap: IdMap) -> None:
@@ -309,23 +309,6 @@ def _map_child(pid: int, idmap: IdMap) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise NamespaceError(error.errno or 1, reason, error.filename, is_map=True) from error
-
-
-def _heard(pid: int, output: int, watch: Callable[[int], None] | None) -> Iterator[bytes]:
-    """What a process writes, until its end; it is watched while it does so."""
-    import select
-
-    poll = select.poll()
-    poll.register(output, select.POLLIN)
-    while True:
-        ready = poll.poll(LOOK_AGAIN if watch else None)
-        if watch:
-            watch(pid)
-        if ready:
-            data = os.read(output, READ)
-            if not data:
-                return
-            yield data
 
 
 def _remove(path: str, parent: int | None = None, depth: int = 0) -> None:

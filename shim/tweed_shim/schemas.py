@@ -8,12 +8,14 @@ be a secret.
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
-from tweed_shim import documents
+from tweed_shim import documents, interpreter, subprocesses
+from tweed_shim.children import Child
 from tweed_shim.errors import ContractError, HostError
 
 if TYPE_CHECKING:
@@ -102,8 +104,7 @@ class Examiner:
 
     def __init__(self, *, seconds: int = 10) -> None:
         self._seconds = seconds
-        self._pid = 0
-        self._pipes = ExitStack()
+        self._child: Child | None = None
 
     def __enter__(self) -> Self:
         """Itself; nothing is started yet."""
@@ -115,40 +116,31 @@ class Examiner:
 
     def end(self) -> None:
         """End the process, if there is one."""
-        self._pipes.close()
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
+        if self._child is not None:
+            self._child.close()
+            self._child = None
 
     def start(self) -> None:
         """Start the process, if that has not been done."""
-        if self._pid:
+        if self._child is not None:
             return
-        import sys
+        self._child = Child()
+        try:
+            self._start(self._child)
+        except BaseException:
+            self.end()
+            raise
 
+    def _start(self, child: Child) -> None:
         settings = json.dumps({"path": sys.path, "seconds": self._seconds})
-        command = [sys.executable, "-I", "-c", _CHILD, settings]
-        with ExitStack() as theirs:
-            questions, self._to = os.pipe2(os.O_CLOEXEC)
-            self._from, answers = os.pipe2(os.O_CLOEXEC)
-            for stack, fd in (
-                (theirs, questions),
-                (theirs, answers),
-                (self._pipes, self._to),
-                (self._pipes, self._from),
-            ):
-                stack.callback(os.close, fd)
-            actions = [(os.POSIX_SPAWN_DUP2, questions, 0), (os.POSIX_SPAWN_DUP2, answers, 1)]
-            # The signal of its limit has to reach it, whatever the program that embeds us does with its own.
-            self._pid = os.posix_spawn(
-                command[0],
-                command,
-                os.environ,
-                file_actions=actions,
-                setsigmask=[],
-                setsigdef=[signal.SIGXCPU],
-            )
+        questions, self._to = child.pipe()
+        self._from, answers = child.pipe()
+        self._process = subprocesses.Supervised(child)
+        command = subprocesses.Command([interpreter.find(), "-I", "-c", _CHILD, settings])
+        self._process.start(command, {0: questions.fileno(), 1: answers.fileno()})
+        self._process.let_go()
+        questions.close()
+        answers.close()
 
     def faults(
         self,
@@ -180,29 +172,31 @@ class Examiner:
         """The line that is answered, empty where the process has ended."""
         with suppress(BrokenPipeError):
             while question:
-                question = question[os.write(self._to, question) :]
+                question = question[os.write(self._to.fileno(), question) :]
         answer = bytearray()
-        while not answer.endswith(b"\n") and (piece := os.read(self._from, _PIECE)):
+        while not answer.endswith(b"\n") and (piece := os.read(self._from.fileno(), _PIECE)):
             answer += piece
         return bytes(answer)
 
     def _refuse(self, what: str) -> NoReturn:
-        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        self._pid = 0
+        try:
+            code = self._process.code()
+        finally:
+            self.end()
         if code == -signal.SIGXCPU:
             raise ContractError(
                 f"{what} cannot be applied to the configuration within {self._seconds} s of processor time; its "
                 "author has to make it simpler"
             )
-        if code < 0:
+        if code is not None and code < 0:
             # SIGKILL is not ours: it is the host's that has no memory left, or somebody's.
             raise HostError(
                 f"the configuration could not be checked: the process that checks it was ended by {_name(-code)}; "
                 "run it again"
             )
         raise HostError(
-            f"the configuration could not be checked: a process of its own failed with code {code}; install tweed-shim "
-            "anew"
+            f"the configuration could not be checked: a process of its own failed with code {code or 1}; install "
+            "tweed-shim anew"
         )
 
 
@@ -224,7 +218,6 @@ def strangers_faults(
 def answer_parent(seconds: int) -> None:
     """Be the process of an Examiner: a question and a value are lines of stdin, the faults a line of stdout."""
     import resource
-    import sys
 
     # The processor's time, not the clock's: it also ends a process whose parent is gone. The kernel sends SIGXCPU at
     # the soft limit, and at the hard one the SIGKILL that anybody else may send, too (getrlimit(2)).

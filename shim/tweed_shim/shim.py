@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tweed_shim import gc, idmap
+from tweed_shim import gc, idmap, interpreter
 from tweed_shim.image import pull, removal, store
 from tweed_shim.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.option_values import argument, flag, instance, optional, path, sequence, text, text_map
@@ -27,8 +27,9 @@ class Shim:
     root: the store's directory; by default `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root and
     `$XDG_DATA_HOME/tweed-shim` for others. runtime: the OCI runtime's program. console: where diagnostics are
     shown; by default nowhere, they are in the logs. log_limit: what the logs of all runs may take on disk together,
-    bytes; by default `$TWEED_SHIM_LOG_LIMIT`, else 1 GiB. Raises ConfigError where no directory is named and there is
-    no home directory.
+    bytes; by default `$TWEED_SHIM_LOG_LIMIT`, else 1 GiB. python: the path of the Python interpreter that the shim's own
+    programs are started with, for a program whose `sys.executable` is none, and where none is found; it counts for the
+    whole process. Raises ConfigError where no directory is named and there is no home directory.
 
     Safe to use from several threads and processes at once.
     """
@@ -40,6 +41,7 @@ class Shim:
         runtime: str = "runc",
         console: Console | None = None,
         log_limit: int | None = None,
+        python: str | os.PathLike[str] | None = None,
     ) -> None:
         named = default_root(os.environ, os.geteuid()) if root is None else root
         if named == "":
@@ -48,6 +50,8 @@ class Shim:
         limit = default_log_limit(os.environ) if log_limit is None else log_limit
         self.settings = Settings(os.path.abspath(named), runtime, limit)
         self._console = argument("console", console, optional(instance(Console))) or Console()
+        if python is not None:
+            interpreter.choose(os.path.abspath(argument("python", python, path)))
 
     def backend(self, image: str, *, cloud: str = "default", options: Options | None = None) -> Backend:
         """A backend image, to be used with one cloud's configuration.

@@ -23,25 +23,22 @@ def service(path: str = NSSWITCH) -> str:
 
 def ask(program: str, user: str, *, groups: bool) -> list[tuple[int, int]]:
     """Return the (start, count) ranges that getsubids(1) tells of a user; none where it knows none or fails."""
-    import subprocess
+    from tweed_shim import subprocesses
 
     try:
-        done = subprocess.run(
-            [program, *(["-g"] if groups else []), user],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
-            errors="replace",
-            timeout=SECONDS,
-            check=False,
+        done = subprocesses.run(
+            subprocesses.Command([program, *(["-g"] if groups else []), user], timeout=SECONDS)
         )
-    except (OSError, subprocess.SubprocessError):
+    except OSError:
         return []
-    if done.returncode != 0:
+    if done.code != 0:
         return []
     # INDEX: USER START COUNT
-    fields = [line.split()[-2:] for line in done.stdout.splitlines() if len(line.split()) >= 3]
+    fields = [
+        line.split()[-2:]
+        for line in done.output.decode(errors="replace").splitlines()
+        if len(line.split()) >= 3
+    ]
     return [
         (int(start), int(count))
         for start, count in fields

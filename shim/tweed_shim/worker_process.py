@@ -18,6 +18,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn, Self, TypeVar
 
+from tweed_shim import interpreter
 from tweed_shim.errors import HostError, ShimError, TimedOut
 from tweed_shim.lean import signal
 from tweed_shim.runtime import kernel
@@ -225,14 +226,15 @@ def _spawn(questions: int, answers: int) -> int:
     import fcntl
     import json
 
+    program = interpreter.find()
     settings = json.dumps({"path": sys.path, "parent": os.getpid()})
     # Copies above both numbers: neither may be overwritten before it has been copied down.
     copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ANSWERS + 1) for fd in (questions, answers)]
     try:
         return os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-c", _CHILD, settings],
-            os.environ,
+            program,
+            [program, "-I", "-c", _CHILD, settings],
+            interpreter.environment(os.environ),
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, fd, number)
                 for fd, number in zip(copies, (_QUESTIONS, _ANSWERS), strict=True)

@@ -246,3 +246,20 @@ def test_others_have_a_namespace_anyway(accounts: dict[str, Account], program: s
         with fresh_shim(accounts[kind], program) as shim:
             done = call(shim, image, "configure", "--userns", stdin=b"{}")
             assert int(done.out.split()[1]) == accounts[kind].uid
+
+
+@pytest.mark.parametrize("user", ["", "1234"])
+@pytest.mark.parametrize("options", [("--userns",), ()], ids=["userns", "host"])
+def test_the_streams_can_be_opened_again_by_their_names(
+    root_shim: Shim, userns_ids: None, script_image: ScriptImage, user: str, options: tuple[str, ...]
+) -> None:
+    script = f"""
+        echo to-stderr > /dev/stderr || exit
+        if [ "$1" = metadata ]; then {METADATA} > /dev/stdout; exit; fi
+        cat /dev/stdin > /dev/null && echo to-stdout > /dev/stdout
+    """
+    image = script_image(script, user=user)
+    done = root_shim.run("exec", image, "metadata", *options)
+    assert (done.code, b"to-stderr" in done.err) == (0, True), done
+    done = root_shim.run("exec", image, "configure", *options, stdin=b"{}")
+    assert (done.code, done.out) == (0, b"to-stderr\nto-stdout\n"), done

@@ -21,12 +21,11 @@ import binascii
 import json
 import os
 import stat
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tweed_shim import files, hosts, named_files, trust
+from tweed_shim import files, hosts, named_files, subprocesses, trust
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.image.reference import DOCKER_HUB, called_hub
 from tweed_shim.named_files import Target
@@ -374,27 +373,23 @@ def _call(
 ) -> bytes | None:
     """Call a credential program; None where it has nothing for the registry."""
     try:
-        done = subprocess.run(
-            [program, verb],
-            input=message.encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=dict(environ),
-            timeout=HELPER_TIMEOUT,
-            check=False,
+        done = subprocesses.run(
+            subprocesses.Command(
+                [program, verb], stdin=message.encode(), environ=environ, timeout=HELPER_TIMEOUT
+            )
         )
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         problem = f"did not end within {HELPER_TIMEOUT:.0f} s"
     except FileNotFoundError:
         problem = "is not installed: install it or take its name out of the file"
     except OSError as error:
         problem = f"cannot be run ({error.strerror})"
     else:
-        if done.returncode == 0:
-            return done.stdout
-        if NOT_FOUND in done.stdout.decode(errors="replace").lower():
+        if done.code == 0:
+            return done.output
+        if NOT_FOUND in done.output.decode(errors="replace").lower():
             return None
-        problem = f"failed (exit code {done.returncode}): call `{program} {verb}` to see why"
-        if done.returncode < 0:
-            problem = f"was ended by signal {-done.returncode}: run it again"
+        problem = f"failed (exit code {done.code}): call `{program} {verb}` to see why"
+        if done.code < 0:
+            problem = f"was ended by signal {-done.code}: run it again"
     raise HostError(f"the credential program {program}, which {path} names for {registry}, {problem}")

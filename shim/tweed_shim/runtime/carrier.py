@@ -44,7 +44,7 @@ class Carrier:
         self.killed = ""
         self.asked: int | None = None
         self._keeper = keeper
-        self._reports = keeper.pipes["reports"]
+        self._reports = keeper.pipes["reports"].fileno()
         self._sources = sources
         self._shown = [sink for sinks in sources.values() for sink in sinks if isinstance(sink, Shown)]
         self._feeds = {feed.fd: feed for feed in feeds}

@@ -1,12 +1,12 @@
 """Run a Request in a sandbox and give its Outcome."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from io import FileIO
 
-from tweed_shim import files, idmap, scratch, trace
+from tweed_shim import files, idmap, interpreter, scratch, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import Any, TypedDict
@@ -71,16 +71,16 @@ class Setting(Record):
     succeeded: Callable[[bytes], None] = lambda _: None
 
 
-def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: dict[str, int]) -> list[Feed]:
-    """What the sandbox and the container are told; the pipes are theirs from now on."""
-    feeds = [Feed(pipes.pop("plan"), json.dumps(plan).encode())]
+def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: Mapping[str, FileIO]) -> list[Feed]:
+    """What the sandbox and the container are told."""
+    feeds = [Feed(pipes["plan"], json.dumps(plan).encode())]
     if stdin is not None:
-        feeds.append(Feed(pipes.pop("stdin"), stdin))
+        feeds.append(Feed(pipes["stdin"], stdin))
     return feeds
 
 
 def _sources(
-    request: Request, setting: Setting, pipes: Mapping[str, int], log: Log, result: Result
+    request: Request, setting: Setting, pipes: Mapping[str, FileIO], log: Log, result: Result
 ) -> dict[int, list[Sink]]:
     """Which pipe of the container goes where."""
 
@@ -89,9 +89,9 @@ def _sources(
             return [result]
         return [log] if shown is None else [log, Shown(shown)]
 
-    sources = {pipes["stdout"]: sinks(request.stdout, setting.console.stdout)}
+    sources = {pipes["stdout"].fileno(): sinks(request.stdout, setting.console.stdout)}
     if request.stderr != "stdout":
-        sources[pipes["stderr"]] = sinks(request.stderr, setting.console.stderr)
+        sources[pipes["stderr"].fileno()] = sinks(request.stderr, setting.console.stderr)
     return sources
 
 
@@ -240,8 +240,8 @@ def _map_texts(ids: idmap.IdMap) -> tuple[str, str]:
 
 def _script(name: str, *arguments: str) -> list[str]:
     """The command of one of the scripts that stand alone beside this file."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
-    return [sys.executable, "-I", "-S", path, *arguments]
+    path = os.path.join(interpreter.source_directory(), "tweed_shim", "runtime", name)
+    return [interpreter.find(), "-I", "-S", path, *arguments]
 
 
 def _start_failure(failure: StartError, request: Request, host: Host) -> ShimError:

@@ -11,6 +11,7 @@ import stat
 import sys
 from contextlib import suppress
 
+from tweed_shim.children import Child
 from tweed_shim.errors import ImageError
 from tweed_shim.lean.typing import TYPE_CHECKING
 from tweed_shim.runtime import inside
@@ -227,18 +228,17 @@ def _is_emulated(header: bytes) -> bool:
     ident = header[4:6]
     stub = (_ELF + ident + b"\1").ljust(16, b"\0") + header[16:20]
     stub += (1).to_bytes(4, "big" if ident[1:] == b"\2" else "little")
-    fd = os.memfd_create("header")
-    try:
-        os.write(fd, stub.ljust(64, b"\0"))
-        quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
-        pid = os.posix_spawn(f"/proc/self/fd/{fd}", ["header"], {}, file_actions=quiet)
-    except OSError as error:
-        # Where memory must not be executed (vm.memfd_noexec), nobody knows, and the kernel is to decide.
-        return error.errno != errno.ENOEXEC
-    finally:
-        os.close(fd)
-    with suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+    with Child() as child:
+        try:
+            program = child.open(os.memfd_create, "header")
+            os.write(program.fileno(), stub.ljust(64, b"\0"))
+            null = child.open(os.open, os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            quiet = dict.fromkeys((0, 1, 2), null.fileno())
+            child.spawn([f"/proc/self/fd/{program.fileno()}"], {}, files=quiet)
+        except OSError as error:
+            # Where memory must not be executed (vm.memfd_noexec), nobody knows, and the kernel is to decide.
+            return error.errno != errno.ENOEXEC
+        child.wait()
     return True
 
 

@@ -4,8 +4,10 @@ import errno
 import os
 import time
 from contextlib import suppress
+from io import FileIO
 
 from tweed_shim import idmap, trace
+from tweed_shim.children import Child
 from tweed_shim.lean import json, signal
 from tweed_shim.runtime import kernel, sandbox
 
@@ -35,7 +37,7 @@ class Keeper:
     """
 
     def __init__(self, ids: idmap.IdMap) -> None:
-        self.pipes: dict[str, int] = {}
+        self.pipes: dict[str, FileIO] = {}
         self.mapped = ids.kind == "host"
         self.started: float | None = None
         self.ended = False
@@ -44,49 +46,45 @@ class Keeper:
         self._ids = ids
         self._rest = b""
         self._traced = time.monotonic()
-        theirs = []
+        self._child = Child()
         try:
+            theirs = []
             for place in PLACES:
-                read, write = os.pipe()
+                read, write = self._child.pipe()
                 self.pipes[place], end = (write, read) if place in WRITTEN else (read, write)
                 theirs.append(end)
-            self.pid = _start(theirs, userns=not self.mapped)
+            _start(self._child, [end.fileno() for end in theirs], userns=not self.mapped)
+            for end in theirs:
+                end.close()
         except BaseException:
-            self._close()
+            self._child.close()
             raise
-        finally:
-            for fd in theirs:
-                os.close(fd)
+        self.pid = self._child.pid
 
     def __enter__(self) -> "Keeper":
         """Use it for the length of a block."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Have all of it gone."""
-        self._close()
-        if self.status is None:
-            self.kill()
-        with suppress(ChildProcessError):  # whoever ignores SIGCHLD has nothing to wait for
-            os.waitpid(self.pid, 0)
-
-    def _close(self) -> None:
-        while self.pipes:
-            os.close(self.pipes.popitem()[1])
+        """Close the pipes, kill the sandbox and reap it."""
+        for pipe in self.pipes.values():
+            pipe.close()
+        if self.status is not None:
+            self._child.wait()
+        self._child.close()
 
     def kill(self) -> None:
         """End all of the sandbox."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        self._child.signal(signal.SIGKILL)
 
     def command(self, text: str) -> None:
         """Tell the sandbox something; it may have ended already."""
         with suppress(BrokenPipeError):
-            os.write(self.pipes["commands"], text.encode() + b"\n")
+            os.write(self.pipes["commands"].fileno(), text.encode() + b"\n")
 
     def hear(self) -> bool:
         """Take what the sandbox reports; False when it has ended. Raises StartError where it could not start."""
-        data = os.read(self.pipes["reports"], READ)
+        data = os.read(self.pipes["reports"].fileno(), READ)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             report = json.loads(line)
@@ -121,16 +119,20 @@ class Keeper:
         self.command("mapped")
 
 
-def _start(fds: list[int], *, userns: bool) -> int:
+def _start(child: Child, fds: list[int], *, userns: bool) -> None:
     if not kernel.has_one_thread():
-        return sandbox.spawn(fds, userns=userns)
-    pid = os.fork()
-    if pid:
-        return pid
+        environment = {"PATH": os.environ.get("PATH", os.defpath)}
+        child.spawn(sandbox.command(userns=userns), environment, files=dict(enumerate(fds)))
+        return
     try:
-        sandbox.enter(fds, userns=userns)
+        if child.fork():
+            sandbox.enter(fds, userns=userns)
     except OSError as error:
+        if not child.is_forked:
+            raise
         report = {"failed": "namespace", "error": str(error), "errno": error.errno}
         os.write(fds[sandbox.REPORTS], json.dumps(report).encode() + b"\n")
     finally:
-        os._exit(1)
+        # Whatever comes, a copy of the program that embeds the shim does not go on here.
+        if child.is_forked:
+            os._exit(1)

@@ -6,8 +6,8 @@ start the container, and waits for it. When the shim, the keeper or process 1 en
 everything inside of the namespaces and throws the mounts away: nobody needs to clean up.
 
 This file, with those that it imports, stands alone on the standard library, because it is entered in two ways: by
-`enter`, after a plain fork, from a process with one thread; and as a program (`python -I -S`) by `spawn` from a process
-with more, where forking Python code could deadlock. Both speak the same lines of JSON: reports on descriptor 3,
+`enter`, after a plain fork, from a process with one thread; and as a program (`python -I -S`, see `command`), from a
+process with more, where forking Python code could deadlock. Both speak the same lines of JSON: reports on descriptor 3,
 commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 are the container's.
 
     reports    {"userns": true}                 map my ids, then send "mapped"
@@ -19,11 +19,14 @@ commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 ar
 
 import fcntl
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tweed_shim import interpreter
+from tweed_shim.children import INHERITED_SIGNALS
 from tweed_shim.errors import ImageError
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import NoReturn, TypedDict
@@ -38,8 +41,6 @@ NO_REASON = "it gave no reason"
 KILLED = b"killed by signal "
 # What the runtime complains of after the complaint that matters.
 CLEANING_UP = ("Failed to remove", "failed to remove")
-# What Python or the shim changed, and no program that is started may find changed.
-INHERITED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 # Without the search for packages, which takes half as long as Python's own start.
 SCRIPT = (
     "import sys; sys.path.append(sys.argv.pop(1)); from tweed_shim.runtime import sandbox; sandbox.main()"
@@ -145,6 +146,12 @@ def _arrange_streams(plan: Plan) -> None:
         os.close(quiet)
     if plan["joined"]:
         os.dup2(1, 2)
+    # A program may open /dev/stdout or /dev/stderr once more. runc gives the pipes to the container's user, but in a
+    # user namespace of the container's own it may not: there they belong to an id that the namespace does not have.
+    for fd in (0, 1, 2):
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            with _stage("streams"):
+                os.fchown(fd, *plan["user"])
 
 
 def _prepare(plan: Plan) -> None:
@@ -381,22 +388,10 @@ def enter(fds: list[int], *, userns: bool) -> NoReturn:
     _keep(userns=userns)
 
 
-def spawn(fds: list[int], *, userns: bool) -> int:
-    """Start a keeper as a program of its own, whose descriptors 0 to 5 are `fds`; returns its process id."""
-    copies = [_above_wanted(fd) for fd in fds]
-    packages = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    try:
-        return os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", "-c", SCRIPT, packages, *(["--userns"] if userns else [])],
-            {"PATH": os.environ.get("PATH", os.defpath)},
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies)],
-            setsigmask=[],
-            setsigdef=INHERITED_SIGNALS,
-        )
-    finally:
-        for fd in copies:
-            os.close(fd)
+def command(*, userns: bool) -> list[str]:
+    """Return the command of a keeper as a program of its own."""
+    packages = interpreter.source_directory()
+    return [interpreter.find(), "-I", "-S", "-c", SCRIPT, packages, *(["--userns"] if userns else [])]
 
 
 def main() -> NoReturn:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from io import FileIO
 
 from tweed_shim.files import PRIVATE_FILE
 from tweed_shim.lean.typing import Protocol
@@ -179,9 +180,10 @@ class Shown:
 class Feed:
     """What a program reads on its stdin: written as it takes it, closed at the end."""
 
-    def __init__(self, fd: int, data: bytes) -> None:
-        os.set_blocking(fd, False)
-        self.fd = fd
+    def __init__(self, pipe: FileIO, data: bytes) -> None:
+        self._pipe = pipe
+        self.fd = pipe.fileno()
+        os.set_blocking(self.fd, False)
         self._rest = memoryview(data)
 
     def feed_some(self) -> bool:
@@ -196,7 +198,7 @@ class Feed:
 
     def close(self) -> None:
         """Let the program see the end of its stdin."""
-        os.close(self.fd)
+        self._pipe.close()
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from tempfile import TemporaryFile
 
+from tweed_shim import subprocesses
 from tweed_shim.spiff.concatenation import MAX_TEXT
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.arguments import parse_integer, texts
@@ -109,22 +108,12 @@ def _output(call: Call, command: list[str], data: bytes | None, *, cached: bool)
 
 def _run(command: list[str], data: bytes | None) -> tuple[int, bytes]:
     """Run a command and return its exit code and its output. Raises Fault for one that writes without end."""
-    with TemporaryFile() as source:
-        if data is not None:
-            source.write(data)
-            source.seek(0)
-        stdin = subprocess.DEVNULL if data is None else source
-        with subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE) as process:
-            try:
-                output = process.stdout.read(MAX_TEXT + 1) if process.stdout else b""
-            except BaseException:
-                process.kill()
-                raise
-            if len(output) > MAX_TEXT:
-                process.kill()
-        if len(output) > MAX_TEXT:
-            raise Fault(f"execution '{command[0]}' failed: it wrote more than {MAX_TEXT >> 20} MiB")
-        return process.returncode, output
+    ended = subprocesses.run(
+        subprocesses.Command(command, stdin=data or b"", stderr=subprocesses.INHERITED, most=MAX_TEXT)
+    )
+    if len(ended.output) > MAX_TEXT:
+        raise Fault(f"execution '{command[0]}' failed: it wrote more than {MAX_TEXT >> 20} MiB")
+    return ended.code, ended.output
 
 
 def _result(call: Call, output: bytes) -> Value:
