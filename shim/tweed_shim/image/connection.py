@@ -157,6 +157,14 @@ class Adapter(requests.adapters.HTTPAdapter):
         manager.pool_classes_by_scheme = self._pools
         return manager
 
+    def close(self) -> None:
+        """Close the idle connections, which urllib3 leaves to the garbage collector when it drops its pools."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it is no mapping to iterate over
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
+        super().close()
+
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]  # named arguments only, as requests calls it
         """Send one request, which may be one that follows a redirect. Raises RegistryError for a malformed URL."""
         try:
