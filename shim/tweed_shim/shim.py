@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tweed_shim import gc, idmap
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.image import pull, removal, store
 from tweed_shim.lean.typing import Any
 from tweed_shim.option_values import argument, flag, instance, optional, path, sequence, text, text_map
@@ -109,10 +110,12 @@ class Shim:
         platform: str | None = None,
         insecure: bool = False,
         ca_file: str | None = None,
+        timeout: float | None = None,
     ) -> store.Image:
         """Have an image in the store, unpacked.
 
-        Raises BadReference, ConfigError, RegistryError, ImageError, HostError, or StateError (not there, and policy
+        insecure, ca_file, timeout: as in ConnectOptions. Raises BadReference, ConfigError, RegistryError (PullTimedOut
+        where it takes longer than `timeout` seconds), ImageError, HostError, or StateError (not there, and policy
         `never`).
         """
         check = RunOptions.CHECKS
@@ -121,8 +124,7 @@ class Shim:
             image,
             pull=argument("policy", policy, check["pull"]),
             platform=argument("platform", platform, check["platform"]),
-            insecure=argument("insecure", insecure, check["insecure"]),
-            ca_file=argument("ca_file", ca_file, check["ca_file"]),
+            connect=ConnectOptions(insecure, ca_file, timeout),
             report=self._console.report,
             idmap=idmap.detect(),
         )

@@ -13,6 +13,7 @@ import pytest
 from layouts import DOCKER_MANIFEST, INDEX, MANIFEST, Layer, LayoutWriter
 from servers import Fault, FaultyProxy, RegistryServer, RegistryWithToken, corrupt, faulty_proxy
 from token_servers import IDENTITY_TOKEN, PASSWORD, USER, make_authority
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError, RegistryError
 from tweed_shim.image.challenge import parse_challenges
 from tweed_shim.image.connection import Patience
@@ -92,7 +93,11 @@ def opened(environ: dict[str, str]) -> Iterator[Callable[..., Repository]]:
     repositories = []
 
     def open_one(reference: str, **options: Any) -> Repository:
-        repository = open_repository(parse(reference), **{"environ": environ, "patience": SHORT, **options})
+        connect = ConnectOptions(
+            **{name: options.pop(name) for name in ConnectOptions.FIELDS if name in options}
+        )
+        settings = {"connect": connect, "environ": environ, "patience": SHORT, **options}
+        repository = open_repository(parse(reference), **settings)
         repositories.append(repository)
         return repository
 

@@ -21,10 +21,13 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from tweed_shim import __version__, credential_gate, urls
 from tweed_shim.errors import BadUrl, ConfigError, RegistryError
+from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import PassingFault, explained, host_of
+from tweed_shim.image.transfer_rate import LowestRate, metered_response
 from tweed_shim.urls import Origin, Url
 
 MAX_REDIRECTS = 8
+LARGEST_REDIRECT = 64 << 10
 CHUNK = 128 << 10
 SYSTEM_AUTHORITIES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -40,6 +43,7 @@ class Patience(NamedTuple):
 
     A request that fails for a passing reason is made `attempts` times in all. The pause before each new one
     doubles from `first_pause` up to `longest_pause`, which bounds a server's Retry-After too.
+    read_timeout bounds each wait for a server that is silent, lowest_rate applies to one that is not.
     sleep: called in place of waiting, for tests.
     """
 
@@ -48,6 +52,7 @@ class Patience(NamedTuple):
     longest_pause: float = 60.0
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
+    lowest_rate: LowestRate = LowestRate()
     sleep: Callable[[float], object] | None = None
 
 
@@ -55,12 +60,21 @@ PATIENCE = Patience()
 
 
 class Line:
-    """The connections of one session, which all end, whatever they are waiting for, when it is closed."""
+    """The connections of one session, which all end, whatever they are waiting for, when it is closed.
 
-    def __init__(self) -> None:
+    The deadline closes it, too.
+    """
+
+    def __init__(self, deadline: Deadline = NO_DEADLINE) -> None:
+        self.deadline = deadline
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._alarm: threading.Timer | None = None
+        if deadline.is_set:
+            self._alarm = threading.Timer(min(deadline.remaining(), threading.TIMEOUT_MAX), self.close)
+            self._alarm.daemon = True
+            self._alarm.start()
 
     def add(self, connection: socket.socket) -> None:
         """Take a new connection in, or end it where the line is closed already."""
@@ -71,6 +85,8 @@ class Line:
 
     def close(self) -> None:
         """End everything under way and everything that begins later."""
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._closed.set()
         with self._lock:
             for each in self._sockets:
@@ -79,7 +95,8 @@ class Line:
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
 
     def check(self) -> None:
-        """Raise RegistryError where the line is closed."""
+        """Raise PullTimedOut where the time is over, RegistryError where the line is closed."""
+        self.deadline.check()
         if self._closed.is_set():
             raise RegistryError("the transfer was stopped because another one failed; try again")
 
@@ -142,8 +159,9 @@ class Adapter(requests.adapters.HTTPAdapter):
     """Gives every request its time-outs and its proxy, and every connection to a Line."""
 
     def __init__(self, patience: Patience, line: Line) -> None:
-        self._timeouts = (patience.connect_timeout, patience.read_timeout)
-        self._pools = _pool_classes(line)
+        self._patience = patience
+        self._line = line
+        self._pools = _pool_classes(patience, line)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -173,7 +191,10 @@ class Adapter(requests.adapters.HTTPAdapter):
             raise RegistryError(f"an address of the registry is malformed: {error}") from None
         # What was compared is what is connected to.
         request.url = str(url)
-        kwargs["timeout"] = self._timeouts
+        self._line.check()
+        # The time to connect is cut, as nothing ends a connection before it is one; the line's alarm ends all others.
+        connecting = min(self._patience.connect_timeout, max(self._line.deadline.remaining(), 0.001))
+        kwargs["timeout"] = (connecting, self._patience.read_timeout)
         kwargs["proxies"] = {} if url.origin.is_loopback else requests.utils.get_environ_proxies(str(url))
         return super().send(request, **kwargs)
 
@@ -201,7 +222,12 @@ class Session(requests.Session):
         """Return the URL that an answer sends to, in full. Raises RegistryError where it is malformed or leaves TLS."""
         try:
             location = super().get_redirect_target(resp)
-            return str(_redirect_target(urls.parse(resp.url), location)) if location else None
+            if not location:
+                return None
+            target = _redirect_target(urls.parse(resp.url), location)
+            # requests would read it whole, however long it is.
+            read_all(resp, LARGEST_REDIRECT)
+            return str(target)
         except (UnicodeError, RegistryError):
             resp.close()
             raise
@@ -273,13 +299,19 @@ def read_chunks(response: requests.Response) -> Iterator[bytes]:
         yield chunk
 
 
-def _pool_classes(line: Line) -> dict[str, type[HTTPConnectionPool]]:
+def _pool_classes(patience: Patience, line: Line) -> dict[str, type[HTTPConnectionPool]]:
+    metered = metered_response(patience.lowest_rate)
+
     class PlainConnection(HTTPConnection):
+        response_class = metered
+
         def connect(self) -> None:
             super().connect()
             line.add(self.sock)
 
     class TlsConnection(HTTPSConnection):
+        response_class = metered
+
         def connect(self) -> None:
             super().connect()
             line.add(self.sock)

@@ -4,11 +4,12 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import NamedTuple, Protocol
 
 from tweed_shim import files, scratch, trace
-from tweed_shim.errors import DamagedRecord, HostError, ImageError, StateError
+from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.errors import DamagedRecord, HostError, ImageError, RegistryError, StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import (
     archive,
@@ -23,12 +24,15 @@ from tweed_shim.image import (
 )
 from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.config import Configuration
+from tweed_shim.image.deadline import Deadline
 from tweed_shim.image.layout import Layout, LayoutSource
 from tweed_shim.image.manifest import Descriptor, Manifest, Raw
 from tweed_shim.image.members import Directory
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image, Pulled
+
+ASK_AGAIN = 0.1  # seconds
 
 
 class Wanted(NamedTuple):
@@ -39,8 +43,8 @@ class Wanted(NamedTuple):
     platform: str
     ids: IdMap
     pull: str
-    insecure: bool
-    ca_file: str | None
+    connect: ConnectOptions
+    deadline: Deadline
     report: Report
     source: "Opener | None" = None
 
@@ -105,6 +109,15 @@ def resolve(source: Source, platform: str, what: str) -> Resolved:
 
 def fetch(wanted: Wanted) -> Image:
     """See pull.obtain, which has found that the image is not at hand, or was told to ask again."""
+    try:
+        return _fetch(wanted)
+    except RegistryError:
+        # A connection that the deadline ended ends in any of the faults that a connection can have.
+        wanted.deadline.check()
+        raise
+
+
+def _fetch(wanted: Wanted) -> Image:
     started = time.monotonic()
     name, root = str(wanted.reference), wanted.root
     if wanted.pull == "never" and not store.check_version(root):
@@ -113,9 +126,7 @@ def fetch(wanted: Wanted) -> Image:
     scratch.sweep_tmp(root, wanted.ids)
     _prepare_index(root)
     lock = "pull-" + hashlib.sha256(f"{name} {wanted.platform}".encode()).hexdigest()
-    with scratch.only_one(
-        root, lock, lambda: wanted.report(f"waiting for another process that pulls {name}")
-    ):
+    with _turn(wanted, lock, f"waiting for another process that pulls {name}"):
         looking = wanted.pull == "missing"
         found = wanted.pull != "always" and present.at_hand(
             root, wanted.reference, wanted.platform, wanted.ids, looking=looking
@@ -138,6 +149,35 @@ def _prepare_index(root: str) -> None:
                     image = Descriptor(kind, record.digest, len(body))
                     layout.put_entry(record.reference, record.platform, image)
     layout.entries()
+
+
+class _Busy(Exception):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def _turn(wanted: Wanted, lock: str, announcement: str = "") -> Iterator[None]:
+    """Hold a lock of the store, which other processes may hold for as long as a pull takes. Raises PullTimedOut."""
+    told = not announcement
+
+    def busy() -> None:
+        nonlocal told
+        if not told:
+            wanted.report(announcement)
+            told = True
+        # Waiting for a lock has no time limit (flock(2)), so with one it is asked for again and again.
+        if wanted.deadline.is_set:
+            raise _Busy
+
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(scratch.only_one(wanted.root, lock, busy))
+                break
+            except _Busy:
+                wanted.deadline.check()
+                time.sleep(ASK_AGAIN)
+        yield
 
 
 def _bring(wanted: Wanted, started: float) -> Image:
@@ -266,7 +306,7 @@ def _elsewhere(wanted: Wanted) -> Iterator[Source]:
         with trace.span("imports"):
             from tweed_shim.image.remote import Remote
 
-        with Remote(reference, insecure=wanted.insecure, ca_file=wanted.ca_file) as source:
+        with Remote(reference, wanted.connect, wanted.deadline) as source:
             yield source
 
 
@@ -319,20 +359,30 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
         try:
             what = f"{len(jobs)} of the layers of {wanted.reference}"
             with progress.shown(report, what, size) as tell, trace.span("fetch"):
-                source.fetch(jobs, tell)
+                source.fetch(jobs, _timely(tell, wanted.deadline))
         finally:
             for job in jobs:
                 if os.path.exists(job.path):
                     place.adopt(job.path, job.blob.digest)
 
 
+def _timely(tell: Progress, deadline: Deadline) -> Progress:
+    """What tells of progress, and ends it where the time is over."""
+
+    def told(count: int) -> None:
+        deadline.check()
+        tell(count)
+
+    return told
+
+
 def _unpack(wanted: Wanted, resolved: Resolved, about: Configuration) -> Image:
     name = str(wanted.reference)
     # Another reference may mean the same manifest.
-    with scratch.only_one(wanted.root, f"unpack-{resolved.digest.partition(':')[2]}"):
+    with _turn(wanted, f"unpack-{resolved.digest.partition(':')[2]}"):
         if image := store.unpacked(wanted.root, name, resolved.digest, wanted.ids):
             return image
-        order = unpack.Order(name, resolved.digest, resolved.manifest, about, wanted.ids)
+        order = unpack.Order(name, resolved.digest, resolved.manifest, about, wanted.ids, wanted.deadline)
         with progress.step(wanted.report, f"unpacking {name}", f"unpacked {name}"):
             return unpack.unpack(wanted.root, order)
 

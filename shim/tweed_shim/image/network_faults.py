@@ -15,6 +15,7 @@ import urllib3
 
 from tweed_shim import urls
 from tweed_shim.errors import BadUrl, RegistryError
+from tweed_shim.image.transfer_rate import TooSlow
 
 # What OpenSSL calls an answer that is no TLS; the name depends on its version.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
@@ -27,6 +28,10 @@ class PassingFault(RegistryError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SlowServer(PassingFault):
+    """A server answers at less than the lowest rate; another connection may be faster."""
 
 
 def host_of(url: str) -> str:
@@ -136,6 +141,12 @@ _EXPLANATIONS: tuple[tuple[_Kind, Callable[[Any, str], RegistryError]], ...] = (
     (
         ConnectionRefusedError,
         lambda _error, host: PassingFault(f"nobody answers at {host}: check the registry's host and port"),
+    ),
+    (
+        TooSlow,
+        lambda _error, host: SlowServer(
+            f"the registry {host} answers too slowly, at less than 1 KiB/s: try again later"
+        ),
     ),
     (
         (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError),

@@ -12,9 +12,11 @@ from typing import NamedTuple, Self
 
 import requests
 
+from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import RegistryError
 from tweed_shim.image import credentials, reference
 from tweed_shim.image.connection import PATIENCE, Patience, Tries, read_all, read_chunks
+from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import PassingFault
 from tweed_shim.image.registry_client import MAX_ERROR, Client, open_client
 
@@ -164,22 +166,22 @@ class Repository:
 def open_repository(
     image: reference.Reference,
     *,
-    insecure: bool = False,
-    ca_file: str | None = None,
+    connect: ConnectOptions = DEFAULT_OPTIONS,
+    deadline: Deadline = NO_DEADLINE,
     environ: Mapping[str, str] = os.environ,
     patience: Patience = PATIENCE,
 ) -> Repository:
     """Open the repository of a reference to a registry with the credentials that are kept for it.
 
-    insecure: allow plain HTTP and any certificate. ca_file: trust the authorities in this file and no others.
-    Raises RegistryError, ConfigError (a bad file) and HostError (a credential program that is missing).
+    Raises RegistryError (PullTimedOut where the deadline has passed), ConfigError (a bad file) and HostError (a
+    credential program that is missing).
     """
     client = open_client(
         image.registry,
         lambda _origin: credentials.find(image.registry, image.repository, environ),
         scope=f"repository:{image.repository}:pull",
-        insecure=insecure,
-        ca_file=ca_file,
+        connect=connect,
+        deadline=deadline,
         environ=environ,
         patience=patience,
     )

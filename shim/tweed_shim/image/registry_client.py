@@ -13,10 +13,12 @@ from typing import Any, Self
 import requests
 
 from tweed_shim import hosts, urls
+from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import BadUrl, RegistryError
 from tweed_shim.image import credentials, reference
 from tweed_shim.image.challenge import Authenticator
 from tweed_shim.image.connection import PATIENCE, Line, Patience, Session, Tries, authorities, read_all
+from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import PassingFault, check_passing, explained
 from tweed_shim.image.oras_parts import Registry
 from tweed_shim.image.oras_parts import logger as oras_logger
@@ -35,11 +37,13 @@ Find = Callable[[Origin], credentials.Credentials | None]
 class Client(Registry):  # type: ignore[misc]  # oras ships no types
     """An oras client of one registry that keeps trying for as long as its patience lasts."""
 
-    def __init__(self, host: str, auth: Authenticator, trust: str | bool, patience: Patience) -> None:
+    def __init__(
+        self, host: str, auth: Authenticator, trust: str | bool, *, patience: Patience, deadline: Deadline
+    ) -> None:
         """host: where to connect to. trust: the authorities, or False to trust anybody."""
         super().__init__(host, tls_verify=trust)
         self._patience = patience
-        self._line = Line()
+        self._line = Line(deadline)
         # In place of the session that oras made, which has no time-outs and reads ~/.netrc.
         self.session: Session = Session(patience, self._line)
         auth.session = self.session
@@ -165,8 +169,8 @@ def open_client(
     *,
     scope: str = "",
     plain: bool = False,
-    insecure: bool = False,
-    ca_file: str | None = None,
+    connect: ConnectOptions = DEFAULT_OPTIONS,
+    deadline: Deadline = NO_DEADLINE,
     environ: Mapping[str, str] = os.environ,
     patience: Patience = PATIENCE,
 ) -> Client:
@@ -177,6 +181,7 @@ def open_client(
     there as credential_gate allows. Proxies are the process's, as requests finds them.
     Raises RegistryError where nobody answers, ConfigError for a bad file of authorities, and what `find` raises.
     """
+    insecure, ca_file = connect.insecure, connect.ca_file
     loopback = hosts.is_loopback(registry) and ca_file is None
     schemes = (
         ("http",) if plain
@@ -186,7 +191,13 @@ def open_client(
     )  # fmt: skip
     trust: str | bool = False if insecure and ca_file is None else authorities(ca_file, environ)
     auth = Authenticator(registry, scope, insecure=insecure)
-    client = Client(HUB_HOST if registry == reference.DOCKER_HUB else registry, auth, trust, patience)
+    client = Client(
+        HUB_HOST if registry == reference.DOCKER_HUB else registry,
+        auth,
+        trust,
+        patience=patience,
+        deadline=deadline,
+    )
     try:
         client.choose_scheme(schemes)
         client.session.auth = auth.bind(client.origin, find(client.origin))

@@ -10,6 +10,7 @@ from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.idmap import IdMap, find_program, run_mapped
 from tweed_shim.image import convert, room, store
 from tweed_shim.image.config import Configuration
+from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Manifest
 from tweed_shim.image.store import Image
@@ -61,6 +62,7 @@ class Order(NamedTuple):
     manifest: Manifest
     config: Configuration
     ids: IdMap
+    deadline: Deadline = NO_DEADLINE
 
 
 def program(name: str, package: str) -> str:
@@ -80,7 +82,7 @@ def unpack(root: str, order: Order) -> Image:
     place = store.tree_path(root, order.digest)
     with scratch.directory(scratch.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
-        blobs, space = Layout(os.path.join(root, "images")), room.Room(root, order.name)
+        blobs, space = Layout(os.path.join(root, "images")), room.Room(root, order.name, order.deadline)
         with trace.span("convert"):
             convert.make(blobs, order.manifest, order.config.diff_ids, layout, space)
         files.make_private(tree)

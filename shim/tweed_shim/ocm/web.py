@@ -95,17 +95,18 @@ def fetch(
         return _authorization(properties or {}) or own
 
     trust: str | bool = False
-    if not connection.insecure or connection.ca_file is not None:
-        trust = authorities(connection.ca_file, connection.environ)
+    connect = connection.connect
+    if not connect.insecure or connect.ca_file is not None:
+        trust = authorities(connect.ca_file, connection.environ)
     line = Line()
     try:
         with Session(PATIENCE, line) as session:
-            session.auth = Credential(url.origin, authorization, insecure=connection.insecure)
+            session.auth = Credential(url.origin, authorization, insecure=connect.insecure)
             session.private_headers = frozenset(map(str.lower, sent)) - _PUBLIC_HEADERS
             options = {"headers": sent, "data": body, "allow_redirects": redirects, "verify": trust}
             with _answer(session, Tries(PATIENCE, line), method, str(url), options) as response:
                 if response.status_code != http.HTTPStatus.OK:
-                    raise _refused(url, response.status_code, insecure=connection.insecure)
+                    raise _refused(url, response.status_code, insecure=connect.insecure)
                 yield from read_chunks(response)
     except RegistryError as error:
         raise ComponentError(str(error).replace("the registry", "the server")) from None

@@ -131,8 +131,7 @@ def _image_of(place: Place, wanted: parts.Image | ImageResource) -> Image:
             reference(wanted),
             pull=options.pull,
             platform=options.platform,
-            insecure=options.insecure,
-            ca_file=options.ca_file,
+            connect=options.connect,
             report=report,
             idmap=ids,
         )

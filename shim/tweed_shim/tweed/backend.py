@@ -293,8 +293,7 @@ class Backend:
                 self._reference,
                 pull=options.pull,
                 platform=options.platform,
-                insecure=options.insecure,
-                ca_file=options.ca_file,
+                connect=options.connect,
                 report=self._console.report,
                 idmap=self._host.ids,
             )
