@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 import pytest
 import yaml
 
+from layouts import build_layout
 from token_servers import (
     ISSUER,
     PASSWORD,
@@ -314,3 +315,26 @@ def registry_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
         }
         port = stack.enter_context(running_registry(directory, auth={"token": auth}))
         yield RegistryWithToken(RegistryServer(f"127.0.0.1:{port}", USER, PASSWORD), tokens)
+
+
+class StrictRegistry(NamedTuple):
+    """A registry that takes clients whose certificate `clients` signed only; digest: of the image `app:1` in it."""
+
+    host: str
+    ca_file: str
+    clients: Authority
+    digest: str
+
+
+@pytest.fixture(scope="session")
+def strict_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictRegistry]:
+    directory, other = (os.fspath(tmp_path_factory.mktemp(name)) for name in ("strict", "clients"))
+    server, clients = make_authority(directory), make_authority(other)
+    layout = os.fspath(tmp_path_factory.mktemp("layout"))
+    digest = build_layout(layout, tag="image")
+    # The same storage, first for who pushes.
+    with running_registry(directory) as port:
+        RegistryServer(f"127.0.0.1:{port}").push(layout, "image", "app:1", extra=["--preserve-digests"])
+    certificates = {"certificate": server.certificate, "key": server.key, "clientcas": [clients.ca_file]}
+    with running_registry(directory, http={"tls": certificates}) as port:
+        yield StrictRegistry(f"localhost:{port}", server.ca_file, clients, digest)

@@ -66,6 +66,8 @@ ALLOWED: dict[type[Record], dict[str, Callable[[Any], bool]]] = {
     ConnectOptions: {
         "insecure": is_flag,
         "ca_file": lambda value: value is None or is_path(value),
+        "cert_file": lambda value: value is None or is_path(value),
+        "key_file": lambda value: value is None or is_path(value),
         "timeout": lambda value: value is None or is_number(value),
     },
     Options: {
@@ -73,6 +75,8 @@ ALLOWED: dict[type[Record], dict[str, Callable[[Any], bool]]] = {
         "platform": is_one_of(None, "linux/arm64"),
         "insecure": is_flag,
         "ca_file": lambda value: value is None or is_path(value),
+        "cert_file": lambda value: value is None or is_path(value),
+        "key_file": lambda value: value is None or is_path(value),
         "pull_timeout": lambda value: value is None or is_number(value),
         "network": is_one_of(),
         "timeout": lambda value: value is None or is_number(value),

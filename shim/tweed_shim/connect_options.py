@@ -12,16 +12,22 @@ class ConnectOptions(Record):
     """The caller's options for connections.
 
     insecure: allow plain HTTP, and any certificate of a server. ca_file: trust the certificate authorities in this file
-    and no others. timeout: how many seconds a pull may take in all, from the first request to the unpacked image.
+    and no others. cert_file, key_file: what this client shows to the server that it asks (PEM); without key_file the
+    key is in cert_file, too. timeout: how many seconds a pull may take in all, from the first request to the unpacked
+    image.
     """
 
     insecure: bool = False
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
     timeout: float | None = None
 
     CHECKS = option_values.checks(
         insecure=flag,
         ca_file=optional(path),
+        cert_file=optional(path),
+        key_file=optional(path),
         timeout=optional(option_values.number(most=MOST_SECONDS)),
     )
 

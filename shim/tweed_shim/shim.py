@@ -110,13 +110,15 @@ class Shim:
         platform: str | None = None,
         insecure: bool = False,
         ca_file: str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
         timeout: float | None = None,
     ) -> store.Image:
         """Have an image in the store, unpacked.
 
-        insecure, ca_file, timeout: as in ConnectOptions. Raises BadReference, ConfigError, RegistryError (PullTimedOut
-        where it takes longer than `timeout` seconds), ImageError, HostError, or StateError (not there, and policy
-        `never`).
+        insecure, ca_file, cert_file, key_file, timeout: as in ConnectOptions. Raises BadReference, ConfigError,
+        RegistryError (PullTimedOut where it takes longer than `timeout` seconds), ImageError, HostError, or StateError
+        (not there, and policy `never`).
         """
         check = RunOptions.CHECKS
         return pull.obtain(
@@ -124,7 +126,7 @@ class Shim:
             image,
             pull=argument("policy", policy, check["pull"]),
             platform=argument("platform", platform, check["platform"]),
-            connect=ConnectOptions(insecure, ca_file, timeout),
+            connect=ConnectOptions(insecure, ca_file, cert_file, key_file, timeout),
             report=self._console.report,
             idmap=idmap.detect(),
         )

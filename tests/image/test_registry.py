@@ -489,12 +489,12 @@ def test_an_authority_asks_for_tls_on_loopback_too(
 
 def test_a_proxy_is_used_but_not_for_this_machine(
     opened: Opened,
+    environ: dict[str, str],
     registry: RegistryServer,
     proxy: FaultyProxy,
     pushed: Pushed,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("http_proxy", f"http://{proxy.host}")
+    environ["http_proxy"] = f"http://{proxy.host}"
     assert opened(pushed.reference).manifest("1").digest == pushed.digest
     assert not proxy.seen
     foreign = f"{FOREIGN}:{registry.host.rpartition(':')[2]}"

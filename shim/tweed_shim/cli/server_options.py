@@ -7,17 +7,35 @@ from tweed_shim.lean.typing import Any
 
 def configure(group: Parser | Group) -> None:
     """Add the options."""
+    check = ConnectOptions.CHECKS
     group.add_argument(
         "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
     )
     group.add_argument(
         "--ca-file",
         metavar="FILE",
-        type=checked(ConnectOptions.CHECKS["ca_file"]),
-        help="certificates of authorities to trust ($SSL_CERT_FILE)",
+        type=checked(check["ca_file"]),
+        help="certificates of authorities to trust, and no others ($SSL_CERT_FILE, $SSL_CERT_DIR)",
+    )
+    group.add_argument(
+        "--cert-file",
+        metavar="FILE",
+        type=checked(check["cert_file"]),
+        help="the certificate to show to the server ('certs.d' in the README)",
+    )
+    group.add_argument(
+        "--key-file",
+        metavar="FILE",
+        type=checked(check["key_file"]),
+        help="its key, where it is not in the same file",
     )
 
 
 def options(arguments: Arguments) -> dict[str, Any]:
     """Return what the options say, by the names of the fields of ConnectOptions."""
-    return {"insecure": arguments.insecure, "ca_file": arguments.ca_file}
+    return {
+        "insecure": arguments.insecure,
+        "ca_file": arguments.ca_file,
+        "cert_file": arguments.cert_file,
+        "key_file": arguments.key_file,
+    }

@@ -185,10 +185,9 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
                 data=form,
                 auth=caller,
                 stream=True,
-                verify=self._tls_verify,
                 allow_redirects=False,
             )
-        return self.session.get(str(realm), params=fields, auth=caller, stream=True, verify=self._tls_verify)
+        return self.session.get(str(realm), params=fields, auth=caller, stream=True)
 
     def _read_token(self, response: requests.Response) -> str:
         body = read_all(response, MAX_ANSWER)

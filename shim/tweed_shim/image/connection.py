@@ -2,7 +2,8 @@
 keeps secrets from third parties, and whose faults become sentences; and how long one keeps trying.
 """
 
-import os
+import base64
+import http
 import socket
 import ssl
 import threading
@@ -12,30 +13,31 @@ from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from random import SystemRandom
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import requests
 import requests.adapters
-import requests.utils
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from tweed_shim import __version__, credential_gate, urls
-from tweed_shim.errors import BadUrl, ConfigError, RegistryError
+from tweed_shim.errors import BadUrl, RegistryError
+from tweed_shim.image import proxies
 from tweed_shim.image.deadline import NO_DEADLINE, Deadline
-from tweed_shim.image.network_faults import PassingFault, explained, host_of
+from tweed_shim.image.network_faults import (
+    PassingFault,
+    explained,
+    explained_proxy,
+    host_of,
+    proxy_refusal,
+)
+from tweed_shim.image.tls import Tls
 from tweed_shim.image.transfer_rate import LowestRate, metered_response
 from tweed_shim.urls import Origin, Url
 
 MAX_REDIRECTS = 8
 LARGEST_REDIRECT = 64 << 10
 CHUNK = 128 << 10
-SYSTEM_AUTHORITIES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-AUTHORITY_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class Patience(NamedTuple):
@@ -155,10 +157,18 @@ class Credential(requests.auth.AuthBase):
         return request
 
 
-class Adapter(requests.adapters.HTTPAdapter):
-    """Gives every request its time-outs and its proxy, and every connection to a Line."""
+class Route(NamedTuple):
+    """How servers are reached. environ: has the variables that name proxies."""
 
-    def __init__(self, patience: Patience, line: Line) -> None:
+    tls: Tls
+    environ: Mapping[str, str]
+
+
+class Adapter(requests.adapters.HTTPAdapter):
+    """Gives every request its time-outs, its proxy and its TLS settings, and every connection to a Line."""
+
+    def __init__(self, patience: Patience, line: Line, route: Route) -> None:
+        self._route = route
         self._patience = patience
         self._line = line
         self._pools = _pool_classes(patience, line)
@@ -171,9 +181,36 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """The pools of connections through a proxy."""
+        kwargs["proxy_ssl_context"] = self._route.tls.proxy_context()
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
+
+    def build_connection_pool_key_attributes(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,  # noqa: ARG002 - what requests thinks of it; see tls.py
+        cert: Any = None,  # noqa: ARG002 - likewise
+    ) -> Any:
+        """Return where to connect to, and the TLS settings, which are those of the server."""
+        origin = urls.parse(request.url or "").origin
+        where = {"scheme": origin.scheme, "host": origin.host.strip("[]"), "port": origin.port}
+        if origin.scheme == "http":
+            return where, {}
+        context = self._route.tls.context(origin)
+        return where, {"ssl_context": context, "cert_reqs": context.verify_mode}
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """Leave the pool as it is: its context says whom to trust."""
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Return what a proxy is told about its user."""
+        user = proxy.partition("://")[2].rpartition("@")[0]
+        if not user:
+            return {}
+        name, _, password = user.partition(":")
+        pair = f"{unquote(name)}:{unquote(password)}".encode()
+        return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
     def close(self) -> None:
         """Close the idle connections, which urllib3 leaves to the garbage collector when it drops its pools."""
@@ -195,8 +232,16 @@ class Adapter(requests.adapters.HTTPAdapter):
         # The time to connect is cut, as nothing ends a connection before it is one; the line's alarm ends all others.
         connecting = min(self._patience.connect_timeout, max(self._line.deadline.remaining(), 0.001))
         kwargs["timeout"] = (connecting, self._patience.read_timeout)
-        kwargs["proxies"] = {} if url.origin.is_loopback else requests.utils.get_environ_proxies(str(url))
-        return super().send(request, **kwargs)
+        proxy = proxies.proxy_for(url.origin, self._route.environ)
+        kwargs["proxies"] = {url.origin.scheme: proxy.url} if proxy else {}
+        if proxy is None:
+            return super().send(request, **kwargs)
+        with explained_proxy(proxy, url.origin.netloc):
+            response = super().send(request, **kwargs)
+        if response.status_code == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            response.close()
+            raise proxy_refusal(proxy)
+        return response
 
 
 class Session(requests.Session):
@@ -206,7 +251,7 @@ class Session(requests.Session):
     origin where a redirect leads to another.
     """
 
-    def __init__(self, patience: Patience, line: Line) -> None:
+    def __init__(self, patience: Patience, line: Line, route: Route) -> None:
         super().__init__()
         self.auth: Credential | None = None
         self.private_headers: frozenset[str] = frozenset()
@@ -216,7 +261,7 @@ class Session(requests.Session):
         # A blob is wanted as it is stored: compression on the way would change what its digest is made of.
         self.headers.update({"User-Agent": f"tweed-shim/{__version__}", "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
-            self.mount(scheme, Adapter(patience, line))
+            self.mount(scheme, Adapter(patience, line, route))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return the URL that an answer sends to, in full. Raises RegistryError where it is malformed or leaves TLS."""
@@ -260,26 +305,6 @@ def _redirect_target(before: Url, location: str) -> Url:
     return target
 
 
-def authorities(ca_file: str | None, environ: Mapping[str, str]) -> str | bool:
-    """The file of the certificate authorities to trust: the caller's, the environment's, the system's.
-
-    True stands for the ones that come with requests. Raises ConfigError for a file that holds none.
-    """
-    named = [("--ca-file", ca_file), *((f"${name}", environ.get(name)) for name in AUTHORITY_VARIABLES)]
-    for origin, path in named:
-        if path:
-            try:
-                if not os.path.isdir(path):
-                    ssl.create_default_context(cafile=path)
-            except OSError as error:
-                problem = "holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-                raise ConfigError(
-                    f"the certificate authorities in {path} ({origin}) cannot be read: {problem}"
-                ) from None
-            return path
-    return next((path for path in SYSTEM_AUTHORITIES if os.path.exists(path)), True)
-
-
 def read_all(response: requests.Response, limit: int) -> bytes | None:
     """The body as it came; None where it is longer than `limit` bytes. Closes the response."""
     with explained(host_of(response.url)), response:
@@ -313,8 +338,24 @@ def _pool_classes(patience: Patience, line: Line) -> dict[str, type[HTTPConnecti
         response_class = metered
 
         def connect(self) -> None:
-            super().connect()
-            line.add(self.sock)
+            self._alarm = threading.Timer(0, lambda: None)
+            try:
+                super().connect()
+            finally:
+                self._alarm.cancel()
+            if isinstance(self.sock, socket.socket):
+                line.add(self.sock)
+
+        def _connect_tls_proxy(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+            # The TLS within this one reads bytes by bytes, so that what stops it is this alarm only.
+            outer = super()._connect_tls_proxy(*args, **kwargs)
+            line.add(outer)
+            self._alarm = threading.Timer(
+                patience.read_timeout, socket.socket.shutdown, (outer, socket.SHUT_RDWR)
+            )
+            self._alarm.daemon = True
+            self._alarm.start()
+            return outer
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = PlainConnection

@@ -13,12 +13,13 @@ from tweed_shim.image.connection import (
     PATIENCE,
     Credential,
     Line,
+    Route,
     Session,
     Tries,
-    authorities,
     read_chunks,
 )
 from tweed_shim.image.network_faults import PassingFault, check_passing, explained, host_of
+from tweed_shim.image.tls import Tls
 from tweed_shim.letters import ALPHANUMERIC, made_of
 from tweed_shim.ocm.registries import Connection
 from tweed_shim.urls import Url
@@ -94,16 +95,14 @@ def fetch(
         properties = connection.find(consumer_of(asked)) if consumer_of else None
         return _authorization(properties or {}) or own
 
-    trust: str | bool = False
-    connect = connection.connect
-    if not connect.insecure or connect.ca_file is not None:
-        trust = authorities(connect.ca_file, connection.environ)
+    connect, environ = connection.connect, connection.environ
+    route = Route(Tls(url.origin, connect, environ), environ)
     line = Line()
     try:
-        with Session(PATIENCE, line) as session:
+        with Session(PATIENCE, line, route) as session:
             session.auth = Credential(url.origin, authorization, insecure=connect.insecure)
             session.private_headers = frozenset(map(str.lower, sent)) - _PUBLIC_HEADERS
-            options = {"headers": sent, "data": body, "allow_redirects": redirects, "verify": trust}
+            options = {"headers": sent, "data": body, "allow_redirects": redirects}
             with _answer(session, Tries(PATIENCE, line), method, str(url), options) as response:
                 if response.status_code != http.HTTPStatus.OK:
                     raise _refused(url, response.status_code, insecure=connect.insecure)

@@ -28,13 +28,13 @@ def check_capability(value: object) -> str:
 class RunOptions(Record):
     """Options for pulling and running an image.
 
-    pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure, ca_file: as in ConnectOptions.
-    pull_timeout: how many seconds a pull of the image may take, without a limit by default. network: `none`, `host` or
-    `pasta`. timeout: how many seconds the run may take. read_only: the image's root cannot be written. scratch: a
-    directory for what is written to it. cap_add and cap_drop: capabilities more and fewer than the default ones, or
-    `ALL`. userns: whether the container has a user namespace of its own when root runs it (others' containers always
-    have one); None: as `$TWEED_SHIM_USERNS` says, else no. seccomp: `default`, `unconfined`, or the path of a profile
-    in the form of the OCI runtime specification.
+    pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure, ca_file, cert_file, key_file: as in
+    ConnectOptions. pull_timeout: how many seconds a pull of the image may take, without a limit by default. network:
+    `none`, `host` or `pasta`. timeout: how many seconds the run may take. read_only: the image's root cannot be
+    written. scratch: a directory for what is written to it. cap_add and cap_drop: capabilities more and fewer than the
+    default ones, or `ALL`. userns: whether the container has a user namespace of its own when root runs it (others'
+    containers always have one); None: as `$TWEED_SHIM_USERNS` says, else no. seccomp: `default`, `unconfined`, or the
+    path of a profile in the form of the OCI runtime specification.
 
     Raises ConfigError, which names the field, for a value that it cannot have: nothing falls back to a default.
     """
@@ -43,6 +43,8 @@ class RunOptions(Record):
     platform: str | None = None
     insecure: bool = False
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
     pull_timeout: float | None = None
     network: str = "host"
     timeout: float | None = None
@@ -59,6 +61,8 @@ class RunOptions(Record):
         platform=optional(check_platform),
         insecure=ConnectOptions.CHECKS["insecure"],
         ca_file=ConnectOptions.CHECKS["ca_file"],
+        cert_file=ConnectOptions.CHECKS["cert_file"],
+        key_file=ConnectOptions.CHECKS["key_file"],
         pull_timeout=ConnectOptions.CHECKS["timeout"],
         network=option_values.choice(*NETWORKS),
         timeout=optional(option_values.number(most=MOST_SECONDS)),
@@ -74,4 +78,6 @@ class RunOptions(Record):
     @property
     def connect(self) -> ConnectOptions:
         """How the image's registry is spoken to."""
-        return ConnectOptions(self.insecure, self.ca_file, self.pull_timeout)
+        return ConnectOptions(
+            self.insecure, self.ca_file, self.cert_file, self.key_file, timeout=self.pull_timeout
+        )
