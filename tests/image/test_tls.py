@@ -17,7 +17,8 @@ from tweed_shim.image.connection import Patience
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
 
-SHORT = Patience(attempts=2, first_pause=0.001, longest_pause=0.002)
+# A server that refuses a certificate may close before its reason is read (RFC 8446, appendix D.4): it is asked again.
+SHORT = Patience(attempts=9, first_pause=0.001, longest_pause=0.002)
 NAMES = ("ca.crt", "client.cert", "client.key")
 
 

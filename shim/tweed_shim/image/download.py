@@ -140,7 +140,7 @@ def _fetch(repository: Repository, partial: Partial) -> None:
             f"the blob {partial.digest} ends before its {partial.size} bytes: push the image again"
         )
         try:
-            with repository.open_blob(partial.digest, partial.written) as blob:
+            with repository.open_blob(partial.digest, partial.written, size=partial.size) as blob:
                 if blob.offset != partial.written:
                     partial.restart()
                 for chunk in blob.chunks:

@@ -28,6 +28,7 @@ from tweed_shim.image.deadline import Deadline
 from tweed_shim.image.layout import Layout, LayoutSource
 from tweed_shim.image.manifest import Descriptor, Manifest, Raw
 from tweed_shim.image.members import Directory
+from tweed_shim.image.platforms import Platform
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image, Pulled
@@ -95,16 +96,29 @@ def resolve(source: Source, platform: str, what: str) -> Resolved:
             raise ImageError(
                 f"{what} is an index in an index in an index, which no tool makes; build it again"
             )
-        chosen = manifest.choose(manifest.parse_index(documents[-1], what), wanted, what)
-        if chosen.digest in {document.digest for document in documents}:
-            raise ImageError(f"{what} is an index that holds itself; build it again")
-        found = source.manifest(chosen.digest)
-        if len(found.body) != chosen.size:
-            raise ImageError(
-                f"{what} names a manifest of {chosen.size} bytes that has {len(found.body)}; push it again"
-            )
-        documents.append(found)
+        documents.append(_choose(source, documents, wanted, what))
     return Resolved(tuple(documents), manifest.parse_manifest(documents[-1], f"the manifest of {what}"))
+
+
+def _choose(source: Source, documents: Sequence[Raw], wanted: Platform, what: str) -> Raw:
+    """Get the manifest that the last document, an index, has for a platform. Raises ImageError."""
+    found: dict[str, Raw] = {}
+
+    def get(digest: str) -> Raw:
+        if digest in {each.digest for each in documents}:
+            raise ImageError(f"{what} is an index that holds itself; build it again")
+        if digest not in found:
+            found[digest] = source.manifest(digest)
+        return found[digest]
+
+    entries = manifest.parse_index(documents[-1], what)
+    chosen = manifest.choose(entries, wanted, what, lambda entry: manifest.is_image(get(entry.digest), what))
+    document = get(chosen.digest)
+    if len(document.body) != chosen.size:
+        raise ImageError(
+            f"{what} names a manifest of {chosen.size} bytes that has {len(document.body)}; push it again"
+        )
+    return document
 
 
 def fetch(wanted: Wanted) -> Image:
@@ -226,7 +240,7 @@ def _origin(wanted: Wanted, before: Pulled | None) -> str:
     """What to remember of where a local image came from, to know later without reading it that it is the same."""
     if wanted.pull == "never":
         return before.origin if before is not None else ""
-    return present.origin(wanted.reference) if wanted.reference.path else ""
+    return present.origin(wanted.reference, wanted.platform) if wanted.reference.path else ""
 
 
 def _layout(root: str) -> Layout:
@@ -298,10 +312,10 @@ def _elsewhere(wanted: Wanted) -> Iterator[Source]:
         with wanted.source() as given:
             yield given
     elif reference.transport == "oci":
-        yield LayoutSource(Directory(reference.path), reference.tag)
+        yield LayoutSource(Directory(reference.path), reference.tag, wanted.platform)
     elif reference.path:
         with archive.opened_tar(reference.path, os.path.join(wanted.root, "tmp")) as fd:
-            yield archive.open_archive(fd, reference.path, reference.transport, reference.tag)
+            yield archive.open_archive(fd, reference, wanted.platform)
     else:
         with trace.span("imports"):
             from tweed_shim.image.remote import Remote

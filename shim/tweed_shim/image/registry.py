@@ -15,7 +15,15 @@ import requests
 from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import RegistryError
 from tweed_shim.image import credentials, reference
-from tweed_shim.image.connection import PATIENCE, Patience, Tries, read_all, read_chunks
+from tweed_shim.image.connection import (
+    PATIENCE,
+    Patience,
+    Tries,
+    decompressed,
+    is_compressed,
+    read_all,
+    read_chunks,
+)
 from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import PassingFault
 from tweed_shim.image.registry_client import MAX_ERROR, Client, open_client
@@ -75,10 +83,11 @@ class Repository:
         return digest if reference.is_digest(digest) else self.manifest(tag).digest
 
     @contextmanager
-    def open_blob(self, digest: str, offset: int = 0) -> Iterator[Blob]:
+    def open_blob(self, digest: str, offset: int = 0, *, size: int | None = None) -> Iterator[Blob]:
         """Begin to read a blob at `offset`, or at 0 where the registry does not give a part.
 
-        The bytes are as the registry holds them, unverified. Raises RegistryError; PassingFault where
+        size: of the whole blob, where it is known; what was compressed on the way is then expanded. The bytes are
+        otherwise as the registry holds them, unverified. Raises RegistryError; PassingFault where
         the connection broke, and one can open the blob again.
         """
         path, what = f"blobs/{digest}", f"the blob {digest} of {self._registry}/{self._name}"
@@ -92,13 +101,20 @@ class Repository:
         if response.status_code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             response.close()
             response = self._request(path, what)
+        partial = response.status_code == http.HTTPStatus.PARTIAL_CONTENT
+        if partial and _is_changed(response, offset, size):
+            # A part of what was compressed is of no use.
+            response.close()
+            response, partial = self._request(path, what), False
         with response:
-            partial = response.status_code == http.HTTPStatus.PARTIAL_CONTENT
             if partial and not _begins_at(response, offset):
                 raise RegistryError(
                     f"the registry {self._registry} gave another part of {what} than asked for: try again"
                 )
-            yield Blob(offset if partial else 0, read_chunks(response))
+            chunks = read_chunks(response)
+            if size is not None and not partial and _is_changed(response, 0, size):
+                chunks = decompressed(chunks, size + 1, self._registry)
+            yield Blob(offset if partial else 0, chunks)
 
     def tries(self) -> Tries:
         """A new count of failures, for what takes several requests."""
@@ -161,6 +177,12 @@ class Repository:
         raise RegistryError(
             f"the registry {self._registry} did not give {what} ({told}): have its operator mend that"
         )
+
+
+def _is_changed(response: requests.Response, offset: int, size: int | None) -> bool:
+    """Whether a blob was compressed on the way. Some are only said to be, by the storage that they lie in."""
+    length = response.headers.get("Content-Length")
+    return size is not None and is_compressed(response) and length != str(size - offset)
 
 
 def open_repository(

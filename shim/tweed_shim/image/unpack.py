@@ -54,6 +54,13 @@ FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
 )
 
 
+_GLOBAL_HEADER = re.compile(rb"unknown typeflag '\\x67'|unknown typeflag '?g")
+
+
+class _HasGlobalHeaders(ImageError):
+    """umoci has met a PAX global header; see convert."""
+
+
 class Order(NamedTuple):
     """What is to be unpacked: `name` for people, the manifest's digest, what it says, and with which ids."""
 
@@ -83,11 +90,18 @@ def unpack(root: str, order: Order) -> Image:
     with scratch.directory(scratch.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
         blobs, space = Layout(os.path.join(root, "images")), room.Room(root, order.name, order.deadline)
+        source = convert.Source(blobs, order.manifest, order.config.diff_ids)
         with trace.span("convert"):
-            convert.make(blobs, order.manifest, order.config.diff_ids, layout, space)
+            convert.make(source, layout, space)
         files.make_private(tree)
         with trace.span("umoci"):
-            _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
+            try:
+                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
+            except _HasGlobalHeaders:
+                layout, tree = f"{layout}-2", f"{tree}-2"
+                convert.make(source, layout, space, drop_global_headers=True)
+                files.make_private(tree)
+                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
         about = {
             "digest": order.digest,
             "ids": store.ids_text(order.ids),
@@ -127,6 +141,10 @@ def _run_umoci(root: str, order: Order, layout: str, dest: str, space: room.Room
         cwd=work,
         watch=space.watch,
     )
+    if code > 0 and _GLOBAL_HEADER.search(output):
+        raise _HasGlobalHeaders(
+            f"umoci cannot unpack {order.name}: it has PAX global headers; build it again"
+        )
     if code != 0:
         raise _fault(root, order.name, code, output.decode(errors="replace"))
 

@@ -113,7 +113,7 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
 
         carrier = Carrier(keeper, sources, feeds, signals, meanwhile, keeping)
         try:
-            carrier.carry(request.timeout)
+            carrier.carry(request.timeout, request.stop_signal)
         finally:
             log.close()
         ended = time.monotonic()

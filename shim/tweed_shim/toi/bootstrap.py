@@ -201,6 +201,7 @@ def _request(place: Place, prepared: Prepared, image: Image, given: Given, made:
         limits=options.limits,
         timeout=time_limit(options.timeout),
         read_only=options.read_only,
+        stop_signal=config.stop_signal,
         architecture=config.architecture,
         **fields(place.confinement),
     )

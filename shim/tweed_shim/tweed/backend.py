@@ -462,6 +462,7 @@ class Backend:
             limits=options.limits,
             timeout=operation.timeout if options.timeout is None else options.timeout,
             read_only=options.read_only,
+            stop_signal=config.stop_signal,
             architecture=config.architecture,
             **fields(self._confinement),
         )
