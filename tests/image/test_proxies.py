@@ -252,7 +252,7 @@ def test_a_registry_over_plain_http_is_read_through_a_proxy(
     environ["SSL_CERT_FILE"] = authority.ca_file
     with forward_proxy(registry.host, authority if scheme == "https" else None, refuses=503) as proxy:
         environ["http_proxy"] = environ["https_proxy"] = f"{scheme}://{proxy.host}"
-        with pytest.raises(RegistryError, match=r"does not have registry\.example/nothing:1: check the"):
+        with pytest.raises(RegistryError, match=r"registry\.example does not have the repository nothing"):
             opened("registry.example/nothing", insecure=True, ca_file=None).manifest("1")
         assert "GET http://registry.example/v2/nothing/manifests/1" in proxy.asked
 

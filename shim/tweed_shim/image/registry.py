@@ -29,6 +29,7 @@ from tweed_shim.image.network_faults import PassingFault
 from tweed_shim.image.registry_client import MAX_ERROR, Client, open_client
 
 MAX_MANIFEST = 4 << 20
+TAGS = "tags/list"
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
@@ -171,12 +172,40 @@ class Repository:
             raise refused
         codes = error_codes(response)
         if response.status_code == http.HTTPStatus.NOT_FOUND:
-            part = "the repository" if "NAME_UNKNOWN" in codes else "the tag or digest"
-            raise RegistryError(f"the registry {self._registry} does not have {what}: check {part}")
+            raise self._not_there(path, what, codes)
         told = f"HTTP {response.status_code}{''.join(f', {code}' for code in codes)}"
         raise RegistryError(
             f"the registry {self._registry} did not give {what} ({told}): have its operator mend that"
         )
+
+    def _not_there(self, path: str, what: str, codes: list[str]) -> RegistryError:
+        """Return the error for a 404: which part of the name the registry does not know."""
+        known = False if "NAME_UNKNOWN" in codes else None if path == TAGS else self._is_known()
+        if known is False:
+            return RegistryError(
+                f"the registry {self._registry} does not have the repository {self._name}: check its name"
+            )
+        kind = "the digest" if "@" in what or " " in what else "the tag"
+        parts = f"{kind}, as the repository is there" if known else f"the repository and {kind}"
+        return RegistryError(f"the registry {self._registry} does not have {what}: check {parts}")
+
+    def _is_known(self) -> bool | None:
+        """Whether the registry knows the repository; None where it does not tell.
+
+        Few tell an unknown repository from an unknown tag where a manifest is asked for: docker-registry does not.
+        """
+        url = self._client.url(f"{self._name}/{TAGS}?n=1")
+        try:
+            response = self._client.do_request(url)
+            if response.status_code == http.HTTPStatus.OK:
+                response.close()
+                return True
+            if response.status_code == http.HTTPStatus.NOT_FOUND and "NAME_UNKNOWN" in error_codes(response):
+                return False
+            response.close()
+        except RegistryError:
+            pass
+        return None
 
 
 def _is_changed(response: requests.Response, offset: int, size: int | None) -> bool:
