@@ -8,8 +8,7 @@ import socket
 import ssl
 import threading
 import weakref
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from random import SystemRandom
@@ -24,23 +23,19 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from tweed_shim import __version__, credential_gate, urls
 from tweed_shim.errors import BadUrl, RegistryError
 from tweed_shim.image import proxies
+from tweed_shim.image.bodies import read_all
 from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import (
     PassingFault,
-    explained,
     explained_proxy,
-    host_of,
     proxy_refusal,
 )
 from tweed_shim.image.tls import Tls
 from tweed_shim.image.transfer_rate import LowestRate, metered_response
 from tweed_shim.urls import Origin, Url
 
-GZIP = b"\x1f\x8b"
-GZIP_FORMAT = 16 + zlib.MAX_WBITS  # as zlib calls it
 MAX_REDIRECTS = 8
 LARGEST_REDIRECT = 64 << 10
-CHUNK = 128 << 10
 
 
 class Patience(NamedTuple):
@@ -306,50 +301,6 @@ def _redirect_target(before: Url, location: str) -> Url:
             "which is not followed: have its operator mend that"
         )
     return target
-
-
-def read_all(response: requests.Response, limit: int) -> bytes | None:
-    """Read the body; return None where it is longer than `limit` bytes. Closes the response.
-
-    Compression on the way is undone, though nobody asked for it. Raises PassingFault where it is damaged.
-    """
-    with explained(host_of(response.url)), response:
-        body = b""
-        while len(body) <= limit and (chunk := response.raw.read1(CHUNK, decode_content=False)):
-            body += chunk
-    if len(body) <= limit and is_compressed(response) and body.startswith(GZIP):
-        body = b"".join(decompressed([body], limit + 1, host_of(response.url)))
-    return body if len(body) <= limit else None
-
-
-def is_compressed(response: requests.Response) -> bool:
-    """Tell whether a server says that it compressed a body for the way."""
-    return response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip")
-
-
-def decompressed(chunks: Iterable[bytes], limit: int, host: str) -> Iterator[bytes]:
-    """Undo compression on the way, for at most `limit` bytes. Raises PassingFault where it is damaged."""
-    decoder = zlib.decompressobj(GZIP_FORMAT)
-    try:
-        for chunk in chunks:
-            while limit > 0 and (chunk or decoder.unconsumed_tail):
-                piece = decoder.decompress(decoder.unconsumed_tail + chunk, min(limit, CHUNK))
-                chunk, limit = b"", limit - len(piece)
-                if not piece:
-                    break
-                yield piece
-    except zlib.error:
-        raise PassingFault(f"the answer of the registry {host} is damaged: try again") from None
-
-
-def read_chunks(response: requests.Response) -> Iterator[bytes]:
-    """Yield the body as it comes, undecoded."""
-    while True:
-        with explained(host_of(response.url)):
-            chunk: bytes = response.raw.read1(CHUNK, decode_content=False)
-        if not chunk:
-            return
-        yield chunk
 
 
 def _pool_classes(patience: Patience, line: Line) -> dict[str, type[HTTPConnectionPool]]:

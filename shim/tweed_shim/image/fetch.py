@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
 from tweed_shim import files, scratch, trace
@@ -32,8 +32,7 @@ from tweed_shim.image.platforms import Platform
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image, Pulled
-
-ASK_AGAIN = 0.1  # seconds
+from tweed_shim.image.turns import turn
 
 
 class Wanted(NamedTuple):
@@ -140,7 +139,12 @@ def _fetch(wanted: Wanted) -> Image:
     scratch.sweep_tmp(root, wanted.ids)
     _prepare_index(root)
     lock = "pull-" + hashlib.sha256(f"{name} {wanted.platform}".encode()).hexdigest()
-    with _turn(wanted, lock, f"waiting for another process that pulls {name}"):
+    with turn(
+        root,
+        lock,
+        wanted.deadline,
+        waiting=lambda: wanted.report(f"waiting for another process that pulls {name}"),
+    ):
         looking = wanted.pull == "missing"
         found = wanted.pull != "always" and present.at_hand(
             root, wanted.reference, wanted.platform, wanted.ids, looking=looking
@@ -163,35 +167,6 @@ def _prepare_index(root: str) -> None:
                     image = Descriptor(kind, record.digest, len(body))
                     layout.put_entry(record.reference, record.platform, image)
     layout.entries()
-
-
-class _Busy(Exception):
-    """Another process holds the lock."""
-
-
-@contextmanager
-def _turn(wanted: Wanted, lock: str, announcement: str = "") -> Iterator[None]:
-    """Hold a lock of the store, which other processes may hold for as long as a pull takes. Raises PullTimedOut."""
-    told = not announcement
-
-    def busy() -> None:
-        nonlocal told
-        if not told:
-            wanted.report(announcement)
-            told = True
-        # Waiting for a lock has no time limit (flock(2)), so with one it is asked for again and again.
-        if wanted.deadline.is_set:
-            raise _Busy
-
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(scratch.only_one(wanted.root, lock, busy))
-                break
-            except _Busy:
-                wanted.deadline.check()
-                time.sleep(ASK_AGAIN)
-        yield
 
 
 def _bring(wanted: Wanted, started: float) -> Image:
@@ -393,7 +368,7 @@ def _timely(tell: Progress, deadline: Deadline) -> Progress:
 def _unpack(wanted: Wanted, resolved: Resolved, about: Configuration) -> Image:
     name = str(wanted.reference)
     # Another reference may mean the same manifest.
-    with _turn(wanted, f"unpack-{resolved.digest.partition(':')[2]}"):
+    with turn(wanted.root, f"unpack-{resolved.digest.partition(':')[2]}", wanted.deadline):
         if image := store.unpacked(wanted.root, name, resolved.digest, wanted.ids):
             return image
         order = unpack.Order(name, resolved.digest, resolved.manifest, about, wanted.ids, wanted.deadline)

@@ -15,15 +15,8 @@ import requests
 from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import RegistryError
 from tweed_shim.image import credentials, reference
-from tweed_shim.image.connection import (
-    PATIENCE,
-    Patience,
-    Tries,
-    decompressed,
-    is_compressed,
-    read_all,
-    read_chunks,
-)
+from tweed_shim.image.bodies import decompressed, is_compressed, read_all, read_chunks
+from tweed_shim.image.connection import PATIENCE, Patience, Tries
 from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import PassingFault
 from tweed_shim.image.registry_client import MAX_ERROR, Client, open_client

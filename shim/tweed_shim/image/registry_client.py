@@ -16,8 +16,9 @@ from tweed_shim import urls
 from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import BadUrl, RegistryError
 from tweed_shim.image import credentials, reference, tls
+from tweed_shim.image.bodies import read_all
 from tweed_shim.image.challenge import Authenticator
-from tweed_shim.image.connection import PATIENCE, Line, Patience, Route, Session, Tries, read_all
+from tweed_shim.image.connection import PATIENCE, Line, Patience, Route, Session, Tries
 from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import PassingFault, check_passing, explained
 from tweed_shim.image.oras_parts import Registry

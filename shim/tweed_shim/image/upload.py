@@ -16,7 +16,8 @@ import requests
 from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import RegistryError
 from tweed_shim.image import credentials
-from tweed_shim.image.connection import PATIENCE, Patience, read_all
+from tweed_shim.image.bodies import read_all
+from tweed_shim.image.connection import PATIENCE, Patience
 from tweed_shim.image.reference import is_digest
 from tweed_shim.image.registry import MANIFEST_TYPES, Repository, error_codes
 from tweed_shim.image.registry_client import Find, open_client

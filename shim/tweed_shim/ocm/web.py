@@ -9,15 +9,8 @@ import requests
 
 from tweed_shim import credential_gate
 from tweed_shim.errors import ComponentError, RegistryError
-from tweed_shim.image.connection import (
-    PATIENCE,
-    Credential,
-    Line,
-    Route,
-    Session,
-    Tries,
-    read_chunks,
-)
+from tweed_shim.image.bodies import read_chunks
+from tweed_shim.image.connection import PATIENCE, Credential, Line, Route, Session, Tries
 from tweed_shim.image.network_faults import PassingFault, check_passing, explained, host_of
 from tweed_shim.image.tls import Tls
 from tweed_shim.letters import ALPHANUMERIC, made_of
