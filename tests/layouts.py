@@ -214,6 +214,7 @@ def build_layout(
     env: Sequence[str] = (),
     user: str = "",
     workdir: str = "",
+    stop_signal: str = "",
     layers: Sequence[Layer] = (),
     tag: str = "latest",
     platform: Mapping[str, str] = HOST_PLATFORM,
@@ -227,6 +228,8 @@ def build_layout(
     """
     writer = LayoutWriter(dest)
     config: dict[str, Any] = {"Env": list(env), "User": user, "WorkingDir": workdir}
+    if stop_signal:
+        config["StopSignal"] = stop_signal
     if entrypoint is not None:
         config["Entrypoint"] = list(entrypoint)
     first = Layer({**busybox_files(), **(files or {})}, compression)

@@ -21,7 +21,13 @@ def script_image(public_directory: str, request: pytest.FixtureRequest) -> Scrip
     made = 0
 
     def make(
-        script: str, *, files: Files | None = None, user: str = "", env: Sequence[str] = (), workdir: str = ""
+        script: str,
+        *,
+        files: Files | None = None,
+        user: str = "",
+        env: Sequence[str] = (),
+        workdir: str = "",
+        stop_signal: str = "",
     ) -> str:
         nonlocal made
         made += 1
@@ -33,6 +39,7 @@ def script_image(public_directory: str, request: pytest.FixtureRequest) -> Scrip
             user=user,
             env=env,
             workdir=workdir,
+            stop_signal=stop_signal,
             compression="none",
         )
         return f"oci:{layout}"

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from io import BufferedIOBase
 from threading import Event
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
 import yaml
 
+from layouts import build_layout
 from token_servers import (
     ISSUER,
     PASSWORD,
@@ -93,7 +95,8 @@ class Fault(NamedTuple):
     status: answered without asking the registry, with `headers` and `body`. Else the registry's answer is passed on
     with `headers` put over its own (None takes one out), its body passed through `change` (Content-Length tells
     the new length unless `headers` says otherwise), broken off after `cut` bytes or silent after `stall`.
-    whole: the registry is not told of a Range.
+    whole: the registry is not told of a Range. drip: seconds between one byte and the next, after the first `dry` bytes
+    of the answer, header included, and without end.
     """
 
     status: int | None = None
@@ -103,6 +106,8 @@ class Fault(NamedTuple):
     cut: int | None = None
     stall: int | None = None
     whole: bool = False
+    drip: float | None = None
+    dry: int = 0
 
 
 def corrupt(at: int) -> Fault:
@@ -164,6 +169,9 @@ class _ProxyHandler(QuietHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.seen.append(Seen(self.command, self.path, dict(self.headers)))
         fault = self.server.fault_for(self.command, self.path) or Fault()
+        if fault.drip is not None:
+            self.wfile = _Dripping(self.wfile, fault.drip, fault.dry, self.server.ended)  # type: ignore[assignment]  # what handlers use of it
+            self.close_connection = True
         if fault.status is not None:
             headers = {name: value for name, value in fault.headers.items() if value is not None}
             return self.answer(fault.status, fault.body, headers)
@@ -206,6 +214,35 @@ class _ProxyHandler(QuietHandler):
             self.server.ended.wait()
         if broken is not None:
             self.close_connection = True
+
+
+class _Dripping:
+    """A handler's file to write to; see Fault.drip."""
+
+    def __init__(self, file: BufferedIOBase, seconds: float, dry: int, ended: Event) -> None:
+        self._file = file
+        self._seconds = seconds
+        self._dry = dry
+        self._ended = ended
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data[: self._dry])
+        rest = data[self._dry :]
+        self._dry = max(0, self._dry - len(data))
+        for at in range(len(rest)):
+            if self._ended.wait(self._seconds):
+                raise ConnectionAbortedError
+            self._file.write(rest[at : at + 1])
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _read(response: HTTPResponse) -> bytes:
@@ -278,3 +315,26 @@ def registry_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
         }
         port = stack.enter_context(running_registry(directory, auth={"token": auth}))
         yield RegistryWithToken(RegistryServer(f"127.0.0.1:{port}", USER, PASSWORD), tokens)
+
+
+class StrictRegistry(NamedTuple):
+    """A registry that takes clients whose certificate `clients` signed only; digest: of the image `app:1` in it."""
+
+    host: str
+    ca_file: str
+    clients: Authority
+    digest: str
+
+
+@pytest.fixture(scope="session")
+def strict_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictRegistry]:
+    directory, other = (os.fspath(tmp_path_factory.mktemp(name)) for name in ("strict", "clients"))
+    server, clients = make_authority(directory), make_authority(other)
+    layout = os.fspath(tmp_path_factory.mktemp("layout"))
+    digest = build_layout(layout, tag="image")
+    # The same storage, first for who pushes.
+    with running_registry(directory) as port:
+        RegistryServer(f"127.0.0.1:{port}").push(layout, "image", "app:1", extra=["--preserve-digests"])
+    certificates = {"certificate": server.certificate, "key": server.key, "clientcas": [clients.ca_file]}
+    with running_registry(directory, http={"tls": certificates}) as port:
+        yield StrictRegistry(f"localhost:{port}", server.ca_file, clients, digest)

@@ -16,6 +16,7 @@ from refusals import refusal
 from tweed_shim import Shim
 from tweed_shim.cli.commands import parse_with
 from tweed_shim.cli.parser import ArgparseParser
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError, ShimError, UsageError
 from tweed_shim.records import Record, fields, replace
 from tweed_shim.runtime.container import Console
@@ -66,11 +67,21 @@ ALLOWED: dict[type[Record], dict[str, Callable[[Any], bool]]] = {
         "info": callable,
         "report": lambda value: value is None or callable(value),
     },
+    ConnectOptions: {
+        "insecure": is_flag,
+        "ca_file": lambda value: value is None or is_path(value),
+        "cert_file": lambda value: value is None or is_path(value),
+        "key_file": lambda value: value is None or is_path(value),
+        "timeout": lambda value: value is None or is_number(value),
+    },
     Options: {
         "pull": is_one_of(),
         "platform": is_one_of(None, "linux/arm64"),
         "insecure": is_flag,
         "ca_file": lambda value: value is None or is_path(value),
+        "cert_file": lambda value: value is None or is_path(value),
+        "key_file": lambda value: value is None or is_path(value),
+        "pull_timeout": lambda value: value is None or is_number(value),
         "network": is_one_of(),
         "timeout": lambda value: value is None or is_number(value),
         "limits": is_one_of(Limits()),

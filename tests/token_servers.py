@@ -43,7 +43,9 @@ def make_authority(directory: str) -> Authority:
     openssl(*make, "-x509", "-keyout", ca_key, "-out", ca, *authority, "-days", "2")
     openssl(*make, "-keyout", key, "-out", request, "-subj", "/CN=localhost")
     with open(extensions, "w", encoding="utf-8") as file:
-        file.write("subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\nauthorityKeyIdentifier=keyid\n")
+        file.write(
+            "subjectAltName=DNS:localhost,DNS:registry.example,IP:127.0.0.1,IP:::1\nauthorityKeyIdentifier=keyid\n"
+        )
     signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-extfile", extensions, "-days", "2")
     openssl("x509", "-req", "-in", request, *signing, "-out", certificate)
     return Authority(ca, key, certificate)

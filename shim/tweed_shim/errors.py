@@ -58,6 +58,12 @@ class RegistryError(ShimError):
     """A registry could not be reached, refused, or answered with what is not to be believed."""
 
 
+class PullTimedOut(RegistryError):
+    """An image was not pulled within the time that the caller gave it."""
+
+    exit_code = 124
+
+
 class ImageError(ShimError):
     """An image (manifest, configuration, layer) is not one that can be run."""
 

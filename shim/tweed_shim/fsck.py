@@ -11,10 +11,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tweed_shim import files, idmap, scratch, state_files
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import DamagedRecord, HostError, ImageError, ShimError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import compare_trees, config, fetch, reference, removal, store, unpack
 from tweed_shim.image.blobs import digest_of
+from tweed_shim.image.deadline import Deadline
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.members import Extent
 from tweed_shim.image.progress import Report, silent
@@ -41,18 +43,11 @@ class Damage(NamedTuple):
     image: str = ""
 
 
-class Repair(NamedTuple):
-    """How what is damaged is fetched again; see `pull.obtain`."""
-
-    insecure: bool = False
-    ca_file: str | None = None
-
-
-def check(root: str, repair: Repair | None = None, report: Report = silent) -> Iterator[Damage]:
+def check(root: str, repair: ConnectOptions | None = None, report: Report = silent) -> Iterator[Damage]:
     """Yield what is damaged in a store; with `repair`, after what can be fetched and unpacked again has been.
 
-    report: is told each step of what takes long. Runs and pulls go on meanwhile: what they use is neither removed nor
-    replaced. Raises StateError for a store of another version.
+    repair: how registries are spoken to for that. report: is told each step of what takes long. Runs and pulls go on
+    meanwhile: what they use is neither removed nor replaced. Raises StateError for a store of another version.
     """
     if not store.check_version(root):
         return
@@ -137,7 +132,7 @@ def _blob_fault(place: str, name: str) -> str:
     return "" if digest == f"sha256:{name}" else f"its content has the digest {digest}"
 
 
-def _fetch_again(root: str, bad: dict[str, str], ids: IdMap, repair: Repair) -> dict[str, str]:
+def _fetch_again(root: str, bad: dict[str, str], ids: IdMap, repair: ConnectOptions) -> dict[str, str]:
     """Remove damaged blobs and fetch what the recorded images then lack; says why for those that still are missing."""
     layout = _layout(root)
     with removal.no_pull(layout) as alone:
@@ -152,9 +147,8 @@ def _fetch_again(root: str, bad: dict[str, str], ids: IdMap, repair: Repair) -> 
         if all(os.path.exists(layout.blob_path(each)) for each in _needed(layout, [record])):
             continue
         name = reference.parse(record.reference)
-        wanted = fetch.Wanted(
-            root, name, record.platform, ids, "always", repair.insecure, repair.ca_file, silent
-        )
+        deadline = Deadline(repair.timeout, record.reference)
+        wanted = fetch.Wanted(root, name, record.platform, ids, "always", repair, deadline, silent)
         try:
             fetch.restore(wanted, record)
         except (ShimError, OSError) as error:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tweed_shim import gc, idmap, interpreter
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.image import pull, removal, store
 from tweed_shim.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.option_values import argument, flag, instance, optional, path, sequence, text, text_map
@@ -27,9 +28,9 @@ class Shim:
     root: the store's directory; by default `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root and
     `$XDG_DATA_HOME/tweed-shim` for others. runtime: the OCI runtime's program. console: where diagnostics are
     shown; by default nowhere, they are in the logs. log_limit: what the logs of all runs may take on disk together,
-    bytes; by default `$TWEED_SHIM_LOG_LIMIT`, else 1 GiB. python: the path of the Python interpreter that the shim's own
-    programs are started with, for a program whose `sys.executable` is none, and where none is found; it counts for the
-    whole process. Raises ConfigError where no directory is named and there is no home directory.
+    bytes; by default `$TWEED_SHIM_LOG_LIMIT`, else 1 GiB. python: the path of the Python interpreter that the shim's
+    own programs are started with, where `sys.executable` is none and none is found; it counts for the whole process.
+    Raises ConfigError where no directory is named and there is no home directory.
 
     Safe to use from several threads and processes at once.
     """
@@ -124,11 +125,15 @@ class Shim:
         platform: str | None = None,
         insecure: bool = False,
         ca_file: str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+        timeout: float | None = None,
     ) -> store.Image:
         """Have an image in the store, unpacked.
 
-        Raises BadReference, ConfigError, RegistryError, ImageError, HostError, or StateError (not there, and policy
-        `never`).
+        insecure, ca_file, cert_file, key_file, timeout: as in ConnectOptions. Raises BadReference, ConfigError,
+        RegistryError (PullTimedOut where it takes longer than `timeout` seconds), ImageError, HostError, or StateError
+        (not there, and policy `never`).
         """
         log_space.relieve_disk(self.settings.root)
         check = RunOptions.CHECKS
@@ -137,8 +142,7 @@ class Shim:
             image,
             pull=argument("policy", policy, check["pull"]),
             platform=argument("platform", platform, check["platform"]),
-            insecure=argument("insecure", insecure, check["insecure"]),
-            ca_file=argument("ca_file", ca_file, check["ca_file"]),
+            connect=ConnectOptions(insecure, ca_file, cert_file, key_file, timeout),
             report=self._console.report,
             idmap=idmap.detect(),
         )
@@ -190,13 +194,10 @@ class Shim:
         from tweed_shim import fsck
         from tweed_shim.image.progress import silent
 
-        check, root = RunOptions.CHECKS, self.settings.root
-        how = fsck.Repair(
-            argument("insecure", insecure, check["insecure"]), argument("ca_file", ca_file, check["ca_file"])
-        )
+        root, connect = self.settings.root, ConnectOptions(insecure, ca_file)
         is_repairing = argument("repair", repair, flag)
         with store.disk_faults(root):
-            return list(fsck.check(root, how if is_repairing else None, self._console.report or silent))
+            return list(fsck.check(root, connect if is_repairing else None, self._console.report or silent))
 
     def clouds(self) -> list[clouds.CloudState]:
         """The clouds of the store, with their interactions."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from servers import Fault, FaultyProxy, faulty_proxy
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import RegistryError
 from tweed_shim.image.connection import Patience
 from tweed_shim.image.credentials import Credentials, keep
@@ -280,7 +281,7 @@ def test_plain_http_to_another_machine_carries_none_without_insecure(
 def test_plain_http_to_another_machine_carries_them_with_insecure(parties: Parties) -> None:
     parties.registry.spoil("blobs", CHALLENGE)
     parties.registry.spoil("blobs", Fault(200, body=b"x"))
-    with parties.open(FOREIGN, plain=True, insecure=True) as repository:
+    with parties.open(FOREIGN, plain=True, connect=ConnectOptions(insecure=True)) as repository:
         assert read_blob(repository) == b"x"
     assert parties.sent(parties.registry, "blobs") == [None, BASIC]
 

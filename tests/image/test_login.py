@@ -6,6 +6,7 @@ import pytest
 
 from servers import RegistryServer, RegistryWithToken, faulty_proxy
 from token_servers import PASSWORD, USER
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import BadReference, ConfigError, RegistryError
 from tweed_shim.image.connection import Patience
 from tweed_shim.image.credentials import Credentials, find
@@ -58,7 +59,7 @@ def test_a_login_over_tls_checks_who_answers(
     with pytest.raises(RegistryError, match="is not trusted"):
         login(host, USER, PASSWORD, environ=environ, patience=SHORT)
     assert os.listdir(environ["HOME"]) == []
-    login(host, USER, PASSWORD, ca_file=registry_with_tls.ca_file, environ=environ)
+    login(host, USER, PASSWORD, connect=ConnectOptions(ca_file=registry_with_tls.ca_file), environ=environ)
     assert find(host, "any", environ) == Credentials(USER, PASSWORD)
 
 

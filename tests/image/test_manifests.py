@@ -83,7 +83,8 @@ def test_an_oci_manifest_need_not_say_that_it_is_one() -> None:
         ({"schemaVersion": 1, "fsLayers": []}, "", "manifest.v1"),
         (image(), "application/vnd.docker.distribution.manifest.v1+prettyjws", "out of use"),
         (image(mediaType="application/vnd.example+json"), "", "application/vnd.example"),
-        (image(), layouts.DOCKER_MANIFEST, "announced"),
+        (image(), layouts.INDEX, "announced"),
+        (index(), layouts.DOCKER_MANIFEST, "announced"),
         (image(manifests=[]), "", "manifests"),
         (index(layers=[]), "", "layers"),
         (image(config=None), "", "config is missing"),
@@ -146,8 +147,11 @@ def test_an_index_without_the_platform_is_refused_with_a_list_of_those_it_has() 
 def test_one_image_of_no_stated_platform_is_taken_and_two_are_not() -> None:
     one = manifest.parse_index(raw(index(descriptor(layouts.MANIFEST))), "the image")
     assert manifest.choose(one, AMD64, "the image") == Descriptor(layouts.MANIFEST, DIGEST, 7)
+    other = one[0]._replace(descriptor=one[0].descriptor._replace(digest=f"sha256:{'0' * 64}"))
     with pytest.raises(ImageError, match="no image for"):
-        manifest.choose(one * 2, AMD64, "the image")
+        manifest.choose((one[0], other), AMD64, "the image")
+    # Named twice it is still one.
+    assert manifest.choose(one * 2, AMD64, "the image") == one[0].descriptor
 
 
 def test_a_configuration_gives_what_a_run_needs() -> None:

@@ -153,11 +153,19 @@ def _layers(layout: LayoutWriter, digest: str) -> list[dict[str, str]]:
     return layers
 
 
-@pytest.mark.parametrize("reference", ["unknown/image:1", "once:unknown"])
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("unknown/image:1", "does not have the repository unknown/image: check its name"),
+        ("known:unknown", "does not have .*/known:unknown: check the tag, as the repository is there"),
+    ],
+)
 def test_an_unknown_image_is_one_sentence_and_nothing_is_recorded(
-    root: str, registry: RegistryServer, reference: str
+    root: str, registry: RegistryServer, layout: LayoutWriter, reference: str, said: str
 ) -> None:
-    with pytest.raises(RegistryError, match=reference):
+    layout.tag("known", layout.image([Layer({"a": "x"})]))
+    registry.push(layout.path, "known", "known:1")
+    with pytest.raises(RegistryError, match=said):
         obtain(root, f"{registry.host}/{reference}")
     assert store.images(root) == []
     assert os.listdir(f"{root}/tmp") == []

@@ -13,10 +13,12 @@ import pytest
 from layouts import DOCKER_MANIFEST, INDEX, MANIFEST, Layer, LayoutWriter
 from servers import Fault, FaultyProxy, RegistryServer, RegistryWithToken, corrupt, faulty_proxy
 from token_servers import IDENTITY_TOKEN, PASSWORD, USER, make_authority
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError, RegistryError
 from tweed_shim.image.challenge import parse_challenges
 from tweed_shim.image.connection import Patience
 from tweed_shim.image.credentials import Credentials, keep
+from tweed_shim.image.download import download_blob
 from tweed_shim.image.network_faults import PassingFault
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
@@ -92,7 +94,11 @@ def opened(environ: dict[str, str]) -> Iterator[Callable[..., Repository]]:
     repositories = []
 
     def open_one(reference: str, **options: Any) -> Repository:
-        repository = open_repository(parse(reference), **{"environ": environ, "patience": SHORT, **options})
+        connect = ConnectOptions(
+            **{name: options.pop(name) for name in ConnectOptions.FIELDS if name in options}
+        )
+        settings = {"connect": connect, "environ": environ, "patience": SHORT, **options}
+        repository = open_repository(parse(reference), **settings)
         repositories.append(repository)
         return repository
 
@@ -188,9 +194,22 @@ def test_another_part_than_asked_for_is_refused(
 @pytest.mark.parametrize(
     ("name", "asked", "said"),
     [
-        ("ns/app", "nope", "does not have 127.0.0.1:[0-9]+/ns/app:nope: check the tag"),
-        ("ns/other", "1", "does not have 127.0.0.1:[0-9]+/ns/other:1: check the"),
-        ("ns/app", f"sha256:{'0' * 64}", "does not have 127.0.0.1:[0-9]+/ns/app@sha256:0+: check the tag"),
+        (
+            "ns/app",
+            "nope",
+            "does not have 127.0.0.1:[0-9]+/ns/app:nope: check the tag, as the repository is there",
+        ),
+        (
+            "ns/other",
+            "1",
+            "the registry 127.0.0.1:[0-9]+ does not have the repository ns/other: check its name",
+        ),
+        (
+            "ns/app",
+            f"sha256:{'0' * 64}",
+            "does not have 127.0.0.1:[0-9]+/ns/app@sha256:0+: check the digest, as",
+        ),
+        ("ns/other", f"sha256:{'0' * 64}", "does not have the repository ns/other: check its name"),
     ],
 )
 def test_what_is_not_there_is_named(
@@ -201,6 +220,83 @@ def test_what_is_not_there_is_named(
         repository.manifest(asked)
     with pytest.raises(RegistryError, match="does not have"):
         repository.resolve(asked)
+
+
+@pytest.mark.parametrize(
+    ("listing", "said"),
+    [
+        (Fault(401), "check the repository and the tag$"),
+        (Fault(404, body=b"no such page"), "check the repository and the tag$"),
+        (Fault(500), "check the repository and the tag$"),
+        (Fault(200, body=b'{"tags": null}'), "check the tag, as the repository is there$"),
+        (
+            Fault(404, body=b'{"errors": [{"code": "NAME_UNKNOWN"}]}'),
+            "have the repository ns/app: check its name$",
+        ),
+    ],
+)
+def test_what_a_registry_does_not_tell_is_not_guessed(
+    opened: Opened, proxy: FaultyProxy, listing: Fault, said: str
+) -> None:
+    proxy.spoil("tags/list", listing, times=9)
+    proxy.spoil("manifests", Fault(404, body=b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}'))
+    with pytest.raises(RegistryError, match=said):
+        opened(f"{proxy.host}/ns/app").manifest("1")
+    proxy.spoil("manifests", Fault(404, body=b'{"errors": [{"code": "NAME_UNKNOWN"}]}'))
+    with pytest.raises(RegistryError, match="does not have the repository ns/app"):
+        opened(f"{proxy.host}/ns/app").manifest("1")
+
+
+def test_what_is_compressed_on_the_way_is_expanded(
+    opened: Opened, proxy: FaultyProxy, pushed: Pushed
+) -> None:
+    encoded = {"Content-Encoding": "gzip"}
+    repository = opened(f"{proxy.host}/ns/app")
+    proxy.spoil("manifests", Fault(headers=encoded, change=gzip.compress), times=2)
+    assert repository.manifest("1").digest == pushed.digest
+    assert repository.manifest(pushed.digest).digest == pushed.digest
+    # It is only said to be.
+    proxy.spoil("manifests", Fault(headers=encoded))
+    assert repository.manifest("1").digest == pushed.digest
+    for change in (lambda body: gzip.compress(body)[:50], lambda body: gzip.compress(body)[:-9] + b"x" * 9):
+        proxy.spoil("manifests", Fault(headers=encoded, change=change))
+        assert repository.manifest("1").digest == pushed.digest
+    proxy.spoil(
+        "manifests", Fault(headers=encoded, change=lambda _: gzip.compress(b" " * (64 << 20))), times=9
+    )
+    with pytest.raises(RegistryError, match="longer than 4 MiB"):
+        repository.manifest("1")
+    token = gzip.compress(b'{"token": "t"}')
+    proxy.spoil("GET /token", Fault(200, encoded, token))
+    proxy.spoil("tags/list", Fault(401, {"WWW-Authenticate": f'Bearer realm="http://{proxy.host}/token"'}))
+    repository = opened(f"{proxy.host}/ns/app")
+    with pytest.raises(RegistryError, match="does not have"):
+        repository.manifest("nope")
+    assert proxy.requests("tags/list")[-1].headers["Authorization"] == "Bearer t"
+
+
+def test_a_blob_that_is_compressed_on_the_way_is_expanded(
+    opened: Opened, proxy: FaultyProxy, pushed: Pushed, tmp_path: os.PathLike[str]
+) -> None:
+    repository, size = opened(f"{proxy.host}/ns/app"), len(pushed.content)
+    path = os.path.join(tmp_path, "blob")
+    encoded = {"Content-Encoding": "gzip"}
+    # Cut, and compressed from there on: it begins anew.
+    for fault in (
+        Fault(cut=1000),
+        Fault(headers=encoded, change=gzip.compress),
+        Fault(headers=encoded, change=gzip.compress),
+    ):
+        proxy.spoil("blobs", fault)
+    download_blob(repository, pushed.layer, size, path)
+    # It is called compressed by the storage that it lies in, and is what its digest says, in parts too.
+    for fault in (Fault(headers=encoded, cut=1000), Fault(headers=encoded)):
+        proxy.spoil("blobs", fault)
+    download_blob(repository, pushed.layer, size, f"{path}-2")
+    proxy.spoil("blobs", Fault(headers=encoded, change=lambda _: gzip.compress(b" " * (64 << 20))), times=9)
+    with pytest.raises(RegistryError, match="is longer than the"):
+        download_blob(repository, pushed.layer, size, f"{path}-3")
+    assert sorted(os.listdir(tmp_path)) == ["blob", "blob-2"]
 
 
 def test_a_blob_that_is_not_there_is_named(opened: Opened, pushed: Pushed) -> None:
@@ -484,12 +580,12 @@ def test_an_authority_asks_for_tls_on_loopback_too(
 
 def test_a_proxy_is_used_but_not_for_this_machine(
     opened: Opened,
+    environ: dict[str, str],
     registry: RegistryServer,
     proxy: FaultyProxy,
     pushed: Pushed,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("http_proxy", f"http://{proxy.host}")
+    environ["http_proxy"] = f"http://{proxy.host}"
     assert opened(pushed.reference).manifest("1").digest == pushed.digest
     assert not proxy.seen
     foreign = f"{FOREIGN}:{registry.host.rpartition(':')[2]}"

@@ -17,6 +17,7 @@ import pytest
 
 from components import Elsewhere, component, make_archive
 from servers import Fault, FaultyProxy, faulty_proxy
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ComponentError, RegistryError, ShimError
 from tweed_shim.image.connection import Patience
 from tweed_shim.image.credentials import Credentials as Login
@@ -61,7 +62,9 @@ class Parties(NamedTuple):
         text = json.dumps({"type": "generic.config.ocm.software/v1", "configurations": entries})
         environ = {"HOME": os.fspath(self.directory), "REGISTRY_AUTH_FILE": f"{self.directory}/auth.json"}
         known = Credentials(configuration.decode(text.encode()), environ)
-        connection = Connection(find=known.for_consumer, environ=environ, insecure=insecure)
+        connection = Connection(
+            find=known.for_consumer, environ=environ, connect=ConnectOptions(insecure=insecure)
+        )
         archive = self.directory / hashlib.sha256(repr(access).encode()).hexdigest()[:12]
         if not archive.exists():
             make_archive(archive, component("example.com/app", "1.0.0", [Elsewhere("it", access, DATA)]))

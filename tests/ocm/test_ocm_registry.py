@@ -10,6 +10,7 @@ import pytest
 from components import Local, component, content, make_archive, move, put, tree
 from layouts import build_layout
 from servers import Fault, RegistryServer, RegistryWithToken, corrupt, faulty_proxy
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ComponentError, ShimError
 from tweed_shim.image.manifest import OCI_INDEX, OCI_MANIFEST, Raw
 from tweed_shim.image.members import Directory
@@ -91,7 +92,10 @@ def test_a_registry_with_tokens_and_one_with_tls_are_written_to(
     given = {"username": registry_with_token.registry.user, "password": registry_with_token.registry.password}
     for host, connection in (
         (registry_with_token.registry.host, Connection(find=lambda _consumer: given, environ=nowhere)),
-        (registry_with_tls.host, Connection(ca_file=registry_with_tls.ca_file, environ=nowhere)),
+        (
+            registry_with_tls.host,
+            Connection(connect=ConnectOptions(ca_file=registry_with_tls.ca_file), environ=nowhere),
+        ),
     ):
         place = parse_repository(f"{host}/written")
         with written(place, connection) as repository:

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from tweed_shim.cli import server_options
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
+from tweed_shim.connect_options import ConnectOptions
 
 if TYPE_CHECKING:
     from tweed_shim.ocm.credentials import Credentials
@@ -33,12 +35,7 @@ def configure(parser: Parser, *, several: bool = False) -> Group:
 
 def configure_registries(group: Group) -> None:
     """How registries are spoken to, where there are no options of a run that say so."""
-    group.add_argument(
-        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
-    )
-    group.add_argument(
-        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
-    )
+    server_options.configure(group)
 
 
 def configure_verbs(group: Group) -> None:
@@ -71,8 +68,7 @@ def session(
     return configured.session(
         arguments.ocmconfig,
         lookups=arguments.lookup,
-        insecure=arguments.insecure,
-        ca_file=arguments.ca_file,
+        connect=ConnectOptions(**server_options.options(arguments)),
         verbs=getattr(arguments, "allow_verb", ()),
         info=context.voice.info,
         worker=worker,

@@ -4,11 +4,11 @@ import json
 import sys
 
 from tweed_shim import fsck
-from tweed_shim.cli import tables
-from tweed_shim.cli.commands import Arguments, Context, Parser, checked
+from tweed_shim.cli import server_options, tables
+from tweed_shim.cli.commands import Arguments, Context, Parser
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.image.progress import silent
 from tweed_shim.image.store import disk_faults
-from tweed_shim.runtime.options import RunOptions
 
 
 def configure_fsck(parser: Parser) -> None:
@@ -17,21 +17,13 @@ def configure_fsck(parser: Parser) -> None:
     parser.add_argument(
         "--repair", action="store_true", help="fetch and unpack again what is damaged, also what a cloud uses"
     )
-    parser.add_argument(
-        "--insecure", action="store_true", help="to repair: plain HTTP, and certificates nobody vouches for"
-    )
-    parser.add_argument(
-        "--ca-file",
-        metavar="FILE",
-        type=checked(RunOptions.CHECKS["ca_file"]),
-        help="to repair: certificates of authorities to trust ($SSL_CERT_FILE)",
-    )
+    server_options.configure(parser.add_argument_group("to repair"))
 
 
 def fsck_command(arguments: Arguments, context: Context) -> int:
     """Check the store, and print each thing that is damaged; the exit code is 1 where something stays so."""
     root = context.settings.root
-    repair = fsck.Repair(arguments.insecure, arguments.ca_file) if arguments.repair else None
+    repair = ConnectOptions(**server_options.options(arguments)) if arguments.repair else None
     found: list[fsck.Damage] = []
     try:
         with disk_faults(root):

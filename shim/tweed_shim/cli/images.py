@@ -4,8 +4,8 @@ import sys
 import time
 
 from tweed_shim import option_values
-from tweed_shim.cli import tables
-from tweed_shim.cli.commands import Arguments, Context, Parser, checked
+from tweed_shim.cli import server_options, tables
+from tweed_shim.cli.commands import Arguments, Context, Parser, checked, number
 from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
@@ -46,14 +46,12 @@ def configure_pull(parser: Parser) -> None:
         type=checked(check["platform"]),
         help="of a multi-platform image",
     )
+    server_options.configure(parser)
     parser.add_argument(
-        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
-    )
-    parser.add_argument(
-        "--ca-file",
-        metavar="FILE",
-        type=checked(check["ca_file"]),
-        help="certificates of authorities to trust ($SSL_CERT_FILE)",
+        "--timeout",
+        metavar="SECONDS",
+        type=number(float, check["pull_timeout"]),
+        help="give each image up that takes longer (default: none, as long as 1 KiB comes a second)",
     )
 
 
@@ -65,8 +63,8 @@ def pull_command(arguments: Arguments, context: Context) -> int:
             image,
             policy=arguments.pull,
             platform=arguments.platform,
-            insecure=arguments.insecure,
-            ca_file=arguments.ca_file,
+            timeout=arguments.timeout,
+            **server_options.options(arguments),
         )
         sys.stdout.write(f"{found.digest}\n")
     return 0

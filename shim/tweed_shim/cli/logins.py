@@ -4,7 +4,9 @@ import os
 import sys
 
 from tweed_shim import files
+from tweed_shim.cli import server_options
 from tweed_shim.cli.commands import Arguments, Context, Parser
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError, UsageError
 
 MAX_PASSWORD = 1 << 20
@@ -17,12 +19,7 @@ def configure_login(parser: Parser) -> None:
         "-u", "--username", metavar="NAME", help="asked for on a terminal where it is left out"
     )
     parser.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
-    parser.add_argument(
-        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
-    )
-    parser.add_argument(
-        "--ca-file", metavar="FILE", help="certificates of authorities to trust ($SSL_CERT_FILE)"
-    )
+    server_options.configure(parser)
 
 
 def _ask(arguments: Arguments) -> tuple[str, str]:
@@ -47,9 +44,8 @@ def login_command(arguments: Arguments, context: Context) -> int:
     from tweed_shim.image import login
 
     username, password = _ask(arguments)
-    where = login.login(
-        arguments.registry, username, password, insecure=arguments.insecure, ca_file=arguments.ca_file
-    )
+    connect = ConnectOptions(**server_options.options(arguments))
+    where = login.login(arguments.registry, username, password, connect=connect)
     context.voice.warn(f"logged in to {arguments.registry}; the login is kept by {where}")
     return 0
 

@@ -1,7 +1,7 @@
 """The options of commands that run an image: how it is had, and what its container may."""
 
 from tweed_shim import option_values, sizes
-from tweed_shim.cli import signals
+from tweed_shim.cli import server_options, signals
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, checked, number, wrong_value
 from tweed_shim.lean.typing import Any
 from tweed_shim.runtime.container import Console
@@ -41,14 +41,12 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
         type=checked(check["platform"]),
         help="of a multi-platform image (default: this host's)",
     )
+    server_options.configure(image)
     image.add_argument(
-        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
-    )
-    image.add_argument(
-        "--ca-file",
-        metavar="FILE",
-        type=checked(check["ca_file"]),
-        help="certificates of authorities to trust ($SSL_CERT_FILE)",
+        "--pull-timeout",
+        metavar="SECONDS",
+        type=number(float, check["pull_timeout"]),
+        help="give a pull up that takes longer (default: none, as long as 1 KiB comes a second)",
     )
     run = parser.add_argument_group("the run")
     run.add_argument(
@@ -119,8 +117,8 @@ def options(arguments: Arguments) -> dict[str, Any]:
     return {
         "pull": arguments.pull,
         "platform": arguments.platform,
-        "insecure": arguments.insecure,
-        "ca_file": arguments.ca_file,
+        **server_options.options(arguments),
+        "pull_timeout": arguments.pull_timeout,
         "network": arguments.network,
         "timeout": arguments.timeout,
         "limits": Limits(arguments.memory, arguments.cpus, arguments.pids),

@@ -19,6 +19,7 @@ from tweed_shim.image.documents import Document
 from tweed_shim.image.layout import LayoutSource
 from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Extent, Members, Tar, read
+from tweed_shim.image.reference import Reference
 from tweed_shim.image.room import Room
 
 DOCKER_INDEX = "manifest.json"
@@ -176,7 +177,12 @@ def _choose(entries: tuple[Document, ...], tag: str | None, what: str) -> Docume
     raise ImageError(f"{what} {fault} named {tag!r}; it has {there}")
 
 
-def open_archive(fd: int, path: str, transport: str, tag: str | None) -> "LayoutSource | DockerArchive":
-    """The image that a tag names in an archive that `opened_tar` opened; without a tag the only one."""
-    members = Tar(fd, path)
-    return LayoutSource(members, tag) if transport == "oci-archive" else DockerArchive(members, tag)
+def open_archive(fd: int, reference: Reference, platform: str) -> "LayoutSource | DockerArchive":
+    """The image that a reference names in an archive that `opened_tar` opened; without a tag the only one.
+
+    platform: as for LayoutSource.
+    """
+    members = Tar(fd, reference.path)
+    if reference.transport == "oci-archive":
+        return LayoutSource(members, reference.tag, platform)
+    return DockerArchive(members, reference.tag)

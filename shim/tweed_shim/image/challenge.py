@@ -15,7 +15,8 @@ import requests
 
 from tweed_shim import credential_gate, urls
 from tweed_shim.errors import BadUrl, RegistryError
-from tweed_shim.image.connection import Credential, read_all
+from tweed_shim.image.bodies import read_all
+from tweed_shim.image.connection import Credential
 from tweed_shim.image.credentials import Credentials
 from tweed_shim.image.network_faults import check_passing, explained, host_of
 from tweed_shim.image.oras_parts import TokenAuth
@@ -185,10 +186,9 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
                 data=form,
                 auth=caller,
                 stream=True,
-                verify=self._tls_verify,
                 allow_redirects=False,
             )
-        return self.session.get(str(realm), params=fields, auth=caller, stream=True, verify=self._tls_verify)
+        return self.session.get(str(realm), params=fields, auth=caller, stream=True)
 
     def _read_token(self, response: requests.Response) -> str:
         body = read_all(response, MAX_ANSWER)

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
-from tweed_shim.image import documents
+from tweed_shim import stop_signals
+from tweed_shim.image import documents, platforms
+from tweed_shim.image.documents import Document
 from tweed_shim.image.platforms import Platform
 from tweed_shim.image.reference import is_digest
+from tweed_shim.lean import signal
 from tweed_shim.lean.typing import Any
 from tweed_shim.records import Record
 
@@ -12,7 +15,8 @@ from tweed_shim.records import Record
 class ImageConfig(Record):
     """What an image says about running it; empty where it says nothing. `env` holds NAME=value texts.
 
-    architecture: what its programs are made for, as the image specification calls it.
+    architecture: what its programs are made for, as the image specification calls it. stop_signal: the number of what
+    asks them to end.
     """
 
     entrypoint: tuple[str, ...] = ()
@@ -21,6 +25,7 @@ class ImageConfig(Record):
     user: str = ""
     working_dir: str = ""
     architecture: str = ""
+    stop_signal: int = signal.SIGTERM
 
 
 class Configuration(Record):
@@ -43,8 +48,9 @@ def parse(body: bytes, what: str) -> Configuration:
     for number, diff_id in enumerate(diff_ids):
         if not (is_digest(diff_id) and diff_id.startswith("sha256:")):
             rootfs.wrong(f"diff_ids[{number}]", "is not a sha256 digest")
-    architecture = document.text("architecture", "")
-    platform = Platform(document.text("os", "linux"), architecture, document.text("variant", ""))
+    platform = platforms.of_image(
+        document.text("os", "linux"), document.text("architecture", ""), document.text("variant", "")
+    )
     return Configuration(
         ImageConfig(
             entrypoint=run.texts("Entrypoint"),
@@ -52,11 +58,20 @@ def parse(body: bytes, what: str) -> Configuration:
             env=run.texts("Env"),
             user=run.text("User", ""),
             working_dir=run.text("WorkingDir", ""),
-            architecture=architecture,
+            architecture=platform.architecture,
+            stop_signal=_stop_signal(run),
         ),
-        platform if architecture else None,
+        platform if platform.architecture else None,
         diff_ids,
     )
+
+
+def _stop_signal(run: Document) -> int:
+    named = run.text("StopSignal", "")
+    number = stop_signals.parse(named) if named else signal.SIGTERM
+    if number is None:
+        run.wrong("StopSignal", f"{named[:40]!r} is no signal")
+    return int(number)
 
 
 def is_record(value: object) -> bool:
@@ -66,6 +81,8 @@ def is_record(value: object) -> bool:
     return all(
         isinstance(each, list) and all(isinstance(part, str) for part in each)
         if isinstance(ImageConfig.DEFAULTS[name], tuple)
+        else stop_signals.is_signal(each)
+        if name == "stop_signal"
         else isinstance(each, str)
         for name, each in value.items()
     )

@@ -2,37 +2,40 @@
 keeps secrets from third parties, and whose faults become sentences; and how long one keeps trying.
 """
 
-import os
+import base64
+import http
 import socket
 import ssl
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from random import SystemRandom
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import requests
 import requests.adapters
-import requests.utils
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from tweed_shim import __version__, credential_gate, urls
-from tweed_shim.errors import BadUrl, ConfigError, RegistryError
-from tweed_shim.image.network_faults import PassingFault, explained, host_of
+from tweed_shim.errors import BadUrl, RegistryError
+from tweed_shim.image import proxies
+from tweed_shim.image.bodies import read_all
+from tweed_shim.image.deadline import NO_DEADLINE, Deadline
+from tweed_shim.image.network_faults import (
+    PassingFault,
+    explained_proxy,
+    proxy_refusal,
+)
+from tweed_shim.image.tls import Tls
+from tweed_shim.image.transfer_rate import LowestRate, metered_response
 from tweed_shim.urls import Origin, Url
 
 MAX_REDIRECTS = 8
-CHUNK = 128 << 10
-SYSTEM_AUTHORITIES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-AUTHORITY_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+LARGEST_REDIRECT = 64 << 10
 
 
 class Patience(NamedTuple):
@@ -40,6 +43,7 @@ class Patience(NamedTuple):
 
     A request that fails for a passing reason is made `attempts` times in all. The pause before each new one
     doubles from `first_pause` up to `longest_pause`, which bounds a server's Retry-After too.
+    read_timeout bounds each wait for a server that is silent, lowest_rate applies to one that is not.
     sleep: called in place of waiting, for tests.
     """
 
@@ -48,6 +52,7 @@ class Patience(NamedTuple):
     longest_pause: float = 60.0
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
+    lowest_rate: LowestRate = LowestRate()
     sleep: Callable[[float], object] | None = None
 
 
@@ -55,12 +60,21 @@ PATIENCE = Patience()
 
 
 class Line:
-    """The connections of one session, which all end, whatever they are waiting for, when it is closed."""
+    """The connections of one session, which all end, whatever they are waiting for, when it is closed.
 
-    def __init__(self) -> None:
+    The deadline closes it, too.
+    """
+
+    def __init__(self, deadline: Deadline = NO_DEADLINE) -> None:
+        self.deadline = deadline
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._alarm: threading.Timer | None = None
+        if deadline.is_set:
+            self._alarm = threading.Timer(min(deadline.remaining(), threading.TIMEOUT_MAX), self.close)
+            self._alarm.daemon = True
+            self._alarm.start()
 
     def add(self, connection: socket.socket) -> None:
         """Take a new connection in, or end it where the line is closed already."""
@@ -71,6 +85,8 @@ class Line:
 
     def close(self) -> None:
         """End everything under way and everything that begins later."""
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._closed.set()
         with self._lock:
             for each in self._sockets:
@@ -79,7 +95,8 @@ class Line:
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
 
     def check(self) -> None:
-        """Raise RegistryError where the line is closed."""
+        """Raise PullTimedOut where the time is over, RegistryError where the line is closed."""
+        self.deadline.check()
         if self._closed.is_set():
             raise RegistryError("the transfer was stopped because another one failed; try again")
 
@@ -138,12 +155,21 @@ class Credential(requests.auth.AuthBase):
         return request
 
 
-class Adapter(requests.adapters.HTTPAdapter):
-    """Gives every request its time-outs and its proxy, and every connection to a Line."""
+class Route(NamedTuple):
+    """How servers are reached. environ: has the variables that name proxies."""
 
-    def __init__(self, patience: Patience, line: Line) -> None:
-        self._timeouts = (patience.connect_timeout, patience.read_timeout)
-        self._pools = _pool_classes(line)
+    tls: Tls
+    environ: Mapping[str, str]
+
+
+class Adapter(requests.adapters.HTTPAdapter):
+    """Gives every request its time-outs, its proxy and its TLS settings, and every connection to a Line."""
+
+    def __init__(self, patience: Patience, line: Line, route: Route) -> None:
+        self._route = route
+        self._patience = patience
+        self._line = line
+        self._pools = _pool_classes(patience, line)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -153,9 +179,44 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """The pools of connections through a proxy."""
+        kwargs["proxy_ssl_context"] = self._route.tls.proxy_context()
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
+
+    def build_connection_pool_key_attributes(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,  # noqa: ARG002 - what requests thinks of it; see tls.py
+        cert: Any = None,  # noqa: ARG002 - likewise
+    ) -> Any:
+        """Return where to connect to, and the TLS settings, which are those of the server."""
+        origin = urls.parse(request.url or "").origin
+        where = {"scheme": origin.scheme, "host": origin.host.strip("[]"), "port": origin.port}
+        if origin.scheme == "http":
+            return where, {}
+        context = self._route.tls.context(origin)
+        return where, {"ssl_context": context, "cert_reqs": context.verify_mode}
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """Leave the pool as it is: its context says whom to trust."""
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Return what a proxy is told about its user."""
+        user = proxy.partition("://")[2].rpartition("@")[0]
+        if not user:
+            return {}
+        name, _, password = user.partition(":")
+        pair = f"{unquote(name)}:{unquote(password)}".encode()
+        return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
+    def close(self) -> None:
+        """Close the idle connections, which urllib3 leaves to the garbage collector when it drops its pools."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it is no mapping to iterate over
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
+        super().close()
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]  # named arguments only, as requests calls it
         """Send one request, which may be one that follows a redirect. Raises RegistryError for a malformed URL."""
@@ -165,9 +226,20 @@ class Adapter(requests.adapters.HTTPAdapter):
             raise RegistryError(f"an address of the registry is malformed: {error}") from None
         # What was compared is what is connected to.
         request.url = str(url)
-        kwargs["timeout"] = self._timeouts
-        kwargs["proxies"] = {} if url.origin.is_loopback else requests.utils.get_environ_proxies(str(url))
-        return super().send(request, **kwargs)
+        self._line.check()
+        # The time to connect is cut, as nothing ends a connection before it is one; the line's alarm ends all others.
+        connecting = min(self._patience.connect_timeout, max(self._line.deadline.remaining(), 0.001))
+        kwargs["timeout"] = (connecting, self._patience.read_timeout)
+        proxy = proxies.proxy_for(url.origin, self._route.environ)
+        kwargs["proxies"] = {url.origin.scheme: proxy.url} if proxy else {}
+        if proxy is None:
+            return super().send(request, **kwargs)
+        with explained_proxy(proxy, url.origin.netloc):
+            response = super().send(request, **kwargs)
+        if response.status_code == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            response.close()
+            raise proxy_refusal(proxy)
+        return response
 
 
 class Session(requests.Session):
@@ -177,7 +249,7 @@ class Session(requests.Session):
     origin where a redirect leads to another.
     """
 
-    def __init__(self, patience: Patience, line: Line) -> None:
+    def __init__(self, patience: Patience, line: Line, route: Route) -> None:
         super().__init__()
         self.auth: Credential | None = None
         self.private_headers: frozenset[str] = frozenset()
@@ -187,13 +259,18 @@ class Session(requests.Session):
         # A blob is wanted as it is stored: compression on the way would change what its digest is made of.
         self.headers.update({"User-Agent": f"tweed-shim/{__version__}", "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
-            self.mount(scheme, Adapter(patience, line))
+            self.mount(scheme, Adapter(patience, line, route))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return the URL that an answer sends to, in full. Raises RegistryError where it is malformed or leaves TLS."""
         try:
             location = super().get_redirect_target(resp)
-            return str(_redirect_target(urls.parse(resp.url), location)) if location else None
+            if not location:
+                return None
+            target = _redirect_target(urls.parse(resp.url), location)
+            # requests would read it whole, however long it is.
+            read_all(resp, LARGEST_REDIRECT)
+            return str(target)
         except (UnicodeError, RegistryError):
             resp.close()
             raise
@@ -226,55 +303,38 @@ def _redirect_target(before: Url, location: str) -> Url:
     return target
 
 
-def authorities(ca_file: str | None, environ: Mapping[str, str]) -> str | bool:
-    """The file of the certificate authorities to trust: the caller's, the environment's, the system's.
+def _pool_classes(patience: Patience, line: Line) -> dict[str, type[HTTPConnectionPool]]:
+    metered = metered_response(patience.lowest_rate)
 
-    True stands for the ones that come with requests. Raises ConfigError for a file that holds none.
-    """
-    named = [("--ca-file", ca_file), *((f"${name}", environ.get(name)) for name in AUTHORITY_VARIABLES)]
-    for origin, path in named:
-        if path:
-            try:
-                if not os.path.isdir(path):
-                    ssl.create_default_context(cafile=path)
-            except OSError as error:
-                problem = "holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-                raise ConfigError(
-                    f"the certificate authorities in {path} ({origin}) cannot be read: {problem}"
-                ) from None
-            return path
-    return next((path for path in SYSTEM_AUTHORITIES if os.path.exists(path)), True)
-
-
-def read_all(response: requests.Response, limit: int) -> bytes | None:
-    """The body as it came; None where it is longer than `limit` bytes. Closes the response."""
-    with explained(host_of(response.url)), response:
-        body = b""
-        while len(body) <= limit and (chunk := response.raw.read1(CHUNK, decode_content=False)):
-            body += chunk
-    return body if len(body) <= limit else None
-
-
-def read_chunks(response: requests.Response) -> Iterator[bytes]:
-    """The body as it comes, undecoded."""
-    while True:
-        with explained(host_of(response.url)):
-            chunk: bytes = response.raw.read1(CHUNK, decode_content=False)
-        if not chunk:
-            return
-        yield chunk
-
-
-def _pool_classes(line: Line) -> dict[str, type[HTTPConnectionPool]]:
     class PlainConnection(HTTPConnection):
+        response_class = metered
+
         def connect(self) -> None:
             super().connect()
             line.add(self.sock)
 
     class TlsConnection(HTTPSConnection):
+        response_class = metered
+
         def connect(self) -> None:
-            super().connect()
-            line.add(self.sock)
+            self._alarm = threading.Timer(0, lambda: None)
+            try:
+                super().connect()
+            finally:
+                self._alarm.cancel()
+            if isinstance(self.sock, socket.socket):
+                line.add(self.sock)
+
+        def _connect_tls_proxy(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+            # The TLS within this one reads bytes by bytes, so that what stops it is this alarm only.
+            outer = super()._connect_tls_proxy(*args, **kwargs)
+            line.add(outer)
+            self._alarm = threading.Timer(
+                patience.read_timeout, socket.socket.shutdown, (outer, socket.SHUT_RDWR)
+            )
+            self._alarm.daemon = True
+            self._alarm.start()
+            return outer
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = PlainConnection

@@ -299,7 +299,9 @@ def _parse_entry(key: str, entry: Any, path: str) -> Credentials | None:
         raise _misshapen(path, f"auths, {key}")
     if auth:
         try:
-            pair = base64.b64decode(auth, validate=True).decode()
+            # docker and podman read over line breaks, which `base64` puts in (RFC 2045, section 6.8).
+            joined = auth.replace("\r", "").replace("\n", "")
+            pair = base64.b64decode(joined, validate=True).decode()
         except (binascii.Error, ValueError):
             raise _misshapen(path, f"auths, {key}, auth") from None
         username, colon, password = pair.rstrip("\0").partition(":")

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from tweed_shim.errors import HostError, RegistryError
 from tweed_shim.files import PRIVATE_FILE
 from tweed_shim.image.blobs import Job, Progress
-from tweed_shim.image.network_faults import PassingFault
+from tweed_shim.image.network_faults import PassingFault, SlowServer
 from tweed_shim.image.registry import Repository
 
 WORKERS = 4
@@ -140,7 +140,7 @@ def _fetch(repository: Repository, partial: Partial) -> None:
             f"the blob {partial.digest} ends before its {partial.size} bytes: push the image again"
         )
         try:
-            with repository.open_blob(partial.digest, partial.written) as blob:
+            with repository.open_blob(partial.digest, partial.written, size=partial.size) as blob:
                 if blob.offset != partial.written:
                     partial.restart()
                 for chunk in blob.chunks:
@@ -150,7 +150,8 @@ def _fetch(repository: Repository, partial: Partial) -> None:
         if partial.written == partial.size:
             partial.check()
             return
-        if partial.written > reached + worth:
+        # What comes too slowly is no reason for more patience.
+        if partial.written > reached + worth and not isinstance(fault, SlowServer):
             reached = partial.written
             tries.renew()
         tries.failed(fault)

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
 from tweed_shim import files, scratch, trace
-from tweed_shim.errors import DamagedRecord, HostError, ImageError, StateError
+from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.errors import DamagedRecord, HostError, ImageError, RegistryError, StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import (
     archive,
@@ -23,12 +24,15 @@ from tweed_shim.image import (
 )
 from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.config import Configuration
+from tweed_shim.image.deadline import Deadline
 from tweed_shim.image.layout import Layout, LayoutSource
 from tweed_shim.image.manifest import Descriptor, Manifest, Raw
 from tweed_shim.image.members import Directory
+from tweed_shim.image.platforms import Platform
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image, Pulled
+from tweed_shim.image.turns import turn
 from tweed_shim.records import replace
 
 
@@ -40,8 +44,8 @@ class Wanted(NamedTuple):
     platform: str
     ids: IdMap
     pull: str
-    insecure: bool
-    ca_file: str | None
+    connect: ConnectOptions
+    deadline: Deadline
     report: Report
     source: "Opener | None" = None
 
@@ -92,20 +96,42 @@ def resolve(source: Source, platform: str, what: str) -> Resolved:
             raise ImageError(
                 f"{what} is an index in an index in an index, which no tool makes; build it again"
             )
-        chosen = manifest.choose(manifest.parse_index(documents[-1], what), wanted, what)
-        if chosen.digest in {document.digest for document in documents}:
-            raise ImageError(f"{what} is an index that holds itself; build it again")
-        found = source.manifest(chosen.digest)
-        if len(found.body) != chosen.size:
-            raise ImageError(
-                f"{what} names a manifest of {chosen.size} bytes that has {len(found.body)}; push it again"
-            )
-        documents.append(found)
+        documents.append(_choose(source, documents, wanted, what))
     return Resolved(tuple(documents), manifest.parse_manifest(documents[-1], f"the manifest of {what}"))
+
+
+def _choose(source: Source, documents: Sequence[Raw], wanted: Platform, what: str) -> Raw:
+    """Get the manifest that the last document, an index, has for a platform. Raises ImageError."""
+    found: dict[str, Raw] = {}
+
+    def get(digest: str) -> Raw:
+        if digest in {each.digest for each in documents}:
+            raise ImageError(f"{what} is an index that holds itself; build it again")
+        if digest not in found:
+            found[digest] = source.manifest(digest)
+        return found[digest]
+
+    entries = manifest.parse_index(documents[-1], what)
+    chosen = manifest.choose(entries, wanted, what, lambda entry: manifest.is_image(get(entry.digest), what))
+    document = get(chosen.digest)
+    if len(document.body) != chosen.size:
+        raise ImageError(
+            f"{what} names a manifest of {chosen.size} bytes that has {len(document.body)}; push it again"
+        )
+    return document
 
 
 def fetch(wanted: Wanted) -> Image:
     """See pull.obtain, which has found that the image is not at hand, or was told to ask again."""
+    try:
+        return _fetch(wanted)
+    except RegistryError:
+        # A connection that the deadline ended ends in any of the faults that a connection can have.
+        wanted.deadline.check()
+        raise
+
+
+def _fetch(wanted: Wanted) -> Image:
     started = time.monotonic()
     name, root = str(wanted.reference), wanted.root
     if wanted.pull == "never" and not store.check_version(root):
@@ -114,8 +140,11 @@ def fetch(wanted: Wanted) -> Image:
     scratch.sweep_tmp(root, wanted.ids)
     _prepare_index(root)
     lock = "pull-" + hashlib.sha256(f"{name} {wanted.platform}".encode()).hexdigest()
-    with scratch.only_one(
-        root, lock, lambda: wanted.report(f"waiting for another process that pulls {name}")
+    with turn(
+        root,
+        lock,
+        wanted.deadline,
+        waiting=lambda: wanted.report(f"waiting for another process that pulls {name}"),
     ):
         looking = wanted.pull == "missing"
         found = wanted.pull != "always" and present.at_hand(
@@ -220,7 +249,7 @@ def _origin(wanted: Wanted, before: Pulled | None) -> str:
     """What to remember of where a local image came from, to know later without reading it that it is the same."""
     if wanted.pull == "never":
         return before.origin if before is not None else ""
-    return present.origin(wanted.reference) if wanted.reference.path else ""
+    return present.origin(wanted.reference, wanted.platform) if wanted.reference.path else ""
 
 
 def _layout(root: str) -> Layout:
@@ -292,15 +321,15 @@ def _elsewhere(wanted: Wanted) -> Iterator[Source]:
         with wanted.source() as given:
             yield given
     elif reference.transport == "oci":
-        yield LayoutSource(Directory(reference.path), reference.tag)
+        yield LayoutSource(Directory(reference.path), reference.tag, wanted.platform)
     elif reference.path:
         with archive.opened_tar(reference.path, os.path.join(wanted.root, "tmp")) as fd:
-            yield archive.open_archive(fd, reference.path, reference.transport, reference.tag)
+            yield archive.open_archive(fd, reference, wanted.platform)
     else:
         with trace.span("imports"):
             from tweed_shim.image.remote import Remote
 
-        with Remote(reference, insecure=wanted.insecure, ca_file=wanted.ca_file) as source:
+        with Remote(reference, wanted.connect, wanted.deadline) as source:
             yield source
 
 
@@ -353,20 +382,30 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
         try:
             what = f"{len(jobs)} of the layers of {wanted.reference}"
             with progress.shown(report, what, size) as tell, trace.span("fetch"):
-                source.fetch(jobs, tell)
+                source.fetch(jobs, _timely(tell, wanted.deadline))
         finally:
             for job in jobs:
                 if os.path.exists(job.path):
                     place.adopt(job.path, job.blob.digest)
 
 
+def _timely(tell: Progress, deadline: Deadline) -> Progress:
+    """What tells of progress, and ends it where the time is over."""
+
+    def told(count: int) -> None:
+        deadline.check()
+        tell(count)
+
+    return told
+
+
 def _unpack(wanted: Wanted, resolved: Resolved, about: Configuration) -> Image:
     name = str(wanted.reference)
     # Another reference may mean the same manifest.
-    with scratch.only_one(wanted.root, f"unpack-{resolved.digest.partition(':')[2]}"):
+    with turn(wanted.root, f"unpack-{resolved.digest.partition(':')[2]}", wanted.deadline):
         if image := store.unpacked(wanted.root, name, resolved.digest, wanted.ids):
             return image
-        order = unpack.Order(name, resolved.digest, resolved.manifest, about, wanted.ids)
+        order = unpack.Order(name, resolved.digest, resolved.manifest, about, wanted.ids, wanted.deadline)
         with progress.step(wanted.report, f"unpacking {name}", f"unpacked {name}"):
             return unpack.unpack(wanted.root, order)
 

@@ -8,16 +8,17 @@ verified.
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tweed_shim import files, state_files
 from tweed_shim.errors import ImageError
-from tweed_shim.image import documents, manifest
+from tweed_shim.image import documents, manifest, platforms
 from tweed_shim.image.documents import Document
 from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Directory, Members, read
+from tweed_shim.image.platforms import Platform
 
 if TYPE_CHECKING:
     from tweed_shim.image.blobs import Job, Progress
@@ -52,18 +53,45 @@ def read_index(members: Members) -> tuple[Document, ...]:
     return index.children("manifests")
 
 
-def choose(entries: tuple[Document, ...], tag: str | None, what: str) -> Descriptor:
-    """The entry that a tag names; without a tag the only one. Raises ImageError, listing what is there."""
+def choose(
+    entries: tuple[Document, ...],
+    tag: str | None,
+    what: str,
+    *,
+    platform: str = "",
+    is_image: Callable[[Descriptor], bool] = lambda _: True,
+) -> Descriptor:
+    """Find the entry that a tag names; without a tag the only one. Raises ImageError, listing what is there.
+
+    Of several entries of one name the one for the platform is meant, which is as platforms.key gives it; is_image tells
+    the image from what is about it.
+    """
     names = [entry.child("annotations").text(REF_NAME, "") for entry in entries]
     fitting = [entry for entry, name in zip(entries, names, strict=True) if tag in (None, name)]
-    descriptors = dict.fromkeys(manifest.read_descriptor(entry) for entry in fitting)
-    if len({descriptor.digest for descriptor in descriptors}) == 1:
-        return next(iter(descriptors))
-    there = ", ".join(sorted(filter(None, names))) or "no named image"
-    if tag is None:
-        raise ImageError(f"{what} has {len(descriptors)} images where one is meant; name one of: {there}")
-    fault = "has more than one image" if descriptors else "has no image"
-    raise ImageError(f"{what} {fault} named {tag!r}; it has {there}")
+    every = found = _by_digest(map(manifest.read_descriptor, fitting))
+    wanted = platforms.parse(platform) if platform else platforms.host()
+    if len(every) > 1 and len({name for name in names if tag in (None, name)}) == 1:
+        found = _for_platform(fitting, wanted)
+        if len(found) > 1:
+            found = [each for each in found[: manifest.MOST_LOOKS] if is_image(each)] or found
+    if len(found) == 1:
+        return found[0]
+    there = ", ".join(sorted(set(filter(None, names)))) or "no named image"
+    if tag is None and (found or not every):
+        raise ImageError(f"{what} has {len(every)} images where one is meant; name one of: {there}")
+    fault = "has more than one image" if found else f"has no image for {wanted}" if every else "has no image"
+    raise ImageError(f"{what} {fault}{f' named {tag!r}' if tag else ''}; it has {there}")
+
+
+def _for_platform(entries: list[Document], wanted: Platform) -> list[Descriptor]:
+    """Those for the platform that fits best, or else those that do not say for which they are."""
+    offers = [offer for offer in map(manifest.read_entry, entries) if offer.may_be_image]
+    best = platforms.best(wanted, (offer.platform for offer in offers if offer.platform is not None))
+    return _by_digest(offer.descriptor for offer in offers if offer.platform == best)
+
+
+def _by_digest(descriptors: Iterable[Descriptor]) -> list[Descriptor]:
+    return list({each.digest: each for each in descriptors}.values())
 
 
 def read_blob(members: Members, digest: str) -> bytes:
@@ -231,9 +259,16 @@ def ref_name(reference: str, platform: str) -> str:
 class LayoutSource:
     """One image of a layout that is somebody else's, as something to pull from."""
 
-    def __init__(self, members: Members, tag: str | None) -> None:
+    def __init__(self, members: Members, tag: str | None, platform: str = "") -> None:
+        """platform: as platforms.key gives it."""
         self._members = members
-        self._image = choose(read_index(members), tag, members.what)
+        self._image = choose(
+            read_index(members), tag, members.what, platform=platform, is_image=self._is_image
+        )
+
+    def _is_image(self, entry: Descriptor) -> bool:
+        body = read_blob(self._members, entry.digest)
+        return manifest.is_image(Raw(entry.media_type, body, entry.digest), self._members.what)
 
     @property
     def digest(self) -> str:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 
+from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import ConfigError
 from tweed_shim.image import credentials
 from tweed_shim.image.connection import PATIENCE, Patience
@@ -15,8 +16,7 @@ def login(
     username: str,
     password: str,
     *,
-    insecure: bool = False,
-    ca_file: str | None = None,
+    connect: ConnectOptions = DEFAULT_OPTIONS,
     environ: Mapping[str, str] = os.environ,
     patience: Patience = PATIENCE,
 ) -> str:
@@ -32,7 +32,7 @@ def login(
     credentials.path_to_write(environ)
     caller = credentials.Credentials(username, password)
     with open_client(
-        host, lambda _origin: caller, insecure=insecure, ca_file=ca_file, environ=environ, patience=patience
+        host, lambda _origin: caller, connect=connect, environ=environ, patience=patience
     ) as client:
         client.verify()
     return credentials.keep(host, caller, environ)

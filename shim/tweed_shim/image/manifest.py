@@ -1,6 +1,7 @@
 """Manifests and indexes, OCI's and Docker's (image-spec manifest.md, image-index.md; Docker manifest v2.2)."""
 
 import re
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tweed_shim.errors import ImageError
@@ -24,6 +25,9 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 MANIFESTS = {OCI_MANIFEST, DOCKER_MANIFEST}
 INDEXES = {OCI_INDEX, DOCKER_LIST}
 CONFIGS = {OCI_CONFIG, DOCKER_CONFIG}
+# How Docker's manifests may call their configuration: docker takes what registries have made of it (distribution issue
+# 1621), and so do others.
+DOCKER_CONFIGS = {*CONFIGS, "application/octet-stream", "application/json", "text/html", ""}
 LAYERS = {*OCI_LAYERS.values(), DOCKER_LAYER, f"{DOCKER_LAYER}.gzip", f"{DOCKER_LAYER}.zstd"}
 
 SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
@@ -33,6 +37,8 @@ ELSEWHERE = (
 )
 
 MOST_LAYERS = 1024
+# Entries of an index that are fetched to see whether they are images.
+MOST_LOOKS = 8
 LARGEST_BLOB = 1 << 46
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ALGORITHM = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):")
@@ -71,6 +77,17 @@ class Entry(NamedTuple):
 
     descriptor: Descriptor
     platform: Platform | None
+    artifact_type: str = ""
+
+    @property
+    def may_be_image(self) -> bool:
+        """Whether nothing says that it is something else: an attestation, a list of parts, a signature."""
+        kind = self.descriptor.media_type
+        return (
+            (self.platform is None or self.platform.os != "unknown")
+            and self.artifact_type in ("", *CONFIGS)
+            and (kind in ("", *MANIFESTS, *INDEXES) or kind.startswith(SCHEMA_1))
+        )
 
 
 def read_descriptor(document: Document) -> Descriptor:
@@ -103,7 +120,8 @@ def _media_type(document: Document, told: str) -> str:
             "push the image again with a current tool"
         )
     known = MANIFESTS | INDEXES
-    if said and told in known and said != told:
+    # Docker's word for OCI's, or the other way round, is a mistake that nothing hangs on; an index is no manifest.
+    if said and told in known and (said in INDEXES) != (told in INDEXES):
         document.wrong("mediaType", f"is {said!r} where {told!r} was announced")
     found = said or (told if told in known else _guess(document))
     if found not in known:
@@ -125,14 +143,15 @@ def _guess(document: Document) -> str:
 def parse_manifest(raw: Raw, what: str) -> Manifest:
     """One image's manifest; `what` names it in errors. Raises ImageError."""
     document = documents.parse(raw.body, what)
-    if _media_type(document, raw.media_type) not in MANIFESTS:
+    media_type = _media_type(document, raw.media_type)
+    if media_type not in MANIFESTS:
         raise ImageError(
             f"{what} is an index of images where one image is needed; build or push the image again"
         )
     if document.fields.get("config") is None:
         document.wrong("config", "is missing")
     config = read_descriptor(document.child("config"))
-    if config.media_type not in CONFIGS:
+    if config.media_type not in (DOCKER_CONFIGS if media_type == DOCKER_MANIFEST else CONFIGS):
         raise ImageError(
             f"{what} is no container image: its configuration has the media type {config.media_type!r}; "
             "name an image that can be run"
@@ -167,31 +186,68 @@ def parse_index(raw: Raw, what: str) -> tuple[Entry, ...]:
         raise ImageError(
             f"{what} is one image where an index of images is needed; build or push the image again"
         )
-    return tuple(Entry(read_descriptor(child), _platform(child)) for child in document.children("manifests"))
+    return tuple(map(read_entry, document.children("manifests")))
+
+
+def read_entry(document: Document) -> Entry:
+    """Read an entry of an index. Raises ImageError."""
+    return Entry(read_descriptor(document), _platform(document), document.text("artifactType", ""))
+
+
+def is_image(raw: Raw, what: str) -> bool:
+    """Tell whether a manifest is that of an image, which runs, and not of something else that registries keep.
+
+    An index counts: what is in it is to be looked at. Raises ImageError where it is neither.
+    """
+    if is_index(raw, what):
+        return True
+    try:
+        parse_manifest(raw, what)
+    except ImageError:
+        return False
+    return True
 
 
 def _platform(document: Document) -> Platform | None:
     if document.fields.get("platform") is None:
         return None
     platform = document.child("platform")
-    return Platform(platform.text("os"), platform.text("architecture"), platform.text("variant", ""))
+    return platforms.of_image(
+        platform.text("os"), platform.text("architecture"), platform.text("variant", "")
+    )
 
 
-def choose(entries: tuple[Entry, ...], wanted: Platform, what: str) -> Descriptor:
+def choose(
+    entries: tuple[Entry, ...],
+    wanted: Platform,
+    what: str,
+    is_image: Callable[[Descriptor], bool] = lambda _: True,
+) -> Descriptor:
     """The image of an index that fits a platform best.
 
-    What is for no platform at all (`unknown/unknown`: attestations) is passed over. One single image that
-    does not say what it is for is taken where no other fits: its configuration tells. Raises ImageError,
-    which lists the platforms that are there.
+    What is no image is passed over: is_image tells that where the index does not and more than one entry may be meant.
+    One single image that does not say what it is for is taken where no other fits: its configuration tells. Raises
+    ImageError, which lists the platforms that are there.
     """
-    offers = [entry for entry in entries if entry.platform is None or entry.platform.os != "unknown"]
+    offers = [entry for entry in entries if entry.may_be_image]
     best = platforms.best(wanted, (entry.platform for entry in offers if entry.platform is not None))
-    if best is not None:
-        return next(entry.descriptor for entry in offers if entry.platform == best)
-    unsaid = [entry.descriptor for entry in offers if entry.platform is None]
+    fitting = _unique(entry for entry in offers if best is not None and entry.platform == best)
+    unsaid = _unique(entry for entry in offers if entry.platform is None)
+    if len(fitting) + len(unsaid) > 1:
+        first = next((each for each in fitting[:MOST_LOOKS] if is_image(each)), None)
+        if first is not None:
+            return first
+        unsaid = [each for each in unsaid[:MOST_LOOKS] if is_image(each)]
     if len(unsaid) == 1:
         return unsaid[0]
+    if fitting:
+        # What is wrong with it is said when it is read.
+        return fitting[0]
     there = ", ".join(sorted({str(entry.platform) for entry in offers if entry.platform})) or "no platform"
     raise ImageError(
         f"{what} has no image for {wanted}; it has images for {there}: choose one with --platform"
     )
+
+
+def _unique(entries: Iterable[Entry]) -> list[Descriptor]:
+    return list(dict.fromkeys(entry.descriptor for entry in entries))

@@ -2,6 +2,7 @@
 
 import http
 import http.client
+import re
 import socket
 import ssl
 import time
@@ -15,9 +16,21 @@ import urllib3
 
 from tweed_shim import urls
 from tweed_shim.errors import BadUrl, RegistryError
+from tweed_shim.image.proxies import Proxy
+from tweed_shim.image.transfer_rate import TooSlow
 
 # What OpenSSL calls an answer that is no TLS; the name depends on its version.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
+# What a server says that wants another certificate of its client (RFC 8446, section 6.2), in OpenSSL's words.
+WANTS_CERTIFICATE = frozenset(
+    {
+        *("TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "TLSV1_ALERT_UNKNOWN_CA"),
+        *("SSLV3_ALERT_CERTIFICATE_UNKNOWN", "SSLV3_ALERT_CERTIFICATE_EXPIRED", "TLSV1_ALERT_ACCESS_DENIED"),
+        *("SSLV3_ALERT_CERTIFICATE_REVOKED", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"),
+    }
+)
+# As http.client says that a proxy makes no tunnel.
+_NO_TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3})")
 NETWORK_FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError)
 
 
@@ -27,6 +40,10 @@ class PassingFault(RegistryError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SlowServer(PassingFault):
+    """A server answers at less than the lowest rate; another connection may be faster."""
 
 
 def host_of(url: str) -> str:
@@ -66,6 +83,50 @@ def explained(host: str) -> Iterator[None]:
         raise _explain(error, host_of(request.url) if request is not None and request.url else host) from None
 
 
+@contextmanager
+def explained_proxy(proxy: Proxy, host: str) -> Iterator[None]:
+    """Turn what a proxy is at fault for into a RegistryError, which names its variable; `host` is behind it."""
+    try:
+        yield
+    except requests.exceptions.ConnectionError as error:
+        causes = list(_causes(error))
+        refusals = [match for each in causes if (match := _NO_TUNNEL.match(str(each)))]
+        if refusals:
+            status = int(refusals[0][1])
+            if status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                raise proxy_refusal(proxy) from None
+            raise PassingFault(
+                f"the proxy {proxy.origin} (${proxy.variable}) does not connect to {host} (HTTP {status}): "
+                f"check ${proxy.variable} and $no_proxy"
+            ) from None
+        if isinstance(error, requests.exceptions.ProxyError):
+            raise _explain_proxy(causes, proxy) from None
+        raise
+
+
+def proxy_refusal(proxy: Proxy) -> RegistryError:
+    """Return the error of a proxy that asks who is calling (HTTP 407)."""
+    what = "refuses the user name and password" if proxy.username else "asks for a user name and a password"
+    return RegistryError(
+        f"the proxy {proxy.origin} {what} (HTTP 407): write http://USER:PASSWORD@HOST:PORT in ${proxy.variable}"
+    )
+
+
+def _explain_proxy(causes: list[BaseException], proxy: Proxy) -> RegistryError:
+    what = f"the proxy {proxy.origin} (${proxy.variable})"
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return RegistryError(
+                f"the certificate of {what} is not trusted ({cause.verify_message}): "
+                "name the authority that signed it with $SSL_CERT_FILE or --ca-file"
+            )
+        if isinstance(cause, ssl.SSLError) and cause.reason in NOT_TLS:
+            return RegistryError(f"{what} speaks no TLS: write http:// in ${proxy.variable}")
+        if isinstance(cause, socket.gaierror):
+            return RegistryError(f"{what} has no address: check its name")
+    return PassingFault(f"nobody answers at {what}: check ${proxy.variable} and $no_proxy")
+
+
 def _retry_after(value: str) -> float | None:
     """Seconds from a Retry-After header (RFC 9110, section 10.2.3), or None where it says nothing of use."""
     if value.isascii() and value.isdigit():
@@ -103,6 +164,11 @@ def _explain_tls(error: Any, host: str) -> RegistryError:
         return RegistryError(
             f"the registry {host} speaks no TLS: use --insecure if plain HTTP is meant, or mend the port"
         )
+    if error.reason in WANTS_CERTIFICATE:
+        return RegistryError(
+            f"the registry {host} asks for the certificate of a client that it knows ({error.reason}): "
+            "name yours with --cert-file and --key-file"
+        )
     return PassingFault(
         f"no TLS connection with the registry {host} came about ({error.reason or 'closed'}): try again"
     )
@@ -125,17 +191,16 @@ _EXPLANATIONS: tuple[tuple[_Kind, Callable[[Any, str], RegistryError]], ...] = (
         ),
     ),
     (ssl.SSLError, _explain_tls),
-    (
-        requests.exceptions.ProxyError,
-        lambda _error, host: PassingFault(
-            f"the proxy on the way to the registry {host} lets nothing through: "
-            "check $https_proxy, $http_proxy and $no_proxy"
-        ),
-    ),
     (socket.gaierror, _explain_name),
     (
         ConnectionRefusedError,
         lambda _error, host: PassingFault(f"nobody answers at {host}: check the registry's host and port"),
+    ),
+    (
+        TooSlow,
+        lambda _error, host: SlowServer(
+            f"the registry {host} answers too slowly, at less than 1 KiB/s: try again later"
+        ),
     ),
     (
         (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError),

@@ -55,6 +55,12 @@ def parse(text: str) -> Platform:
     return Platform(system, architecture, variant or usual)
 
 
+def of_image(system: str, architecture: str, variant: str) -> Platform:
+    """The platform that an image names, in the words of the specification; some tools write those of uname(2)."""
+    known, usual = ARCHITECTURES.get(architecture.lower(), (architecture, ""))
+    return Platform(system.lower(), known, variant or usual)
+
+
 def host() -> Platform:
     """The platform of this host."""
     machine = os.uname().machine

@@ -20,12 +20,12 @@ def at_hand(root: str, reference: Reference, platform: str, ids: IdMap, *, looki
         record = store.look_up(root, str(reference), platform)
     except DamagedRecord:
         return None  # whoever fetches the image says so
-    if record is None or (looking and reference.path and origin(reference) != record.origin):
+    if record is None or (looking and reference.path and origin(reference, platform) != record.origin):
         return None
     return store.unpacked(root, record.reference, record.digest, ids)
 
 
-def origin(reference: Reference) -> str:
+def origin(reference: Reference, platform: str) -> str:
     """What a local reference points to now: a layout's digest, an archive's stamp. Raises ImageError."""
     if reference.transport != "oci":
         from tweed_shim.image.archive import stamp
@@ -34,4 +34,4 @@ def origin(reference: Reference) -> str:
     from tweed_shim.image.layout import LayoutSource
     from tweed_shim.image.members import Directory
 
-    return LayoutSource(Directory(os.path.abspath(reference.path)), reference.tag).digest
+    return LayoutSource(Directory(os.path.abspath(reference.path)), reference.tag, platform).digest

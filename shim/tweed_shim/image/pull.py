@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from tweed_shim import idmap as idmaps
 from tweed_shim import option_values, trace
+from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import StateError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import platforms, present, store
@@ -25,21 +26,20 @@ def obtain(
     *,
     pull: str = "missing",
     platform: str | None = None,
-    insecure: bool = False,
-    ca_file: str | None = None,
+    connect: ConnectOptions = DEFAULT_OPTIONS,
     report: Callable[[str], None] | None = None,
     idmap: IdMap | None = None,
     source: "Opener | None" = None,
 ) -> Image:
     """The image that a reference names, unpacked for the ids of `idmap` (default: those that the caller has).
 
-    pull: `missing` uses the network only for what is not here; `always` asks the registry again what the tag
-    means; `never` leaves the network alone. A local image (`oci:`, archives) is looked at each time except
-    with `never`. report: is told each step of what takes long, in one line. source: where to get it from in place
-    of the registry that the reference names.
+    pull: `missing` uses the network only for what is not here; `always` asks the registry again what the tag means;
+    `never` leaves the network alone. A local image (`oci:`, archives) is looked at each time except with `never`.
+    connect: how the registry is spoken to, and how long all of it may take. report: is told each step of what takes
+    long, in one line. source: where to get it from in place of the registry that the reference names.
 
-    Raises BadReference, ConfigError, RegistryError, ImageError, StateError (not here, with `never`) and
-    HostError; then the reference means what it meant before.
+    Raises BadReference, ConfigError, RegistryError (PullTimedOut where it takes too long), ImageError, StateError (not
+    here, with `never`) and HostError; then the reference means what it meant before.
     """
     option_values.argument("pull", pull, option_values.pull_policy)
     name = store.canonical(reference if isinstance(reference, Reference) else parse(reference))
@@ -51,9 +51,11 @@ def obtain(
 
         with trace.span("imports"):
             from tweed_shim.image import fetch, progress
+            from tweed_shim.image.deadline import Deadline
 
+        deadline = Deadline(connect.timeout, str(name))
         wanted = fetch.Wanted(
-            root, name, key, ids, pull, insecure, ca_file, report or progress.silent, source
+            root, name, key, ids, pull, connect, deadline, report or progress.silent, source
         )
         return fetch.fetch(wanted)
 

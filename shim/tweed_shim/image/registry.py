@@ -12,13 +12,17 @@ from typing import NamedTuple, Self
 
 import requests
 
+from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import RegistryError
 from tweed_shim.image import credentials, reference
-from tweed_shim.image.connection import PATIENCE, Patience, Tries, read_all, read_chunks
+from tweed_shim.image.bodies import decompressed, is_compressed, read_all, read_chunks
+from tweed_shim.image.connection import PATIENCE, Patience, Tries
+from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import PassingFault
 from tweed_shim.image.registry_client import MAX_ERROR, Client, open_client
 
 MAX_MANIFEST = 4 << 20
+TAGS = "tags/list"
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
@@ -73,10 +77,11 @@ class Repository:
         return digest if reference.is_digest(digest) else self.manifest(tag).digest
 
     @contextmanager
-    def open_blob(self, digest: str, offset: int = 0) -> Iterator[Blob]:
+    def open_blob(self, digest: str, offset: int = 0, *, size: int | None = None) -> Iterator[Blob]:
         """Begin to read a blob at `offset`, or at 0 where the registry does not give a part.
 
-        The bytes are as the registry holds them, unverified. Raises RegistryError; PassingFault where
+        size: of the whole blob, where it is known; what was compressed on the way is then expanded. The bytes are
+        otherwise as the registry holds them, unverified. Raises RegistryError; PassingFault where
         the connection broke, and one can open the blob again.
         """
         path, what = f"blobs/{digest}", f"the blob {digest} of {self._registry}/{self._name}"
@@ -90,13 +95,20 @@ class Repository:
         if response.status_code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             response.close()
             response = self._request(path, what)
+        partial = response.status_code == http.HTTPStatus.PARTIAL_CONTENT
+        if partial and _is_changed(response, offset, size):
+            # A part of what was compressed is of no use.
+            response.close()
+            response, partial = self._request(path, what), False
         with response:
-            partial = response.status_code == http.HTTPStatus.PARTIAL_CONTENT
             if partial and not _begins_at(response, offset):
                 raise RegistryError(
                     f"the registry {self._registry} gave another part of {what} than asked for: try again"
                 )
-            yield Blob(offset if partial else 0, read_chunks(response))
+            chunks = read_chunks(response)
+            if size is not None and not partial and _is_changed(response, 0, size):
+                chunks = decompressed(chunks, size + 1, self._registry)
+            yield Blob(offset if partial else 0, chunks)
 
     def tries(self) -> Tries:
         """A new count of failures, for what takes several requests."""
@@ -153,33 +165,67 @@ class Repository:
             raise refused
         codes = error_codes(response)
         if response.status_code == http.HTTPStatus.NOT_FOUND:
-            part = "the repository" if "NAME_UNKNOWN" in codes else "the tag or digest"
-            raise RegistryError(f"the registry {self._registry} does not have {what}: check {part}")
+            raise self._not_there(path, what, codes)
         told = f"HTTP {response.status_code}{''.join(f', {code}' for code in codes)}"
         raise RegistryError(
             f"the registry {self._registry} did not give {what} ({told}): have its operator mend that"
         )
 
+    def _not_there(self, path: str, what: str, codes: list[str]) -> RegistryError:
+        """Return the error for a 404: which part of the name the registry does not know."""
+        known = False if "NAME_UNKNOWN" in codes else None if path == TAGS else self._is_known()
+        if known is False:
+            return RegistryError(
+                f"the registry {self._registry} does not have the repository {self._name}: check its name"
+            )
+        kind = "the digest" if "@" in what or " " in what else "the tag"
+        parts = f"{kind}, as the repository is there" if known else f"the repository and {kind}"
+        return RegistryError(f"the registry {self._registry} does not have {what}: check {parts}")
+
+    def _is_known(self) -> bool | None:
+        """Whether the registry knows the repository; None where it does not tell.
+
+        Few tell an unknown repository from an unknown tag where a manifest is asked for: docker-registry does not.
+        """
+        url = self._client.url(f"{self._name}/{TAGS}?n=1")
+        try:
+            response = self._client.do_request(url)
+            if response.status_code == http.HTTPStatus.OK:
+                response.close()
+                return True
+            if response.status_code == http.HTTPStatus.NOT_FOUND and "NAME_UNKNOWN" in error_codes(response):
+                return False
+            response.close()
+        except RegistryError:
+            pass
+        return None
+
+
+def _is_changed(response: requests.Response, offset: int, size: int | None) -> bool:
+    """Whether a blob was compressed on the way. Some are only said to be, by the storage that they lie in."""
+    length = response.headers.get("Content-Length")
+    return size is not None and is_compressed(response) and length != str(size - offset)
+
 
 def open_repository(
     image: reference.Reference,
     *,
-    insecure: bool = False,
-    ca_file: str | None = None,
+    connect: ConnectOptions = DEFAULT_OPTIONS,
+    deadline: Deadline = NO_DEADLINE,
     environ: Mapping[str, str] = os.environ,
     patience: Patience = PATIENCE,
 ) -> Repository:
     """Open the repository of a reference to a registry with the credentials that are kept for it.
 
-    insecure: allow plain HTTP and any certificate. ca_file: trust the authorities in this file and no others.
-    Raises RegistryError, ConfigError (a bad file) and HostError (a credential program that is missing).
+    Raises RegistryError (PullTimedOut where the deadline has passed), ConfigError (a bad file) and HostError (a
+    credential program that is missing).
     """
     client = open_client(
         image.registry,
         lambda _origin: credentials.find(image.registry, image.repository, environ),
         scope=f"repository:{image.repository}:pull",
-        insecure=insecure,
-        ca_file=ca_file,
+        connect=connect,
+        deadline=deadline,
         environ=environ,
         patience=patience,
     )

@@ -12,18 +12,20 @@ from typing import Any, Self
 
 import requests
 
-from tweed_shim import hosts, urls
+from tweed_shim import urls
+from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import BadUrl, RegistryError
-from tweed_shim.image import credentials, reference
+from tweed_shim.image import credentials, reference, tls
+from tweed_shim.image.bodies import read_all
 from tweed_shim.image.challenge import Authenticator
-from tweed_shim.image.connection import PATIENCE, Line, Patience, Session, Tries, authorities, read_all
+from tweed_shim.image.connection import PATIENCE, Line, Patience, Route, Session, Tries
+from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import PassingFault, check_passing, explained
 from tweed_shim.image.oras_parts import Registry
 from tweed_shim.image.oras_parts import logger as oras_logger
 from tweed_shim.urls import Origin, Url
 
 MAX_ERROR = 64 << 10
-HUB_HOST = "registry-1.docker.io"
 
 # oras would write to stderr.
 oras_logger.log_handler.clear()
@@ -35,16 +37,17 @@ Find = Callable[[Origin], credentials.Credentials | None]
 class Client(Registry):  # type: ignore[misc]  # oras ships no types
     """An oras client of one registry that keeps trying for as long as its patience lasts."""
 
-    def __init__(self, host: str, auth: Authenticator, trust: str | bool, patience: Patience) -> None:
-        """host: where to connect to. trust: the authorities, or False to trust anybody."""
-        super().__init__(host, tls_verify=trust)
+    def __init__(
+        self, host: str, auth: Authenticator, route: Route, *, patience: Patience, deadline: Deadline
+    ) -> None:
+        """host: where to connect to."""
+        super().__init__(host)
         self._patience = patience
-        self._line = Line()
+        self._line = Line(deadline)
         # In place of the session that oras made, which has no time-outs and reads ~/.netrc.
-        self.session: Session = Session(patience, self._line)
+        self.session: Session = Session(patience, self._line, route)
         auth.session = self.session
         self.auth: Authenticator = auth
-        auth._tls_verify = trust
 
     def do_request(
         self,
@@ -99,7 +102,6 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
                     response = self.session.get(
                         f"{scheme}://{self.hostname}/v2/",
                         stream=True,
-                        verify=self._tls_verify,
                         allow_redirects=False,
                     )
                 read_all(response, MAX_ERROR)
@@ -165,28 +167,36 @@ def open_client(
     *,
     scope: str = "",
     plain: bool = False,
-    insecure: bool = False,
-    ca_file: str | None = None,
+    connect: ConnectOptions = DEFAULT_OPTIONS,
+    deadline: Deadline = NO_DEADLINE,
     environ: Mapping[str, str] = os.environ,
     patience: Patience = PATIENCE,
 ) -> Client:
     """Make a client of `host[:port]`; where HTTP is allowed, find out whether it is spoken.
 
-    It is HTTPS, but plain HTTP too for registries of this machine (where no `ca_file` asks for TLS) and for
-    `insecure` ones, whose certificates are not checked. plain: its address says `http://`; credentials are sent
-    there as credential_gate allows. Proxies are the process's, as requests finds them.
+    It is HTTPS, but plain HTTP too for registries of this machine (where nothing asks for TLS, see tls.is_configured)
+    and for `insecure` ones, whose certificates are not checked. plain: its address says `http://`; credentials are sent
+    there as credential_gate allows. Proxies are those of `environ`.
     Raises RegistryError where nobody answers, ConfigError for a bad file of authorities, and what `find` raises.
     """
-    loopback = hosts.is_loopback(registry) and ca_file is None
+    host = tls.HUB_HOST if registry == reference.DOCKER_HUB else registry
+    insecure = connect.insecure
+    server = urls.parse(f"https://{host}").origin
+    loopback = server.is_loopback and not tls.is_configured(server, connect, environ)
     schemes = (
         ("http",) if plain
         else ("http", "https") if loopback
         else ("https", "http") if insecure
         else ("https",)
     )  # fmt: skip
-    trust: str | bool = False if insecure and ca_file is None else authorities(ca_file, environ)
     auth = Authenticator(registry, scope, insecure=insecure)
-    client = Client(HUB_HOST if registry == reference.DOCKER_HUB else registry, auth, trust, patience)
+    client = Client(
+        host,
+        auth,
+        Route(tls.Tls(server, connect, environ), environ),
+        patience=patience,
+        deadline=deadline,
+    )
     try:
         client.choose_scheme(schemes)
         client.session.auth = auth.bind(client.origin, find(client.origin))

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.image import download, registry
 from tweed_shim.image.blobs import Job, Progress, digest_of
+from tweed_shim.image.deadline import Deadline
 from tweed_shim.image.manifest import Raw
 from tweed_shim.image.reference import DEFAULT_TAG, Reference
 
@@ -13,9 +15,9 @@ from tweed_shim.image.reference import DEFAULT_TAG, Reference
 class Remote:
     """See fetch.Source; it is closed at the end of a `with` block."""
 
-    def __init__(self, reference: Reference, *, insecure: bool, ca_file: str | None) -> None:
+    def __init__(self, reference: Reference, connect: ConnectOptions, deadline: Deadline) -> None:
         self._reference = reference
-        self._repository = registry.open_repository(reference, insecure=insecure, ca_file=ca_file)
+        self._repository = registry.open_repository(reference, connect=connect, deadline=deadline)
 
     def __enter__(self) -> Self:
         """Itself."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from tweed_shim.errors import HostError, ImageError
 from tweed_shim.image.compression import LARGEST_CONTENT
+from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 
 # What is left to others, or an eighth of what there is to begin with.
 KEPT_BYTES = 256 << 20
@@ -19,8 +20,10 @@ SHARE = 8
 class Room:
     """The room of the disk that a directory is on, for one image, which is called `what`."""
 
-    def __init__(self, directory: str, what: str) -> None:
+    def __init__(self, directory: str, what: str, deadline: Deadline = NO_DEADLINE) -> None:
+        """deadline: ends the work, too."""
         self._directory = directory
+        self._deadline = deadline
         self.what = what
         free, files = self._free()
         self._kept = min(KEPT_BYTES, free // SHARE), min(KEPT_FILES, files // SHARE)
@@ -30,7 +33,8 @@ class Room:
         return about.f_bavail * about.f_frsize, about.f_favail
 
     def check(self) -> None:
-        """Raise HostError where the disk is nearly full."""
+        """Raise HostError where the disk is nearly full, PullTimedOut where the time is over."""
+        self._deadline.check()
         if any(free < kept for free, kept in zip(self._free(), self._kept, strict=True)):
             raise HostError(
                 f"no space is left in {self._directory} to unpack {self.what}: it is larger than all that is free "

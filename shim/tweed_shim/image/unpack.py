@@ -12,6 +12,7 @@ from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.idmap import IdMap, find_program, run_mapped
 from tweed_shim.image import convert, room, store
 from tweed_shim.image.config import Configuration
+from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Manifest
 from tweed_shim.image.store import Image
@@ -55,6 +56,13 @@ FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
 )
 
 
+_GLOBAL_HEADER = re.compile(rb"unknown typeflag '\\x67'|unknown typeflag '?g")
+
+
+class _HasGlobalHeaders(ImageError):
+    """umoci has met a PAX global header; see convert."""
+
+
 class Order(NamedTuple):
     """What is to be unpacked: `name` for people, the manifest's digest, what it says, and with which ids."""
 
@@ -63,6 +71,7 @@ class Order(NamedTuple):
     manifest: Manifest
     config: Configuration
     ids: IdMap
+    deadline: Deadline = NO_DEADLINE
 
 
 def program(name: str, package: str) -> str:
@@ -81,12 +90,19 @@ def unpacked_anew(root: str, order: Order) -> Iterator[str]:
     """
     with scratch.directory(scratch.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
-        blobs, space = Layout(os.path.join(root, "images")), room.Room(root, order.name)
+        blobs, space = Layout(os.path.join(root, "images")), room.Room(root, order.name, order.deadline)
+        source = convert.Source(blobs, order.manifest, order.config.diff_ids)
         with trace.span("convert"):
-            convert.make(blobs, order.manifest, order.config.diff_ids, layout, space)
+            convert.make(source, layout, space)
         files.make_private(tree)
         with trace.span("umoci"):
-            _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
+            try:
+                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
+            except _HasGlobalHeaders:
+                layout, tree = f"{layout}-2", f"{tree}-2"
+                convert.make(source, layout, space, drop_global_headers=True)
+                files.make_private(tree)
+                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
         about = {
             "digest": order.digest,
             "ids": store.ids_text(order.ids),
@@ -149,6 +165,10 @@ def _run_umoci(root: str, order: Order, layout: str, dest: str, space: room.Room
         cwd=work,
         watch=space.watch,
     )
+    if code > 0 and _GLOBAL_HEADER.search(output):
+        raise _HasGlobalHeaders(
+            f"umoci cannot unpack {order.name}: it has PAX global headers; build it again"
+        )
     if code != 0:
         raise _fault(root, order.name, code, output.decode(errors="replace"))
 

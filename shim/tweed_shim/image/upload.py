@@ -13,9 +13,11 @@ from urllib.parse import urlencode
 
 import requests
 
+from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import RegistryError
 from tweed_shim.image import credentials
-from tweed_shim.image.connection import PATIENCE, Patience, read_all
+from tweed_shim.image.bodies import read_all
+from tweed_shim.image.connection import PATIENCE, Patience
 from tweed_shim.image.reference import is_digest
 from tweed_shim.image.registry import MANIFEST_TYPES, Repository, error_codes
 from tweed_shim.image.registry_client import Find, open_client
@@ -149,8 +151,7 @@ def open_writable(
     writing: bool,
     find: Find | None = None,
     plain: bool = False,
-    insecure: bool = False,
-    ca_file: str | None = None,
+    connect: ConnectOptions = DEFAULT_OPTIONS,
     environ: Mapping[str, str] = os.environ,
     patience: Patience = PATIENCE,
 ) -> Writable:
@@ -168,8 +169,7 @@ def open_writable(
         found,
         scope=f"repository:{repository}:{'pull,push' if writing else 'pull'}",
         plain=plain,
-        insecure=insecure,
-        ca_file=ca_file,
+        connect=connect,
         environ=environ,
         patience=patience,
     )

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.ocm import configuration
 from tweed_shim.ocm.credentials import Credentials
 from tweed_shim.ocm.registries import Connection
@@ -17,8 +18,7 @@ def session(
     path: str | None,
     *,
     lookups: Sequence[str],
-    insecure: bool,
-    ca_file: str | None,
+    connect: ConnectOptions,
     info: Callable[[str], None],
     verbs: Sequence[str] = (),
     worker: "WorkerProcess | None" = None,
@@ -26,8 +26,8 @@ def session(
     """The session, and the configured credentials that it uses.
 
     path: of the configuration, None for the usual one, `None` for no configuration at all. lookups: as in `Session`.
-    insecure, ca_file and verbs: as in `Connection`. info: takes warnings about what the configuration means by nothing
-    known. worker: as in `configuration.load`. Raises ConfigError.
+    connect and verbs: as in `Connection`. info: takes warnings about what the configuration means by nothing known.
+    worker: as in `configuration.load`. Raises ConfigError.
     """
     found = configuration.path(path, os.environ)
     settings = configuration.load(found, worker) if found else configuration.Configuration()
@@ -35,6 +35,6 @@ def session(
     for warning in (*settings.warnings, *credentials.warnings):
         info(warning)
     connection = Connection(
-        insecure=insecure, ca_file=ca_file, find=credentials.for_consumer, verbs=tuple(map(str.upper, verbs))
+        connect=connect, find=credentials.for_consumer, verbs=tuple(map(str.upper, verbs))
     )
     return Session(connection=connection, lookups=lookups, configuration=settings), credentials

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.image.credentials import Credentials
 from tweed_shim.image.manifest import Descriptor, Raw
@@ -28,15 +29,13 @@ def _nothing(_consumer: Mapping[str, str]) -> None:
 class Connection(Record):
     """How servers are spoken to.
 
-    insecure: allow plain HTTP and any certificate. ca_file: trust the authorities in it and no others. find: gives
-    configured credentials; where it has none for a registry, those count that `login` keeps. verbs: HTTP methods, in
-    capitals, that the access of a resource may ask for besides GET.
+    connect: how any of them is spoken to. find: gives configured credentials; where it has none for a registry, those
+    count that `login` keeps. verbs: HTTP methods, in capitals, that the access of a resource may ask for besides GET.
     """
 
     HIDDEN = ("environ",)
 
-    insecure: bool = False
-    ca_file: str | None = None
+    connect: ConnectOptions = ConnectOptions()
     find: Find = _nothing
     environ: Mapping[str, str] = os.environ
     verbs: tuple[str, ...] = ()
@@ -117,8 +116,7 @@ class RegistryStore:
                     writing=self._writing,
                     find=lambda origin: connection.caller(self.what, name, origin),
                     plain=self._plain,
-                    insecure=connection.insecure,
-                    ca_file=connection.ca_file,
+                    connect=connection.connect,
                     environ=connection.environ,
                 )
             )

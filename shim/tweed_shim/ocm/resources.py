@@ -202,6 +202,7 @@ def pull(
         _reference(version, resource, connection),
         pull=policy,
         platform=platform,
+        connect=connection.connect,
         report=report,
         idmap=idmap,
         source=source,

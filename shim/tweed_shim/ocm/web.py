@@ -9,16 +9,10 @@ import requests
 
 from tweed_shim import credential_gate
 from tweed_shim.errors import ComponentError, RegistryError
-from tweed_shim.image.connection import (
-    PATIENCE,
-    Credential,
-    Line,
-    Session,
-    Tries,
-    authorities,
-    read_chunks,
-)
+from tweed_shim.image.bodies import read_chunks
+from tweed_shim.image.connection import PATIENCE, Credential, Line, Route, Session, Tries
 from tweed_shim.image.network_faults import PassingFault, check_passing, explained, host_of
+from tweed_shim.image.tls import Tls
 from tweed_shim.letters import ALPHANUMERIC, made_of
 from tweed_shim.ocm.registries import Connection
 from tweed_shim.urls import Url
@@ -96,18 +90,17 @@ def fetch(
         properties = connection.find(consumer_of(asked)) if consumer_of else None
         return _authorization(properties or {}) or own
 
-    trust: str | bool = False
-    if not connection.insecure or connection.ca_file is not None:
-        trust = authorities(connection.ca_file, connection.environ)
+    connect, environ = connection.connect, connection.environ
+    route = Route(Tls(url.origin, connect, environ), environ)
     line = Line()
     try:
-        with Session(PATIENCE, line) as session:
-            session.auth = Credential(url.origin, authorization, insecure=connection.insecure)
+        with Session(PATIENCE, line, route) as session:
+            session.auth = Credential(url.origin, authorization, insecure=connect.insecure)
             session.private_headers = frozenset(map(str.lower, sent)) - _PUBLIC_HEADERS
-            options = {"headers": sent, "data": body, "allow_redirects": redirects, "verify": trust}
+            options = {"headers": sent, "data": body, "allow_redirects": redirects}
             with _answer(session, Tries(PATIENCE, line), method, str(url), options) as response:
                 if response.status_code != http.HTTPStatus.OK:
-                    raise _refused(url, response.status_code, insecure=connection.insecure)
+                    raise _refused(url, response.status_code, insecure=connect.insecure)
                 on_answer(response.headers)
                 yield from read_chunks(response)
     except RegistryError as error:

@@ -58,10 +58,10 @@ class Carrier:
         self._abandoned = False
         self._alarms: list[tuple[float, Callable[[], None]]] = []
 
-    def carry(self, timeout: float | None) -> None:
-        """Do so; the container is asked to end after `timeout` seconds. Raises StartError."""
+    def carry(self, timeout: float | None, stop_signal: int = signal.SIGTERM) -> None:
+        """Run until the container has ended; signal it by `stop_signal` after `timeout` seconds. Raises StartError."""
         if timeout is not None:
-            self._after(timeout, self._time_is_up)
+            self._after(timeout, lambda: self._time_is_up(stop_signal))
         try:
             while not self._is_done():
                 for fd in self._ready():
@@ -150,11 +150,11 @@ class Carrier:
     def _close_feed(self, fd: int) -> None:
         self._feeds.pop(fd).close()
 
-    def _time_is_up(self) -> None:
+    def _time_is_up(self, stop_signal: int) -> None:
         # Who has been asked to end already has the grace period for it.
         if not self._ending:
             self.timed_out = True
-            self._end(signal.SIGTERM)
+            self._end(stop_signal)
 
     def _end(self, number: int) -> None:
         """Pass a signal on that is to end the container; a second one kills it."""

@@ -123,7 +123,7 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
 
         carrier = Carrier(keeper, sources, feeds, signals, meanwhile, keeping, asking)
         try:
-            carrier.carry(request.timeout)
+            carrier.carry(request.timeout, request.stop_signal)
         finally:
             log.close()
         ended = time.monotonic()

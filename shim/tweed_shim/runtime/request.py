@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tweed_shim import option_values
 from tweed_shim.idmap import IdMap
+from tweed_shim.lean import signal
 from tweed_shim.lean.typing import Any
 from tweed_shim.records import EMPTY, Record
 
@@ -84,10 +85,10 @@ class Request(Record):
     rootfs: the unpacked image. env: `NAME=value` texts. home: where a fresh writable directory is mounted, empty for
     none. mounts: the sources of writable ones belong to the program's user from its start on. given, made: directories
     in memory. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
-    `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout).
-    network: `none`, `host` or `pasta`. timeout: seconds, None for none. cap_add and cap_drop: as
-    `capabilities.parse` gives them. architecture: what the image says that its programs are made for.
-    userns: the ids of a user namespace that the host's root gives the container, None for none.
+    `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout). network: `none`,
+    `host` or `pasta`. timeout: seconds, None for none. cap_add and cap_drop: as `capabilities.parse` gives them.
+    stop_signal: what asks the program to end when its time is up. architecture: what the image says that its programs
+    are made for. userns: the ids of a user namespace that the host's root gives the container, None for none.
     """
 
     rootfs: str
@@ -111,6 +112,7 @@ class Request(Record):
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     seccomp: Profile = "default"
+    stop_signal: int = signal.SIGTERM
     architecture: str = ""
     userns: IdMap | None = None
 

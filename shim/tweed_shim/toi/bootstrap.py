@@ -132,8 +132,7 @@ def _image_of(place: Place, wanted: parts.Image | ImageResource) -> Image:
             reference(wanted),
             pull=options.pull,
             platform=options.platform,
-            insecure=options.insecure,
-            ca_file=options.ca_file,
+            connect=options.connect,
             report=report,
             idmap=ids,
         )
@@ -203,6 +202,7 @@ def _request(place: Place, prepared: Prepared, image: Image, given: Given, made:
         limits=options.limits,
         timeout=time_limit(options.timeout),
         read_only=options.read_only,
+        stop_signal=config.stop_signal,
         architecture=config.architecture,
         **fields(place.confinement),
     )

@@ -45,8 +45,7 @@ def install(
         session, credentials = configured.session(
             ocm_config,
             lookups=lookups,
-            insecure=options.insecure,
-            ca_file=options.ca_file,
+            connect=options.connect,
             info=console.info,
             verbs=verbs,
             worker=worker,

@@ -294,8 +294,7 @@ class Backend:
                 self._reference,
                 pull=options.pull,
                 platform=options.platform,
-                insecure=options.insecure,
-                ca_file=options.ca_file,
+                connect=options.connect,
                 report=self._console.report,
                 idmap=self._host.ids,
             )
@@ -466,6 +465,7 @@ class Backend:
             limits=options.limits,
             timeout=operation.timeout if options.timeout is None else options.timeout,
             read_only=options.read_only,
+            stop_signal=config.stop_signal,
             architecture=config.architecture,
             **fields(self._confinement),
         )
