@@ -75,6 +75,7 @@ ALLOWED: dict[type[Record], dict[str, Callable[[Any], bool]]] = {
         "timeout": lambda value: value is None or is_number(value),
     },
     Options: {
+        "keep_limit": is_count,
         "pull": is_one_of(),
         "platform": is_one_of(None, "linux/arm64"),
         "insecure": is_flag,

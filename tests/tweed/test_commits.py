@@ -66,7 +66,14 @@ class World:
             setting.succeeded(result)
         self.late()
         return Outcome(
-            exit_code=code, signal=None, result=result, overflow=False, timed_out=False, oom=False, seconds={}
+            exit_code=code,
+            signal=None,
+            result=result,
+            overflow=False,
+            timed_out=False,
+            oom=False,
+            full=False,
+            seconds={},
         )
 
     def interactions(self) -> tuple[str, ...]:

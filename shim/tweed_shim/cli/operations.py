@@ -8,6 +8,7 @@ from tweed_shim.cli import environment_output, running
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, NotRecorded, UsageError
 from tweed_shim.lean.typing import Any
+from tweed_shim.runtime.request import KEEP_LIMIT
 from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options
 from tweed_shim.tweed.contract import OPERATIONS, find_operation
 
@@ -28,6 +29,13 @@ def _configure_common(parser: Parser) -> None:
     )
     run = running.configure(
         parser, networks="metadata always has none; ", timeouts="60 for metadata, else 3600"
+    )
+    run.add_argument(
+        "--keep-limit",
+        metavar="SIZE",
+        type=running.size,
+        default=KEEP_LIMIT,
+        help="configure, setup: the most that $OUT_CONFIG holds, such as 4g (default: 1g)",
     )
     run.add_argument(
         "--env-stream",
@@ -71,7 +79,9 @@ def _backend(arguments: Arguments, context: Context) -> Backend:
         raise UsageError(
             f"--interaction does not go with {arguments.operation}; it goes with setup and teardown"
         )
-    options = Options(**running.options(arguments), env_stream=arguments.env_stream)
+    options = Options(
+        **running.options(arguments), env_stream=arguments.env_stream, keep_limit=arguments.keep_limit
+    )
     console = running.console(context)
     return Backend(context.settings, arguments.image, arguments.cloud, options, console)
 

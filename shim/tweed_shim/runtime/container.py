@@ -142,6 +142,7 @@ def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
         timed_out=carrier.timed_out,
         killed=carrier.killed,
         oom=keeper.oom,
+        full=keeper.full,
         seconds={"start": begun_running - begun, "run": ended - begun_running},
     )
 
@@ -175,6 +176,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "mount_points": [(mount["destination"], mount["type"]) for mount in config["mounts"]],
         "top": top,
         "user": user,
+        "keep_limit": request.keep_limit,
         "kept": kept,
         "hosts": "" if request.network == "none" else HOST_FILE,
         "sys": spec.shows_host_sys(request, host),

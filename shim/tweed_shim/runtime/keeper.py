@@ -33,7 +33,7 @@ class Keeper:
     pid: the keeper's process id. pipes: our ends of its pipes by what they are for, to be closed by us. mapped:
     whether it has its ids. started: when the container did (`time.monotonic`), None until then. ended: whether the
     container has, so that what it wrote is being kept. status: its wait status, None until that is done. oom: whether
-    it was ended for want of memory.
+    it was ended for want of memory. full: what it keeps was too large.
     """
 
     def __init__(self, ids: idmap.IdMap) -> None:
@@ -42,7 +42,7 @@ class Keeper:
         self.started: float | None = None
         self.ended = False
         self.status: int | None = None
-        self.oom = False
+        self.oom = self.full = False
         self._ids = ids
         self._rest = b""
         self._traced = time.monotonic()
@@ -96,7 +96,7 @@ class Keeper:
             elif "ended" in report:
                 self.ended = True
             elif "exited" in report:
-                self.status, self.oom = report["exited"], report["oom"]
+                self.status, self.oom, self.full = report["exited"], report["oom"], report["full"]
                 self._trace(ENDING, report["times"])
             else:
                 full = report["errno"] in (errno.EMFILE, errno.ENFILE)

@@ -5,13 +5,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from tweed_shim import files, scratch, trace
+from tweed_shim import files, scratch, sizes, trace
 from tweed_shim.errors import ContractError, OperationFailed, ShimError, TimedOut
 from tweed_shim.lean import signal
 from tweed_shim.records import Record
 from tweed_shim.runtime import cgroups, container, leaving, runs
 from tweed_shim.runtime.container import Console, Setting
 from tweed_shim.runtime.host import Host, require_program
+from tweed_shim.runtime.kept_size import MOST_FILES
 from tweed_shim.runtime.request import Outcome, Request
 from tweed_shim.settings import Settings
 
@@ -91,7 +92,12 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> Non
         )
     if outcome.overflow or outcome.code == 0:
         return
-    if outcome.oom:
+    if outcome.full:
+        ended = (
+            f"was ended because it wrote more than {sizes.show(request.keep_limit)}, or {MOST_FILES} files, to keep; "
+            "allow it more with --keep-limit"
+        )
+    elif outcome.oom:
         ended = _ended_for_memory(limited=request.limits.memory is not None)
     elif outcome.code == 128 + signal.SIGSYS:
         ended = (

@@ -12,6 +12,7 @@ from tweed_shim.records import EMPTY, Record
 Profile = str | Mapping[str, Any]
 
 RESULT_LIMIT = 4 << 20
+KEEP_LIMIT = 1 << 30
 DEFAULT_PIDS = 1024
 # What the kernel counts with: PID_MAX_LIMIT, and MAX_BW of a period of 0.1 s (kernel/sched/sched.h).
 MOST_PIDS = 1 << 22
@@ -83,7 +84,8 @@ class Request(Record):
     """One run of one program of an unpacked image.
 
     rootfs: the unpacked image. env: `NAME=value` texts. home: where a fresh writable directory is mounted, empty for
-    none. mounts: the sources of writable ones belong to the program's user from its start on. given, made: directories
+    none. mounts: the sources of writable ones belong to the program's user from its start on. keep_limit: the most
+    bytes in all of these. given, made: directories
     in memory. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
     `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout). network: `none`,
     `host` or `pasta`. timeout: seconds, None for none. cap_add and cap_drop: as `capabilities.parse` gives them.
@@ -100,6 +102,7 @@ class Request(Record):
     cwd: str
     home: str = ""
     mounts: tuple[Mount, ...] = ()
+    keep_limit: int = KEEP_LIMIT
     given: Given | None = None
     made: Made | None = None
     stdin: bytes | None = None
@@ -121,7 +124,8 @@ class Outcome(Record):
     """How a run ended.
 
     exit_code: 0 to 255, or None where signal `signal` ended it. result: what was captured. overflow: a result
-    stream was longer than allowed. timed_out: its time was up. oom: it was ended for want of memory.
+    stream was longer than allowed. timed_out: its time was up. oom: it was ended for want of memory. full: it was ended
+    because what it keeps was too large.
     seconds: the durations of its parts, by name. killed: why the shim killed it, such as `did not end within 10 s of
     SIGTERM`; "" where the shim did not.
     """
@@ -132,6 +136,7 @@ class Outcome(Record):
     overflow: bool
     timed_out: bool
     oom: bool
+    full: bool
     seconds: dict[str, float]
     killed: str = ""
 

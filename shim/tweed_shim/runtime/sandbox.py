@@ -13,7 +13,7 @@ commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 ar
     reports    {"userns": true}                 map my ids, then send "mapped"
                {"started": PID, "times": [T, T, T]}     the container runs; see keeper.py for the times
                {"failed": STAGE, "error": TEXT, "errno": N|null}
-               {"exited": WAIT_STATUS, "oom": BOOL, "times": [T, T]}
+               {"exited": WAIT_STATUS, "oom": BOOL, "full": BOOL, "times": [T, T]}
     commands   mapped, {"signal": N}
 """
 
@@ -31,6 +31,7 @@ from tweed_shim.errors import ImageError
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import NoReturn, TypedDict
 from tweed_shim.runtime import exchange, hosts_file, kernel, leaving, mount_points, mounts, waiting
+from tweed_shim.runtime.kept_size import KeptSize
 from tweed_shim.runtime.waiting import COMMANDS, READ
 
 REPORTS, PLAN = 3, 5
@@ -84,6 +85,7 @@ class Plan(TypedDict):
     sys: bool  # whether SCRATCH/sys is the host's /sys, read-only
     given: Given | None  # SCRATCH/given, for the user to read
     made: Made | None  # SCRATCH/made, for the user to write
+    keep_limit: int  # the most bytes in the directories of `kept`; see kept_size.py
     kept: list[str]  # directories that are the user's, and on disk before a success is reported
     runtime: str
     runtime_options: list[str]  # options of the runtime
@@ -325,18 +327,21 @@ def _first_process(*, userns: bool) -> NoReturn:
         os.umask(0o022)
         pid = _start_container(plan)
         _report(started=pid, times=[begun, mounted, time.monotonic()])
-        status = waiting.wait(pid, _state(plan), commands)
+        kept_size = KeptSize(plan["kept"], plan["keep_limit"])
+        status = waiting.wait(pid, _state(plan), commands, kept_size)
         ended = time.monotonic()
         # What follows is the shim's own work, for which the image is given no time.
         _report(ended=True)
         oom = leaving.leave_cgroups(plan["cgroup"])
         with _stage("keep"):
+            if kept_size.look(now=status == 0):
+                status = signal.SIGKILL
             if plan["made"]:
                 exchange.keep(os.path.join(plan["scratch"], "made"), **plan["made"])
             if status == 0:
                 for directory in plan["kept"]:
                     leaving.sync_tree(directory)
-        _report(exited=status, oom=oom, times=[ended, time.monotonic()])
+        _report(exited=status, oom=oom, full=kept_size.full, times=[ended, time.monotonic()])
     except _StageError as failure:
         if plan:
             leaving.leave_cgroups(plan["cgroup"])

@@ -4,6 +4,7 @@ import os
 import select
 
 from tweed_shim.lean import json, signal
+from tweed_shim.runtime.kept_size import KeptSize
 
 COMMANDS = 4  # the descriptor
 READ = 64 << 10
@@ -82,20 +83,25 @@ def _is_runtime(pid: int, state: str) -> bool:
     return name.startswith(b"runc:[") or words[1:3] == [b"--root", os.fsencode(state)]
 
 
-def wait(pid: int, state: str, commands: Commands) -> int:
-    """Wait for the container `pid`, passing each signal on once; its wait status. state: see _is_runtime."""
+def wait(pid: int, state: str, commands: Commands, kept_size: KeptSize) -> int:
+    """Wait for the container `pid`, and return its wait status; each signal is passed on once.
+
+    state: see _is_runtime. kept_size: ends the container where what it keeps becomes too large.
+    """
     end = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(end, select.POLLIN)
     poll.register(COMMANDS, select.POLLIN)
     asked = 0
     while True:
-        ready = {fd for fd, _ in poll.poll(LOOK_AGAIN if asked else None)}
+        ready = {fd for fd, _ in poll.poll(LOOK_AGAIN if asked else kept_size.pause())}
         if end in ready:
             return _reap(pid)
         if COMMANDS in ready:
             for line in commands.read():
                 asked = int(json.loads(line)["signal"])
+        if kept_size.look():
+            asked = signal.SIGKILL
         # What is meant for the program would be lost on the runtime.
         if asked and (asked == signal.SIGKILL or not _is_runtime(pid, state)):
             # The kernel spares the first process of a namespace what it does not act on (pid_namespaces(7)). What

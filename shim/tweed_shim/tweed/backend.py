@@ -18,7 +18,7 @@ from tweed_shim.runtime.confinement import confine
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.launch import Launch, launch, reading
 from tweed_shim.runtime.options import RunOptions
-from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Request
+from tweed_shim.runtime.request import KEEP_LIMIT, RESULT_LIMIT, Mount, Request
 from tweed_shim.settings import Settings
 from tweed_shim.tweed import clouds, ownership
 from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation, find_operation
@@ -32,12 +32,17 @@ ENV_STREAMS = ("stdout", "stderr")
 class Options(RunOptions):
     """The options for pulling a backend's image and running its operations; the defaults are the contract's.
 
-    env_stream: the stream to which setup writes its environment. `metadata` never has a network.
+    env_stream: the stream to which setup writes its environment. keep_limit: the most bytes that configure and setup
+    can keep. `metadata` never has a network.
     """
 
     env_stream: str = "stdout"
+    keep_limit: int = KEEP_LIMIT
 
-    CHECKS = option_values.checks(env_stream=option_values.choice(*ENV_STREAMS))
+    CHECKS = option_values.checks(
+        env_stream=option_values.choice(*ENV_STREAMS),
+        keep_limit=option_values.whole_number(most=1 << 60, example="1 << 30"),
+    )
 
 
 class Setup(Mapping[str, str]):
@@ -458,6 +463,7 @@ class Backend:
             **fields(started),
             home=HOME,
             mounts=(*process.network_mounts(network), *(mount for _, mount in given)),
+            keep_limit=options.keep_limit,
             stdin=call.stdin,
             stdout=stdout,
             stderr="stdout" if operation.merged else stderr,
