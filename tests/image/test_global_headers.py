@@ -23,7 +23,7 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
-def members(*, sparse: bool = False) -> list[bytes]:
+def members() -> list[bytes]:
     """The members of a tar of every kind, one after the other, each with its extended headers."""
     buffers = []
     for kind, name in (
@@ -54,7 +54,7 @@ def members(*, sparse: bool = False) -> list[bytes]:
             buffers.append(member.tobuf(form) + padded)
     # A size that only the extended header tells.
     large = tarfile.TarInfo("large")
-    large.size, large.pax_headers = 600, {"size": "600"}
+    large.pax_headers = {"size": "600"}
     buffers.append(large.tobuf(tarfile.PAX_FORMAT) + b"l" * 600 + bytes(424))
     return buffers
 
@@ -81,13 +81,18 @@ def test_the_sparse_files_of_gnu_tar_stay_as_they_are(tmp_path: os.PathLike[str]
             for at in range(60):
                 file.seek(at * 100_000)
                 file.write(bytes([at]) * 7000)
+        with open(f"{path}.after", "wb") as file:
+            file.write(b"after")
+        names = (f"{form}.data", f"{form}.after")
         subprocess.run(
-            ["tar", "-C", tmp_path, "-S", f"--format={form}", "-cf", f"{path}.tar", f"{form}.data"],
-            check=True,
+            ["tar", "-C", tmp_path, "-S", f"--format={form}", "-cf", f"{path}.tar", *names], check=True
         )
         with open(f"{path}.tar", "rb") as file:
             whole = file.read()
-        assert b"".join(without_global_headers([HEADER, whole])) == whole
+        with tarfile.open(f"{path}.tar") as tar:
+            second = tar.getmembers()[1].offset
+        spoiled = [HEADER, whole[:second], HEADER, whole[second:]]
+        assert b"".join(without_global_headers(spoiled)) == whole
 
 
 @given(st.binary(max_size=3000), st.integers(1, 1000))
@@ -138,26 +143,13 @@ def test_an_image_with_global_headers_is_unpacked(root: str, layout: LayoutWrite
     assert os.listdir(os.path.join(root, "tmp")) == []
 
 
-def test_what_git_archives_is_unpacked(root: str, layout: LayoutWriter, tmp_path: os.PathLike[str]) -> None:
-    place = os.path.join(tmp_path, "repository")
-    git = [
-        "git",
-        "-c",
-        "user.name=x",
-        "-c",
-        "user.email=x@x.example",
-        "-c",
-        "init.defaultBranch=main",
-        "-C",
-        place,
-    ]
-    os.mkdir(place)
-    with open(os.path.join(place, "file"), "w", encoding="utf-8") as file:
-        file.write("x")
-    for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "x"]):
-        subprocess.run([*git, *command], check=True)
-    tar = subprocess.run([*git, "archive", "HEAD"], check=True, stdout=subprocess.PIPE).stdout
-    assert tar[156:157] == b"g"
+def test_what_git_archives_is_unpacked(root: str, layout: LayoutWriter) -> None:
+    # Byte for byte what git 2.39 writes before the files.
+    comment = b"52 comment=" + b"0123456789abcdef0123456789abcdef01234567" + b"\n"
+    header = tarfile.TarInfo("pax_global_header")
+    header.type, header.mode, header.mtime, header.size = b"g", 0o666, 1792621999, len(comment)
+    header.uname = header.gname = "root"
+    tar = header.tobuf(tarfile.USTAR_FORMAT) + comment + bytes(512 - len(comment)) + tar_of({"file": "x"})
     layout.tag("git", layout.image([Layer({}, tar=tar)]))
     assert os.listdir(pull.obtain(root, f"oci:{layout.path}:git").rootfs) == ["file"]
 

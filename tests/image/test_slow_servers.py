@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import pytest
@@ -201,6 +201,20 @@ def test_a_pull_that_is_over_its_time_leaves_the_store_as_it_was(tmp_path: os.Pa
     assert os.listdir(os.path.join(root, "rootfs")) == []
     assert not any(name.startswith(("work-", "lock-")) for name in os.listdir(os.path.join(root, "tmp")))
     assert pull.obtain(root, f"oci:{layout}", connect=ConnectOptions(timeout=100)).digest
+
+
+def test_a_connection_that_the_deadline_ended_is_no_news(tmp_path: os.PathLike[str]) -> None:
+    @contextmanager
+    def broken() -> Iterator[Any]:
+        raise RegistryError("the token server gave no token")
+        yield
+
+    with pytest.raises(PullTimedOut):
+        pull.obtain(
+            os.path.join(tmp_path, "root"), "r.example/x", source=broken, connect=ConnectOptions(timeout=1e-9)
+        )
+    with pytest.raises(RegistryError, match="no token"):
+        pull.obtain(os.path.join(tmp_path, "root"), "r.example/x", source=broken)
 
 
 def test_the_unpacking_counts(tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch) -> None:
