@@ -1,6 +1,7 @@
 """A damaged record of the store: it is named, what does not depend on it goes on, and nothing is lost by it."""
 
 import glob
+import json
 import os
 import shutil
 import subprocess
@@ -264,6 +265,27 @@ def test_a_damaged_link_to_what_is_in_force_lets_nothing_be_swept(
     assert there.call(*commands["check hurt"]).code == 0
 
 
+@pytest.mark.parametrize("pattern", [CLOUD, INTERACTION])
+def test_a_record_that_is_a_pipe_is_named_and_nobody_waits(pattern: str, there: Store) -> None:
+    [path] = glob.glob(os.path.join(glob.escape(there.root), pattern))
+    os.rename(path, f"{path}.away")
+    os.mkfifo(path, 0o600)
+    try:
+        assert f"{path} is damaged (it is no regular file)" in there.call("clouds").err
+    finally:
+        os.rename(f"{path}.away", path)
+
+
+def test_half_a_surrogate_in_a_record_is_shown_as_an_escape(there: Store) -> None:
+    [path] = glob.glob(os.path.join(glob.escape(there.root), CLOUD))
+    whole = Path(path).read_bytes()
+    Path(path).write_text(json.dumps({**json.loads(whole), "image": "\ud800"}), encoding="utf-8")
+    said = there.call("clouds")
+    Path(path).write_bytes(whole)
+    assert said.code == 0
+    assert "\\ud800" in said.out
+
+
 def test_the_next_configure_and_setup_replace_what_is_damaged(there: Store) -> None:
     hurt, config = there.image("hurt"), os.path.join(os.path.dirname(there.root), "config.json")
     for pattern, command in (
@@ -297,16 +319,24 @@ def test_a_lost_counter_of_runs_goes_on_after_the_newest(counter: bytes, there: 
     shutil.rmtree(os.path.join(place, str(newest + 1)))
 
 
-def test_a_text_that_ends_too_early_is_refused_where_nothing_has_imported_json() -> None:
+def test_a_text_that_ends_too_early_is_refused_where_nothing_has_imported_json(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_bytes(b'{"a": ')
     program = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
         "from tweed_shim import state_files\n"
-        "try: state_files.read('/dev/stdin', {}, mend='')\n"
+        "try: state_files.read('record.json', {}, mend='')\n"
         "except state_files.DamagedRecord as error: print(error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program, os.path.dirname(os.path.dirname(runs.__file__)) + "/.."],
-        input=b'{"a": ',
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            program,
+            os.path.abspath(os.path.dirname(os.path.dirname(runs.__file__)) + "/.."),
+        ],
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         check=True,
     )

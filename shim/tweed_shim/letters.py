@@ -33,4 +33,6 @@ def visible(text: str) -> str:
     """A text on one line, for a terminal: what would command it, or reorder what is read, is shown as an escape."""
     if text.isprintable():
         return text
+    # Half a surrogate, as JSON can hold one, is a letter that no terminal can be sent.
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text.translate({number: ascii(chr(number))[1:-1] for number in _CONTROLS})

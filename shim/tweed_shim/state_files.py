@@ -7,6 +7,7 @@ This module is on the path of every run: it imports little.
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Mapping
 
 from tweed_shim.errors import DamagedRecord
@@ -46,7 +47,10 @@ def read(path: str, shape: Shape, *, mend: str) -> dict[str, Any]:
     Raises FileNotFoundError where there is none, DamagedRecord where it is not what the store writes.
     """
     try:
-        with open(path, "rb") as file:
+        # Opening a pipe that nobody writes to would wait for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise damaged(path, "it is no regular file", mend)
             data = file.read(LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(errno.ENOENT, "there is no record", path) from None

@@ -40,7 +40,9 @@ def configure_logs(parser: Parser) -> None:
 
 
 def _remove(arguments: Arguments, context: Context) -> int:
-    if bool(arguments.removed) == arguments.all:
+    if arguments.removed and arguments.all:
+        raise UsageError("'logs rm' takes the runs to remove or --all, not both; leave one of them out")
+    if not arguments.removed and not arguments.all:
         raise UsageError("'logs rm' needs the runs to remove: name them, or give --all")
     shim = Shim(context.settings.root)
     shim.remove_logs(None if arguments.all else arguments.removed)
