@@ -87,7 +87,8 @@ def test_what_may_be_secret_is_not_shown() -> None:
 
 def test_no_module_takes_a_record_for_an_object_with_a_dictionary() -> None:
     """A record has none: `records.fields` gives its values. A type checker does not know better."""
-    sources = Path(tweed_shim.__file__).parent.rglob("*.py")
+    # Errors are no records: they have a dictionary, and are pickled with it.
+    sources = [path for path in Path(tweed_shim.__file__).parent.rglob("*.py") if path.name != "errors.py"]
     wanted = {"__dict__", "asdict", "astuple", "vars"}
     found = [
         f"{path}:{node.lineno}"
