@@ -34,8 +34,13 @@ def own() -> Privileges:
     """Read the privileges of this process from /proc. Raises OSError where /proc is not mounted."""
     with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         fields = dict(line.split(":", 1) for line in file.read().splitlines() if ":" in line)
-    initial = os.stat("/proc/self/ns/user").st_ino == INITIAL_USER_NAMESPACE
-    return Privileges(int(fields["CapEff"], 16), fields.get("NoNewPrivs", "").strip() == "1", initial)
+    no_new = fields.get("NoNewPrivs", "").strip() == "1"
+    return Privileges(int(fields["CapEff"], 16), no_new, in_initial_namespace())
+
+
+def in_initial_namespace() -> bool:
+    """Tell whether the user namespace of this process is the host's own."""
+    return os.stat("/proc/self/ns/user").st_ino == INITIAL_USER_NAMESPACE
 
 
 def id_ranges(path: str) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from tweed_shim.errors import ConfigError
+from tweed_shim.privileges import in_initial_namespace
 from tweed_shim.records import Record
 
 # Directories, separated by ":", whose owner and mode are not looked at: git's safe.directory.
@@ -49,8 +50,9 @@ def owners() -> tuple[int, ...]:
 def is_trusted(entry: Entry) -> bool:
     """Say whether somebody trusted made what is there, or the caller declares it safe."""
     uid = entry.about.st_uid
-    # A user namespace does not map the host's root either. Where others can make entries it may be anybody.
-    unmapped = uid == UNMAPPED and not entry.shared and not _is_mapped(uid)
+    # A user namespace does not map the host's root either. Where others can make entries it may be anybody. The id can
+    # also be one that the namespace has: then it is one of the caller's own.
+    unmapped = uid == UNMAPPED and not entry.shared and not in_initial_namespace()
     return uid in owners() or unmapped or _is_safe(entry.path)
 
 
@@ -195,13 +197,6 @@ def _group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
-
-
-def _is_mapped(uid: int) -> bool:
-    """Say whether an id is one of this user namespace: user_namespaces(7), uid_map."""
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        ranges = [line.split() for line in file]
-    return any(int(inside) <= uid < int(inside) + int(length) for inside, _, length in ranges)
 
 
 def _is_safe(directory: str) -> bool:

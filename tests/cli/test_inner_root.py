@@ -171,7 +171,8 @@ def test_the_store_of_root_in_a_users_namespace_is_the_users(
     with fresh_shim(accounts["range"], program) as shim:
         done = subprocess.run(
             ["unshare", "-r", program, "doctor", "--json"],
-            env=shim.environment(),
+            # The home is in /var/tmp here, where the maker of its directory cannot be told in this namespace.
+            env=shim.environment() | {"TWEED_SHIM_SAFE_DIRECTORY": os.path.dirname(shim.account.home)},
             user=shim.account.uid,
             group=shim.account.gid,
             extra_groups=[],

@@ -199,8 +199,9 @@ def test_no_link_leads_the_mounts_of_an_operation_to_the_host(
     for number, (name, trick) in enumerate(WITH_NETWORK.items()):
         changes = trick(victim.path)
         image = images(working(changes), name=str(number))
-        # Without these mounts the image is like any other.
-        assert confined_shim.run("exec", image, "metadata").code == 0, name
+        # Without these mounts the image is like any other; /etc/hosts is mounted whatever the network is.
+        expected = 125 if name.startswith("etc") else 0
+        assert confined_shim.run("exec", image, "metadata").code == expected, name
         said = refused(confined_shim, "exec", image, "configure", stdin=b"{}")
         assert f"'/{next(iter(changes))}'" in said, (name, said)
         assert victim.look() == before, name

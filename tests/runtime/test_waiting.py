@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,9 @@ def test_a_signal_is_taken_by_a_process_that_catches_ignores_or_blocks_it(way: s
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
+        # Until it sleeps in its read, what it sleeps in is not to be seen.
+        while b"read" not in Path(f"/proc/{process.pid}/wchan").read_bytes():
+            assert process.poll() is None
         assert waiting._is_taken(process.pid, signal.SIGTERM) == (way != "nothing")
         process.communicate(b"\n")
 

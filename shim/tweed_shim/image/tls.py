@@ -25,6 +25,7 @@ from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError
 from tweed_shim.image.reference import DOCKER_HUB
 from tweed_shim.records import Record
+from tweed_shim.settings import home_directory
 from tweed_shim.urls import DEFAULT_PORTS, Origin
 
 SYSTEM_AUTHORITIES = (
@@ -114,9 +115,7 @@ def is_configured(server: Origin, connect: ConnectOptions, environ: Mapping[str,
 
 def host_directory(server: Origin, environ: Mapping[str, str]) -> str | None:
     """Return the directory of certificates that this host has for a server."""
-    config = environ.get("XDG_CONFIG_HOME") or os.path.join(
-        environ.get("HOME") or os.path.expanduser("~"), ".config"
-    )
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(home_directory(environ) or "/", ".config")
     with_port = f"{server.host}:{server.port}"
     names = [server.host, with_port] if server.port == DEFAULT_PORTS["https"] else [with_port]
     if server.host == HUB_HOST:

@@ -52,6 +52,8 @@ def directory(root: str, place: str, ids: IdMap) -> Iterator[str]:
         except OSError:
             if is_new:
                 os.unlink(note_path(root, place))
+                with suppress(OSError):  # it holds other notes
+                    os.rmdir(os.path.join(root, NOTES))
             raise
         # `gc` may have found the place gone, and forgotten it, before it was made again.
         _remember(root, place)

@@ -81,7 +81,7 @@ def test_directories_have_the_mode_that_was_asked_for(tmp_path: Path) -> None:
     assert mode(tmp_path / "a") == mode(tmp_path / "a/b") == 0o700
     assert evaluate(f'mkdir("{made}")', mode="files") == made
     (tmp_path / "f").touch()
-    assert "not a directory" in fault(f'mkdir("{tmp_path}/f/g")', mode="files")
+    assert "is no directory" in fault(f'mkdir("{tmp_path}/f/g")', mode="files")
 
 
 def test_a_temporary_file_is_one_for_the_same_content_and_gone_at_the_end(
