@@ -19,6 +19,7 @@ Shape = Mapping[str, Callable[[object], bool]]
 
 # The largest holds an environment of at most 4 MiB (`RESULT_LIMIT`), of which JSON makes up to six times as much.
 LARGEST = 32 << 20
+PIECE = 64 << 10
 
 
 def text(value: object) -> bool:
@@ -48,10 +49,11 @@ def read(path: str, shape: Shape, *, mend: str) -> dict[str, Any]:
     """
     try:
         # Opening a pipe that nobody writes to would wait for ever.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise damaged(path, "it is no regular file", mend)
-            data = file.read(LARGEST + 1)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return _parsed(_content(fd), shape)
+        finally:
+            os.close(fd)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(errno.ENOENT, "there is no record", path) from None
     except OSError as error:
@@ -59,10 +61,19 @@ def read(path: str, shape: Shape, *, mend: str) -> dict[str, Any]:
         if error.errno not in (errno.EISDIR, errno.ELOOP, errno.EIO):
             raise
         raise damaged(path, os.strerror(error.errno), mend) from error
-    try:
-        return _parsed(data, shape)
     except ValueError as fault:
         raise damaged(path, str(fault), mend) from None
+
+
+def _content(fd: int) -> bytes:
+    """Read a regular file, little more than LARGEST of it. Raises OSError with EISDIR for a directory."""
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ValueError("it is no regular file")
+    data = bytearray()
+    while len(data) <= LARGEST and (piece := os.read(fd, PIECE)):
+        data += piece
+    return bytes(data)
 
 
 def damaged(path: str, fault: str, mend: str) -> DamagedRecord:
