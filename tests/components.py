@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tweed_shim.image.members import Directory
+from tweed_shim.base.records import replace
+from tweed_shim.image.archive_reader import Directory
 from tweed_shim.ocm import artifact_sets, blobs, codec, ctf, resources
 from tweed_shim.ocm.artifact_sets import ArtifactSet
 from tweed_shim.ocm.blobs import Blob
@@ -16,7 +17,6 @@ from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.repository import Addition
 from tweed_shim.ocm.session import Session, written
 from tweed_shim.ocm.transfer import Order, Transferred, transfer
-from tweed_shim.records import replace
 
 
 class Local(NamedTuple):

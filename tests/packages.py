@@ -8,10 +8,10 @@ import yaml
 
 from components import Local, component, image, with_image
 from layouts import Files, build_layout
+from tweed_shim.base.records import replace
 from tweed_shim.ocm import codec
 from tweed_shim.ocm.descriptor import Resource
 from tweed_shim.ocm.repository import Addition
-from tweed_shim.records import replace
 
 PACKAGE_TYPE = "application/vnd.toi.ocm.software.package.v1+yaml"
 EXECUTOR_TYPE = "application/vnd.toi.ocm.software.executor.v1+yaml"

@@ -6,10 +6,10 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 
+from tweed_shim.base.records import replace
 from tweed_shim.ocm import codec, keys, normalisation, signatures
 from tweed_shim.ocm.descriptor import Descriptor, Digest, Signature, SignatureValue
 from tweed_shim.ocm.repository import Addition
-from tweed_shim.records import replace
 
 PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 HASHES = {"SHA-256": hashes.SHA256(), "SHA-512": hashes.SHA512(), "sha256": hashes.SHA256()}

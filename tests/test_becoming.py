@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from tweed_shim import becoming
+from tweed_shim.host import userns_exec
 
 SECONDS = 20
 
@@ -27,7 +27,7 @@ os._exit(0)
 
 
 def test_a_command_whose_caller_ends_before_it_has_begun_does_not_begin() -> None:
-    command = [sys.executable, "-I", "-S", becoming.__file__, "host", "", "/bin/sleep", "1000"]
+    command = [sys.executable, "-I", "-S", userns_exec.__file__, "host", "", "/bin/sleep", "1000"]
     done = subprocess.run([sys.executable, "-uc", PARENT, *command], stdout=subprocess.PIPE, check=True)
     pid = int(done.stdout)
     end = os.pidfd_open(pid)

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components import Local, component, make_archive
-from tweed_shim import beneath
+from tweed_shim.base import beneath
 from tweed_shim.errors import ComponentError, HostError, ImageError
-from tweed_shim.image import members
-from tweed_shim.image.members import Directory
+from tweed_shim.image import archive_reader
+from tweed_shim.image.archive_reader import Directory
 from tweed_shim.ocm import archives, ctf
 
 OPENAT2 = 437  # on every architecture
@@ -331,7 +331,7 @@ def test_a_file_behind_a_link_out_is_refused_in_a_sentence_of_the_right_kind(top
     (top / "circle").symlink_to("circle")
     sentence = f"^link/file in {top} cannot be used: it leads out of that directory by a link; if you trust"
     with pytest.raises(ImageError, match=sentence):
-        members.read(Directory(os.fspath(top)), "link/file")
+        archive_reader.read(Directory(os.fspath(top)), "link/file")
     with archives.opened(os.fspath(top)) as archive:
         with pytest.raises(ComponentError, match=sentence):
             archives.read(archive, "link/file")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tweed_shim import files
+from tweed_shim.base import files
 from tweed_shim.errors import ConfigError
 
 PROGRAM = "import sys; from tweed_shim.cli.main import main; sys.exit(main())"

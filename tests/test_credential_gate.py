@@ -2,8 +2,8 @@
 
 import pytest
 
-from tweed_shim.credential_gate import may_ask_for_token, may_follow, may_send
-from tweed_shim.urls import Origin, parse
+from tweed_shim.http.credential_gate import may_ask_for_token, may_follow, may_send
+from tweed_shim.http.urls import Origin, parse
 
 
 def origin(text: str) -> Origin:

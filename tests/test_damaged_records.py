@@ -323,7 +323,7 @@ def test_a_text_that_ends_too_early_is_refused_where_nothing_has_imported_json(t
     (tmp_path / "record.json").write_bytes(b'{"a": ')
     program = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
-        "from tweed_shim import state_files\n"
+        "from tweed_shim.base import state_files\n"
         "try: state_files.read('record.json', {}, mend='')\n"
         "except state_files.DamagedRecord as error: print(error)\n"
     )

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tweed_shim import documents
+from tweed_shim.data import documents
 from tweed_shim.errors import ConfigError, ContractError
 
 

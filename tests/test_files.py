@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tweed_shim import files
+from tweed_shim.base import files
 
 
 def interrupted_after(action: Callable[..., Any]) -> Callable[..., Any]:

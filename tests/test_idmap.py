@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tweed_shim import idmap
 from tweed_shim.errors import HostError
+from tweed_shim.host import owned_trees, userns
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def test_a_tree_that_changes_while_it_is_removed_takes_nothing_else_with_it(tmp_
             (tree / "a" / name).touch()
         # What swaps ends when what it swaps is gone.
         with suppress(HostError), swapping(tree / "a", os.fspath(victim)):
-            idmap.remove_tree(idmap.IdMap("host"), os.fspath(tree))
+            owned_trees.remove_tree(userns.IdMap("host"), os.fspath(tree))
     assert sorted(os.listdir(victim)) == sorted(names)
 
 
@@ -56,11 +56,11 @@ def test_a_tree_is_removed_however_deep_it_is_and_its_links_are_not_followed(tmp
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/file").touch()
     tree = tmp_path / "tree"
-    (tree / ("d/" * 2 * idmap.DEEPEST)).mkdir(parents=True)
+    (tree / ("d/" * 2 * owned_trees.DEEPEST)).mkdir(parents=True)
     for path in (tree / "link", tree / "d/link"):
         path.symlink_to(tmp_path / "kept")
     os.mkfifo(tree / "d/pipe")
-    idmap.remove_tree(idmap.IdMap("host"), os.fspath(tree))
+    owned_trees.remove_tree(userns.IdMap("host"), os.fspath(tree))
     assert sorted(os.listdir(tmp_path)) == ["kept"]
     assert os.listdir(tmp_path / "kept") == ["file"]
 
@@ -77,4 +77,4 @@ def test_a_tree_is_removed_however_deep_it_is_and_its_links_are_not_followed(tmp
 def test_only_ids_of_the_callers_own_namespace_are_used(
     granted: list[tuple[int, int]], own: list[tuple[int, int]], usable: list[tuple[int, int]]
 ) -> None:
-    assert idmap._usable(granted, own) == usable
+    assert userns._usable(granted, own) == usable

@@ -31,12 +31,13 @@ if settings["bare"]:
 # With a second thread, the sandbox is a program of its own, too.
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 
-from tweed_shim import Shim, idmap
+from tweed_shim import Shim
 from tweed_shim.errors import ShimError
+from tweed_shim.host import programs
 
 if settings["hide"]:
-    find = idmap.find_program
-    idmap.find_program = lambda name: None if name.startswith("python") else find(name)
+    find = programs.find_program
+    programs.find_program = lambda name: None if name.startswith("python") else find(name)
 try:
     shim = Shim(settings["root"], **settings["arguments"])
     print(json.dumps({"result": shim.backend(settings["image"]).metadata()}))

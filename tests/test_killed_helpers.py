@@ -11,10 +11,11 @@ import pytest
 from accounts import Account
 from installed import Shim, fresh_shim
 from script_images import METADATA, ScriptImage
-from tweed_shim import idmap, schemas
+from tweed_shim.data import jsonschema
 from tweed_shim.errors import ContractError, HostError
-from tweed_shim.idmap import IdMap, IdRange
-from tweed_shim.image import credentials, store
+from tweed_shim.host import owned_trees, userns
+from tweed_shim.host.userns import IdMap, IdRange
+from tweed_shim.image import store, stored_credentials
 
 SCHEMA = {"type": "string", "pattern": "^a*$"}
 
@@ -29,7 +30,7 @@ def killed_program(directory: str, name: str, number: int = signal.SIGKILL) -> s
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
 def test_a_killed_checker_of_schemas_is_not_blamed_on_the_image(number: signal.Signals) -> None:
-    with schemas.Examiner() as examiner:
+    with jsonschema.Examiner() as examiner:
         examiner.start()
         while examiner._process.pid is None:
             assert examiner._process.hear()
@@ -40,11 +41,11 @@ def test_a_killed_checker_of_schemas_is_not_blamed_on_the_image(number: signal.S
 
 
 def test_a_schema_that_needs_too_much_memory_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    smaller = schemas._CHILD.replace("schemas.answer", "schemas._MOST_MEMORY = 200 << 20; schemas.answer")
-    monkeypatch.setattr(schemas, "_CHILD", smaller)
+    smaller = jsonschema._CHILD.replace("schemas.answer", "schemas._MOST_MEMORY = 200 << 20; schemas.answer")
+    monkeypatch.setattr(jsonschema, "_CHILD", smaller)
     schema = {"type": "string", "pattern": "^((a)|(b))*$"}
     value = json.dumps("a" * 4_000_000).encode()
-    with schemas.Examiner() as examiner, pytest.raises(ContractError, match="GiB of memory; its author"):
+    with jsonschema.Examiner() as examiner, pytest.raises(ContractError, match="GiB of memory; its author"):
         examiner.faults(schema, value, what="the schema", vetted=True)
 
 
@@ -93,13 +94,15 @@ def test_killed_removers_and_credential_programs_say_run_it_again(
     killed_program(str(tmp_path), "newuidmap")
     killed_program(str(tmp_path), "docker-credential-x")
     with pytest.raises(HostError, match="rm was ended by signal 9; run it again"):
-        idmap.remove_tree(IdMap("host"), str(tmp_path / "none"))
+        owned_trees.remove_tree(IdMap("host"), str(tmp_path / "none"))
     ids = (IdRange(0, 0, 1),)
     with pytest.raises(InterruptedError) as refused:
-        idmap.write_maps(os.getpid(), IdMap("range", ids, ids))
+        userns.write_maps(os.getpid(), IdMap("range", ids, ids))
     assert str(store.disk_fault("/r", refused.value)) == "newuidmap was ended by signal 9; run it again"
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"credHelpers": {"example.com": "x"}}), encoding="utf-8")
     config.chmod(stat.S_IRUSR | stat.S_IWUSR)
     with pytest.raises(HostError, match="was ended by signal 9: run it again"):
-        credentials.find("example.com", "a", {"DOCKER_CONFIG": str(tmp_path), "PATH": os.environ["PATH"]})
+        stored_credentials.find(
+            "example.com", "a", {"DOCKER_CONFIG": str(tmp_path), "PATH": os.environ["PATH"]}
+        )

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tweed_shim import hosts
+from tweed_shim.base.text import LOWER, joined, made_of, visible
 from tweed_shim.errors import BadReference
+from tweed_shim.http import hosts
 from tweed_shim.image import reference
-from tweed_shim.letters import LOWER, joined, made_of, visible
 
 LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 # The distribution specification, "Pulling manifests".

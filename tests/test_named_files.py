@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from accounts import Account
-from tweed_shim import files, named_files
+from tweed_shim.base import files, named_files
 
 
 def test_what_is_no_plain_file_is_written_into_and_stays(tmp_path: os.PathLike[str]) -> None:

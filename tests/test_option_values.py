@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from refusals import refusal
 from tweed_shim import Shim
+from tweed_shim.base.records import Record, fields, replace
+from tweed_shim.base.settings import Settings
 from tweed_shim.cli.commands import parse_with
 from tweed_shim.cli.parser import ArgparseParser
-from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError, ShimError, UsageError
-from tweed_shim.records import Record, fields, replace
+from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
 from tweed_shim.runtime.request import Limits
-from tweed_shim.settings import Settings
 from tweed_shim.tweed.backend import Options
 
 NAN, INFINITE = float("nan"), float("inf")

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 
-from tweed_shim import children, idmap, interpreter, schemas, subprocesses
-from tweed_shim.idmap import IdMap
-from tweed_shim.runtime import keeper, kernel
-from tweed_shim.runtime.keeper import Keeper
+from tweed_shim.data import jsonschema
+from tweed_shim.host import children, interpreter, kernel, subprocesses, userns
+from tweed_shim.host.userns import IdMap
+from tweed_shim.runtime import sandbox_process
+from tweed_shim.runtime.sandbox_process import Keeper
 
-TRACED = {module.__file__ for module in (children, interpreter, subprocesses, schemas, keeper, idmap)}
+TRACED = {
+    module.__file__ for module in (children, interpreter, subprocesses, jsonschema, sandbox_process, userns)
+}
 
 
 class HandlerError(Exception):
@@ -61,12 +64,12 @@ def start_of_keeper() -> None:
 
 
 def start_of_checker() -> None:
-    with schemas.Examiner() as examiner:
+    with jsonschema.Examiner() as examiner:
         examiner.start()
 
 
 def whole_command() -> None:
-    idmap.run_mapped(IdMap("host"), ["true"])
+    userns.run_mapped(IdMap("host"), ["true"])
 
 
 def state() -> tuple[list[str], list[str]]:

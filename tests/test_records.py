@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tweed_shim
-from tweed_shim.records import Record, fields, replace
+from tweed_shim.base.records import Record, fields, replace
 
 
 class Point(Record):

@@ -13,8 +13,8 @@ from installed import PROJECT, Result
 from script_images import METADATA, ScriptImage
 from servers import RegistryServer
 from tweed_shim import Shim as Api
+from tweed_shim.base.settings import default_root, expand_home, home_directory
 from tweed_shim.errors import ConfigError
-from tweed_shim.settings import default_root, expand_home, home_directory
 
 # An id that no /etc/passwd has, as OpenShift gives one to each container.
 NOBODY = 1000650000

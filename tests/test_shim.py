@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 import pytest
 
 from script_images import METADATA, ScriptImage
-from tweed_shim import Shim, files
+from tweed_shim import Shim
+from tweed_shim.base import files
 from tweed_shim.errors import ConfigError, ContractError, OperationFailed, StateError, TimedOut
 from tweed_shim.image import store
 from tweed_shim.runtime.container import Console

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from installed import Shim
 from script_images import ScriptImage
-from tweed_shim import stop_signals
+from tweed_shim.host import stop_signals
 
 SCRIPT = """
 trap 'echo got INT >&2; exit 3' INT

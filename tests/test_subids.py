@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tweed_shim import idmap, subids
+from tweed_shim.host import subids, userns
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_user_has_the_ids_of_the_service_that_decides(
     files = tmp_path / "subuid"
     files.write_text("anna:500000:10\n")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert idmap._subordinate(str(files), "anna", 7) == [(500000, 10)]
+    assert userns._subordinate(str(files), "anna", 7) == [(500000, 10)]
     monkeypatch.setattr(subids, "service", lambda: "sss")
-    assert idmap._subordinate(str(files), "anna", 7) == [(100000, 65536), (300000, 5)]
-    assert idmap._subordinate("/etc/subgid", "anna", 7) == [(200000, 65536)]
+    assert userns._subordinate(str(files), "anna", 7) == [(100000, 65536), (300000, 5)]
+    assert userns._subordinate("/etc/subgid", "anna", 7) == [(200000, 65536)]

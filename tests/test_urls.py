@@ -8,8 +8,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import parse_url
 
 from tweed_shim.errors import BadUrl
-from tweed_shim.hosts import comparable
-from tweed_shim.urls import Origin, Url, parse
+from tweed_shim.http.hosts import comparable
+from tweed_shim.http.urls import Origin, Url, parse
 
 # Letters that parsers of URLs are known to disagree about, and the ones around them.
 LETTERS = "aZ09-._~%2eEfF5cC3b/\\:@?#[]&=;+ \t\r\n\0\x7f\x85\u2028\uff0e\uff0f\u3002éß,'\"<>^`{|}!$()*"

@@ -14,8 +14,8 @@ import pytest
 
 from installed import survivors
 from tweed_shim.errors import ConfigError, HostError, TimedOut
-from tweed_shim.runtime import kernel
-from tweed_shim.worker_process import WorkerProcess
+from tweed_shim.host import kernel
+from tweed_shim.host.worker_process import WorkerProcess
 from worker_calls import compute, die, fail, interpreter_arguments, refuse, start_and_forget
 
 PATIENCE = 60

@@ -10,10 +10,10 @@ import shutil
 import sys
 from typing import Any
 
+from tweed_shim.base.records import replace
 from tweed_shim.image import store
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Descriptor
-from tweed_shim.records import replace
 from tweed_shim.runtime import runs
 
 

@@ -20,7 +20,7 @@ NAME = "//example.com/big:1.0.0"
 # Made by the installed package, as whoever is measured.
 MAKE = """
 import os, sys
-from tweed_shim.image.members import Extent
+from tweed_shim.image.archive_reader import Extent
 from tweed_shim.ocm import blobs, codec, ctf
 from tweed_shim.ocm.descriptor import Descriptor, Provider, Resource
 from tweed_shim.ocm.mapping import OciRepository

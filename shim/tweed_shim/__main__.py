@@ -2,7 +2,7 @@
 
 import gc
 
-from tweed_shim.lean import signal
+from tweed_shim.base.lean import signal
 
 # Objects; importing makes tens of thousands that stay, and looking for garbage among them again and again, as the
 # interpreter's 700 have it, takes a twentieth of a warm run.

@@ -6,7 +6,7 @@ next. It never holds a secret. The command line prints it behind `tweed-shim: ` 
 
 from collections.abc import Mapping
 
-from tweed_shim.lean.typing import Any
+from tweed_shim.base.lean.typing import Any
 
 
 class ShimError(Exception):

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from tweed_shim import files, idmap, scratch, state_files
-from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.base import files, state_files
+from tweed_shim.base.deadline import Deadline
 from tweed_shim.errors import DamagedRecord, HostError, ImageError, ShimError
-from tweed_shim.idmap import IdMap
+from tweed_shim.host import userns, workdirs
+from tweed_shim.host.userns import IdMap
+from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image import compare_trees, config, fetch, reference, removal, store, unpack
+from tweed_shim.image.archive_reader import Extent
 from tweed_shim.image.blobs import digest_of
-from tweed_shim.image.deadline import Deadline
 from tweed_shim.image.layout import Layout
-from tweed_shim.image.members import Extent
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.store import Pulled
 from tweed_shim.runtime import runs, scratch_directories
@@ -51,7 +52,7 @@ def check(root: str, repair: ConnectOptions | None = None, report: Report = sile
     """
     if not store.check_version(root):
         return
-    ids = idmap.detect()
+    ids = userns.detect()
     yield from _records(root)
     bad = _bad_blobs(root, report)
     faults = _fetch_again(root, bad, ids, repair) if repair and bad else {}
@@ -66,7 +67,7 @@ def check(root: str, repair: ConnectOptions | None = None, report: Report = sile
         found = _check_tree(root, digest, ids, report, repairing=repair is not None)
         if found is not None:
             yield found._replace(image=names.get(digest, ""))
-    scratch.sweep_tmp(root, ids)
+    workdirs.sweep_tmp(root, ids)
 
 
 def _records(root: str) -> Iterator[Damage]:
@@ -109,7 +110,7 @@ def _bad_blobs(root: str, report: Report) -> dict[str, str]:
         report(f"checking {len(names)} blobs")
         bad = {f"sha256:{name}": fault for name in names if (fault := _blob_fault(place, name))}
         # While a record and what belongs to it change together, neither is looked at.
-        with scratch.only_one(root, removal.INDEX_LOCK):
+        with workdirs.only_one(root, removal.INDEX_LOCK):
             needed = _needed(layout, store.records(root, lambda _: None))
             missing = (digest for digest in needed if not os.path.exists(layout.blob_path(digest)))
             return {**bad, **dict.fromkeys(missing, "is missing")}
@@ -209,7 +210,7 @@ def _differences(expected: str, found: str, ids: IdMap) -> list[str]:
 
     # A caller with one id reads all that umoci has written for it.
     outside = IdMap("host") if ids.kind == "single" else ids
-    code, output = idmap.run_mapped(
+    code, output = userns.run_mapped(
         outside, [sys.executable, "-I", "-S", compare_trees.__file__, expected, found]
     )
     try:
@@ -226,7 +227,7 @@ def _differences(expected: str, found: str, ids: IdMap) -> list[str]:
 def _replace(root: str, digest: str, tree: str) -> str:
     """Put a fresh tree in the place of a damaged one; says why where that cannot be now."""
     with (
-        scratch.only_one(root, f"unpack-{digest.partition(':')[2]}"),
+        workdirs.only_one(root, f"unpack-{digest.partition(':')[2]}"),
         files.held_directory(store.tree_path(root, digest), shared=False, wait=False) as alone,
     ):
         if not alone:

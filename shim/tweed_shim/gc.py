@@ -8,11 +8,12 @@ from functools import partial
 from itertools import accumulate, chain
 from typing import NamedTuple
 
-from tweed_shim import files, idmap, option_values, scratch
+from tweed_shim.base import files, option_values
 from tweed_shim.errors import HostError
+from tweed_shim.host import owned_trees, userns, workdirs
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
-from tweed_shim.runtime import launch, log_sweep, runs, scratch_directories
+from tweed_shim.runtime import log_sweep, recorded_run, runs, scratch_directories
 from tweed_shim.tweed import clouds
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
@@ -62,17 +63,17 @@ def collect(
     """
     if not store.check_version(root):
         return
-    ids, failures, rests = idmap.detect(), list[str](), list[str]()
+    ids, failures, rests = userns.detect(), list[str](), list[str]()
     for garbage in chain(_garbage(root, keep_last, warn), _logs(root, keep_logs)):
         with _noting(failures):
-            size = idmap.disk_usage(ids, garbage.path) if garbage.path else 0
+            size = owned_trees.disk_usage(ids, garbage.path) if garbage.path else 0
             if not dry_run:
                 rests.append(garbage.let_go())
             yield Removed(garbage.kind, garbage.name, size)
     # What takes long is done when nobody waits for it any more.
     for rest in filter(None, rests):
         with _noting(failures):
-            scratch.remove(rest, ids)
+            workdirs.remove(rest, ids)
     if failures:
         more = f"; so it is with {len(failures) - 1} more" if len(failures) > 1 else ""
         raise HostError(failures[0] + more)
@@ -96,14 +97,14 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
         for path in paths:
             yield Garbage(kind, os.path.relpath(path, root), path, partial(let_go, path))
 
-    aside = partial(scratch.put_aside, root)
-    yield from of("work", scratch.abandoned(root), aside)
+    aside = partial(workdirs.put_aside, root)
+    yield from of("work", workdirs.abandoned(root), aside)
     yield from _chosen_scratches(root, warn)
     yield from removal.unused(root, lambda: clouds.images(root), keep_last=keep_last, warn=warn)
     yield from of("cloud", clouds.leftovers(root), aside)
     yield from of("run", runs.expired(root), aside)
     yield from of("file", _half_written(root), _unlink)
-    for path in launch.abandoned(root):
+    for path in recorded_run.abandoned(root):
         yield Garbage("cgroup", path, "", partial(_rmdir, path))
 
 

@@ -4,16 +4,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tweed_shim import gc, idmap, interpreter
-from tweed_shim.connect_options import ConnectOptions
+from tweed_shim import gc
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
+from tweed_shim.base.option_values import argument, flag, instance, optional, path, sequence, text, text_map
+from tweed_shim.base.records import EMPTY
+from tweed_shim.base.settings import Settings, check_root, default_log_limit, default_root
+from tweed_shim.host import interpreter, userns
+from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image import pull, removal, store
-from tweed_shim.lean.typing import TYPE_CHECKING, Any
-from tweed_shim.option_values import argument, flag, instance, optional, path, sequence, text, text_map
-from tweed_shim.records import EMPTY
 from tweed_shim.runtime import log_space, runs
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
-from tweed_shim.settings import Settings, check_root, default_log_limit, default_root
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.backend import Backend, Options
 from tweed_shim.tweed.clouds import Cloud
@@ -144,7 +145,7 @@ class Shim:
             platform=argument("platform", platform, check["platform"]),
             connect=ConnectOptions(insecure, ca_file, cert_file, key_file, timeout),
             report=self._console.report,
-            idmap=idmap.detect(),
+            idmap=userns.detect(),
         )
 
     def images(self) -> list[store.Stored]:
@@ -236,7 +237,7 @@ class Shim:
     def _cloud(self, name: str) -> Iterator[Cloud]:
         """Yield the cloud of a name; faults of the disk are told as the store's."""
         root = self.settings.root
-        cloud = Cloud(root, clouds.check_name("a cloud", name), idmap.detect(), self._console.warn)
+        cloud = Cloud(root, clouds.check_name("a cloud", name), userns.detect(), self._console.warn)
         with store.disk_faults(root):
             store.check_version(root)
             yield cloud

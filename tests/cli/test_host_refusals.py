@@ -13,7 +13,7 @@ from installed import Result, Shim, fresh_shim
 from layouts import Layer, build_layout
 from outer_namespaces import container
 from script_images import METADATA, ScriptImage
-from tweed_shim import host_faults
+from tweed_shim.host import faults
 
 
 @pytest.fixture
@@ -200,8 +200,8 @@ def test_a_chroot_whose_root_is_no_mount_point(
     ],
 )
 def test_complaints_of_runtimes_that_are_the_hosts_fault(complaint: str, words: str) -> None:
-    assert words in (host_faults.of_runtime(complaint) or "")
-    assert host_faults.of_runtime('exec: "/x": no such file') is None
+    assert words in (faults.of_runtime(complaint) or "")
+    assert faults.of_runtime('exec: "/x": no such file') is None
 
 
 @pytest.mark.parametrize("kind", ["root", "range", "single"])

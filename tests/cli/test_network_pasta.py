@@ -18,7 +18,7 @@ import pytest
 
 from installed import Shim
 from script_images import METADATA, ScriptImage
-from tweed_shim.idmap import find_program
+from tweed_shim.host.programs import find_program
 
 OUTSIDE, HOST = "10.77.0.1", "10.77.0.2"
 TUN = "/dev/net/tun"

@@ -17,12 +17,12 @@ from servers import RegistryServer
 from signing import PRIVATE, signed
 from token_servers import QuietHandler, Server, openssl, serving
 from tweed_shim import Shim
+from tweed_shim.base.records import replace
 from tweed_shim.cli.main import main
 from tweed_shim.errors import ComponentError, ShimError
 from tweed_shim.ocm import codec
 from tweed_shim.ocm.descriptor import Digest
 from tweed_shim.ocm.repository import Addition
-from tweed_shim.records import replace
 
 DATA = b"what was signed"
 LIB = component("example.com/lib", "2.0.0", [Local("one", b"first")])
@@ -65,7 +65,7 @@ def server() -> Iterator[Recording]:
 
 @pytest.fixture(autouse=True)
 def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tweed_shim.image.connection import Patience
+    from tweed_shim.http.connection import Patience
     from tweed_shim.ocm import web
 
     monkeypatch.setenv("OCM_CONFIG", "None")

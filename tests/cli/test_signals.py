@@ -21,7 +21,7 @@ from layouts import build_layout
 from script_images import METADATA, ScriptImage
 from servers import Fault, FaultyProxy, RegistryServer, faulty_proxy
 from tweed_shim.cli import commands, main, signals
-from tweed_shim.runtime.carrier import GRACE
+from tweed_shim.runtime.io_loop import GRACE
 
 PATIENCE = 60
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tweed_shim.cli.commands import COMMANDS, parse_with
+from tweed_shim.cli.fast_parser import Sketch, Unclear
 from tweed_shim.cli.parser import ArgparseParser
-from tweed_shim.cli.sketch import Sketch, Unclear
 from tweed_shim.errors import UsageError
 
 OPTIONS = (

@@ -16,8 +16,8 @@ from installed import Result, Shim, fresh_shim
 from layouts import File
 from packages import executor_layout, package, with_executor
 from script_images import METADATA, ScriptImage
-from tweed_shim.idmap import IdMap
-from tweed_shim.runtime import confinement
+from tweed_shim.host.userns import IdMap
+from tweed_shim.runtime import security_options
 from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.options import RunOptions
@@ -228,7 +228,7 @@ def test_the_variable_counts_for_the_python_api_too(monkeypatch: pytest.MonkeyPa
         asked.append(True)
         return IdMap("range")
 
-    monkeypatch.setattr(confinement, "granted_to_root", granted)
+    monkeypatch.setattr(security_options, "granted_to_root", granted)
     found = Host(IdMap("host"), Cgroups(0), 1024, frozenset(), "x86_64")
     for variable, options, expected in (
         ("1", RunOptions(), True),
@@ -237,7 +237,7 @@ def test_the_variable_counts_for_the_python_api_too(monkeypatch: pytest.MonkeyPa
         ("0", RunOptions(userns=True), True),
     ):
         monkeypatch.setenv("TWEED_SHIM_USERNS", variable)
-        assert (confinement.confine(found, options).userns is not None) == expected
+        assert (security_options.confine(found, options).userns is not None) == expected
     assert len(asked) == 2
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from installed import PROJECT, SYSTEM_PATH
-from tweed_shim.cli.voice import Voice
+from tweed_shim.cli.messages import Voice
 
 
 def test_the_words_of_strangers_command_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:

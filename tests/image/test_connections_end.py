@@ -11,8 +11,8 @@ import requests
 
 from servers import Fault, FaultyProxy, faulty_proxy
 from tweed_shim.errors import RegistryError
-from tweed_shim.image import connection
-from tweed_shim.image.connection import Patience
+from tweed_shim.http import connection
+from tweed_shim.http.connection import Patience
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import open_repository
 

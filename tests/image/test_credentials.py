@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tweed_shim.errors import ConfigError, HostError, ShimError
-from tweed_shim.image.credentials import Credentials, find, forget, keep
+from tweed_shim.image.stored_credentials import Credentials, find, forget, keep
 
 HOST = "r.example:5000"
 # Keeps what it is given in files of a directory, and says what it was asked, like the real ones.
@@ -419,7 +419,7 @@ def test_nothing_is_made_where_there_is_nothing_to_forget(environ: dict[str, str
 
 def test_many_who_keep_at_once_lose_nothing(environ: dict[str, str]) -> None:
     code = (
-        "import os, sys; from tweed_shim.image.credentials import *;"
+        "import os, sys; from tweed_shim.image.stored_credentials import *;"
         "keep(sys.argv[1], Credentials('user', 'p'), os.environ)"
     )
     source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(keep.__code__.co_filename))))

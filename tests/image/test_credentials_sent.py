@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from servers import Fault, FaultyProxy, faulty_proxy
-from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import RegistryError
-from tweed_shim.image.connection import Patience
-from tweed_shim.image.credentials import Credentials, keep
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.http.connection import Patience
 from tweed_shim.image.login import login
 from tweed_shim.image.registry_client import open_client
+from tweed_shim.image.stored_credentials import Credentials, keep
 from tweed_shim.image.upload import Writable, open_writable
 
 FOREIGN = "[::ffff:7f00:1]"

@@ -14,8 +14,8 @@ import pytest
 from layouts import Layer, LayoutWriter
 from servers import Fault, FaultyProxy, RegistryServer, corrupt, faulty_proxy
 from tweed_shim.errors import HostError, RegistryError
+from tweed_shim.http.connection import Patience
 from tweed_shim.image.blobs import Job
-from tweed_shim.image.connection import Patience
 from tweed_shim.image.download import download_all, download_blob
 from tweed_shim.image.manifest import Descriptor
 from tweed_shim.image.reference import parse

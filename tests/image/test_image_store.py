@@ -12,9 +12,10 @@ import pytest
 
 import layouts
 from layouts import Layer, LayoutWriter
-from tweed_shim import files, scratch
+from tweed_shim.base import files
 from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
-from tweed_shim.idmap import detect
+from tweed_shim.host import workdirs
+from tweed_shim.host.userns import detect
 from tweed_shim.image import layout as image_layouts
 from tweed_shim.image import removal, store
 from tweed_shim.image.pull import obtain
@@ -85,7 +86,7 @@ def test_an_image_that_was_unpacked_for_other_ids_is_not_found_for_these_and_is_
         assert os.stat(image.directory).st_ino != before
         # The tree of before may still be in use by somebody.
         assert len(os.listdir(f"{root}/tmp")) == 1
-    scratch.sweep_tmp(root)
+    workdirs.sweep_tmp(root)
     assert os.listdir(f"{root}/tmp") == []
 
 
@@ -314,8 +315,8 @@ def test_what_a_crash_left_is_swept_and_what_is_held_stays(root: str) -> None:
     os.makedirs(f"{root}/tmp/work-dead/tree/closed")
     os.chmod(f"{root}/tmp/work-dead/tree/closed", 0)
     Path(root, "tmp/lock-dead").touch()
-    with scratch.directory(scratch.place(root), detect()) as work, scratch.only_one(root, "held"):
-        scratch.sweep_tmp(root)
+    with workdirs.directory(workdirs.place(root), detect()) as work, workdirs.only_one(root, "held"):
+        workdirs.sweep_tmp(root)
         assert sorted(os.listdir(f"{root}/tmp")) == ["lock-held", os.path.basename(work)]
     assert os.listdir(f"{root}/tmp") == []
 
@@ -331,12 +332,12 @@ def test_a_process_killed_while_it_unpacks_leaves_nothing_that_lasts(root: str, 
             process.kill()
         found = store.find(root, reference)
         assert found is None or len(os.listdir(found.rootfs)) == 2000
-        scratch.sweep_tmp(root)
+        workdirs.sweep_tmp(root)
         if found is not None:
             removal.remove(root, [reference])
     image_found = obtain(root, reference)
     assert len(os.listdir(image_found.rootfs)) == 2000
-    scratch.sweep_tmp(root)
+    workdirs.sweep_tmp(root)
     assert os.listdir(f"{root}/tmp") == []
 
 

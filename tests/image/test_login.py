@@ -6,11 +6,11 @@ import pytest
 
 from servers import RegistryServer, RegistryWithToken, faulty_proxy
 from token_servers import PASSWORD, USER
-from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import BadReference, ConfigError, RegistryError
-from tweed_shim.image.connection import Patience
-from tweed_shim.image.credentials import Credentials, find
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.http.connection import Patience
 from tweed_shim.image.login import login, logout
+from tweed_shim.image.stored_credentials import Credentials, find
 
 SHORT = Patience(attempts=2, first_pause=0.001, longest_pause=0.002)
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 import layouts
 from refusals import refusal
+from tweed_shim.base.records import fields
 from tweed_shim.errors import ImageError
 from tweed_shim.image import config, manifest
+from tweed_shim.image.archive_reader import Extent
 from tweed_shim.image.layout import LayoutSource
 from tweed_shim.image.manifest import Descriptor, Raw
-from tweed_shim.image.members import Extent
 from tweed_shim.image.platforms import Platform
-from tweed_shim.records import fields
 
 DIGEST = "sha256:" + "a" * 64
 AMD64 = Platform("linux", "amd64")

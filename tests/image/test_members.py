@@ -12,8 +12,8 @@ import layouts
 from layouts import hard_link, symlink
 from refusals import refusal
 from tweed_shim.errors import ImageError
-from tweed_shim.image import members
-from tweed_shim.image.members import Directory, Tar
+from tweed_shim.image import archive_reader
+from tweed_shim.image.archive_reader import Directory, Tar
 
 
 @contextmanager
@@ -36,28 +36,28 @@ def read_all(data: bytes, names: tuple[str, ...]) -> None:
     with opened_tar(data) as tar:
         for name in names:
             with suppress(KeyError):
-                members.read(tar, name)
+                archive_reader.read(tar, name)
 
 
 def test_members_are_read_by_exact_name_with_or_without_a_leading_dot() -> None:
     with tar_with({"./index.json": "1", "blobs/sha256/x": "22"}) as tar:
-        assert members.read(tar, "index.json") == b"1"
-        assert members.read(tar, "blobs/sha256/x") == b"22"
+        assert archive_reader.read(tar, "index.json") == b"1"
+        assert archive_reader.read(tar, "blobs/sha256/x") == b"22"
         with pytest.raises(KeyError):
-            members.read(tar, "blobs/sha256")
+            archive_reader.read(tar, "blobs/sha256")
 
 
 def test_a_later_member_takes_the_place_of_an_earlier_one() -> None:
     first, second = layouts.tar_of({"a": "old"}), layouts.tar_of({"a": "new"})
     with opened_tar(first[:1024] + second) as tar:
-        assert members.read(tar, "a") == b"new"
+        assert archive_reader.read(tar, "a") == b"new"
 
 
 def test_links_lead_to_members_of_the_same_archive() -> None:
     with tar_with(
         {"x/layer.tar": "data", "y/layer.tar": symlink("../x/layer.tar"), "z": hard_link("x/layer.tar")}
     ) as tar:
-        assert members.read(tar, "y/layer.tar") == members.read(tar, "z") == b"data"
+        assert archive_reader.read(tar, "y/layer.tar") == archive_reader.read(tar, "z") == b"data"
 
 
 @pytest.mark.parametrize(
@@ -67,18 +67,18 @@ def test_links_that_lead_elsewhere_lead_nowhere(target: str) -> None:
     fifo = layouts.File(kind=tarfile.FIFOTYPE)
     entries = {"a": symlink(target), "loop": symlink("a"), "fifo": fifo, "dir": layouts.directory()}
     with tar_with(entries) as tar, pytest.raises(KeyError):
-        members.read(tar, "a")
+        archive_reader.read(tar, "a")
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "a/../../outside"])
 def test_members_named_outside_of_the_archive_are_not_there(name: str) -> None:
     with tar_with({name: "x"}) as tar, pytest.raises(KeyError):
-        members.read(tar, name)
+        archive_reader.read(tar, name)
 
 
 def test_a_small_file_over_4_mib_is_refused() -> None:
     with tar_with({"index.json": b" " * ((4 << 20) + 1)}) as tar, pytest.raises(ImageError, match="4 MiB"):
-        members.read(tar, "index.json")
+        archive_reader.read(tar, "index.json")
 
 
 def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -141,7 +141,7 @@ def test_a_directorys_pipes_and_missing_files_are_not_there(tmp_path: os.PathLik
     with open(os.path.join(tmp_path, "file"), "wb") as file:
         file.write(b"data")
     place = Directory(os.fspath(tmp_path))
-    assert members.read(place, "file") == b"data"
+    assert archive_reader.read(place, "file") == b"data"
     for name in ("pipe", "nothing", "file/below", "."):
         with pytest.raises(KeyError):
-            members.read(place, name)
+            archive_reader.read(place, name)

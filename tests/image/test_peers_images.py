@@ -12,7 +12,7 @@ import layouts
 from layouts import HOST_PLATFORM, Layer, LayoutWriter
 from servers import RegistryServer
 from tweed_shim.errors import ImageError
-from tweed_shim.image import credentials, platforms, pull
+from tweed_shim.image import platforms, pull, stored_credentials
 from tweed_shim.image.store import Image
 
 SBOM = "application/spdx+json"
@@ -231,5 +231,7 @@ def test_a_login_may_be_broken_into_lines(tmp_path: os.PathLike[str], ending: st
     path = os.path.join(tmp_path, "auth.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"auths": {"r.example": {"auth": broken}}}, file)
-    found = credentials.find("r.example", "app", {"REGISTRY_AUTH_FILE": path, "HOME": os.fspath(tmp_path)})
-    assert found == credentials.Credentials("me", "p" * 100)
+    found = stored_credentials.find(
+        "r.example", "app", {"REGISTRY_AUTH_FILE": path, "HOME": os.fspath(tmp_path)}
+    )
+    assert found == stored_credentials.Credentials("me", "p" * 100)

@@ -14,14 +14,14 @@ from forward_proxies import forward_proxy
 from layouts import Layer, LayoutWriter
 from servers import Fault, RegistryServer, faulty_proxy
 from token_servers import Authority, make_authority
-from tweed_shim import urls
-from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError, RegistryError
-from tweed_shim.image.connection import Patience
-from tweed_shim.image.proxies import Proxy, is_direct, proxy_for
+from tweed_shim.http import urls
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.http.connection import Patience
+from tweed_shim.http.proxies import Proxy, is_direct, proxy_for
+from tweed_shim.http.urls import Origin
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
-from tweed_shim.urls import Origin
 
 SHORT = Patience(attempts=2, first_pause=0.001, longest_pause=0.002)
 

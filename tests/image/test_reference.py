@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tweed_shim.errors import BadReference
-from tweed_shim.hosts import is_loopback
+from tweed_shim.http.hosts import is_loopback
 from tweed_shim.image.reference import Reference, is_digest, parse, parse_registry
 
 SHA256 = f"sha256:{'0a' * 32}"

@@ -13,15 +13,15 @@ import pytest
 from layouts import DOCKER_MANIFEST, INDEX, MANIFEST, Layer, LayoutWriter
 from servers import Fault, FaultyProxy, RegistryServer, RegistryWithToken, corrupt, faulty_proxy
 from token_servers import IDENTITY_TOKEN, PASSWORD, USER, make_authority
-from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError, RegistryError
-from tweed_shim.image.challenge import parse_challenges
-from tweed_shim.image.connection import Patience
-from tweed_shim.image.credentials import Credentials, keep
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.http.connection import Patience
+from tweed_shim.http.network_faults import PassingFault
 from tweed_shim.image.download import download_blob
-from tweed_shim.image.network_faults import PassingFault
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
+from tweed_shim.image.stored_credentials import Credentials, keep
+from tweed_shim.image.token_auth import parse_challenges
 
 SHORT = Patience(attempts=3, first_pause=0.001, longest_pause=0.002)
 # Reaches 127.0.0.1 by a name that nobody takes for this machine's own.

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tweed_shim.errors import HostError, ImageError
-from tweed_shim.idmap import IdMap, run_mapped
-from tweed_shim.image import room
-from tweed_shim.image.room import Room
+from tweed_shim.host.userns import IdMap, run_mapped
+from tweed_shim.image import disk_quota
+from tweed_shim.image.disk_quota import Room
 
 DISK, FILES = 64 << 20, 100
 # It says something before, and goes on until it is ended.
@@ -32,7 +32,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_program_that_writes_more_than_an_image_may_hold_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "LARGEST_CONTENT", 1 << 20)
+    monkeypatch.setattr(disk_quota, "LARGEST_CONTENT", 1 << 20)
     watch = Room(str(tmp_path), "the image").watch
     with pytest.raises(ImageError, match="the image expands to more than"):
         run_mapped(IdMap("host"), ["sh", "-c", WRITER], cwd=str(tmp_path), watch=watch)
@@ -44,15 +44,15 @@ def test_content_is_written_until_the_disk_is_nearly_full(disk: Path) -> None:
     with open(disk / "file", "wb", buffering=0) as file, pytest.raises(HostError, match=refusal):
         file.writelines(content)
     about = os.statvfs(disk)
-    assert 0 < about.f_bavail * about.f_frsize < DISK // room.SHARE
+    assert 0 < about.f_bavail * about.f_frsize < DISK // disk_quota.SHARE
 
 
 def test_a_disk_can_be_full_of_files(disk: Path) -> None:
     space = Room(str(disk), "the image")
-    for number in range(FILES - FILES // room.SHARE - 2):
+    for number in range(FILES - FILES // disk_quota.SHARE - 2):
         space.check()
         (disk / str(number)).touch()
-    for number in range(FILES // room.SHARE // 2):
+    for number in range(FILES // disk_quota.SHARE // 2):
         (disk / f"more-{number}").touch()
     with pytest.raises(HostError, match="make room"):
         space.check()

@@ -14,16 +14,18 @@ import pytest
 
 from layouts import Layer, LayoutWriter, build_layout
 from servers import Fault, FaultyProxy, RegistryServer, faulty_proxy
-from tweed_shim import scratch
-from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.base import deadline
+from tweed_shim.base.deadline import Deadline
 from tweed_shim.errors import PullTimedOut, RegistryError
-from tweed_shim.image import deadline, pull, store, transfer_rate
-from tweed_shim.image.connection import Patience
-from tweed_shim.image.deadline import Deadline
+from tweed_shim.host import workdirs
+from tweed_shim.http import transfer_rate
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.http.connection import Patience
+from tweed_shim.http.transfer_rate import LowestRate, TooSlow
+from tweed_shim.image import pull, store
 from tweed_shim.image.download import download_blob
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
-from tweed_shim.image.transfer_rate import LowestRate, TooSlow
 
 # A byte comes long before a read would time out.
 PATIENCE = Patience(
@@ -242,6 +244,6 @@ def test_waiting_for_another_pull_counts(tmp_path: os.PathLike[str]) -> None:
     digest = build_layout(layout)
     store.open_store(root)
     # As another process does that unpacks the same image.
-    with scratch.only_one(root, f"unpack-{digest.partition(':')[2]}"), pytest.raises(PullTimedOut):
+    with workdirs.only_one(root, f"unpack-{digest.partition(':')[2]}"), pytest.raises(PullTimedOut):
         pull.obtain(root, f"oci:{layout}", connect=ConnectOptions(timeout=0.5))
     assert pull.obtain(root, f"oci:{layout}", connect=ConnectOptions(timeout=100)).digest == digest

@@ -9,11 +9,10 @@ import pytest
 
 from servers import Fault, RegistryServer, StrictRegistry, faulty_proxy
 from token_servers import make_authority, openssl
-from tweed_shim import urls
-from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError, RegistryError
-from tweed_shim.image import tls
-from tweed_shim.image.connection import Patience
+from tweed_shim.http import tls, urls
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.http.connection import Patience
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
 

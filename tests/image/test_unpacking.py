@@ -17,14 +17,14 @@ from layouts import File, Layer, LayoutWriter, directory
 HELD = {"file": File(b"x", uid=1000, gid=1001)}
 CHILD = """
 import json, sys
-from tweed_shim.records import fields
-from tweed_shim import idmap
+from tweed_shim.base.records import fields
+from tweed_shim.host import userns
 from tweed_shim.errors import ShimError
 from tweed_shim.image import pull, removal, store
 root, reference, todo = sys.argv[1:]
-ids = idmap.detect()
+ids = userns.detect()
 if todo == "single":
-    ids = idmap.IdMap("single", ids.uids[:1], ids.gids[:1])
+    ids = userns.IdMap("single", ids.uids[:1], ids.gids[:1])
 try:
     if todo == "remove":
         removal.remove(root, [reference])

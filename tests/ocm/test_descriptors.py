@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from component_descriptors import DESCRIPTORS, JSON, UNHURRIED
+from tweed_shim.base.records import replace
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import codec, validation, yaml_writer
 from tweed_shim.ocm import descriptor as model
 from tweed_shim.ocm.descriptor import V3
-from tweed_shim.records import replace
 
 FULL: dict[str, Any] = {
     "meta": {"schemaVersion": "v2", "generator": "x"},

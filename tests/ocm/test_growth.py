@@ -10,11 +10,11 @@ import pytest
 
 from components import Local, component, make_archive
 from packages import make_component_archive, package
+from tweed_shim.base.records import replace
 from tweed_shim.cli.main import main
 from tweed_shim.ocm import codec, identity, normalisation, signatures
 from tweed_shim.ocm.descriptor import Source
 from tweed_shim.ocm.repository import Addition
-from tweed_shim.records import replace
 from work import growth, instructions
 
 APP = "example.com/app:1.0.0"

@@ -125,7 +125,7 @@ def test_a_redirect_is_followed_unless_it_may_not_be(tmp_path: Path, web: Web) -
 def test_an_address_that_gives_nothing(
     tmp_path: Path, web: Web, url: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tweed_shim.image.connection import Patience
+    from tweed_shim.http.connection import Patience
     from tweed_shim.ocm import web as fetching
 
     monkeypatch.setattr(fetching, "PATIENCE", Patience(sleep=lambda _seconds: None))

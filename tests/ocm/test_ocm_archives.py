@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from components import Local, component, content, make_archive, move, tree
 from tweed_shim.errors import ComponentError, ShimError
-from tweed_shim.image.members import Extent
+from tweed_shim.image.archive_reader import Extent
 from tweed_shim.ocm import archives, blobs, ctf, tars
 from tweed_shim.ocm.archives import opened, read
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from component_descriptors import UNHURRIED
-from tweed_shim import urls
 from tweed_shim.errors import ConfigError
+from tweed_shim.http import urls
 from tweed_shim.ocm import configuration, consumers
 from tweed_shim.ocm.credentials import Credentials, Properties
 

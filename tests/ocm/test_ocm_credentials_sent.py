@@ -17,11 +17,11 @@ import pytest
 
 from components import Elsewhere, component, make_archive
 from servers import Fault, FaultyProxy, faulty_proxy
-from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ComponentError, RegistryError, ShimError
-from tweed_shim.image.connection import Patience
-from tweed_shim.image.credentials import Credentials as Login
-from tweed_shim.image.credentials import keep
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.http.connection import Patience
+from tweed_shim.image.stored_credentials import Credentials as Login
+from tweed_shim.image.stored_credentials import keep
 from tweed_shim.ocm import configuration, resources, web
 from tweed_shim.ocm.credentials import Credentials
 from tweed_shim.ocm.registries import Connection

@@ -9,13 +9,13 @@ from installed import Shim
 from layouts import build_layout
 from script_images import METADATA
 from servers import RegistryServer, faulty_proxy
+from tweed_shim.base.records import replace
 from tweed_shim.errors import StateError
-from tweed_shim.idmap import detect
+from tweed_shim.host.userns import detect
 from tweed_shim.image import pull, store
 from tweed_shim.ocm import resources
 from tweed_shim.ocm.descriptor import Digest
 from tweed_shim.ocm.session import Session
-from tweed_shim.records import replace
 
 
 def test_an_image_is_run_out_of_an_archive_without_a_registry(shim: Shim, public_directory: str) -> None:

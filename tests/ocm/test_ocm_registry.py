@@ -10,10 +10,10 @@ import pytest
 from components import Local, component, content, make_archive, move, put, tree
 from layouts import build_layout
 from servers import Fault, RegistryServer, RegistryWithToken, corrupt, faulty_proxy
-from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ComponentError, ShimError
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.image.archive_reader import Directory
 from tweed_shim.image.manifest import OCI_INDEX, OCI_MANIFEST, Raw
-from tweed_shim.image.members import Directory
 from tweed_shim.ocm import artifact_sets, blobs, mapping, resources, stores
 from tweed_shim.ocm.artifact_sets import ArtifactSet
 from tweed_shim.ocm.blobs import Blob

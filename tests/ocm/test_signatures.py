@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from component_descriptors import DESCRIPTORS, UNHURRIED
 from signing import PRIVATE, digest_in, signature_of
 from token_servers import openssl
+from tweed_shim.base.records import replace
 from tweed_shim.errors import ComponentError, ConfigError, HostError, RegistryError, Unverifiable
 from tweed_shim.ocm import codec, identity, keys, normalisation, signatures
 from tweed_shim.ocm.descriptor import (
@@ -28,7 +29,6 @@ from tweed_shim.ocm.descriptor import (
     Resource,
     Source,
 )
-from tweed_shim.records import replace
 
 GENERIC = "genericBlobDigest/v1"
 V3_FORM = normalisation.V3_ALGORITHM

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from component_descriptors import JSON, TEXTS, UNHURRIED
-from tweed_shim import documents
+from tweed_shim.data import documents
 from tweed_shim.ocm import json_writer, numbers, yaml_writer
 
 LONG = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore"

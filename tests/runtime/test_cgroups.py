@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from tweed_shim.errors import HostError
-from tweed_shim.idmap import IdMap, IdRange
-from tweed_shim.runtime import cgroups, launch, spec
+from tweed_shim.host.userns import IdMap, IdRange
+from tweed_shim.runtime import cgroups, recorded_run, spec
 from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Request
@@ -354,5 +354,5 @@ def test_a_host_without_swap_space_needs_no_limit_of_it(tmp_path: Path) -> None:
 
 
 def test_only_a_limit_that_was_asked_for_is_called_the_runs_own() -> None:
-    assert "--memory" in launch._ended_for_memory(limited=True)
-    assert "limit" not in launch._ended_for_memory(limited=False)
+    assert "--memory" in recorded_run._ended_for_memory(limited=True)
+    assert "limit" not in recorded_run._ended_for_memory(limited=False)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tweed_shim import files
+from tweed_shim.base import files
+from tweed_shim.base.records import replace
 from tweed_shim.errors import HostError, ImageError
-from tweed_shim.records import replace
 from tweed_shim.runtime import cgroups, container, host
 from tweed_shim.runtime.container import Console, Setting
 from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Outcome, Request
@@ -161,7 +161,7 @@ def test_time_that_is_up_ends_a_program_without_a_handler_at_once(run: Run) -> N
 
 
 def container_grace() -> float:
-    from tweed_shim.runtime.carrier import GRACE
+    from tweed_shim.runtime.io_loop import GRACE
 
     return GRACE
 
@@ -175,7 +175,7 @@ def test_time_that_is_up_lets_a_program_clean_up(run: Run) -> None:
 def test_a_program_that_ignores_the_wish_is_killed_after_the_grace_period(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tweed_shim.runtime.carrier.GRACE", 0.3)
+    monkeypatch.setattr("tweed_shim.runtime.io_loop.GRACE", 0.3)
     outcome = run("trap '' TERM; while :; do sleep 1; done", timeout=0.2)
     assert outcome.timed_out
     assert outcome.exit_code is None
@@ -194,7 +194,7 @@ def test_a_runtime_that_hangs_is_given_up(
     rootfs: str, root: str, monkeypatch: pytest.MonkeyPatch, does: str
 ) -> None:
     for name in ("GRACE", "LAST_WORDS"):
-        monkeypatch.setattr(f"tweed_shim.runtime.carrier.{name}", 0.2)
+        monkeypatch.setattr(f"tweed_shim.runtime.io_loop.{name}", 0.2)
     where = replace(setting(root), runtime=runtime_that(root, does))
     outcome = container.run(script_request(rootfs, "true", timeout=0.3), where)
     assert outcome.timed_out
@@ -222,7 +222,7 @@ def children(pid: int) -> list[int]:
 def test_a_reader_that_stopped_reading_does_not_hinder_the_end(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tweed_shim.runtime.carrier.LAST_WORDS", 0.2)
+    monkeypatch.setattr("tweed_shim.runtime.io_loop.LAST_WORDS", 0.2)
     unread, full = os.pipe()
     outcome = run("yes", timeout=0.3, console=Console(stdout=full))
     assert outcome.timed_out
@@ -238,7 +238,7 @@ def no_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(19, "No such device")
 
     # A sandbox of its own program would know nothing of the patch.
-    monkeypatch.setattr("tweed_shim.runtime.kernel.has_one_thread", lambda: True)
+    monkeypatch.setattr("tweed_shim.host.kernel.has_one_thread", lambda: True)
     monkeypatch.setattr("tweed_shim.runtime.mounts.mount_overlay", fail)
 
 

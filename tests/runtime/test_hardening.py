@@ -9,7 +9,7 @@ import pytest
 
 from installed import Shim
 from script_images import METADATA, ScriptImage
-from tweed_shim.idmap import IdMap
+from tweed_shim.host.userns import IdMap
 from tweed_shim.runtime import host, spec
 from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.host import Host

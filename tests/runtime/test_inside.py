@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from elf_programs import elf
 from tweed_shim.errors import ImageError
-from tweed_shim.runtime import executables, inside, users
+from tweed_shim.runtime import executables, rootfs_path, users
 
 # <linux/openat2.h>; the number is the same on every architecture but alpha.
 SYS_OPENAT2 = 437
@@ -59,7 +59,7 @@ def program(path: Path, text: str = "#!/bin/sh\n", mode: int = 0o755) -> None:
     ],
 )
 def test_a_path_leads_where_the_kernel_would_go(rootfs: Path, path: str, leads_to: str | None) -> None:
-    found = inside.resolve(str(rootfs), path)
+    found = rootfs_path.resolve(str(rootfs), path)
     assert found == (None if leads_to is None else os.path.normpath(rootfs / leads_to))
 
 
@@ -76,33 +76,33 @@ def test_a_path_leads_where_the_kernel_would_go(rootfs: Path, path: str, leads_t
 )
 def test_a_link_stays_inside(rootfs: Path, target: str) -> None:
     (rootfs / "app/link").symlink_to(target)
-    assert inside.resolve(str(rootfs), "/app/link") == str(rootfs / "etc/motd")
-    assert inside.read(str(rootfs), "/app/link", 100) == b"the image's"
+    assert rootfs_path.resolve(str(rootfs), "/app/link") == str(rootfs / "etc/motd")
+    assert rootfs_path.read(str(rootfs), "/app/link", 100) == b"the image's"
 
 
 def test_no_link_leads_to_the_host(rootfs: Path) -> None:
     secret = str(rootfs.parent / "secret")
     for number, target in enumerate((secret, "../../secret", "/../../secret", f"/app/../..{secret}")):
         (rootfs / f"app/{number}").symlink_to(target)
-        assert inside.read(str(rootfs), f"/app/{number}", 100) is None
+        assert rootfs_path.read(str(rootfs), f"/app/{number}", 100) is None
     (rootfs / "out").symlink_to("..")
     (rootfs / "deep").symlink_to("/out/../out")
-    assert inside.read(str(rootfs), "/out/secret", 100) is None
-    assert inside.read(str(rootfs), "/deep/out/secret", 100) is None
+    assert rootfs_path.read(str(rootfs), "/out/secret", 100) is None
+    assert rootfs_path.read(str(rootfs), "/deep/out/secret", 100) is None
 
 
 def test_a_linked_directory_is_followed_before_its_parent_is_taken(rootfs: Path) -> None:
     (rootfs / "app/local").symlink_to("/usr/local/bin")
     (rootfs / "usr/local/marker").write_text("x")
-    assert inside.resolve(str(rootfs), "/app/local/../marker") == str(rootfs / "usr/local/marker")
+    assert rootfs_path.resolve(str(rootfs), "/app/local/../marker") == str(rootfs / "usr/local/marker")
 
 
 def test_links_in_a_circle_lead_nowhere(rootfs: Path) -> None:
     (rootfs / "a").symlink_to("b")
     (rootfs / "b").symlink_to("/a")
     (rootfs / "self").symlink_to("self/x")
-    assert inside.resolve(str(rootfs), "/a") is None
-    assert inside.resolve(str(rootfs), "/self") is None
+    assert rootfs_path.resolve(str(rootfs), "/a") is None
+    assert rootfs_path.resolve(str(rootfs), "/self") is None
 
 
 @pytest.mark.parametrize(("links", "leads_somewhere"), [(40, True), (41, False)])
@@ -110,7 +110,7 @@ def test_forty_links_are_followed_and_no_more(rootfs: Path, links: int, leads_so
     for number in range(1, links):
         (rootfs / f"l{number}").symlink_to(f"l{number + 1}")
     (rootfs / f"l{links}").symlink_to("etc/motd")
-    assert (inside.resolve(str(rootfs), "/l1") is not None) is leads_somewhere
+    assert (rootfs_path.resolve(str(rootfs), "/l1") is not None) is leads_somewhere
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "directory", "nothing", "dangling"])
@@ -127,13 +127,13 @@ def test_only_a_regular_file_is_read_and_nothing_is_waited_for(rootfs: Path, kin
         path.mkdir()
     elif kind == "dangling":
         path.symlink_to("nowhere")
-    assert inside.read(str(rootfs), "/etc/odd", 100) is None
+    assert rootfs_path.read(str(rootfs), "/etc/odd", 100) is None
 
 
 def test_no_more_is_read_than_asked_for(rootfs: Path) -> None:
     with open(rootfs / "etc/huge", "wb") as file:
         file.truncate(10 << 30)
-    assert inside.read(str(rootfs), "/etc/huge", 5) == b"\0" * 5
+    assert rootfs_path.read(str(rootfs), "/etc/huge", 5) == b"\0" * 5
 
 
 def kernel_resolves(rootfs: str, path: str) -> str | None:
@@ -205,7 +205,7 @@ def maze(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
 )
 def test_every_path_leads_where_the_kernel_goes(maze: str, path: list[str]) -> None:
-    assert inside.resolve(maze, "/" + "/".join(path)) == kernel_resolves(maze, "/" + "/".join(path))
+    assert rootfs_path.resolve(maze, "/" + "/".join(path)) == kernel_resolves(maze, "/" + "/".join(path))
 
 
 def find(rootfs: Path, argument: str, cwd: str = "/", path: str = "/usr/local/bin:/bin") -> str:

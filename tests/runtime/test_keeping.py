@@ -10,15 +10,15 @@ import pytest
 
 from installed import Shim
 from script_images import METADATA, ScriptImage
-from tweed_shim import files
+from tweed_shim.base import files
 from tweed_shim.cli import commands
 from tweed_shim.cli.main import main
-from tweed_shim.runtime import leaving
+from tweed_shim.runtime import cleanup
 
 # A disk on which the file system takes longer to sync than the image is given time for.
 SLOW_DISK = """
 import sys, time
-from tweed_shim import files
+from tweed_shim.base import files
 from tweed_shim.cli.main import main
 sync = files.sync_filesystem
 
@@ -49,14 +49,14 @@ def test_a_few_files_are_synced_one_by_one(tmp_path: Path, synced: list[str]) ->
     (tmp_path / "a" / "file").write_text("x", encoding="ascii")
     (tmp_path / "link").symlink_to("/etc/passwd")
     os.mkfifo(tmp_path / "pipe")
-    leaving.sync_tree(str(tmp_path))
+    cleanup.sync_tree(str(tmp_path))
     assert sorted(synced) == [str(tmp_path / each) for each in (".", "a", "a/b", "a/file")]
 
 
 def test_many_files_are_synced_at_once(tmp_path: Path, synced: list[str]) -> None:
-    for number in range(leaving.FEW + 1):
+    for number in range(cleanup.FEW + 1):
         (tmp_path / str(number)).touch()
-    leaving.sync_tree(str(tmp_path))
+    cleanup.sync_tree(str(tmp_path))
     assert synced == [f"all of {tmp_path}"]
 
 
@@ -68,7 +68,7 @@ def test_paths_that_are_too_long_to_open_are_synced_at_once(tmp_path: Path, sync
         os.close(at)
         at = deeper
     os.close(at)
-    leaving.sync_tree(str(tmp_path))
+    cleanup.sync_tree(str(tmp_path))
     assert synced == [f"all of {tmp_path}"]
 
 

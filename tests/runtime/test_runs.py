@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tweed_shim import files
+from tweed_shim.base import files
 from tweed_shim.errors import StateError
 from tweed_shim.runtime import runs
 

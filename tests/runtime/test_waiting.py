@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tweed_shim.runtime import waiting
+from tweed_shim.runtime import reaper
 
 # Takes the name that runc gives its part in the container, and waits.
 NAMED = "import ctypes; ctypes.CDLL(None).prctl(15, b'{}', 0, 0, 0); print(flush=True); input()"
@@ -30,7 +30,7 @@ def named(request: pytest.FixtureRequest) -> Iterator[tuple[int, bool]]:
 
 def test_runc_is_known_by_the_name_that_it_has_in_the_container(named: tuple[int, bool]) -> None:
     pid, is_runtime = named
-    assert waiting._is_runtime(pid, "/scratch/state") == is_runtime
+    assert reaper._is_runtime(pid, "/scratch/state") == is_runtime
 
 
 # What a process does about SIGTERM before it writes a line; it ends when its stdin is closed.
@@ -53,11 +53,11 @@ def test_a_signal_is_taken_by_a_process_that_catches_ignores_or_blocks_it(way: s
         # Until it sleeps in its read, what it sleeps in is not to be seen.
         while b"read" not in Path(f"/proc/{process.pid}/wchan").read_bytes():
             assert process.poll() is None
-        assert waiting._is_taken(process.pid, signal.SIGTERM) == (way != "nothing")
+        assert reaper._is_taken(process.pid, signal.SIGTERM) == (way != "nothing")
         process.communicate(b"\n")
 
 
 def test_a_process_that_cannot_be_looked_at_is_given_the_signal() -> None:
     ended = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(ended, 0)
-    assert waiting._is_taken(ended, signal.SIGTERM)
+    assert reaper._is_taken(ended, signal.SIGTERM)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tweed_shim.records import Record, fields
+from tweed_shim.base.records import Record, fields
 from tweed_shim.spiff.markers import Marker, Merge
 from tweed_shim.spiff.parser import parse
 from tweed_shim.spiff.recursion import deep

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tweed_shim.base.records import replace
 from tweed_shim.errors import ComponentError, ConfigError
+from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.ocm import configuration
 from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.credentials import Credentials
@@ -14,12 +16,10 @@ from tweed_shim.ocm.descriptor import Descriptor, Provider
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
-from tweed_shim.records import replace
 from tweed_shim.toi import credential_requests, credentials
+from tweed_shim.toi.common_fields import CredentialRequest
 from tweed_shim.toi.credential_requests import Requested
-from tweed_shim.toi.parts import CredentialRequest
 from tweed_shim.toi.templates import Templates
-from tweed_shim.worker_process import WorkerProcess
 
 SECRET = "hunter2"
 PLAIN = CredentialRequest()

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components import Elsewhere, Local, component, make_archive
-from tweed_shim import documents
+from tweed_shim.data import documents
 from tweed_shim.ocm import configuration
 from tweed_shim.toi import executor
 from tweed_shim.toi.executor import Call, ExecutorError, Outputs

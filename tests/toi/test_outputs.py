@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tweed_shim.errors import HostError
-from tweed_shim.runtime import exchange
+from tweed_shim.runtime import volumes
 from tweed_shim.toi import outputs
 from tweed_shim.toi.outputs import Outputs
 
@@ -22,7 +22,7 @@ def collect(
     kept = directory.parent / "kept"
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir()
-    exchange.keep(str(directory), place=str(kept), names=list(names), every=every, limit=limit)
+    volumes.keep(str(directory), place=str(kept), names=list(names), every=every, limit=limit)
     return outputs.collect(str(kept), names)
 
 

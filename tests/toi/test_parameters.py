@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+from tweed_shim.data.jsonschema import Examiner
 from tweed_shim.errors import ConfigError, ContractError
-from tweed_shim.schemas import Examiner
+from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.spiff import SpiffError
 from tweed_shim.toi import credential_functions, parameters
+from tweed_shim.toi.common_fields import Templating
 from tweed_shim.toi.parameters import Document, Given
-from tweed_shim.toi.parts import Templating
 from tweed_shim.toi.templates import Functions, Mode, Templates
-from tweed_shim.worker_process import WorkerProcess
 
 SCHEME = {
     "type": "object",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from refusals import refusal
 from tweed_shim.errors import ComponentError
 from tweed_shim.toi import executor_spec, package
-from tweed_shim.toi.parts import CredentialRequest, Image, ResourceReference, Templating
+from tweed_shim.toi.common_fields import CredentialRequest, Image, ResourceReference, Templating
 
 PACKAGE = """
 description: A thing.

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from script_images import METADATA, ScriptImage
-from tweed_shim import Shim, files
+from tweed_shim import Shim
+from tweed_shim.base import files
 from tweed_shim.cli.main import main
 from tweed_shim.cli.signals import Interrupted
 from tweed_shim.errors import NotRecorded, OperationFailed, StateError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tweed_shim import schemas
+from tweed_shim.data import jsonschema
 from tweed_shim.errors import ConfigError, ContractError
 from tweed_shim.tweed import configuration, schema
 
@@ -169,7 +169,7 @@ rules = st.fixed_dictionaries(
 
 @given(json_values, rules)
 def test_no_message_holds_a_value(value: Any, rule: Any) -> None:
-    said = str(schemas.faults(schema.whole({"v": rule}), {"v": value}))
+    said = str(jsonschema.faults(schema.whole({"v": rule}), {"v": value}))
     assert "hunter2" not in said
     assert "4242.25" not in said
 
@@ -201,7 +201,7 @@ def test_a_schema_that_cannot_be_applied_is_the_images_fault(rule: Any) -> None:
 def test_a_schema_that_takes_for_ever_is_given_up(inputs: Any) -> None:
     value = configuration.encode({"v": "x" * 60})
     with pytest.raises(ContractError, match="its author has to make it simpler"):
-        schemas.strangers_faults(schema.whole(inputs), value, what=schema.NAME, vetted=True, seconds=1)
+        jsonschema.strangers_faults(schema.whole(inputs), value, what=schema.NAME, vetted=True, seconds=1)
 
 
 def test_what_the_image_gets_is_json_in_the_operators_order() -> None:

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tweed_shim import documents
+from tweed_shim.data import documents
 from tweed_shim.errors import ContractError, UsageError
 from tweed_shim.tweed import metadata
 

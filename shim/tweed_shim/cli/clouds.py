@@ -1,9 +1,9 @@
 """`clouds`: what is configured and set up; its removal, and giving up what no teardown can remove."""
 
+from tweed_shim.base.records import fields
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import UsageError
-from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console
 from tweed_shim.shim import Shim
 

@@ -9,14 +9,15 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from importlib import import_module
 
-from tweed_shim import __version__, option_values
-from tweed_shim.cli.sketch import REMAINDER, Sketch, Unclear
-from tweed_shim.cli.voice import Voice
+from tweed_shim import __version__
+from tweed_shim.base import option_values
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
+from tweed_shim.base.option_values import Check
+from tweed_shim.base.records import EMPTY, Record
+from tweed_shim.base.settings import Settings
+from tweed_shim.cli.fast_parser import REMAINDER, Sketch, Unclear
+from tweed_shim.cli.messages import Voice
 from tweed_shim.errors import ConfigError
-from tweed_shim.lean.typing import TYPE_CHECKING, Any
-from tweed_shim.option_values import Check
-from tweed_shim.records import EMPTY, Record
-from tweed_shim.settings import Settings
 
 if TYPE_CHECKING:
     import argparse

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from tweed_shim.cli import server_options
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
-from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.http.connect_options import ConnectOptions
 
 if TYPE_CHECKING:
+    from tweed_shim.host.worker_process import WorkerProcess
     from tweed_shim.ocm.credentials import Credentials
     from tweed_shim.ocm.session import Session
-    from tweed_shim.worker_process import WorkerProcess
 
 COMPONENT = "PATH//NAME[:VERSION], HOST[:PORT]/PREFIX//NAME[:VERSION], or with --repo NAME[:VERSION]"
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from tweed_shim import records
+from tweed_shim.base import records
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.doctor import checks

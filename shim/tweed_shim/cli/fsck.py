@@ -6,7 +6,7 @@ import sys
 from tweed_shim import fsck
 from tweed_shim.cli import server_options, tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
-from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image.progress import silent
 from tweed_shim.image.store import disk_faults
 

@@ -4,13 +4,13 @@ import json
 import sys
 
 from tweed_shim import gc
-from tweed_shim.cli import running, tables
+from tweed_shim.cli import run_options, tables
 from tweed_shim.cli.commands import Arguments, Context, Parser, number
 from tweed_shim.image.store import megabytes
 
 
 def _size(text: str) -> int:
-    return 0 if text == "0" else running.size(text)
+    return 0 if text == "0" else run_options.size(text)
 
 
 def configure_gc(parser: Parser) -> None:

@@ -3,10 +3,10 @@
 import sys
 import time
 
-from tweed_shim import option_values
+from tweed_shim.base import option_values
+from tweed_shim.base.records import fields
 from tweed_shim.cli import server_options, tables
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked, number
-from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
 from tweed_shim.shim import Shim

@@ -3,11 +3,11 @@
 import os
 import sys
 
-from tweed_shim import files
+from tweed_shim.base import files
 from tweed_shim.cli import server_options
 from tweed_shim.cli.commands import Arguments, Context, Parser
-from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError, UsageError
+from tweed_shim.http.connect_options import ConnectOptions
 
 MAX_PASSWORD = 1 << 20
 

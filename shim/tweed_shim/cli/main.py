@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tweed_shim import trace
+from tweed_shim.base import trace
+from tweed_shim.base.lean import signal
+from tweed_shim.base.lean.typing import Any, NoReturn
+from tweed_shim.base.settings import Settings, default_log_limit, default_root
 from tweed_shim.cli import commands, signals
 from tweed_shim.cli.commands import Arguments, Context
-from tweed_shim.cli.voice import Voice, foretold
+from tweed_shim.cli.messages import Voice, foretold
 from tweed_shim.errors import HostError, ShimError
-from tweed_shim.lean import signal
-from tweed_shim.lean.typing import Any, NoReturn
-from tweed_shim.settings import Settings, default_log_limit, default_root
 
 
 def _settings(arguments: Arguments) -> Settings:
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         voice.error(str(store.disk_fault(root, error)))
         return HostError.exit_code
     except MemoryError:
-        from tweed_shim import resource_limits
+        from tweed_shim.host import resource_limits
 
         voice.error(resource_limits.memory())
         return HostError.exit_code

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tweed_shim.base.records import fields
+from tweed_shim.base.text import visible
 from tweed_shim.cli import components, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ComponentError, UsageError
-from tweed_shim.letters import visible
 from tweed_shim.ocm import codec, ctf, identity, locations, resources, transfer, versions
 from tweed_shim.ocm.descriptor import Resource
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
-from tweed_shim.records import fields
 
 if TYPE_CHECKING:
     from datetime import datetime

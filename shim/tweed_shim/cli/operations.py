@@ -3,11 +3,11 @@
 import os
 import sys
 
-from tweed_shim import files
-from tweed_shim.cli import environment_output, running
+from tweed_shim.base import files
+from tweed_shim.base.lean.typing import Any
+from tweed_shim.cli import environment_output, run_options
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, NotRecorded, UsageError
-from tweed_shim.lean.typing import Any
 from tweed_shim.runtime.request import KEEP_LIMIT
 from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options
 from tweed_shim.tweed.contract import OPERATIONS, find_operation
@@ -27,13 +27,13 @@ def _configure_common(parser: Parser) -> None:
     parser.add_argument(
         "--interaction", metavar="ID", help="setup and teardown: the interaction (default: default)"
     )
-    run = running.configure(
+    run = run_options.configure(
         parser, networks="metadata always has none; ", timeouts="60 for metadata, else 3600"
     )
     run.add_argument(
         "--keep-limit",
         metavar="SIZE",
-        type=running.size,
+        type=run_options.size,
         default=KEEP_LIMIT,
         help="configure, setup: the most that $OUT_CONFIG holds, such as 4g (default: 1g)",
     )
@@ -80,9 +80,9 @@ def _backend(arguments: Arguments, context: Context) -> Backend:
             f"--interaction does not go with {arguments.operation}; it goes with setup and teardown"
         )
     options = Options(
-        **running.options(arguments), env_stream=arguments.env_stream, keep_limit=arguments.keep_limit
+        **run_options.options(arguments), env_stream=arguments.env_stream, keep_limit=arguments.keep_limit
     )
-    console = running.console(context)
+    console = run_options.console(context)
     return Backend(context.settings, arguments.image, arguments.cloud, options, console)
 
 
@@ -142,7 +142,7 @@ def spec_command(arguments: Arguments, context: Context) -> int:
 
 
 def _read_configuration(path: str | None) -> dict[str, Any]:
-    from tweed_shim.documents import MAX_BYTES
+    from tweed_shim.data.documents import MAX_BYTES
     from tweed_shim.tweed import configuration
 
     if path is None and os.isatty(0):

@@ -3,8 +3,8 @@
 import argparse
 import os
 
+from tweed_shim.base.lean.typing import Any, NoReturn
 from tweed_shim.errors import UsageError
-from tweed_shim.lean.typing import Any, NoReturn
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

@@ -1,8 +1,8 @@
 """The options of all commands that speak to registries and other servers."""
 
+from tweed_shim.base.lean.typing import Any
 from tweed_shim.cli.commands import Arguments, Group, Parser, checked
-from tweed_shim.connect_options import ConnectOptions
-from tweed_shim.lean.typing import Any
+from tweed_shim.http.connect_options import ConnectOptions
 
 
 def configure(group: Parser | Group) -> None:

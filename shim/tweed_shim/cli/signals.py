@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from tweed_shim.lean import signal
-from tweed_shim.lean.typing import TYPE_CHECKING
+from tweed_shim.base.lean import signal
+from tweed_shim.base.lean.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs

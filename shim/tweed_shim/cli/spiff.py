@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import files, named_files
+from tweed_shim.base import files, named_files
 from tweed_shim.cli import spiff_results
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import ConfigError, UsageError
@@ -236,8 +236,8 @@ class _Reader:
 
 
 def _merge(arguments: Arguments, reader: _Reader, template: "Document", stubs: "list[Document]") -> int:
-    from tweed_shim import template_worker
-    from tweed_shim.worker_process import WorkerProcess
+    from tweed_shim.host.worker_process import WorkerProcess
+    from tweed_shim.spiff import template_worker
 
     options = _options(arguments, reader)
     stubs = [*stubs, *[reader.document(name) for name in arguments.stubs]]

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tweed_shim.base.records import Record, replace
 from tweed_shim.cli.commands import Arguments
 from tweed_shim.errors import ConfigError, UsageError
-from tweed_shim.records import Record, replace
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.merging import Document, Options

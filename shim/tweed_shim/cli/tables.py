@@ -4,8 +4,8 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 
+from tweed_shim.base.text import visible
 from tweed_shim.cli.commands import Parser
-from tweed_shim.letters import visible
 
 
 def configure(parser: Parser) -> None:

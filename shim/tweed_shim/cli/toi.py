@@ -6,17 +6,18 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import documents, files, trace, trust
-from tweed_shim.cli import components, running, tables
+from tweed_shim.base import files, trace, trust
+from tweed_shim.cli import components, run_options, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
+from tweed_shim.data import documents
+from tweed_shim.data.jsonschema import Examiner
 from tweed_shim.errors import ConfigError, HostError, UsageError
-from tweed_shim.schemas import Examiner
 
 if TYPE_CHECKING:
+    from tweed_shim.host.worker_process import WorkerProcess
     from tweed_shim.toi.bootstrap import Result
     from tweed_shim.toi.outputs import Outputs
     from tweed_shim.toi.preparation import Prepared
-    from tweed_shim.worker_process import WorkerProcess
 
 PARAMETERS = "TOIParameters"
 CREDENTIALS = "TOICredentials"
@@ -76,7 +77,7 @@ def configure_toi_bootstrap(parser: Parser) -> None:
     instead.add_argument(
         "--create-env", metavar="DIR", help="make what an executor is given there, and run nothing"
     )
-    running.configure(parser, timeouts="3600")
+    run_options.configure(parser, timeouts="3600")
 
 
 def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
@@ -87,8 +88,8 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
         # It has much to import; so have we, and whoever gives parameters mostly has a scheme for them.
         examiner.start()
         with trace.span("imports"):
+            from tweed_shim.host.worker_process import WorkerProcess
             from tweed_shim.toi import bootstrap
-            from tweed_shim.worker_process import WorkerProcess
 
         with WorkerProcess(seconds=bootstrap.time_limit(arguments.timeout)) as worker:
             return _bootstrap(arguments, context, examiner, worker)
@@ -113,8 +114,8 @@ def _bootstrap(arguments: Arguments, context: Context, examiner: Examiner, worke
     )
     session, credentials = components.session(arguments, context, worker)
     # What the executor says goes elsewhere where its outputs are printed.
-    console = running.console(context, stdout=2 if place_of_outputs is None else 1)
-    options = RunOptions(**running.options(arguments))
+    console = run_options.console(context, stdout=2 if place_of_outputs is None else 1)
+    options = RunOptions(**run_options.options(arguments))
     place = bootstrap.at(context.settings, session, options, console)
     with session:
         with trace.span("open"):
@@ -206,19 +207,19 @@ def _new_file(path: str) -> str:
 def toi_config_command(arguments: Arguments, context: Context) -> int:
     """Write the files that a package offers, and name them."""
     from tweed_shim.ocm import identity
-    from tweed_shim.toi import contents, offers
+    from tweed_shim.toi import config_files, resources
 
     with components.session(arguments, context)[0] as session:
         version = session.certain_version(arguments.component, arguments.repo)
-        found, name = contents.find_package(
+        found, name = resources.find_package(
             session, version, identity.parse(arguments.identity), context.voice.warn
         )
-        made = offers.offered(
+        made = config_files.offered(
             session, version, found, parameters=arguments.parameters, credentials=arguments.credentials
         )
     if not made:
         context.voice.warn(f"{name} offers no files")
-    offers.write(made, overwrite=arguments.overwrite)
+    config_files.write(made, overwrite=arguments.overwrite)
     sys.stdout.writelines(f"{path}\n" for path in made)
     return 0
 
@@ -232,11 +233,11 @@ def configure_toi_describe(parser: Parser) -> None:
 def toi_describe_command(arguments: Arguments, context: Context) -> int:
     """Show a package."""
     from tweed_shim.ocm import identity
-    from tweed_shim.toi import contents, description
+    from tweed_shim.toi import description, resources
 
     with components.session(arguments, context)[0] as session:
         version = session.certain_version(arguments.component, arguments.repo)
-        found, name = contents.find_package(
+        found, name = resources.find_package(
             session, version, identity.parse(arguments.identity), context.voice.warn
         )
         about = description.describe(session, version, found, name=name, warn=context.voice.warn)

@@ -6,7 +6,7 @@ import sys
 from tweed_shim import __version__
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
-from tweed_shim.idmap import find_program
+from tweed_shim.host.programs import find_program
 
 
 def configure_version(parser: Parser) -> None:

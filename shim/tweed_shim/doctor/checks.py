@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from tweed_shim import idmap, trust
+from tweed_shim.base import trust
+from tweed_shim.base.records import replace
+from tweed_shim.base.settings import check_root
 from tweed_shim.doctor import ids, probes
 from tweed_shim.doctor.findings import (
     MISSING,
@@ -23,11 +25,10 @@ from tweed_shim.doctor.findings import (
     read_text,
 )
 from tweed_shim.errors import ConfigError, ShimError
+from tweed_shim.host import programs
 from tweed_shim.image import store
-from tweed_shim.records import replace
 from tweed_shim.runtime import advisories, cgroups
 from tweed_shim.runtime import host as hosts
-from tweed_shim.settings import check_root
 
 LIMITED = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids"}
 LITTLE_DISK, NO_DISK = 1 << 30, 10 << 20
@@ -108,7 +109,7 @@ def _version(program: str) -> tuple[str, str]:
     """What a program says about its version, and why it cannot be used: one of them is empty."""
     import subprocess
 
-    path = idmap.find_program(program)
+    path = programs.find_program(program)
     if path is None:
         return "", f"the program '{program}' is not installed"
     try:
@@ -238,7 +239,7 @@ def _run(patient: Patient) -> Finding:
     name = "run"
     if lacking := lacking_for(patient):
         return not_tried(name, lacking)
-    fault, warnings = probes.run(patient.place, idmap.find_program(patient.runtime) or "", patient.host)
+    fault, warnings = probes.run(patient.place, programs.find_program(patient.runtime) or "", patient.host)
     if fault:
         return Finding(name, MISSING, fault, "no image can be run", "mend what is said above, and ask again")
     if warnings:
@@ -253,7 +254,7 @@ CHECKS: tuple[Callable[[Patient], Finding], ...] = (
     _proc,
     _overlay,
     _cgroups,
-    ids.userns,
+    ids.userns_option,
     _seccomp,
     _runtime,
     _umoci,

@@ -1,7 +1,7 @@
 """What doctor's checks are given, and what they answer."""
 
-from tweed_shim import idmap
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
+from tweed_shim.host import programs
 from tweed_shim.runtime.host import Host
 
 OK, WARNING, MISSING = "ok", "warning", "missing"
@@ -56,7 +56,7 @@ def lacking_for(patient: Patient) -> str | None:
     wants = {
         "namespaces": not patient.namespaces,
         "a place to write": patient.place,
-        "a runtime": idmap.find_program(patient.runtime),
+        "a runtime": programs.find_program(patient.runtime),
     }
     return next((want for want, there in wants.items() if not there), None)
 

@@ -2,7 +2,8 @@
 
 import os
 
-from tweed_shim import host_faults, idmap, privileges
+from tweed_shim.base import privileges
+from tweed_shim.base.records import replace
 from tweed_shim.doctor import probes
 from tweed_shim.doctor.findings import (
     MISSING,
@@ -14,10 +15,10 @@ from tweed_shim.doctor.findings import (
     not_tried,
 )
 from tweed_shim.errors import ConfigError, ShimError
-from tweed_shim.idmap import IdRange
-from tweed_shim.records import replace
-from tweed_shim.runtime.confinement import USERNS, userns_by_default
+from tweed_shim.host import faults, programs, userns
+from tweed_shim.host.userns import IdRange
 from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.security_options import USERNS, userns_by_default
 
 # As useradd(8) grants them by default.
 SUBORDINATE = ("/etc/subuid", "/etc/subgid")
@@ -40,7 +41,7 @@ def namespaces(patient: Patient) -> Finding:
     name = "namespaces"
     if not patient.namespaces:
         return Finding(name, OK, "can be made")
-    mend = host_faults.namespace_remedy(host_root=patient.is_root)
+    mend = faults.namespace_remedy(host_root=patient.is_root)
     return Finding(name, MISSING, patient.namespaces, "no image can be run", mend)
 
 
@@ -54,8 +55,8 @@ def ids(patient: Patient) -> Finding:
         mend = "make the namespace with more ids (unshare -r --map-auto), or run it as the user outside of it"
         return Finding(name, WARNING, "this root can have its own id alone", effect, mend)
     if ids.kind == "single":
-        lacking = [helper for helper in idmap.HELPERS if idmap.find_program(helper) is None]
-        account, free = idmap.account_name(), _free_ids()
+        lacking = [helper for helper in userns.HELPERS if programs.find_program(helper) is None]
+        account, free = userns.account_name(), _free_ids()
         mend = (
             "apt install uidmap"
             if lacking
@@ -77,7 +78,7 @@ def _free_ids(*files: str) -> str:
 
     Where none is left, whoever reads it has to find one.
     """
-    taken = [(first, count) for path in files or SUBORDINATE for _, first, count in idmap.grants(path)]
+    taken = [(first, count) for path in files or SUBORDINATE for _, first, count in userns.grants(path)]
     free = FIRST_SUBORDINATE
     for first, count in sorted(taken):
         if first < free + ENOUGH_IDS:
@@ -87,27 +88,27 @@ def _free_ids(*files: str) -> str:
 
 def _ids_mend() -> str:
     if os.geteuid() == 0 or privileges.own().no_new:
-        return host_faults.ids_remedy()
-    for helper in idmap.HELPERS:
-        path = idmap.find_program(helper) or helper
+        return faults.ids_remedy()
+    for helper in userns.HELPERS:
+        path = programs.find_program(helper) or helper
         if not os.stat(path).st_mode & 0o4000 and "security.capability" not in os.listxattr(path):
             return "apt install --reinstall uidmap"
-    return host_faults.ids_remedy()
+    return faults.ids_remedy()
 
 
-def userns(patient: Patient) -> Finding:
+def userns_option(patient: Patient) -> Finding:
     """Check that root's containers can have a user namespace."""
     name, effect = "--userns", "--userns will not work"
     if not patient.is_root:
         return Finding(name, OK, "every run has a user namespace, as this user is not the host's root")
     try:
-        ids = idmap.granted_to_root()
+        ids = userns.granted_to_root()
     except ShimError:
         mend = "echo containers:2147483647:2147483648 | tee -a /etc/subuid /etc/subgid"
         return Finding(name, WARNING, "no ids for it in /etc/subuid and /etc/subgid", effect, mend)
     if lacking := lacking_for(patient):
         return not_tried(name, lacking)
-    fault, _ = probes.run(patient.place, idmap.find_program(patient.runtime) or "", patient.host, ids)
+    fault, _ = probes.run(patient.place, programs.find_program(patient.runtime) or "", patient.host, ids)
     if fault:
         mend = "use Linux 5.19 or newer, and give a --root on ext4, xfs or btrfs"
         return Finding(name, WARNING, fault, effect, mend)

@@ -10,9 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tweed_shim import files, idmap, scratch
+from tweed_shim.base import files
 from tweed_shim.errors import ShimError
-from tweed_shim.idmap import IdMap
+from tweed_shim.host import owned_trees, programs, userns, workdirs
+from tweed_shim.host.userns import IdMap
 from tweed_shim.runtime import container
 from tweed_shim.runtime.container import Console, Setting
 from tweed_shim.runtime.host import Host
@@ -42,16 +43,16 @@ def directory(root: str, ids: IdMap) -> Iterator[str]:
 
     Makes no store. Raises OSError where nothing can be written there.
     """
-    if os.path.isdir(scratch.place(root)):
+    if os.path.isdir(workdirs.place(root)):
         # What a crash leaves here is swept like any other work.
-        with scratch.directory(scratch.place(root), ids) as path:
+        with workdirs.directory(workdirs.place(root), ids) as path:
             yield path
         return
     path = tempfile.mkdtemp(prefix="tweed-shim-doctor-", dir=nearest(root))
     try:
         yield path
     finally:
-        idmap.remove_tree(ids, path)
+        owned_trees.remove_tree(ids, path)
 
 
 def mapped(ids: IdMap) -> str:
@@ -95,26 +96,28 @@ def _made(place: str, name: str, *inner: str) -> str:
 
 def _in_namespaces(ids: IdMap, script: str, place: str) -> str:
     # Nothing may be seen outside, whatever the host shares.
-    path = ":".join(("$PATH", *idmap.SYSTEM_PLACES))
+    path = ":".join(("$PATH", *programs.SYSTEM_PLACES))
     script = f"PATH={path}; mount --make-rprivate / && {script}"
-    return _tried(ids, ["unshare", "-m", "-p", "-f", idmap.find_program("sh") or "sh", "-c", script], place)
+    return _tried(
+        ids, ["unshare", "-m", "-p", "-f", programs.find_program("sh") or "sh", "-c", script], place
+    )
 
 
 def _tried(ids: IdMap, command: list[str], place: str) -> str:
-    program = idmap.find_program(command[0])
+    program = programs.find_program(command[0])
     if program is None:
         return f"the program {command[0]} is not installed"
     try:
-        code, output = idmap.run_mapped(ids, [program, *command[1:]], cwd=place)
+        code, output = userns.run_mapped(ids, [program, *command[1:]], cwd=place)
     except OSError as error:
         return f"{error.filename or command[0]}: {error.strerror}"
     lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
     return "" if code == 0 else (lines[0] if lines else f"{command[0]} ended with code {code}")
 
 
-def run(place: str, runtime: str, host: Host, userns: IdMap | None = None) -> tuple[str, list[str]]:
+def run(place: str, runtime: str, host: Host, ids: IdMap | None = None) -> tuple[str, list[str]]:
     """Run a program of the host as an image's would be; returns the fault, or nothing, and the warnings."""
-    program = idmap.find_program("true")
+    program = programs.find_program("true")
     if program is None:
         return "the program true is not installed", []
     warnings: list[str] = []
@@ -132,7 +135,7 @@ def run(place: str, runtime: str, host: Host, userns: IdMap | None = None) -> tu
         mounts=_borrowed(rootfs),
         network="none",
         timeout=SECONDS,
-        userns=userns,
+        userns=ids,
     )
     log = os.path.join(place, "log")
     setting = Setting(name, place, runtime, host, log, console=Console(warn=warnings.append))

@@ -10,17 +10,17 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tweed_shim import files
+from tweed_shim.base import files
 from tweed_shim.errors import BadReference, ImageError
-from tweed_shim.image import blobs, compression, config, documents, layout
+from tweed_shim.image import blobs, compression, config, json_fields, layout
 from tweed_shim.image import manifest as manifests
+from tweed_shim.image.archive_reader import Extent, Members, Tar, read
 from tweed_shim.image.blobs import Job, Progress
-from tweed_shim.image.documents import Document
+from tweed_shim.image.disk_quota import Room
+from tweed_shim.image.json_fields import Document
 from tweed_shim.image.layout import LayoutSource
 from tweed_shim.image.manifest import Descriptor, Raw
-from tweed_shim.image.members import Extent, Members, Tar, read
 from tweed_shim.image.reference import Reference
-from tweed_shim.image.room import Room
 
 DOCKER_INDEX = "manifest.json"
 
@@ -139,7 +139,7 @@ class DockerArchive:
 
 def _entries(members: Members) -> tuple[Document, ...]:
     try:
-        value = documents.load(read(members, DOCKER_INDEX), f"{DOCKER_INDEX} in {members.what}")
+        value = json_fields.load(read(members, DOCKER_INDEX), f"{DOCKER_INDEX} in {members.what}")
     except KeyError as error:
         raise ImageError(
             f"{members.what} is not a docker-archive: it has no {DOCKER_INDEX}; try oci-archive:"

@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from tweed_shim import files
+from tweed_shim.base import files
 from tweed_shim.errors import ImageError
+from tweed_shim.image.archive_reader import Members
 from tweed_shim.image.manifest import Descriptor
-from tweed_shim.image.members import Members
 
 Progress = Callable[[int], None]
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from tweed_shim import stop_signals
-from tweed_shim.image import documents, platforms
-from tweed_shim.image.documents import Document
+from tweed_shim.base.lean import signal
+from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.records import Record
+from tweed_shim.host import stop_signals
+from tweed_shim.image import json_fields, platforms
+from tweed_shim.image.json_fields import Document
 from tweed_shim.image.platforms import Platform
 from tweed_shim.image.reference import is_digest
-from tweed_shim.lean import signal
-from tweed_shim.lean.typing import Any
-from tweed_shim.records import Record
 
 
 class ImageConfig(Record):
@@ -41,7 +41,7 @@ class Configuration(Record):
 
 def parse(body: bytes, what: str) -> Configuration:
     """The configuration in a blob; `what` names it in errors. Raises ImageError."""
-    document = documents.parse(body, what)
+    document = json_fields.parse(body, what)
     run = document.child("config")
     rootfs = document.child("rootfs")
     diff_ids = rootfs.texts("diff_ids")

@@ -8,10 +8,10 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import BinaryIO
 
+from tweed_shim.base.files import PRIVATE_FILE
 from tweed_shim.errors import HostError, RegistryError
-from tweed_shim.files import PRIVATE_FILE
+from tweed_shim.http.network_faults import PassingFault, SlowServer
 from tweed_shim.image.blobs import Job, Progress
-from tweed_shim.image.network_faults import PassingFault, SlowServer
 from tweed_shim.image.registry import Repository
 
 WORKERS = 4

@@ -7,33 +7,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
-from tweed_shim import files, scratch, trace
-from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.base import files, trace
+from tweed_shim.base.deadline import Deadline
+from tweed_shim.base.records import replace
 from tweed_shim.errors import DamagedRecord, HostError, ImageError, RegistryError, StateError
-from tweed_shim.idmap import IdMap
-from tweed_shim.image import (
-    archive,
-    config,
-    manifest,
-    platforms,
-    present,
-    progress,
-    removal,
-    store,
-    unpack,
-)
+from tweed_shim.host import workdirs
+from tweed_shim.host.userns import IdMap
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.image import archive, config, lookup, manifest, platforms, progress, removal, store, unpack
+from tweed_shim.image.archive_reader import Directory
 from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.config import Configuration
-from tweed_shim.image.deadline import Deadline
 from tweed_shim.image.layout import Layout, LayoutSource
 from tweed_shim.image.manifest import Descriptor, Manifest, Raw
-from tweed_shim.image.members import Directory
 from tweed_shim.image.platforms import Platform
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image, Pulled
 from tweed_shim.image.turns import turn
-from tweed_shim.records import replace
 
 
 class Wanted(NamedTuple):
@@ -137,7 +128,7 @@ def _fetch(wanted: Wanted) -> Image:
     if wanted.pull == "never" and not store.check_version(root):
         raise _not_here(wanted)
     store.open_store(root)
-    scratch.sweep_tmp(root, wanted.ids)
+    workdirs.sweep_tmp(root, wanted.ids)
     _prepare_index(root)
     lock = "pull-" + hashlib.sha256(f"{name} {wanted.platform}".encode()).hexdigest()
     with turn(
@@ -147,7 +138,7 @@ def _fetch(wanted: Wanted) -> Image:
         waiting=lambda: wanted.report(f"waiting for another process that pulls {name}"),
     ):
         looking = wanted.pull == "missing"
-        found = wanted.pull != "always" and present.at_hand(
+        found = wanted.pull != "always" and lookup.at_hand(
             root, wanted.reference, wanted.platform, wanted.ids, looking=looking
         )
         return found or _bring(wanted, started)
@@ -193,7 +184,7 @@ def _prepare_index(root: str) -> None:
     """
     layout = _layout(root)
     if layout.create():
-        with scratch.only_one(root, removal.INDEX_LOCK):
+        with workdirs.only_one(root, removal.INDEX_LOCK):
             for record in store.records(root, warn=lambda _: None):
                 body = layout.document(record.digest)
                 if body is not None:
@@ -249,7 +240,7 @@ def _origin(wanted: Wanted, before: Pulled | None) -> str:
     """What to remember of where a local image came from, to know later without reading it that it is the same."""
     if wanted.pull == "never":
         return before.origin if before is not None else ""
-    return present.origin(wanted.reference, wanted.platform) if wanted.reference.path else ""
+    return lookup.origin(wanted.reference, wanted.platform) if wanted.reference.path else ""
 
 
 def _layout(root: str) -> Layout:
@@ -377,7 +368,7 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
             f"{wanted.root} has {store.free_space(wanted.root)} of free space, and {wanted.reference} needs "
             f"{store.megabytes(size)} for its blobs alone; make room there, or give another --root"
         )
-    with scratch.directory(scratch.place(wanted.root), wanted.ids) as work:
+    with workdirs.directory(workdirs.place(wanted.root), wanted.ids) as work:
         jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]
         try:
             what = f"{len(jobs)} of the layers of {wanted.reference}"
@@ -417,6 +408,6 @@ def _keep(wanted: Wanted, resolved: Resolved, origin: str) -> None:
         str(wanted.reference), wanted.platform, origin, resolved.top, resolved.digest, size, time.time()
     )
     image = Descriptor(manifest.media_type(last, record.reference), last.digest, len(last.body))
-    with scratch.only_one(wanted.root, removal.INDEX_LOCK):
+    with workdirs.only_one(wanted.root, removal.INDEX_LOCK):
         _layout(wanted.root).put_entry(record.reference, record.platform, image)
         store.write_record(wanted.root, record)

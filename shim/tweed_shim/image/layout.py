@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import files, state_files
+from tweed_shim.base import files, state_files
 from tweed_shim.errors import ImageError
-from tweed_shim.image import documents, manifest, platforms
-from tweed_shim.image.documents import Document
+from tweed_shim.image import json_fields, manifest, platforms
+from tweed_shim.image.archive_reader import Directory, Members, read
+from tweed_shim.image.json_fields import Document
 from tweed_shim.image.manifest import Descriptor, Raw
-from tweed_shim.image.members import Directory, Members, read
 from tweed_shim.image.platforms import Platform
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def read_index(members: Members) -> tuple[Document, ...]:
     """The entries of a layout's index.json. Raises ImageError where it is no layout."""
     what = f"the image layout {members.what}"
     try:
-        version = documents.parse(read(members, "oci-layout"), f"oci-layout of {what}")
-        index = documents.parse(read(members, "index.json"), f"index.json of {what}")
+        version = json_fields.parse(read(members, "oci-layout"), f"oci-layout of {what}")
+        index = json_fields.parse(read(members, "index.json"), f"index.json of {what}")
     except KeyError as error:
         raise ImageError(
             f"{members.what} is not an OCI image layout: it has no file {error.args[0]}; name one that has"

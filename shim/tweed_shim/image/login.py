@@ -3,10 +3,10 @@
 import os
 from collections.abc import Mapping
 
-from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import ConfigError
-from tweed_shim.image import credentials
-from tweed_shim.image.connection import PATIENCE, Patience
+from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
+from tweed_shim.http.connection import PATIENCE, Patience
+from tweed_shim.image import stored_credentials
 from tweed_shim.image.reference import parse_registry
 from tweed_shim.image.registry_client import open_client
 
@@ -29,15 +29,15 @@ def login(
     if not username or not password or ":" in username:
         raise ConfigError(f"a login to {host} needs a name (without ':') and a password: give both")
     # Nothing is sent where it could not be kept.
-    credentials.path_to_write(environ)
-    caller = credentials.Credentials(username, password)
+    stored_credentials.path_to_write(environ)
+    caller = stored_credentials.Credentials(username, password)
     with open_client(
         host, lambda _origin: caller, connect=connect, environ=environ, patience=patience
     ) as client:
         client.verify()
-    return credentials.keep(host, caller, environ)
+    return stored_credentials.keep(host, caller, environ)
 
 
 def logout(registry: str, environ: Mapping[str, str] = os.environ) -> bool:
     """Forget what is kept for `host[:port]`; whether there was something. Raises as `credentials.forget`."""
-    return credentials.forget(parse_registry(registry), environ)
+    return stored_credentials.forget(parse_registry(registry), environ)

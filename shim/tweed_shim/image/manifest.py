@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tweed_shim.errors import ImageError
-from tweed_shim.image import documents, platforms
-from tweed_shim.image.documents import Document
+from tweed_shim.image import json_fields, platforms
+from tweed_shim.image.json_fields import Document
 from tweed_shim.image.platforms import Platform
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -108,7 +108,7 @@ def is_index(raw: Raw, what: str) -> bool:
 
 def media_type(raw: Raw, what: str) -> str:
     """The media type of a manifest or an index, guessed where there is none. Raises ImageError for others."""
-    return _media_type(documents.parse(raw.body, what), raw.media_type)
+    return _media_type(json_fields.parse(raw.body, what), raw.media_type)
 
 
 def _media_type(document: Document, told: str) -> str:
@@ -142,7 +142,7 @@ def _guess(document: Document) -> str:
 
 def parse_manifest(raw: Raw, what: str) -> Manifest:
     """One image's manifest; `what` names it in errors. Raises ImageError."""
-    document = documents.parse(raw.body, what)
+    document = json_fields.parse(raw.body, what)
     media_type = _media_type(document, raw.media_type)
     if media_type not in MANIFESTS:
         raise ImageError(
@@ -156,7 +156,7 @@ def parse_manifest(raw: Raw, what: str) -> Manifest:
             f"{what} is no container image: its configuration has the media type {config.media_type!r}; "
             "name an image that can be run"
         )
-    if config.size > documents.LARGEST:
+    if config.size > json_fields.LARGEST:
         document.wrong("config", "is larger than 4 MiB")
     layers = tuple(_layer(child) for child in document.children("layers"))
     if len(layers) > MOST_LAYERS:
@@ -181,7 +181,7 @@ def _layer(document: Document) -> Descriptor:
 
 def parse_index(raw: Raw, what: str) -> tuple[Entry, ...]:
     """The images of an index; `what` names it in errors. Raises ImageError."""
-    document = documents.parse(raw.body, what)
+    document = json_fields.parse(raw.body, what)
     if _media_type(document, raw.media_type) not in INDEXES:
         raise ImageError(
             f"{what} is one image where an index of images is needed; build or push the image again"

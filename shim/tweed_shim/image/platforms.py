@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterable
 
+from tweed_shim.base.records import Record
+from tweed_shim.base.text import DIGITS, LOWER, made_of
 from tweed_shim.errors import ConfigError
-from tweed_shim.letters import DIGITS, LOWER, made_of
-from tweed_shim.records import Record
 
 # What uname(2) and people call an architecture, and what images call it: (architecture, variant).
 ARCHITECTURES = {

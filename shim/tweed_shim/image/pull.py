@@ -6,15 +6,15 @@ This module is on the path of every run: what fetches is imported only when some
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from tweed_shim import idmap as idmaps
-from tweed_shim import option_values, trace
-from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
+from tweed_shim.base import option_values, trace
+from tweed_shim.base.lean.typing import TYPE_CHECKING
 from tweed_shim.errors import StateError
-from tweed_shim.idmap import IdMap
-from tweed_shim.image import platforms, present, store
+from tweed_shim.host import userns as idmaps
+from tweed_shim.host.userns import IdMap
+from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
+from tweed_shim.image import lookup, platforms, store
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.image.store import Image
-from tweed_shim.lean.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tweed_shim.image.fetch import Opener
@@ -46,12 +46,12 @@ def obtain(
     ids = idmap or idmaps.detect()
     key = platforms.key(platform)
     with store.disk_faults(root):
-        if pull != "always" and (image := present.at_hand(root, name, key, ids, looking=pull != "never")):
+        if pull != "always" and (image := lookup.at_hand(root, name, key, ids, looking=pull != "never")):
             return image
 
         with trace.span("imports"):
+            from tweed_shim.base.deadline import Deadline
             from tweed_shim.image import fetch, progress
-            from tweed_shim.image.deadline import Deadline
 
         deadline = Deadline(connect.timeout, str(name))
         wanted = fetch.Wanted(

@@ -8,10 +8,10 @@ specification for digests ("Descriptors") and for the names inside a layout ("An
 custom for what may be left out: the registry is Docker Hub, its namespace `library`, the tag `latest`.
 """
 
-from tweed_shim import hosts
+from tweed_shim.base.records import Record
+from tweed_shim.base.text import ALPHANUMERIC, DIGITS, HEXADECIMAL, LOWER, joined, made_of
 from tweed_shim.errors import BadReference
-from tweed_shim.letters import ALPHANUMERIC, DIGITS, HEXADECIMAL, LOWER, joined, made_of
-from tweed_shim.records import Record
+from tweed_shim.http import hosts
 
 DOCKER_HUB = "docker.io"
 HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})

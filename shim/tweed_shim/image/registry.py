@@ -12,13 +12,13 @@ from typing import NamedTuple, Self
 
 import requests
 
-from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
+from tweed_shim.base.deadline import NO_DEADLINE, Deadline
 from tweed_shim.errors import RegistryError
-from tweed_shim.image import credentials, reference
-from tweed_shim.image.bodies import decompressed, is_compressed, read_all, read_chunks
-from tweed_shim.image.connection import PATIENCE, Patience, Tries
-from tweed_shim.image.deadline import NO_DEADLINE, Deadline
-from tweed_shim.image.network_faults import PassingFault
+from tweed_shim.http.bodies import decompressed, is_compressed, read_all, read_chunks
+from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
+from tweed_shim.http.connection import PATIENCE, Patience, Tries
+from tweed_shim.http.network_faults import PassingFault
+from tweed_shim.image import reference, stored_credentials
 from tweed_shim.image.registry_client import MAX_ERROR, Client, open_client
 
 MAX_MANIFEST = 4 << 20
@@ -222,7 +222,7 @@ def open_repository(
     """
     client = open_client(
         image.registry,
-        lambda _origin: credentials.find(image.registry, image.repository, environ),
+        lambda _origin: stored_credentials.find(image.registry, image.repository, environ),
         scope=f"repository:{image.repository}:pull",
         connect=connect,
         deadline=deadline,

@@ -12,18 +12,18 @@ from typing import Any, Self
 
 import requests
 
-from tweed_shim import urls
-from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
+from tweed_shim.base.deadline import NO_DEADLINE, Deadline
 from tweed_shim.errors import BadUrl, RegistryError
-from tweed_shim.image import credentials, reference, tls
-from tweed_shim.image.bodies import read_all
-from tweed_shim.image.challenge import Authenticator
-from tweed_shim.image.connection import PATIENCE, Line, Patience, Route, Session, Tries
-from tweed_shim.image.deadline import NO_DEADLINE, Deadline
-from tweed_shim.image.network_faults import PassingFault, check_passing, explained
+from tweed_shim.http import tls, urls
+from tweed_shim.http.bodies import read_all
+from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
+from tweed_shim.http.connection import PATIENCE, Line, Patience, Route, Session, Tries
+from tweed_shim.http.network_faults import PassingFault, check_passing, explained
+from tweed_shim.http.urls import Origin, Url
+from tweed_shim.image import reference, stored_credentials
 from tweed_shim.image.oras_parts import Registry
 from tweed_shim.image.oras_parts import logger as oras_logger
-from tweed_shim.urls import Origin, Url
+from tweed_shim.image.token_auth import Authenticator
 
 MAX_ERROR = 64 << 10
 
@@ -31,7 +31,7 @@ MAX_ERROR = 64 << 10
 oras_logger.log_handler.clear()
 
 # Finds the credentials for the origin of a registry.
-Find = Callable[[Origin], credentials.Credentials | None]
+Find = Callable[[Origin], stored_credentials.Credentials | None]
 
 
 class Client(Registry):  # type: ignore[misc]  # oras ships no types

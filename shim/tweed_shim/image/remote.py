@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.base.deadline import Deadline
+from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image import download, registry
 from tweed_shim.image.blobs import Job, Progress, digest_of
-from tweed_shim.image.deadline import Deadline
 from tweed_shim.image.manifest import Raw
 from tweed_shim.image.reference import DEFAULT_TAG, Reference
 

@@ -11,9 +11,11 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import NamedTuple
 
-from tweed_shim import files, scratch
+from tweed_shim.base import files
 from tweed_shim.errors import DamagedRecord, ImageError, StateError
-from tweed_shim.idmap import detect, remove_tree
+from tweed_shim.host import workdirs
+from tweed_shim.host.owned_trees import remove_tree
+from tweed_shim.host.userns import detect
 from tweed_shim.image import layout as layouts
 from tweed_shim.image import manifest, reference, store
 from tweed_shim.image.layout import Layout
@@ -63,7 +65,7 @@ def remove(root: str, references: Iterable[str], users: Users = dict) -> None:
         raise _not_there(min(names))
     ids, layout = detect(), Layout(os.path.join(root, "images"))
     aside = []
-    with store.disk_faults(root), scratch.only_one(root, INDEX_LOCK), ExitStack() as held:
+    with store.disk_faults(root), workdirs.only_one(root, INDEX_LOCK), ExitStack() as held:
         # What cannot be read may need anything: nothing is removed then.
         records, _, _ = store.records(root), layout.entries(), users()
         going = [record for record in records if record.reference in names]
@@ -78,7 +80,7 @@ def remove(root: str, references: Iterable[str], users: Users = dict) -> None:
         for record in going:
             os.unlink(store.record_path(root, record.reference, record.platform))
         layout.remove_entries({(record.reference, record.platform) for record in going})
-        aside = [scratch.put_aside(root, tree) for tree in trees]
+        aside = [workdirs.put_aside(root, tree) for tree in trees]
         _discard(layout, blobs, _roots(staying) | set(needed) | set(unpacked_digests(root)))
     for tree in aside:
         remove_tree(ids, tree)
@@ -137,7 +139,7 @@ def _used(layout: Layout, needed: set[str], without: Container[tuple[str, str]] 
 def discard_unused(root: str, digests: set[str]) -> None:
     """Remove those of the blobs that no reference and no tree uses; none at all while somebody pulls."""
     # Where a record is damaged, blobs stay that it may need.
-    with scratch.only_one(root, INDEX_LOCK), suppress(DamagedRecord):
+    with workdirs.only_one(root, INDEX_LOCK), suppress(DamagedRecord):
         needed = _roots(store.records(root)) | set(unpacked_digests(root))
         _discard(Layout(os.path.join(root, "images")), digests, needed)
 
@@ -173,7 +175,7 @@ def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], Non
     layout = Layout(os.path.join(root, "images"))
     if not os.path.exists(os.path.join(layout.path, "oci-layout")):
         return
-    with store.disk_faults(root), scratch.only_one(root, INDEX_LOCK), no_pull(layout) as alone:
+    with store.disk_faults(root), workdirs.only_one(root, INDEX_LOCK), no_pull(layout) as alone:
         if not alone:
             warn("an image is being pulled, so images and blobs are left alone; run gc again after that")
             return
@@ -187,7 +189,7 @@ def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], Non
         for digest in _unused_trees(root, {record.digest for record in records}, users, keep_last):
             needed.discard(digest)
             tree = store.tree_path(root, digest)
-            yield Garbage("image", digest, tree, partial(scratch.put_aside, root, tree))
+            yield Garbage("image", digest, tree, partial(workdirs.put_aside, root, tree))
         yield from _unused_blobs(layout, needed | set(users()), records)
 
 

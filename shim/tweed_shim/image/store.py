@@ -18,15 +18,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from tweed_shim import files, state_files, trust
+from tweed_shim.base import files, state_files, trust
+from tweed_shim.base.lean import json
+from tweed_shim.base.records import Record, fields, replace
+from tweed_shim.base.settings import check_root
 from tweed_shim.errors import BadReference, ConfigError, DamagedRecord, HostError, StateError
-from tweed_shim.idmap import IdMap, NamespaceError
+from tweed_shim.host.userns import IdMap, NamespaceError
 from tweed_shim.image import config, platforms
 from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.reference import Reference, parse
-from tweed_shim.lean import json
-from tweed_shim.records import Record, fields, replace
-from tweed_shim.settings import check_root
 
 VERSION = "1"
 PULLED = {
@@ -299,13 +299,13 @@ def disk_fault(root: str, error: OSError) -> HostError:
             f"no space is left in {root} ({space_left(root)}); make room there, or give another --root"
         )
     if isinstance(error, NamespaceError):
-        from tweed_shim import host_faults
+        from tweed_shim.host import faults
 
-        remedy = host_faults.ids_remedy() if error.is_map else host_faults.namespace_remedy(host_root=False)
+        remedy = faults.ids_remedy() if error.is_map else faults.namespace_remedy(host_root=False)
         what = "no ids for a user namespace" if error.is_map else "no user namespace"
         return HostError(f"{what} could be had ({error.strerror}); {remedy}")
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        from tweed_shim import resource_limits
+        from tweed_shim.host import resource_limits
 
         return HostError(resource_limits.open_files())
     if error.errno == errno.ENOENT and not error.filename:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from tweed_shim import scratch
-from tweed_shim.image.deadline import Deadline
+from tweed_shim.base.deadline import Deadline
+from tweed_shim.host import workdirs
 
 ASK_AGAIN = 0.1  # seconds
 
@@ -36,7 +36,7 @@ def turn(
     with ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(scratch.only_one(root, lock, busy))
+                stack.enter_context(workdirs.only_one(root, lock, busy))
                 break
             except _Busy:
                 deadline.check()

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tweed_shim import files, scratch, trace
+from tweed_shim.base import files, trace
+from tweed_shim.base.deadline import NO_DEADLINE, Deadline
+from tweed_shim.base.records import fields
 from tweed_shim.errors import HostError, ImageError, ShimError
-from tweed_shim.idmap import IdMap, find_program, run_mapped
-from tweed_shim.image import convert, room, store
+from tweed_shim.host import workdirs
+from tweed_shim.host.programs import find_program
+from tweed_shim.host.userns import IdMap, run_mapped
+from tweed_shim.image import disk_quota, store, umoci_layout
 from tweed_shim.image.config import Configuration
-from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Manifest
 from tweed_shim.image.store import Image
-from tweed_shim.records import fields
 
 # How the words of a Go program begin that its own runtime ends.
 CRASHES = ("panic:", "fatal error:", "runtime:", "SIG", "unexpected fault address")
@@ -88,19 +90,19 @@ def unpacked_anew(root: str, order: Order) -> Iterator[str]:
 
     Raises ImageError for an image that cannot be unpacked, HostError where the host is at fault.
     """
-    with scratch.directory(scratch.place(root), order.ids) as work:
+    with workdirs.directory(workdirs.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
-        blobs, space = Layout(os.path.join(root, "images")), room.Room(root, order.name, order.deadline)
-        source = convert.Source(blobs, order.manifest, order.config.diff_ids)
+        blobs, space = Layout(os.path.join(root, "images")), disk_quota.Room(root, order.name, order.deadline)
+        source = umoci_layout.Source(blobs, order.manifest, order.config.diff_ids)
         with trace.span("convert"):
-            convert.make(source, layout, space)
+            umoci_layout.make(source, layout, space)
         files.make_private(tree)
         with trace.span("umoci"):
             try:
                 _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
             except _HasGlobalHeaders:
                 layout, tree = f"{layout}-2", f"{tree}-2"
-                convert.make(source, layout, space, drop_global_headers=True)
+                umoci_layout.make(source, layout, space, drop_global_headers=True)
                 files.make_private(tree)
                 _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
         about = {
@@ -124,7 +126,7 @@ def put_in_place(root: str, digest: str, tree: str) -> bool:
         files.sync_filesystem(tree)
     is_there = os.path.lexists(place)
     if is_there:
-        scratch.put_aside(root, place)
+        workdirs.put_aside(root, place)
     os.rename(tree, place)
     files.sync_directory(os.path.dirname(place))
     return is_there
@@ -139,7 +141,7 @@ def unpack(root: str, order: Order) -> Image:
     with unpacked_anew(root, order) as tree:
         has_replaced = put_in_place(root, order.digest, tree)
     if has_replaced:
-        scratch.sweep_tmp(root, order.ids)
+        workdirs.sweep_tmp(root, order.ids)
     image = store.unpacked(root, order.name, order.digest, order.ids)
     if image is None:
         place = store.tree_path(root, order.digest)
@@ -147,7 +149,7 @@ def unpack(root: str, order: Order) -> Image:
     return image
 
 
-def _run_umoci(root: str, order: Order, layout: str, dest: str, space: room.Room) -> None:
+def _run_umoci(root: str, order: Order, layout: str, dest: str, space: disk_quota.Room) -> None:
     umoci = [program("umoci", "umoci"), "raw", "unpack"]
     work = os.path.dirname(layout)
     rootless = ["--rootless"] if order.ids.kind == "single" else []
@@ -159,7 +161,7 @@ def _run_umoci(root: str, order: Order, layout: str, dest: str, space: room.Room
             *umoci,
             *rootless,
             "--image",
-            f"{os.path.basename(layout)}:{convert.TAG}",
+            f"{os.path.basename(layout)}:{umoci_layout.TAG}",
             os.path.relpath(dest, work),
         ],
         cwd=work,

@@ -13,15 +13,15 @@ from urllib.parse import urlencode
 
 import requests
 
-from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import RegistryError
-from tweed_shim.image import credentials
-from tweed_shim.image.bodies import read_all
-from tweed_shim.image.connection import PATIENCE, Patience
+from tweed_shim.http.bodies import read_all
+from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
+from tweed_shim.http.connection import PATIENCE, Patience
+from tweed_shim.http.urls import Origin, Url
+from tweed_shim.image import stored_credentials
 from tweed_shim.image.reference import is_digest
 from tweed_shim.image.registry import MANIFEST_TYPES, Repository, error_codes
 from tweed_shim.image.registry_client import Find, open_client
-from tweed_shim.urls import Origin, Url
 
 MAX_TAGS = 16 << 20
 MOST_PAGES = 1000
@@ -161,8 +161,8 @@ def open_writable(
     registry.open_repository does.
     """
 
-    def found(origin: Origin) -> credentials.Credentials | None:
-        return (find(origin) if find else None) or credentials.find(registry, repository, environ)
+    def found(origin: Origin) -> stored_credentials.Credentials | None:
+        return (find(origin) if find else None) or stored_credentials.find(registry, repository, environ)
 
     client = open_client(
         registry,

@@ -9,8 +9,11 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from tweed_shim import documents, urls
+from tweed_shim.base.records import Record
+from tweed_shim.data import documents
 from tweed_shim.errors import BadReference, BadUrl, ComponentError
+from tweed_shim.http import urls
+from tweed_shim.http.urls import Origin, Url
 from tweed_shim.image import reference
 from tweed_shim.image.manifest import LARGEST_BLOB, Descriptor
 from tweed_shim.image.reference import Reference
@@ -26,8 +29,6 @@ from tweed_shim.ocm.repository import (
     local_reference,
     media_type_of,
 )
-from tweed_shim.records import Record
-from tweed_shim.urls import Origin, Url
 
 HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 TGZ = "application/x-tgz"

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.image import compression
+from tweed_shim.image.archive_reader import Directory, Extent, Members
 from tweed_shim.image.headers import headers
-from tweed_shim.image.members import Directory, Extent, Members
 from tweed_shim.ocm.content import Content
 
 LARGEST_SMALL = 4 << 20

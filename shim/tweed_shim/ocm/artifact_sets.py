@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from tweed_shim import documents, files, named_files
+from tweed_shim.base import files, named_files
+from tweed_shim.data import documents
 from tweed_shim.errors import ComponentError
 from tweed_shim.image import layout
+from tweed_shim.image.archive_reader import Members
 from tweed_shim.image.blobs import Job, Progress, write
 from tweed_shim.image.manifest import (
     DOCKER_LIST,
@@ -25,7 +27,6 @@ from tweed_shim.image.manifest import (
     Descriptor,
     Raw,
 )
-from tweed_shim.image.members import Members
 from tweed_shim.ocm import archives, blobs, ctf, stores, tars
 from tweed_shim.ocm.blobs import Blob, Spooled
 from tweed_shim.ocm.stores import Artifact

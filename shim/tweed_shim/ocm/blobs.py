@@ -5,11 +5,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ComponentError
-from tweed_shim.image.members import Extent, Members
+from tweed_shim.image.archive_reader import Extent, Members
 from tweed_shim.ocm import archives
 from tweed_shim.ocm.content import Content, Data
-from tweed_shim.records import Record
 
 LARGEST_SMALL = archives.LARGEST_SMALL
 

@@ -7,12 +7,12 @@ one gave it; a name that means something else there is refused.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tweed_shim import documents
+from tweed_shim.base.records import replace
+from tweed_shim.data import documents
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import descriptor as model
 from tweed_shim.ocm import json_writer, shapes, validation
 from tweed_shim.ocm.descriptor import V2, V3, Descriptor, Provider
-from tweed_shim.records import replace
 
 FORMATS = ("yaml", "json")
 

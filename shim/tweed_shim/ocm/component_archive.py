@@ -8,7 +8,7 @@ component-archive.md. They are read, and not written: a transport archive holds 
 """
 
 from tweed_shim.errors import ComponentError
-from tweed_shim.image.members import Members
+from tweed_shim.image.archive_reader import Members
 from tweed_shim.ocm import archives, blobs, codec, stores
 from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.repository import Addition, ComponentVersion

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim import documents, trust
+from tweed_shim.base import trust
+from tweed_shim.base.records import EMPTY, Record
+from tweed_shim.base.settings import expand_home, home_directory
+from tweed_shim.data import documents
 from tweed_shim.errors import ConfigError
-from tweed_shim.records import EMPTY, Record
-from tweed_shim.settings import expand_home, home_directory
 
 if TYPE_CHECKING:
-    from tweed_shim.worker_process import WorkerProcess
+    from tweed_shim.host.worker_process import WorkerProcess
 
 SUFFIX = ".config.ocm.software"
 GENERIC = f"generic{SUFFIX}"
@@ -206,9 +207,10 @@ def in_memory(name: str, *, repository: str = "default") -> Entry:
 
 
 def _merged(data: bytes, name: str, worker: "WorkerProcess | None") -> Any:
-    from tweed_shim import spiff, template_worker
+    from tweed_shim import spiff
+    from tweed_shim.host.worker_process import WorkerProcess
+    from tweed_shim.spiff import template_worker
     from tweed_shim.spiff.merging import Document, Options
-    from tweed_shim.worker_process import WorkerProcess
 
     options = Options(("interpolation", "control"), "system")
     try:

@@ -4,14 +4,14 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.ocm import configuration
 from tweed_shim.ocm.credentials import Credentials
 from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.session import Session
 
 if TYPE_CHECKING:
-    from tweed_shim.worker_process import WorkerProcess
+    from tweed_shim.host.worker_process import WorkerProcess
 
 
 def session(

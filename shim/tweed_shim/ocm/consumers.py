@@ -7,9 +7,9 @@ type. The rules are those of the reference implementation (`ocm credential-handl
 
 from collections.abc import Callable, Iterable, Mapping
 
-from tweed_shim import hosts
+from tweed_shim.http import hosts
+from tweed_shim.http.urls import Origin, Url
 from tweed_shim.image.reference import called_hub
-from tweed_shim.urls import Origin, Url
 
 TYPE = "type"
 HOSTNAME = "hostname"

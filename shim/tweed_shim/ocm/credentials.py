@@ -12,16 +12,16 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tweed_shim import hosts
+from tweed_shim.base.records import Record
+from tweed_shim.base.settings import expand_home, home_directory
 from tweed_shim.errors import ConfigError
-from tweed_shim.image import credentials as logins
+from tweed_shim.http import hosts
+from tweed_shim.image import stored_credentials as logins
 from tweed_shim.image.reference import called_hub
 from tweed_shim.ocm import configuration as settings
 from tweed_shim.ocm import consumers
 from tweed_shim.ocm.configuration import Configuration, Entry
 from tweed_shim.ocm.consumers import Consumer
-from tweed_shim.records import Record
-from tweed_shim.settings import expand_home, home_directory
 
 USERNAME = "username"
 PASSWORD = "password"  # noqa: S105 - the name of a property

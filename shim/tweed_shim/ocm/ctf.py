@@ -15,11 +15,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from typing import Any, BinaryIO
 
-from tweed_shim import documents, files, named_files
+from tweed_shim.base import files, named_files
+from tweed_shim.data import documents
 from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.image import compression
+from tweed_shim.image.archive_reader import Directory, Members
 from tweed_shim.image.manifest import Descriptor, Raw
-from tweed_shim.image.members import Directory, Members
 from tweed_shim.ocm import archives, blobs, stores, tars
 from tweed_shim.ocm.blobs import Blob
 

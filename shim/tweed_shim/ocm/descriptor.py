@@ -10,7 +10,7 @@ Maps and lists within are to be taken as read-only: use `records.replace` for an
 from collections.abc import Mapping
 from typing import Any
 
-from tweed_shim.records import EMPTY, Record
+from tweed_shim.base.records import EMPTY, Record
 
 V2 = "v2"
 V3 = "ocm.software/v3alpha1"

@@ -9,9 +9,9 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ComponentError, ConfigError, HostError, Unverifiable
 from tweed_shim.ocm.descriptor import HASHES, Signature
-from tweed_shim.records import Record
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -14,10 +14,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tweed_shim.base.records import Record
 from tweed_shim.errors import BadReference
 from tweed_shim.image.reference import parse_registry
 from tweed_shim.ocm import ctf
-from tweed_shim.records import Record
 
 CTF = "CommonTransportFormat"
 ARCHIVE = "ComponentArchive"

@@ -10,7 +10,8 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tweed_shim import documents
+from tweed_shim.base.records import Record, replace
+from tweed_shim.data import documents
 from tweed_shim.errors import ComponentError
 from tweed_shim.image.manifest import INDEXES, MANIFESTS, OCI_MANIFEST, Descriptor, Raw
 from tweed_shim.ocm import archives, artifact_sets, blobs, codec, identity, stores, tars
@@ -18,7 +19,6 @@ from tweed_shim.ocm.blobs import Blob, Spooled
 from tweed_shim.ocm.content import Data
 from tweed_shim.ocm.repository import Addition, ComponentVersion, local_reference
 from tweed_shim.ocm.stores import Artifact, Store
-from tweed_shim.records import Record, replace
 
 NAMESPACE = "component-descriptors"
 DESCRIPTOR_FILE = "component-descriptor.yaml"

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from tweed_shim.base.records import replace
 from tweed_shim.errors import ComponentError, Unverifiable
 from tweed_shim.ocm import json_writer, shapes, times
 from tweed_shim.ocm.descriptor import V2, V3, Descriptor, Element, Label, Resource
-from tweed_shim.records import replace
 
 V1_ALGORITHM = "jsonNormalisation/v1"
 V2_ALGORITHM = "jsonNormalisation/v2"

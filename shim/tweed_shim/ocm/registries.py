@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tweed_shim.connect_options import ConnectOptions
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ComponentError, HostError
-from tweed_shim.image.credentials import Credentials
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.http.urls import Origin
+from tweed_shim.image.archive_reader import Directory, Extent
 from tweed_shim.image.manifest import Descriptor, Raw
-from tweed_shim.image.members import Directory, Extent
+from tweed_shim.image.stored_credentials import Credentials
 from tweed_shim.ocm import consumers
 from tweed_shim.ocm.blobs import Blob, digest_of
-from tweed_shim.records import Record
-from tweed_shim.urls import Origin
 
 if TYPE_CHECKING:
     from tweed_shim.image.upload import Writable

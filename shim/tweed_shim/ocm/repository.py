@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.descriptor import Descriptor
-from tweed_shim.records import Record
 
 Access = Mapping[str, Any]
 

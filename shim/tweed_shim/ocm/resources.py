@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from tweed_shim import files, named_files
+from tweed_shim.base import files, named_files
+from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import ComponentError, ConfigError, HostError, ShimError, Unverifiable
-from tweed_shim.idmap import IdMap
+from tweed_shim.host.userns import IdMap
 from tweed_shim.image.manifest import Descriptor
 from tweed_shim.image.reference import Reference
 from tweed_shim.ocm import access, artifact_sets, ctf, identity
@@ -18,7 +19,6 @@ from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.descriptor import Digest, Resource, Source
 from tweed_shim.ocm.registries import Connection
 from tweed_shim.ocm.repository import ComponentVersion
-from tweed_shim.records import Record, replace
 
 if TYPE_CHECKING:
     from tweed_shim.image import store

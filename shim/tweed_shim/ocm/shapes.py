@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tweed_shim.base.records import Record
 from tweed_shim.ocm import descriptor as model
 from tweed_shim.ocm import json_writer
-from tweed_shim.records import Record
 
 
 class Field(NamedTuple):

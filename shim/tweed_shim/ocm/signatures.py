@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from tweed_shim.base.records import EMPTY, Record, replace
 from tweed_shim.errors import ComponentError, RegistryError, Unverifiable
 from tweed_shim.ocm import identity, keys, normalisation, shapes
 from tweed_shim.ocm.descriptor import (
@@ -24,7 +25,6 @@ from tweed_shim.ocm.descriptor import (
 )
 from tweed_shim.ocm.keys import PublicKey
 from tweed_shim.ocm.repository import kind_of
-from tweed_shim.records import EMPTY, Record, replace
 
 OK = "ok"
 FAILED = "failed"

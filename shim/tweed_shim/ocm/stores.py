@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from tweed_shim import documents
+from tweed_shim.base.records import Record
+from tweed_shim.data import documents
 from tweed_shim.errors import ComponentError
 from tweed_shim.image.manifest import LARGEST_BLOB, OCI_MANIFEST, Descriptor, Raw
 from tweed_shim.ocm.blobs import Blob
-from tweed_shim.records import Record
 
 DIGEST = re.compile("sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 # Go's encoding/json writes these so.

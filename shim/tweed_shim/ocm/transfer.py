@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import access, codec, resources
 from tweed_shim.ocm import session as sessions
@@ -21,7 +22,6 @@ from tweed_shim.ocm.repository import (
     media_type_of,
 )
 from tweed_shim.ocm.session import Session
-from tweed_shim.records import Record, replace
 
 Report = Callable[[str], None]
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import requests
 
-from tweed_shim import credential_gate
+from tweed_shim.base.text import ALPHANUMERIC, made_of
 from tweed_shim.errors import ComponentError, RegistryError
-from tweed_shim.image.bodies import read_chunks
-from tweed_shim.image.connection import PATIENCE, Credential, Line, Route, Session, Tries
-from tweed_shim.image.network_faults import PassingFault, check_passing, explained, host_of
-from tweed_shim.image.tls import Tls
-from tweed_shim.letters import ALPHANUMERIC, made_of
+from tweed_shim.http import credential_gate
+from tweed_shim.http.bodies import read_chunks
+from tweed_shim.http.connection import PATIENCE, Credential, Line, Route, Session, Tries
+from tweed_shim.http.network_faults import PassingFault, check_passing, explained, host_of
+from tweed_shim.http.tls import Tls
+from tweed_shim.http.urls import Url
 from tweed_shim.ocm.registries import Connection
-from tweed_shim.urls import Url
 
 # Headers that say nothing of the caller, so that they may go along where a redirect leads elsewhere.
 _PUBLIC_HEADERS = frozenset({"accept", "accept-language", "user-agent"})

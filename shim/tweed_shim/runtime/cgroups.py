@@ -9,8 +9,8 @@ aside into a child before the first run with a limit.
 import os
 from contextlib import suppress
 
+from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import HostError
-from tweed_shim.records import Record, replace
 
 TOP = "/sys/fs/cgroup"
 OWN = "/proc/self/cgroup"

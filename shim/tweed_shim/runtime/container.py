@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from io import FileIO
 
-from tweed_shim import files, idmap, interpreter, scratch, trace
+from tweed_shim.base import files, trace
+from tweed_shim.base.lean import json, signal
+from tweed_shim.base.lean.typing import Any, TypedDict
+from tweed_shim.base.option_values import checks, descriptor, function, optional
+from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import HostError, ImageError, ShimError
-from tweed_shim.lean import json, signal
-from tweed_shim.lean.typing import Any, TypedDict
-from tweed_shim.option_values import checks, descriptor, function, optional
-from tweed_shim.records import Record, replace
+from tweed_shim.host import interpreter, userns, workdirs
 from tweed_shim.runtime import cgroups, sandbox, spec
-from tweed_shim.runtime.carrier import GRACE, Carrier
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
-from tweed_shim.runtime.keeper import Keeper, StartError
+from tweed_shim.runtime.io_loop import GRACE, Carrier
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
+from tweed_shim.runtime.sandbox_process import Keeper, StartError
 from tweed_shim.runtime.seccomp import DEFAULT
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
 
@@ -228,13 +229,13 @@ def _owners(request: Request) -> tuple[tuple[int, int], tuple[int, int]]:
     if ids is None:
         return (0, 0), (request.uid, request.gid)
     top, user = (
-        (idmap.to_host(ids.uids, uid), idmap.to_host(ids.gids, gid))
+        (userns.to_host(ids.uids, uid), userns.to_host(ids.gids, gid))
         for uid, gid in ((0, 0), (request.uid, request.gid))
     )
     return top, user
 
 
-def _map_texts(ids: idmap.IdMap) -> tuple[str, str]:
+def _map_texts(ids: userns.IdMap) -> tuple[str, str]:
     """The lines of uid_map and gid_map: user_namespaces(7)."""
     uids, gids = ("".join(f"{each}\n" for each in ranges) for ranges in (ids.uids, ids.gids))
     return uids, gids
@@ -247,7 +248,7 @@ def _script(name: str, *arguments: str) -> list[str]:
 
 
 def _start_failure(failure: StartError, request: Request, host: Host) -> ShimError:
-    from tweed_shim import host_faults, resource_limits
+    from tweed_shim.host import faults, resource_limits
 
     program = request.args[0]
     if failure.stage == "open files":
@@ -258,9 +259,9 @@ def _start_failure(failure: StartError, request: Request, host: Host) -> ShimErr
         # A Go program reserves more addresses than it will use, and a crash of its own is not in its log.
         return HostError(f"the runtime gave no reason why it ended, so perhaps {resource_limits.memory()}")
     mends = {
-        "ids": host_faults.ids_remedy() if failure.stage == "ids" else "",
-        "namespace": host_faults.namespace_remedy(host_root=host.ids.kind == "host"),
-        "proc": host_faults.MASKED_PROC,
+        "ids": faults.ids_remedy() if failure.stage == "ids" else "",
+        "namespace": faults.namespace_remedy(host_root=host.ids.kind == "host"),
+        "proc": faults.MASKED_PROC,
         "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "
         "ext4, xfs or btrfs",
         "overlay": "no writable layer can be kept there: leave --scratch out, or name a directory on ext4, xfs or "
@@ -271,7 +272,7 @@ def _start_failure(failure: StartError, request: Request, host: Host) -> ShimErr
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",
     }
-    if failure.stage == "start" and (words := host_faults.of_runtime(str(failure))):
+    if failure.stage == "start" and (words := faults.of_runtime(str(failure))):
         return HostError(f"the runtime could not start a container ({failure}): {words}")
     if failure.stage == "start":
         return ImageError(f"the runtime could not start '{program}' of the image: {failure}")
@@ -332,7 +333,7 @@ def _run_with_any_overlay(request: Request, setting: Setting) -> Outcome:
         if failure.stage != "overlay":
             raise
     try:
-        with scratch.directory(scratch.place(setting.root), setting.host.ids) as directory:
+        with workdirs.directory(workdirs.place(setting.root), setting.host.ids) as directory:
             return _run_once(request, setting, directory)
     except StartError as failure:
         if failure.stage != "overlay":

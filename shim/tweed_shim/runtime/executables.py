@@ -11,10 +11,10 @@ import stat
 import sys
 from contextlib import suppress
 
-from tweed_shim.children import Child
+from tweed_shim.base.lean.typing import TYPE_CHECKING
 from tweed_shim.errors import ImageError
-from tweed_shim.lean.typing import TYPE_CHECKING
-from tweed_shim.runtime import inside
+from tweed_shim.host.children import Child
+from tweed_shim.runtime import rootfs_path
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -61,7 +61,7 @@ def find_executable(rootfs: str, argument: str, cwd: str, path_variable: str) ->
 def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
     directories = [cwd] if "/" in argument else [os.path.join(cwd, each) for each in path_variable.split(":")]
     paths = [os.path.join(each, argument) for each in directories]
-    there = [path for path in paths if inside.resolve(rootfs, path)]
+    there = [path for path in paths if rootfs_path.resolve(rootfs, path)]
     for path in there:
         if _is_executable(rootfs, path):
             return path
@@ -76,7 +76,7 @@ def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
 
 
 def _is_executable(rootfs: str, path: str) -> bool:
-    place = inside.resolve(rootfs, path)
+    place = rootfs_path.resolve(rootfs, path)
     if place is None:
         return False
     mode = os.lstat(place).st_mode
@@ -86,7 +86,7 @@ def _is_executable(rootfs: str, path: str) -> bool:
 def _check(rootfs: str, path: str, cwd: str, what: str) -> None:
     """Raise ImageError where the kernel will not execute a program. what: what messages call it."""
     for _ in range(_MOST_SCRIPTS + 1):
-        start = inside.read(rootfs, path, _FIRST_BYTES) or b""
+        start = rootfs_path.read(rootfs, path, _FIRST_BYTES) or b""
         if start.startswith(_ELF):
             _check_elf(rootfs, path, cwd, what)
             return
@@ -186,7 +186,7 @@ def _matches(lines: list[str], path: str, start: bytes) -> bool:
 
 def _check_elf(rootfs: str, path: str, cwd: str, what: str) -> None:
     """Raise ImageError for an ELF program (elf(5)) of another machine, or whose loader is not in the image."""
-    place = inside.resolve(rootfs, path)
+    place = rootfs_path.resolve(rootfs, path)
     if place is None:
         return
     fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

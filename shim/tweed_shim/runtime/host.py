@@ -4,9 +4,9 @@ import os
 import resource
 import sys
 
-from tweed_shim import idmap
+from tweed_shim.base.records import Record
 from tweed_shim.errors import HostError
-from tweed_shim.records import Record
+from tweed_shim.host import programs, userns
 from tweed_shim.runtime import capabilities, cgroups
 from tweed_shim.runtime.cgroups import Cgroups
 
@@ -23,7 +23,7 @@ class Host(Record):
     each processor was too hot, which tells what others on the host do. processes: the hard limit of a user's processes.
     """
 
-    ids: idmap.IdMap
+    ids: userns.IdMap
     cgroups: Cgroups
     files: int
     capabilities: frozenset[str]
@@ -34,7 +34,7 @@ class Host(Record):
     processes: int = sys.maxsize
 
 
-def _capabilities(ids: idmap.IdMap) -> frozenset[str]:
+def _capabilities(ids: userns.IdMap) -> frozenset[str]:
     if ids.kind != "host":
         # The first process of a user namespace has all, and they reach no further than that: user_namespaces(7).
         return frozenset(capabilities.NAMES)
@@ -68,7 +68,7 @@ def _hard_limit(number: int) -> int:
 
 def inspect() -> Host:
     """Look at the host as the caller sees it."""
-    ids = idmap.detect()
+    ids = userns.detect()
     return Host(
         ids,
         cgroups.inspect(root=ids.kind == "host"),
@@ -87,7 +87,7 @@ def require_program(name: str) -> str:
 
     Raises HostError, naming the package to install, where it is missing.
     """
-    path = idmap.find_program(name)
+    path = programs.find_program(name)
     if path is None:
         package = PACKAGES.get(os.path.basename(name))
         mend = (

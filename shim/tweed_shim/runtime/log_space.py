@@ -8,7 +8,7 @@ whose image says nothing pays nothing for it.
 
 import os
 
-from tweed_shim import files
+from tweed_shim.base import files
 
 # What a log can grow to: its beginning and its end. At most, so that a chatty image has no more than a share.
 LONGEST, SHARE = 64 << 20, 4
@@ -78,7 +78,7 @@ def relieve_disk(root: str) -> None:
     except OSError:
         return  # there are no logs, or whoever opens them says why not
     if free < 2 * left:
-        from tweed_shim import trust
+        from tweed_shim.base import trust
         from tweed_shim.runtime import log_sweep
 
         trust.check_store(root)

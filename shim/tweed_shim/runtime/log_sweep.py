@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tweed_shim import files
-from tweed_shim.records import Record
+from tweed_shim.base import files
+from tweed_shim.base.records import Record
 from tweed_shim.runtime.log_space import APPENDED, SHORT
 
 REMOVED = b"[the log was removed to make room]\n"

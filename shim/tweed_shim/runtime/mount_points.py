@@ -12,9 +12,9 @@ import os
 import stat
 from collections.abc import Iterable
 
+from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import ImageError
-from tweed_shim.records import Record, replace
-from tweed_shim.runtime import inside
+from tweed_shim.runtime import rootfs_path
 
 # A destination and the type of the mount there, such as `tmpfs` or `bind`.
 MountPoint = tuple[str, str]
@@ -98,7 +98,7 @@ def _enter(root: _Root, path: str, links: list[str], *, is_file: bool = False) -
     link = missing = ""
     at = path
     try:
-        for at, mode, more in inside.walk(root.rootfs, path, root.hidden):
+        for at, mode, more in rootfs_path.walk(root.rootfs, path, root.hidden):
             below = f"{at}/"
             if link:
                 _check_step(link, below, missing)

@@ -8,7 +8,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from tweed_shim.runtime import inside, kernel
+from tweed_shim.host import kernel
+from tweed_shim.runtime import rootfs_path
 
 OVERLAY_SPECIAL = str.maketrans({"\\": "\\\\", ",": "\\,", ":": "\\:"})
 # What a bind mount may not lose in a user namespace: mount_namespaces(7), "locked".
@@ -141,5 +142,5 @@ def assemble_read_only(root: str, lower: str, targets: list[str]) -> None:
     targets: paths of the image without links.
     """
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
-    missing = [path for path in targets if inside.resolve(lower, path) is None]
+    missing = [path for path in targets if rootfs_path.resolve(lower, path) is None]
     _bind_entries(root, lower, "/", {parent for path in missing for parent in _parents(path)})

@@ -1,9 +1,9 @@
 """The options for pulling and running an image, for all contracts."""
 
-from tweed_shim import option_values
-from tweed_shim.connect_options import ConnectOptions
-from tweed_shim.option_values import flag, optional, path, sequence
-from tweed_shim.records import Record
+from tweed_shim.base import option_values
+from tweed_shim.base.option_values import flag, optional, path, sequence
+from tweed_shim.base.records import Record
+from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.runtime import capabilities, seccomp
 from tweed_shim.runtime.request import MOST_SECONDS, Limits
 

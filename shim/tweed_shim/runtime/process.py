@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterable, Mapping
 
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ImageError
-from tweed_shim.idmap import IdMap, IdRange
-from tweed_shim.records import Record
+from tweed_shim.host.userns import IdMap, IdRange
 from tweed_shim.runtime import executables, users
 from tweed_shim.runtime.request import Mount
 

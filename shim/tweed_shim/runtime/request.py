@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from tweed_shim import option_values
-from tweed_shim.idmap import IdMap
-from tweed_shim.lean import signal
-from tweed_shim.lean.typing import Any
-from tweed_shim.records import EMPTY, Record
+from tweed_shim.base import option_values
+from tweed_shim.base.lean import signal
+from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.records import EMPTY, Record
+from tweed_shim.host.userns import IdMap
 
 # `default`, `unconfined`, or the object of the OCI runtime specification.
 Profile = str | Mapping[str, Any]

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-from tweed_shim import files, state_files
+from tweed_shim.base import files, state_files
+from tweed_shim.base.lean import json
+from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.records import Record
+from tweed_shim.base.text import DIGITS, made_of
 from tweed_shim.errors import DamagedRecord, StateError
-from tweed_shim.lean import json
-from tweed_shim.lean.typing import Any
-from tweed_shim.letters import DIGITS, made_of
-from tweed_shim.records import Record
 
 KEPT = 1000
 RECORD = "run.json"

@@ -25,14 +25,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tweed_shim import interpreter
-from tweed_shim.children import INHERITED_SIGNALS
+from tweed_shim.base.lean import json, signal
+from tweed_shim.base.lean.typing import NoReturn, TypedDict
 from tweed_shim.errors import ImageError
-from tweed_shim.lean import json, signal
-from tweed_shim.lean.typing import NoReturn, TypedDict
-from tweed_shim.runtime import exchange, hosts_file, kernel, leaving, mount_points, mounts, waiting
+from tweed_shim.host import interpreter, kernel
+from tweed_shim.host.children import INHERITED_SIGNALS
+from tweed_shim.runtime import cleanup, hosts_file, mount_points, mounts, reaper, volumes
 from tweed_shim.runtime.kept_size import KeptSize
-from tweed_shim.runtime.waiting import COMMANDS, READ
+from tweed_shim.runtime.reaper import COMMANDS, READ
 
 REPORTS, PLAN = 3, 5
 # A soft limit that was lowered says nothing of the descriptors that were open before.
@@ -114,7 +114,7 @@ def _report(**message: object) -> None:
     os.write(REPORTS, json.dumps(message).encode() + b"\n")
 
 
-def _become_first(commands: waiting.Commands, *, userns: bool) -> None:
+def _become_first(commands: reaper.Commands, *, userns: bool) -> None:
     try:
         with _stage("namespace"):
             kernel.die_with_parent()
@@ -200,9 +200,9 @@ def _make_scratch(plan: Plan) -> None:
         for path in plan["kept"]:
             os.chown(path, *plan["user"])
         if plan["given"]:
-            exchange.give(os.path.join(scratch, "given"), **plan["given"], user=plan["user"])
+            volumes.give(os.path.join(scratch, "given"), **plan["given"], user=plan["user"])
         if plan["made"]:
-            exchange.make_directory(os.path.join(scratch, "made"), plan["user"])
+            volumes.make_directory(os.path.join(scratch, "made"), plan["user"])
 
 
 def _checked_mount_points(plan: Plan, root: str) -> list[str]:
@@ -315,7 +315,7 @@ def _start_container(plan: Plan) -> int:
 def _first_process(*, userns: bool) -> NoReturn:
     plan = None
     try:
-        commands = waiting.Commands()
+        commands = reaper.Commands()
         _become_first(commands, userns=userns)
         plan = _told_plan()
         begun = time.monotonic()
@@ -328,23 +328,23 @@ def _first_process(*, userns: bool) -> NoReturn:
         pid = _start_container(plan)
         _report(started=pid, times=[begun, mounted, time.monotonic()])
         kept_size = KeptSize(plan["kept"], plan["keep_limit"])
-        status = waiting.wait(pid, _state(plan), commands, kept_size)
+        status = reaper.wait(pid, _state(plan), commands, kept_size)
         ended = time.monotonic()
         # What follows is the shim's own work, for which the image is given no time.
         _report(ended=True)
-        oom = leaving.leave_cgroups(plan["cgroup"])
+        oom = cleanup.leave_cgroups(plan["cgroup"])
         with _stage("keep"):
             if kept_size.look(now=status == 0):
                 status = signal.SIGKILL
             if plan["made"]:
-                exchange.keep(os.path.join(plan["scratch"], "made"), **plan["made"])
+                volumes.keep(os.path.join(plan["scratch"], "made"), **plan["made"])
             if status == 0:
                 for directory in plan["kept"]:
-                    leaving.sync_tree(directory)
+                    cleanup.sync_tree(directory)
         _report(exited=status, oom=oom, full=kept_size.full, times=[ended, time.monotonic()])
     except _StageError as failure:
         if plan:
-            leaving.leave_cgroups(plan["cgroup"])
+            cleanup.leave_cgroups(plan["cgroup"])
         _report(failed=failure.stage, error=str(failure), errno=failure.number)
     except MemoryError:
         _report(failed="memory", error="none is left", errno=None)

@@ -11,11 +11,12 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from tweed_shim import files, scratch, state_files
+from tweed_shim.base import files, state_files
+from tweed_shim.base.lean import json
+from tweed_shim.base.records import Record
 from tweed_shim.errors import DamagedRecord, HostError
-from tweed_shim.idmap import IdMap
-from tweed_shim.lean import json
-from tweed_shim.records import Record
+from tweed_shim.host import workdirs
+from tweed_shim.host.userns import IdMap
 
 NOTES = "scratch-directories"
 SHAPE = {"directory": state_files.text}
@@ -48,7 +49,7 @@ def directory(root: str, place: str, ids: IdMap) -> Iterator[str]:
     is_new = _remember(root, place)
     with ExitStack() as stack:
         try:
-            path = stack.enter_context(scratch.directory(place, ids))
+            path = stack.enter_context(workdirs.directory(place, ids))
         except OSError:
             if is_new:
                 os.unlink(note_path(root, place))
@@ -96,14 +97,14 @@ def _mend(name: str) -> str:
 
 def abandoned(place: str) -> Iterator[str]:
     """Yield the paths of what killed runs left in a directory; nobody takes hold of one while it is looked at."""
-    return scratch.abandoned_in(place, _is_ours)
+    return workdirs.abandoned_in(place, _is_ours)
 
 
 def _is_ours(entry: "os.DirEntry[str]") -> bool:
     """Say whether this program made a directory: the place is the user's own, and may hold anything."""
     about = entry.stat(follow_symlinks=False)
     return (
-        scratch.is_work_name(entry.name)
+        workdirs.is_work_name(entry.name)
         and stat.S_ISDIR(about.st_mode)
         and stat.S_IMODE(about.st_mode) == files.PRIVATE_DIR
         and about.st_uid == os.geteuid()
@@ -115,4 +116,4 @@ def sweep(place: str, ids: IdMap) -> None:
     with suppress(OSError):
         for path in abandoned(os.path.realpath(place)):
             with suppress(OSError, HostError):
-                scratch.remove(path, ids)
+                workdirs.remove(path, ids)

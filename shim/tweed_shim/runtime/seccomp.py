@@ -22,7 +22,7 @@ The format is that of the OCI Runtime Specification 1.0, `config-linux.md`, "Sec
 
 from collections.abc import Collection, Iterable
 
-from tweed_shim.lean.typing import Any
+from tweed_shim.base.lean.typing import Any
 from tweed_shim.runtime.request import Profile
 
 DEFAULT, UNCONFINED = "default", "unconfined"

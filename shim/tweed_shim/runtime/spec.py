@@ -5,9 +5,9 @@ The format is the OCI Runtime Specification 1.0, `config.md` and `config-linux.m
 
 from contextlib import suppress
 
+from tweed_shim.base.lean.typing import Any
 from tweed_shim.errors import HostError
-from tweed_shim.idmap import IdRange
-from tweed_shim.lean.typing import Any
+from tweed_shim.host.userns import IdRange
 from tweed_shim.runtime import capabilities, mount_points, seccomp
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.hosts_file import HOSTNAME

@@ -4,8 +4,8 @@ import errno
 import os
 from io import FileIO
 
-from tweed_shim.files import PRIVATE_FILE
-from tweed_shim.lean.typing import Protocol
+from tweed_shim.base.files import PRIVATE_FILE
+from tweed_shim.base.lean.typing import Protocol
 from tweed_shim.runtime import log_space
 from tweed_shim.runtime.log_space import LogSpace
 

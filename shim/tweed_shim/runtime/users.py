@@ -6,9 +6,9 @@ most the first MiB of a regular file inside of the image is read, and a malforme
 
 from collections.abc import Iterator
 
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ImageError
-from tweed_shim.records import Record
-from tweed_shim.runtime import inside
+from tweed_shim.runtime import rootfs_path
 
 _MOST = 1 << 20
 # The id (uid_t) -1 means "leave it as it is" to the kernel.
@@ -116,7 +116,7 @@ def _groups(rootfs: str) -> Iterator[_Group]:
 def _lines(rootfs: str, path: str, fewest: int) -> Iterator[list[str]]:
     """The fields of each line that has a name and no fewer fields than that."""
     try:
-        data = inside.read(rootfs, path, _MOST) or b""
+        data = rootfs_path.read(rootfs, path, _MOST) or b""
     except PermissionError:
         raise ImageError(
             f"the image's {path} may not be read by you, so its User cannot be looked up; run it as root"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim.records import replace
+from tweed_shim.base.records import replace
 from tweed_shim.spiff import documents, lambdas
 from tweed_shim.spiff.evaluation import NOTHING, Constant, Evaluable, Failure, Info, Outcome, pending, pushed
 from tweed_shim.spiff.functions import registry

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.values import Value
 
 

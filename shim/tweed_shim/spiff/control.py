@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 from tweed_shim.spiff import lambdas, loops
 from tweed_shim.spiff.loops import Refusal
 from tweed_shim.spiff.nodes import Issue, Node, derived, equivalent

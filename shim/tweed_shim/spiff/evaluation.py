@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tweed_shim.records import Record, replace
+from tweed_shim.base.records import Record, replace
 from tweed_shim.spiff.nodes import NO_ISSUE, Expression, Issue, Node, Path
 from tweed_shim.spiff.values import Fault, Value, float_text
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ConfigError
-from tweed_shim.records import Record
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.unresolved import Unresolved

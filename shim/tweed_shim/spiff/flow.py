@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.control import is_control
 from tweed_shim.spiff.evaluation import NOTHING, Constant, Evaluable, Info, fault_info
 from tweed_shim.spiff.flow_lists import flow_list

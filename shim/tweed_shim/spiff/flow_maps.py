@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.control import TEMPLATE_OPTIONS, controlled
 from tweed_shim.spiff.evaluation import Evaluable
 from tweed_shim.spiff.nodes import (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tweed_shim.records import replace
+from tweed_shim.base.records import replace
 from tweed_shim.spiff.environment import SELF
 from tweed_shim.spiff.evaluation import (
     NOTHING,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.evaluation import Constant, fault_issue, pending
 from tweed_shim.spiff.markers import Substitution
 from tweed_shim.spiff.nodes import Issue, Node, derived

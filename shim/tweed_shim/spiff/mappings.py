@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim.records import Record, replace
+from tweed_shim.base.records import Record, replace
 from tweed_shim.spiff import lambdas
 from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Outcome, pending, pushed, resolve
 from tweed_shim.spiff.nodes import Node, derived

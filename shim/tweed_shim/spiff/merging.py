@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tweed_shim.records import EMPTY, Record
+from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.spiff import flow as flowing
 from tweed_shim.spiff import parser, reading
 from tweed_shim.spiff.environment import Environment

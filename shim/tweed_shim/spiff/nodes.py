@@ -10,7 +10,7 @@ import re
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim.records import Record, replace
+from tweed_shim.base.records import Record, replace
 from tweed_shim.spiff.values import Lambda, Template, Value
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tweed_shim.records import replace
+from tweed_shim.base.records import replace
 from tweed_shim.spiff.evaluation import (
     Evaluable,
     Failure,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tweed_shim.records import Record, replace
+from tweed_shim.base.records import Record, replace
 from tweed_shim.spiff import lambdas
 from tweed_shim.spiff.evaluation import (
     NOTHING,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tweed_shim.records import replace
+from tweed_shim.base.records import replace
 from tweed_shim.spiff.environment import SELF
 from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Info, Outcome, pending
 from tweed_shim.spiff.nodes import (

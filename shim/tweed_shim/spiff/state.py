@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tweed_shim.records import Record, replace
+from tweed_shim.base.records import Record, replace
 from tweed_shim.spiff.nodes import Node, Path, joined
 from tweed_shim.spiff.values import Fault
 

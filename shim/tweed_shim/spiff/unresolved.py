@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.markers import Auto, Merge
 from tweed_shim.spiff.nodes import Expression, Issue, Node, Path, embedded, joined
 from tweed_shim.spiff.parser import parse

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.environment import Environment

@@ -5,23 +5,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tweed_shim import files, named_files, scratch, trace
+from tweed_shim.base import files, named_files, trace
+from tweed_shim.base.records import fields, replace
+from tweed_shim.base.settings import Settings
 from tweed_shim.errors import BadReference, ConfigError, HostError, OperationFailed, OutputsLost, TimedOut
+from tweed_shim.host import workdirs
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
 from tweed_shim.ocm import resources
 from tweed_shim.ocm.session import Session
-from tweed_shim.records import fields, replace
 from tweed_shim.runtime import host, log_space, process, spec
-from tweed_shim.runtime.confinement import Confinement, confine
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.host import Host
-from tweed_shim.runtime.launch import Launch, launch
 from tweed_shim.runtime.options import RunOptions
+from tweed_shim.runtime.recorded_run import Launch, launch
 from tweed_shim.runtime.request import Given, Made, Request
-from tweed_shim.settings import Settings
-from tweed_shim.toi import contract, inputs, outputs, parts
+from tweed_shim.runtime.security_options import Confinement, confine
+from tweed_shim.toi import common_fields, contract, inputs, outputs
 from tweed_shim.toi.execution import ImageResource
 from tweed_shim.toi.outputs import Outputs
 from tweed_shim.toi.preparation import Prepared
@@ -63,7 +64,7 @@ def run(place: Place, prepared: Prepared, *, every_output: bool = False) -> Resu
     every_output: keep files that the package has no name for. Raises ImageError, RegistryError, HostError and so on
     where it could not be run.
     """
-    directory = scratch.directory(scratch.place(place.settings.root), place.host.ids)
+    directory = workdirs.directory(workdirs.place(place.settings.root), place.host.ids)
     with _image(place, prepared) as image, directory as work:
         with trace.span("inputs"):
             repository = inputs.write_repository(prepared, work, place.session, place.console.info)
@@ -123,10 +124,10 @@ def _obtain(place: Place, prepared: Prepared) -> Image:
         return _image_of(place, prepared.execution.image)
 
 
-def _image_of(place: Place, wanted: parts.Image | ImageResource) -> Image:
+def _image_of(place: Place, wanted: common_fields.Image | ImageResource) -> Image:
     options = place.options
     root, report, ids = place.settings.root, place.console.report, place.host.ids
-    if isinstance(wanted, parts.Image):
+    if isinstance(wanted, common_fields.Image):
         return pull.obtain(
             root,
             reference(wanted),
@@ -148,7 +149,7 @@ def _image_of(place: Place, wanted: parts.Image | ImageResource) -> Image:
     )
 
 
-def reference(image: parts.Image) -> references.Reference:
+def reference(image: common_fields.Image) -> references.Reference:
     """What an image that is named directly is to be pulled by: from a registry, with the digest that it has to have.
 
     Raises BadReference for anything else.

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ComponentError
-from tweed_shim.records import Record
-from tweed_shim.toi.parts import CredentialRequest
+from tweed_shim.toi.common_fields import CredentialRequest
 
 Requests = Mapping[str, CredentialRequest]
 

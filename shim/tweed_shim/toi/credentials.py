@@ -8,9 +8,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tweed_shim import documents, hosts
+from tweed_shim.base.records import EMPTY, Record
+from tweed_shim.data import documents
 from tweed_shim.errors import ConfigError
-from tweed_shim.image import credentials as logins
+from tweed_shim.http import hosts
+from tweed_shim.image import stored_credentials as logins
 from tweed_shim.ocm import configuration, consumers, yaml_writer
 from tweed_shim.ocm import credentials as known
 from tweed_shim.ocm.configuration import Entry
@@ -19,7 +21,6 @@ from tweed_shim.ocm.descriptor import Identity
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
-from tweed_shim.records import EMPTY, Record
 from tweed_shim.spiff import SpiffError, reading
 from tweed_shim.spiff.merging import Document
 from tweed_shim.spiff.values import float_text

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tweed_shim.base.text import visible
 from tweed_shim.errors import ShimError
-from tweed_shim.letters import visible
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 from tweed_shim.toi import execution
+from tweed_shim.toi.common_fields import CredentialRequest
 from tweed_shim.toi.package import Executor, Package
-from tweed_shim.toi.parts import CredentialRequest
 
 ALL = "*"
 

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable
 
-from tweed_shim import files, spiff
+from tweed_shim import spiff
+from tweed_shim.base import files
 from tweed_shim.ocm import ctf, locations, transfer
 from tweed_shim.ocm.session import Session
 from tweed_shim.toi import contract

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tweed_shim import documents
+from tweed_shim.base.settings import Settings
+from tweed_shim.data import documents
+from tweed_shim.data.jsonschema import Examiner
 from tweed_shim.errors import ConfigError
+from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.ocm import configured
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
-from tweed_shim.schemas import Examiner
-from tweed_shim.settings import Settings
 from tweed_shim.toi import bootstrap, preparation
 from tweed_shim.toi.preparation import Wishes
-from tweed_shim.worker_process import WorkerProcess
 
 
 def document(value: Any, name: str) -> tuple[str, str] | None:

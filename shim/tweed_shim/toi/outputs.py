@@ -5,10 +5,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from tweed_shim import documents, files, named_files, spiff
+from tweed_shim import spiff
+from tweed_shim.base import files, named_files
+from tweed_shim.base.records import Record
+from tweed_shim.data import documents
 from tweed_shim.errors import ConfigError, HostError
-from tweed_shim.records import Record
-from tweed_shim.runtime import exchange
+from tweed_shim.runtime import volumes
 from tweed_shim.toi import reading
 
 LIMIT = 64 << 20
@@ -49,8 +51,8 @@ def collect(directory: str, names: Mapping[str, str]) -> Outputs:
         path, output = os.path.join(directory, name), names.get(name, name)
         shown = name if _is_text(name) else repr(os.fsencode(name))
         reason = os.readlink(path) if os.path.islink(path) else ""
-        if reason.startswith(exchange.NOT_PLAIN):
-            left_out.append(f"{shown} ({reason.removeprefix(exchange.NOT_PLAIN)})")
+        if reason.startswith(volumes.NOT_PLAIN):
+            left_out.append(f"{shown} ({reason.removeprefix(volumes.NOT_PLAIN)})")
         elif reason:
             lost.append(f"{output if _is_text(output) else shown} is not kept ({reason})")
         elif not _is_text(output):

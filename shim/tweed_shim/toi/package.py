@@ -7,10 +7,10 @@ implementation has them.
 from collections.abc import Mapping
 from typing import Any
 
+from tweed_shim.base.records import EMPTY, Record, replace
 from tweed_shim.errors import ComponentError
-from tweed_shim.records import EMPTY, Record, replace
-from tweed_shim.toi import parts
-from tweed_shim.toi.parts import CredentialRequest, Image, ResourceReference, Templating
+from tweed_shim.toi import common_fields
+from tweed_shim.toi.common_fields import CredentialRequest, Image, ResourceReference, Templating
 from tweed_shim.toi.reading import Part, Specification
 
 TYPE = "toiPackage"
@@ -50,7 +50,7 @@ class Package(Record):
     """A package. unknown: names of fields that mean nothing here."""
 
     executors: tuple[Executor, ...]
-    templating: Templating = parts.PLAIN
+    templating: Templating = common_fields.PLAIN
     credentials: Mapping[str, CredentialRequest] = EMPTY
     description: str = ""
     additional: Mapping[str, AdditionalResource] = EMPTY
@@ -61,13 +61,15 @@ def parse(data: bytes, *, name: str) -> Package:
     """Read a package; `name` is what messages call it. Raises ComponentError, which lists every fault."""
     specification = Specification(data, name, ComponentError)
     root = specification.root
-    fields = root.fields("executors", *parts.TEMPLATING, "credentials", "description", "additionalResources")
+    fields = root.fields(
+        "executors", *common_fields.TEMPLATING, "credentials", "description", "additionalResources"
+    )
     if "executors" not in fields and isinstance(root.value, dict):
         root.fault("is required", "executors")
     found = Package(
         tuple(_executor(each) for each in fields["executors"].items()) if "executors" in fields else (),
-        parts.templating(fields),
-        parts.credential_requests(fields),
+        common_fields.templating(fields),
+        common_fields.credential_requests(fields),
         fields["description"].text() if "description" in fields else "",
         _additional_resources(fields.get("additionalResources")),
     )
@@ -98,8 +100,8 @@ def _executor(part: Part) -> Executor:
     values = {name: each.value for name, each in fields.items()}
     return Executor(
         tuple(each.text() for each in fields["actions"].items()) if "actions" in fields else (),
-        parts.resource_reference(fields["resourceRef"]) if "resourceRef" in fields else None,
-        parts.image(fields["image"]) if "image" in fields else None,
+        common_fields.resource_reference(fields["resourceRef"]) if "resourceRef" in fields else None,
+        common_fields.image(fields["image"]) if "image" in fields else None,
         values.get("config"),
         values.get("parameterMapping"),
         fields["credentialMapping"].texts() if "credentialMapping" in fields else {},
@@ -110,8 +112,8 @@ def _executor(part: Part) -> Executor:
 def _outputs(part: Part) -> Mapping[str, str]:
     found = part.texts()
     for file, output in found.items():
-        parts.file_name(part, file, "an output of the executor")
-        parts.file_name(part, output, "an output")
+        common_fields.file_name(part, file, "an output of the executor")
+        common_fields.file_name(part, output, "an output")
     twice = [output for output in set(found.values()) if list(found.values()).count(output) > 1]
     if twice:
         part.fault(f"gives the name {min(twice)!r} to several outputs")
@@ -123,10 +125,10 @@ def _additional_resources(part: Part | None) -> dict[str, AdditionalResource]:
 
 
 def _additional_resource(part: Part) -> AdditionalResource:
-    fields = part.fields("resource", *parts.PATHS, "content")
+    fields = part.fields("resource", *common_fields.PATHS, "content")
     if "resource" in fields:
         inner = {key: value for key, value in part.value.items() if key != "content"}
-        return AdditionalResource(parts.resource_reference(part.instead(inner)))
+        return AdditionalResource(common_fields.resource_reference(part.instead(inner)))
     if "content" not in fields:
         part.fault("must have a resource or content")
         return AdditionalResource()

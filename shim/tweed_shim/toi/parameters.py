@@ -8,13 +8,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tweed_shim import documents, schemas, spiff
+from tweed_shim import spiff
+from tweed_shim.base.records import Record
+from tweed_shim.data import documents, jsonschema
+from tweed_shim.data.jsonschema import Examiner
 from tweed_shim.errors import ConfigError
-from tweed_shim.records import Record
-from tweed_shim.schemas import Examiner
 from tweed_shim.spiff import SpiffError
 from tweed_shim.spiff.merging import Document
-from tweed_shim.toi.parts import Templating
+from tweed_shim.toi.common_fields import Templating
 from tweed_shim.toi.templates import Functions, Templates
 
 
@@ -102,10 +103,10 @@ def _written(value: Any) -> str:
 def _validate(given: Given, text: str, scheme: Mapping[str, Any], examiner: Examiner) -> None:
     what = f"the scheme (configScheme) of {given.whose}"
     # The reference's validator speaks no newer dialect, nor does a scheme that was written for it.
-    faults = examiner.faults(scheme, text.encode(), what=what, dialect=schemas.DRAFT_7, formats=True)
+    faults = examiner.faults(scheme, text.encode(), what=what, dialect=jsonschema.DRAFT_7, formats=True)
     if faults:
         raise ConfigError(
-            f"{given.name} do not fit {given.whose}: {schemas.shown(faults, 'the document')}; correct them"
+            f"{given.name} do not fit {given.whose}: {jsonschema.shown(faults, 'the document')}; correct them"
         )
 
 

@@ -4,27 +4,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tweed_shim import spiff
+from tweed_shim.base.records import EMPTY, Record
+from tweed_shim.data.jsonschema import Examiner
 from tweed_shim.errors import ConfigError
+from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.ocm.credentials import Credentials
 from tweed_shim.ocm.descriptor import Identity
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
-from tweed_shim.records import EMPTY, Record
-from tweed_shim.schemas import Examiner
 from tweed_shim.spiff import SpiffError
 from tweed_shim.toi import (
-    contents,
     credential_functions,
     credential_requests,
     credentials,
     execution,
     parameters,
+    resources,
 )
+from tweed_shim.toi.common_fields import Image, ResourceReference, Templating
 from tweed_shim.toi.execution import Execution
 from tweed_shim.toi.parameters import Document
-from tweed_shim.toi.parts import Image, ResourceReference, Templating
 from tweed_shim.toi.templates import Mode, Templates
-from tweed_shim.worker_process import WorkerProcess
 
 
 class Wishes(Record):
@@ -83,7 +83,7 @@ def prepare(
     where these take too long, and RegistryError.
     """
     templates = Templates(wishes.mode, worker)
-    package, name = contents.find_package(session, version, wishes.pattern, warn)
+    package, name = resources.find_package(session, version, wishes.pattern, warn)
     found = execution.determine(session, version, package, wishes.action, name=name, warn=warn)
     _warn(found, (*package.unknown, *found.specification.unknown), name, warn)
     config = _configuration(session, found, templates, examiner)
@@ -143,7 +143,7 @@ def _libraries(session: Session, owner: ComponentVersion, templating: Templating
 
 def _library(session: Session, owner: ComponentVersion, reference: ResourceReference) -> Document:
     name = f"the library {reference}"
-    data = contents.read(session, *contents.referenced(session, owner, reference))
+    data = resources.read(session, *resources.referenced(session, owner, reference))
     try:
         return Document(data.decode(), name)
     except UnicodeDecodeError:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from tweed_shim import documents
-from tweed_shim.documents import Document
+from tweed_shim.data import documents
+from tweed_shim.data.documents import Document
 from tweed_shim.errors import ShimError
 from tweed_shim.spiff import reading as spiff_reading
 

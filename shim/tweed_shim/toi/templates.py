@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from tweed_shim import template_worker
+from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.errors import ConfigError
-from tweed_shim.records import EMPTY, Record
+from tweed_shim.host.worker_process import WorkerProcess
+from tweed_shim.spiff import template_worker
 from tweed_shim.spiff.merging import Document, Options
-from tweed_shim.worker_process import WorkerProcess
 
 FEATURES = ("control", "interpolation")
 

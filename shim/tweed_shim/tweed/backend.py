@@ -5,21 +5,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
-from tweed_shim import files, option_values, scratch, state_files, trace
+from tweed_shim.base import files, option_values, state_files, trace
+from tweed_shim.base.lean import json
+from tweed_shim.base.lean.typing import Any, NoReturn
+from tweed_shim.base.records import Record, fields
+from tweed_shim.base.settings import Settings
 from tweed_shim.errors import ContractError, DamagedRecord, NotRecorded, StateError
+from tweed_shim.host import workdirs
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
-from tweed_shim.lean import json
-from tweed_shim.lean.typing import Any, NoReturn
-from tweed_shim.records import Record, fields
 from tweed_shim.runtime import host, log_space, process, runs, spec
-from tweed_shim.runtime.confinement import confine
 from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.launch import Launch, launch, reading
 from tweed_shim.runtime.options import RunOptions
+from tweed_shim.runtime.recorded_run import Launch, launch, reading
 from tweed_shim.runtime.request import KEEP_LIMIT, RESULT_LIMIT, Mount, Request
-from tweed_shim.settings import Settings
+from tweed_shim.runtime.security_options import confine
 from tweed_shim.tweed import clouds, ownership
 from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation, find_operation
 from tweed_shim.tweed.drafts import Draft
@@ -361,7 +362,7 @@ class Backend:
             self._console.info(f"waiting for what another process asks {image.reference}: its metadata")
 
         name = f"metadata-{os.path.basename(image.directory)}"
-        with scratch.only_one(self._settings.root, name, waiting):
+        with workdirs.only_one(self._settings.root, name, waiting):
             cached = self._cached_metadata(image)
             if cached is not None:
                 return cached

@@ -15,11 +15,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
-from tweed_shim import files, idmap, scratch, state_files
+from tweed_shim.base import files, state_files
+from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.records import Record
+from tweed_shim.base.text import ALPHANUMERIC, made_of
 from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
-from tweed_shim.lean.typing import Any
-from tweed_shim.letters import ALPHANUMERIC, made_of
-from tweed_shim.records import Record
+from tweed_shim.host import owned_trees, userns, workdirs
 from tweed_shim.tweed import drafts
 from tweed_shim.tweed.drafts import Draft
 
@@ -50,7 +51,7 @@ class Cloud(Record):
 
     root: str
     name: str
-    ids: idmap.IdMap
+    ids: userns.IdMap
     waiting: Callable[[str], None] = lambda _: None
 
     @property
@@ -297,7 +298,7 @@ def _sweep(cloud: Cloud, place: str) -> None:
                 continue
             with files.held_directory(entry.path, shared=False, wait=False) as unused:
                 if unused:
-                    idmap.remove_tree(cloud.ids, entry.path)
+                    owned_trees.remove_tree(cloud.ids, entry.path)
     if os.path.lexists(os.path.join(place, CURRENT)) or not any(_beside_current(place)):
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(place, drafts.TORN_DOWN))
@@ -492,6 +493,6 @@ def _all_of(cloud: Cloud) -> Iterator[None]:
 
 
 def _remove_all(cloud: Cloud) -> None:
-    with scratch.directory(scratch.place(cloud.root), cloud.ids) as work:
+    with workdirs.directory(workdirs.place(cloud.root), cloud.ids) as work:
         os.rename(cloud.directory, os.path.join(work, cloud.name))
         files.sync_directory(os.path.dirname(cloud.directory))

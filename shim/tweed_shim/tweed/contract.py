@@ -4,8 +4,8 @@ Source: the Backend OCI Image Contract, one section an operation. What a row doe
 have: nothing else distinguishes the operations anywhere in this package.
 """
 
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ConfigError
-from tweed_shim.records import Record
 
 HOME = "/tweed/home"
 IN_CONFIG = "/tweed/in"

@@ -14,10 +14,11 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 
-from tweed_shim import files, idmap
-from tweed_shim.lean import json
-from tweed_shim.lean.typing import Any
-from tweed_shim.records import EMPTY
+from tweed_shim.base import files
+from tweed_shim.base.lean import json
+from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.records import EMPTY
+from tweed_shim.host import owned_trees, userns
 
 CURRENT = "current"
 # What `current` is renamed to when its generation is torn down, so that this is not taken for an unfinished one.
@@ -39,7 +40,7 @@ class Draft:
     environment_lost: why the record does not have all that it was to have, None where it has.
     """
 
-    def __init__(self, ids: idmap.IdMap, place: str, record: Mapping[str, Any]) -> None:
+    def __init__(self, ids: userns.IdMap, place: str, record: Mapping[str, Any]) -> None:
         """Make a draft. record: what is known before the image starts. Raises OSError where there is no room for it."""
         self._ids = ids
         self._place = place
@@ -127,7 +128,7 @@ class Draft:
             self._record = -1
         is_draft = os.path.basename(self._directory).startswith(PREFIX)
         if is_draft and not self.marked and os.path.exists(self._directory):
-            idmap.remove_tree(self._ids, self._directory)
+            owned_trees.remove_tree(self._ids, self._directory)
 
     def withdraw(self) -> None:
         """Let `close` remove the draft in spite of its mark, unless it has its number already."""

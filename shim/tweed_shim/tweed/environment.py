@@ -6,8 +6,8 @@ A value is the text that was written, whatever YAML would make of it: `PORT: 012
 
 from collections.abc import Callable, Collection, Mapping
 
+from tweed_shim.base.text import ALPHANUMERIC, made_of
 from tweed_shim.errors import ContractError, SteeringVariable, UsageError
-from tweed_shim.letters import ALPHANUMERIC, made_of
 
 # Short enough to be written as a simple key of YAML, which has at most 1024 characters.
 _LONGEST_NAME = 1000
@@ -74,7 +74,7 @@ def _is_name(text: str) -> bool:
 
 
 def _parse_yaml(data: bytes, *, image: str) -> dict[str, str]:
-    from tweed_shim import documents
+    from tweed_shim.data import documents
 
     document = documents.load(
         data, name=f"the environment that setup of {image} printed", error=ContractError, as_text=True

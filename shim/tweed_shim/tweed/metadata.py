@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tweed_shim import documents, schemas
+from tweed_shim.data import documents, jsonschema
 from tweed_shim.errors import ContractError, UsageError
 from tweed_shim.tweed import schema
 
@@ -61,15 +61,17 @@ def _with_texts_as_written(document: documents.Document) -> dict[str, Any]:
     return metadata
 
 
-def _faults(metadata: dict[str, Any]) -> Iterator[schemas.Fault]:
+def _faults(metadata: dict[str, Any]) -> Iterator[jsonschema.Fault]:
     with open(os.path.join(os.path.dirname(__file__), "metadata-schema.json"), encoding="utf-8") as file:
-        yield from schemas.faults(json.load(file), metadata)
+        yield from jsonschema.faults(json.load(file), metadata)
     icon, inputs = metadata.get("icon"), metadata.get("inputs")
     if isinstance(icon, dict) and isinstance(icon.get("base64"), str):
-        yield from (schemas.Fault(("icon", "base64"), problem) for problem in _icon_problems(icon["base64"]))
+        yield from (
+            jsonschema.Fault(("icon", "base64"), problem) for problem in _icon_problems(icon["base64"])
+        )
     if isinstance(inputs, dict):
         yield from (
-            schemas.Fault(("inputs", *path), problem) for path, problem in schema.schema_faults(inputs)
+            jsonschema.Fault(("inputs", *path), problem) for path, problem in schema.schema_faults(inputs)
         )
 
 

@@ -7,10 +7,10 @@ no stranger who is named together with the cloud by mistake.
 import os
 from collections.abc import Mapping
 
+from tweed_shim.base.lean.typing import Any
 from tweed_shim.errors import BadReference, StateError
 from tweed_shim.image.reference import Reference, parse, repository_key
 from tweed_shim.image.store import Image
-from tweed_shim.lean.typing import Any
 
 
 def owns(record: Mapping[str, Any], image: Image) -> bool:

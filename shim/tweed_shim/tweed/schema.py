@@ -1,7 +1,7 @@
 """The JSON Schema of a configuration, as the `inputs` of an image's metadata have it."""
 
-from tweed_shim import schemas
-from tweed_shim.schemas import Fault, Schema
+from tweed_shim.data import jsonschema
+from tweed_shim.data.jsonschema import Fault, Schema
 
 NAME = "the JSON Schema of the image's inputs"
 
@@ -30,7 +30,7 @@ def whole(inputs: Schema) -> Schema:
 def schema_faults(inputs: Schema) -> list[Fault]:
     """Everything that keeps `inputs`, in either of its forms, from being a valid JSON Schema of a map."""
     schema = whole(inputs)
-    found = schemas.flaws(schema, what=NAME)
+    found = jsonschema.flaws(schema, what=NAME)
     if "object" not in schema.get("type", "object"):
         found.append(Fault(("type",), "must be object: a configuration is a map of names to values"))
     if schema is inputs:

@@ -11,7 +11,7 @@ interpreters and tools.
 
 from collections.abc import Collection, Iterable
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 
 
 class Group(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tweed_shim import subprocesses
+from tweed_shim.host import subprocesses
 from tweed_shim.spiff.concatenation import MAX_TEXT
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.arguments import parse_integer, texts

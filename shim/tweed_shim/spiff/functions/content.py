@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tweed_shim.records import Record, replace
+from tweed_shim.base.records import Record, replace
 from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.strings import from_base64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tweed_shim import files
+from tweed_shim.base import files
 from tweed_shim.errors import ConfigError
 from tweed_shim.spiff.concatenation import MAX_TEXT
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
@@ -90,8 +90,8 @@ def _fetched(text: str) -> bytes:
     from http.client import HTTPException
     from urllib.request import urlopen
 
-    from tweed_shim import urls
     from tweed_shim.errors import BadUrl
+    from tweed_shim.http import urls
 
     try:
         url = str(urls.parse(text))

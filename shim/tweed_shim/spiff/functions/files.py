@@ -8,8 +8,8 @@ import tempfile as temporary
 from collections.abc import Callable
 from contextlib import suppress
 
-from tweed_shim import named_files
-from tweed_shim.records import replace
+from tweed_shim.base import named_files
+from tweed_shim.base.records import replace
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.permission import file_path, need_files
 from tweed_shim.spiff.functions.registry import Call, function

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.registry import Call, function

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from typing import Any
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.functions.arguments import LARGEST, is_integer
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.values import Fault, Value

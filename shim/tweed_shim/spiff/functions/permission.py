@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from tweed_shim.base.settings import expand_home
 from tweed_shim.errors import ConfigError
-from tweed_shim.settings import expand_home
 from tweed_shim.spiff.functions.registry import Call
 from tweed_shim.spiff.values import Fault
 

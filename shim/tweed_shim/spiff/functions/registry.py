@@ -36,7 +36,7 @@ import importlib
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
-from tweed_shim.records import Record
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.values import Fault, Lambda, Value
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cmp_to_key
 
+from tweed_shim.base.records import replace
 from tweed_shim.errors import BadVersion
-from tweed_shim.records import replace
 from tweed_shim.spiff import semver
 from tweed_shim.spiff.functions.printing import quoted
 from tweed_shim.spiff.functions.registry import Call, function

@@ -1,0 +1,1 @@
+"""Documents from strangers: YAML and JSON within limits, and JSON Schema."""

@@ -1,0 +1,73 @@
+"""What the processes of a sandbox ask of the kernel and Python has no function for: mounts, namespaces, prctl(2).
+
+Like all that these processes are made of (sandbox.py), it needs nothing but the standard library.
+"""
+
+import ctypes
+import os
+
+from tweed_shim.base.lean import signal
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+PR_SET_PDEATHSIG = 1
+# mount_setattr(2). glibc before 2.36 has no function for it; its number is the same on every machine but alpha.
+SYS_MOUNT_SETATTR = 442
+AT_FDCWD, AT_RECURSIVE = -100, 0x8000
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    """mount(2). Raises OSError, naming the target."""
+    _check(
+        _libc.mount(
+            os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), os.fsencode(data)
+        ),
+        target,
+    )
+
+
+def set_mount_attributes(target: str, attributes: int) -> None:
+    """Set MOUNT_ATTR_* on a mount and on every mount below it: mount_setattr(2). Raises OSError, naming the target.
+
+    Linux has the call since 5.12. Older kernels answer ENOSYS; the seccomp filter of an outer container may answer
+    ENOSYS or EPERM.
+    """
+    # struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
+    changes = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
+    result = _libc.syscall(
+        ctypes.c_long(SYS_MOUNT_SETATTR),
+        ctypes.c_long(AT_FDCWD),
+        os.fsencode(target),
+        ctypes.c_long(AT_RECURSIVE),
+        ctypes.byref(changes),
+        ctypes.c_size_t(ctypes.sizeof(changes)),
+    )
+    _check(result, target)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2). Raises OSError."""
+    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def die_with_parent() -> None:
+    """Have this process killed when the thread that started it ends; a change of credentials forgets it: prctl(2)."""
+    _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "PR_SET_PDEATHSIG")
+
+
+def has_one_thread() -> bool:
+    """Whether this process has one thread, and can be forked without leaving locks that nobody releases."""
+    return len(os.listdir("/proc/self/task")) == 1

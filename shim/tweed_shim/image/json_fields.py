@@ -1,0 +1,95 @@
+"""JSON documents that strangers wrote: manifests, indexes, configurations, records, read with bounds.
+
+Whatever is wrong with one is an ImageError that names the document, the place in it and the fault.
+"""
+
+from tweed_shim.base.lean import json
+from tweed_shim.base.lean.typing import Any, NoReturn
+from tweed_shim.base.records import Record
+from tweed_shim.errors import ImageError
+
+LARGEST = 4 * 1024 * 1024
+
+
+class Document(Record):
+    """A JSON object: `what` says whose it is and where in it one is; a null field counts as absent."""
+
+    what: str
+    fields: dict[str, Any]
+
+    def wrong(self, key: str, fault: str) -> NoReturn:
+        """Raise the ImageError that says so."""
+        raise ImageError(
+            f"{self.what} is malformed: {key} {fault}; the image has to be built or pushed again"
+        )
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string without NUL; `default` where it is absent, an error where there is no default."""
+        value = self.fields.get(key)
+        if value is None and default is not None:
+            return default
+        return self._sound(key, value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of strings; empty where it is absent."""
+        return tuple(self._sound(f"{key}[{number}]", value) for number, value in enumerate(self._list(key)))
+
+    def number(self, key: str, largest: int) -> int:
+        """A whole number from 0 to `largest`."""
+        value = self.fields.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
+            self.wrong(key, f"is not a whole number from 0 to {largest}")
+        return value
+
+    def child(self, key: str) -> "Document":
+        """The object below `key`; an empty one where it is absent."""
+        value = self.fields.get(key)
+        return self._object(key, {} if value is None else value)
+
+    def children(self, key: str) -> tuple["Document", ...]:
+        """The list of objects below `key`; empty where it is absent."""
+        return tuple(self._object(f"{key}[{number}]", value) for number, value in enumerate(self._list(key)))
+
+    def _sound(self, key: str, value: object) -> str:
+        if not isinstance(value, str):
+            self.wrong(key, "is not a text")
+        if "\0" in value:
+            self.wrong(key, "holds a NUL character")
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            self.wrong(key, "is not valid Unicode")
+        return value
+
+    def _list(self, key: str) -> list[Any]:
+        value = self.fields.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.wrong(key, "is not a list")
+        return value
+
+    def _object(self, key: str, value: object) -> "Document":
+        if not isinstance(value, dict):
+            self.wrong(key, "is not an object")
+        return Document(f"{self.what}, {key}", value)
+
+
+def load(body: bytes, what: str) -> Any:
+    """The JSON value in `body`, at most 4 MiB of it; `what` names the document in errors."""
+    if len(body) > LARGEST:
+        raise ImageError(
+            f"{what} is larger than 4 MiB, which no honest one is; ask its author for another image"
+        )
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ImageError(
+            f"{what} is not JSON ({type(error).__name__}); push or build the image again"
+        ) from error
+
+
+def parse(body: bytes, what: str) -> Document:
+    """The JSON object in `body`; `what` names it in errors."""
+    value = load(body, what)
+    if not isinstance(value, dict):
+        raise ImageError(f"{what} is not a JSON object; push or build the image again")
+    return Document(what, value)

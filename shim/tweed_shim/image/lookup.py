@@ -1,0 +1,37 @@
+"""Which image is there already, and whether a local reference still means it.
+
+This module is on the path of every run: what reads layouts and archives is imported only for them.
+"""
+
+import os
+
+from tweed_shim.errors import DamagedRecord
+from tweed_shim.host.userns import IdMap
+from tweed_shim.image import store
+from tweed_shim.image.reference import Reference
+from tweed_shim.image.store import Image
+
+
+def at_hand(root: str, reference: Reference, platform: str, ids: IdMap, *, looking: bool) -> Image | None:
+    """The image if it is unpacked and, where one is `looking`, a local reference points to it still."""
+    if not store.check_version(root):
+        return None
+    try:
+        record = store.look_up(root, str(reference), platform)
+    except DamagedRecord:
+        return None  # whoever fetches the image says so
+    if record is None or (looking and reference.path and origin(reference, platform) != record.origin):
+        return None
+    return store.unpacked(root, record.reference, record.digest, ids)
+
+
+def origin(reference: Reference, platform: str) -> str:
+    """What a local reference points to now: a layout's digest, an archive's stamp. Raises ImageError."""
+    if reference.transport != "oci":
+        from tweed_shim.image.archive import stamp
+
+        return stamp(reference.path)
+    from tweed_shim.image.archive_reader import Directory
+    from tweed_shim.image.layout import LayoutSource
+
+    return LayoutSource(Directory(os.path.abspath(reference.path)), reference.tag, platform).digest

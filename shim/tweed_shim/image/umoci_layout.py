@@ -1,0 +1,119 @@
+"""A layout that umoci can read, made for one unpacking.
+
+umoci 0.4.7 reads plain and gzip layers of OCI media types only: it refuses Docker's manifests ("not
+implemented"), zstd layers and all of Docker's layer types ("blob is not correct mediatype"), and takes a
+compression that differs from the media type for damage. So every image is shown to it in the same way: a
+manifest and a configuration made here, with the layers' true compression and the image's own diff ids, which
+umoci verifies. Layers that it can read are hard links to the store's blobs; zstd layers are expanded.
+
+It also refuses layers with PAX global headers. To look for them takes as long as to read the layers, so that is left
+to umoci: where it complains, all layers are expanded and written without them.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tweed_shim.base import files
+from tweed_shim.errors import ImageError
+from tweed_shim.image import blobs, compression, layout
+from tweed_shim.image import manifest as manifests
+from tweed_shim.image.archive_reader import Extent
+from tweed_shim.image.disk_quota import Room
+from tweed_shim.image.global_headers import without_global_headers
+from tweed_shim.image.layout import Layout
+from tweed_shim.image.manifest import Descriptor, Manifest
+
+TAG = "image"
+
+
+class Source(NamedTuple):
+    """An image in the store: what it is made of, and the digests of its layers' contents."""
+
+    store: Layout
+    image: Manifest
+    diff_ids: tuple[str, ...]
+
+
+def make(source: Source, path: str, room: Room, *, drop_global_headers: bool = False) -> None:
+    """Make the layout at `path`, on the filesystem of the store; the image is called TAG in it.
+
+    Raises ImageError where a layer that has to be expanded is damaged or is not that of its diff id, HostError where
+    it needs more than the room that there is.
+    """
+    target = Layout(path, durable=False)
+    target.create()
+    maker = _Maker(source.store, target, room, drop_global_headers)
+    pairs = [maker.layer(*each) for each in zip(source.image.layers, source.diff_ids, strict=True)]
+    layers, diff_ids = [layer for layer, _ in pairs], [diff_id for _, diff_id in pairs]
+    config = {"architecture": "", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    manifest = {
+        "schemaVersion": 2,
+        "config": layout.image_fields(_add(target, config, manifests.OCI_CONFIG)),
+        "layers": [layout.image_fields(layer) for layer in layers],
+    }
+    target.put_entry(TAG, "", _add(target, manifest, manifests.OCI_MANIFEST))
+
+
+def _add(target: Layout, document: object, media_type: str) -> Descriptor:
+    body = json.dumps(document).encode()
+    digest = blobs.digest_of([body])
+    target.add_bytes(digest, body)
+    return Descriptor(media_type, digest, len(body))
+
+
+class _Maker(NamedTuple):
+    """Makes the layers of a layout of those in the store."""
+
+    store: Layout
+    target: Layout
+    room: Room
+    drop_global_headers: bool
+
+    def layer(self, layer: Descriptor, diff_id: str) -> tuple[Descriptor, str]:
+        """Make a layer, and return it with the digest of its content."""
+        fd = os.open(self.store.blob_path(layer.digest), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            blob = Extent(fd, 0, layer.size)
+            how = compression.detect(blob.head(compression.HEAD))
+            if how != "zstd" and not self.drop_global_headers:
+                _link_once(self.store.blob_path(layer.digest), self.target.blob_path(layer.digest))
+                return Descriptor(manifests.OCI_LAYERS[how], layer.digest, layer.size), diff_id
+            named = f"the layer {layer.digest} of {self.room.what}"
+            # umoci verifies what it reads; of what is expanded here it never sees the original.
+            if blobs.digest_of(blob.chunks()) != layer.digest:
+                raise ImageError(f"{named} is damaged; pull the image again")
+            content = blob.chunks() if how == "none" else compression.expand(blob.chunks(), how, named)
+            return self._write(content, diff_id, f"the content of {named}")
+        finally:
+            os.close(fd)
+
+    def _write(self, content: Iterable[bytes], diff_id: str, what: str) -> tuple[Descriptor, str]:
+        """Write the content, which has to be that of the diff id, as a plain layer."""
+        if self.drop_global_headers:
+            # Verified before anything reads it: what is written is another.
+            path = files.unique_name(f"{self.target.blob_path(diff_id)}.whole.")
+            blobs.write(self.room.content(content), path, diff_id, what)
+            try:
+                return self._write_without(path)
+            finally:
+                os.unlink(path)
+        path = files.unique_name(f"{self.target.blob_path(diff_id)}.")
+        size = blobs.write(self.room.content(content), path, diff_id, what)
+        self.target.adopt(path, diff_id)
+        return Descriptor(manifests.OCI_LAYERS["none"], diff_id, size), diff_id
+
+    def _write_without(self, path: str) -> tuple[Descriptor, str]:
+        with open(path, "rb") as file:
+            whole = Extent(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+            digest = blobs.digest_of(without_global_headers(whole.chunks()))
+            new = f"{path}.new"
+            size = blobs.write(self.room.content(without_global_headers(whole.chunks())), new, digest, path)
+        self.target.adopt(new, digest)
+        return Descriptor(manifests.OCI_LAYERS["none"], digest, size), digest
+
+
+def _link_once(source: str, path: str) -> None:
+    if not os.path.exists(path):
+        os.link(source, path)
