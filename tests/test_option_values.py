@@ -20,9 +20,9 @@ from tweed_shim.cli.commands import parse_with
 from tweed_shim.cli.parser import ArgparseParser
 from tweed_shim.errors import ConfigError, ShimError, UsageError
 from tweed_shim.http.connect_options import ConnectOptions
-from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.options import RunOptions
-from tweed_shim.runtime.request import Limits
+from tweed_shim.runner import RunOptions
+from tweed_shim.runtime.console import Console
+from tweed_shim.runtime.options import Limits
 from tweed_shim.tweed.backend import Options
 
 NAN, INFINITE = float("nan"), float("inf")

@@ -18,7 +18,7 @@ from tweed_shim.data import jsonschema
 from tweed_shim.host import children, interpreter, kernel, subprocesses, userns
 from tweed_shim.host.userns import IdMap
 from tweed_shim.runtime import sandbox_process
-from tweed_shim.runtime.sandbox_process import Keeper
+from tweed_shim.runtime.sandbox_process import SandboxProcess
 
 TRACED = {
     module.__file__ for module in (children, interpreter, subprocesses, jsonschema, sandbox_process, userns)
@@ -59,7 +59,7 @@ def is_within_del(frame: FrameType | None) -> bool:
 
 
 def start_of_keeper() -> None:
-    with Keeper(IdMap("host")):
+    with SandboxProcess(IdMap("host")):
         pass
 
 

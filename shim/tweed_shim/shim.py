@@ -12,9 +12,9 @@ from tweed_shim.base.settings import Settings, check_root, default_log_limit, de
 from tweed_shim.host import interpreter, userns
 from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image import pull, removal, store
+from tweed_shim.runner import RunOptions
 from tweed_shim.runtime import log_space, runs
-from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.options import RunOptions
+from tweed_shim.runtime.console import Console
 from tweed_shim.tweed import clouds
 from tweed_shim.tweed.backend import Backend, Options
 from tweed_shim.tweed.clouds import Cloud

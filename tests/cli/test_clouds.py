@@ -12,7 +12,7 @@ from script_images import METADATA, ScriptImage
 from tweed_shim import Shim as Api
 from tweed_shim.cli import environment_output
 from tweed_shim.errors import StateError
-from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.console import Console
 from tweed_shim.tweed import environment as environments
 
 # Its backend is gone: no teardown can succeed.

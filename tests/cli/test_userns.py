@@ -17,10 +17,10 @@ from layouts import File
 from packages import executor_layout, package, with_executor
 from script_images import METADATA, ScriptImage
 from tweed_shim.host.userns import IdMap
+from tweed_shim.runner import RunOptions
 from tweed_shim.runtime import security_options
 from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.host import Host
-from tweed_shim.runtime.options import RunOptions
 
 SCRIPT = f"""
 if [ "$1" = metadata ]; then {METADATA}; exit; fi
@@ -237,7 +237,7 @@ def test_the_variable_counts_for_the_python_api_too(monkeypatch: pytest.MonkeyPa
         ("0", RunOptions(userns=True), True),
     ):
         monkeypatch.setenv("TWEED_SHIM_USERNS", variable)
-        assert (security_options.confine(found, options).userns is not None) == expected
+        assert (security_options.resolve(options, found).userns is not None) == expected
     assert len(asked) == 2
 
 

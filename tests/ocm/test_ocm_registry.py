@@ -128,7 +128,7 @@ def _blob(data: bytes, media_type: str = "") -> Blob:
     return blobs.of_bytes(data, media_type, "a blob")
 
 
-class Made:
+class OutputVolume:
     """Puts component versions into a registry as other tools do."""
 
     def __init__(self, repository: mapping.OciRepository) -> None:
@@ -163,10 +163,10 @@ class Made:
 
 
 @pytest.fixture
-def made(place: str) -> Iterator[Made]:
+def made(place: str) -> Iterator[OutputVolume]:
     with written(parse_repository(place), Connection()) as repository:
         assert isinstance(repository, mapping.OciRepository)
-        yield Made(repository)
+        yield OutputVolume(repository)
 
 
 SIMPLE = component("example.com/app", "1.0.0", [Local("one", b"first")])
@@ -179,7 +179,7 @@ def _local(addition: Addition) -> tuple[Blob, ...]:
 
 
 @pytest.mark.parametrize("media_type", sorted(mapping.PLAIN_TYPES))
-def test_a_descriptor_may_be_a_layer_of_its_own(place: str, made: Made, media_type: str) -> None:
+def test_a_descriptor_may_be_a_layer_of_its_own(place: str, made: OutputVolume, media_type: str) -> None:
     made.put(REPOSITORY, _blob(SIMPLE.text, media_type), more=_local(SIMPLE))
     assert content(f"{place}//example.com/app", "one") == b"first"
 
@@ -187,14 +187,14 @@ def test_a_descriptor_may_be_a_layer_of_its_own(place: str, made: Made, media_ty
 @pytest.mark.parametrize("kind", sorted(mapping.CONFIG_TYPES))
 @pytest.mark.parametrize("media_type", sorted(mapping.TAR_TYPES))
 def test_a_descriptor_may_be_in_a_tar_by_any_of_its_names(
-    place: str, made: Made, media_type: str, kind: str
+    place: str, made: OutputVolume, media_type: str, kind: str
 ) -> None:
     packed = _blob(mapping.compose(SIMPLE)[1][0].read(), media_type)
     made.put(REPOSITORY, packed, more=_local(SIMPLE), config_type=kind)
     assert content(f"{place}//example.com/app", "one") == b"first"
 
 
-def test_components_under_hashed_names_are_read(place: str, made: Made) -> None:
+def test_components_under_hashed_names_are_read(place: str, made: OutputVolume) -> None:
     hashed = hashlib.sha256(b"example.com/app").hexdigest()
     made.put(hashed, _blob(SIMPLE.text, PLAIN), more=_local(SIMPLE))
     host, _, prefix = place.partition("/")
@@ -210,7 +210,7 @@ def test_components_under_hashed_names_are_read(place: str, made: Made) -> None:
 
 
 @pytest.mark.parametrize("noted", [True, False])
-def test_a_component_version_may_be_an_index(place: str, made: Made, noted: bool) -> None:
+def test_a_component_version_may_be_an_index(place: str, made: OutputVolume, noted: bool) -> None:
     layer = _blob(SIMPLE.text, PLAIN)
     raw = made.put(REPOSITORY, layer, more=_local(SIMPLE), tag="part")
     other = made.put(REPOSITORY, _blob(b"{}"), tag="other")
@@ -241,14 +241,14 @@ def test_a_component_version_may_be_an_index(place: str, made: Made, noted: bool
     ],
 )  # fmt: skip
 def test_what_is_no_component_version_is_refused(
-    place: str, made: Made, layer: Blob, kind: str, message: str
+    place: str, made: OutputVolume, layer: Blob, kind: str, message: str
 ) -> None:
     made.put(REPOSITORY, layer, config_type=kind)
     with pytest.raises(ComponentError, match=message):
         content(f"{place}//example.com/app:1.0.0", "one")
 
 
-def test_a_local_blob_in_pieces_is_one(place: str, made: Made) -> None:
+def test_a_local_blob_in_pieces_is_one(place: str, made: OutputVolume) -> None:
     parts = (_blob(b"one ", "text/plain"), _blob(b"two", "text/plain"))
     about = component("example.com/app", "1.0.0", [Local("one", b"one two")])
     reference = ",".join(each.digest for each in parts)
@@ -257,14 +257,14 @@ def test_a_local_blob_in_pieces_is_one(place: str, made: Made) -> None:
     assert content(f"{place}//example.com/app", "one") == b"one two"
 
 
-def test_a_local_blob_that_is_missing_is_named(place: str, made: Made) -> None:
+def test_a_local_blob_that_is_missing_is_named(place: str, made: OutputVolume) -> None:
     made.put(REPOSITORY, _blob(SIMPLE.text, PLAIN))
     with pytest.raises(ComponentError, match="lacks the local blob sha256:"):
         content(f"{place}//example.com/app", "one")
 
 
 def test_a_local_blob_may_be_an_artifact_beside_the_component_version(
-    place: str, made: Made, tmp_path: Path
+    place: str, made: OutputVolume, tmp_path: Path
 ) -> None:
     build_layout(str(tmp_path / "layout"))
     held = ArtifactSet(Directory(str(tmp_path / "layout")), "the layout")

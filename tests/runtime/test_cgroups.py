@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from run_requests import program_request
 from tweed_shim.errors import HostError
 from tweed_shim.host.userns import IdMap, IdRange
 from tweed_shim.runtime import cgroups, recorded_run, spec
 from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.host import Host
-from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Request
+from tweed_shim.runtime.options import DEFAULT_PIDS, Limits
 
 SOMEBODY = 65534
 SLICE = "/user.slice/user-7.slice/user@7.service/app.slice"
@@ -223,7 +224,7 @@ RANGE = IdMap(
 
 def generated(found: Cgroups, limits: Limits, ids: IdMap = RANGE) -> dict[str, Any]:
     host = Host(ids, found, 1024, frozenset(), "x86_64")
-    request = Request("/image", ("/program",), (), 0, 0, (), "/", "/home", network="none", limits=limits)
+    request = program_request("/image", ("/program",), host, network="none", limits=limits)
     return spec.generate(request, host, scratch="/scratch", name="x")
 
 
@@ -286,7 +287,7 @@ def test_less_of_a_core_than_the_kernel_can_give_is_refused() -> None:
 def test_a_root_that_cannot_be_written_needs_the_control_group_of_devices() -> None:
     for found, refused in ((Cgroups(0), True), (Cgroups(2, frozenset(ALL.split()), for_all=True), False)):
         host = Host(IdMap("host"), found, 1024, frozenset(), "x86_64")
-        request = Request("/image", ("/program",), (), 0, 0, (), "/", "/home", network="none", read_only=True)
+        request = program_request("/image", ("/program",), host, network="none", read_only=True)
         if refused:
             with pytest.raises(HostError, match="--read-only is not safe here"):
                 spec.generate(request, host, scratch="/scratch", name="x")

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from run_requests import program_request
 from tweed_shim.base import files
 from tweed_shim.base.records import replace
 from tweed_shim.errors import HostError, ImageError
 from tweed_shim.runtime import cgroups, container, host
-from tweed_shim.runtime.container import Console, Setting
-from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Outcome, Request
+from tweed_shim.runtime.console import Console
+from tweed_shim.runtime.container import RunContext
+from tweed_shim.runtime.options import Limits
+from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
 
 MEGABYTES = 10 << 20
 NOWHERE = Console()
@@ -57,39 +60,26 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def run(rootfs: str, root: str) -> Run:
-    """Run a shell script in the busybox rootfs; further arguments are those of Request."""
+    """Run a shell script in the busybox rootfs; further arguments are fields of its options and of Request."""
 
-    def call(
-        script: str, *, console: Console = NOWHERE, scratch: str | None = None, **request: Any
-    ) -> Outcome:
-        return container.run(script_request(rootfs, script, **request), setting(root, console, scratch))
+    def call(script: str, *, console: Console = NOWHERE, **values: Any) -> Outcome:
+        return container.run(script_request(rootfs, script, **values), run_context(root, console))
 
     return call
 
 
-def script_request(rootfs: str, script: str, **request: Any) -> Request:
-    return Request(
-        rootfs=rootfs,
-        args=("/bin/sh", "-c", script),
-        env=("PATH=/bin",),
-        uid=0,
-        gid=0,
-        groups=(),
-        cwd="/",
-        home="/tweed/home",
-        **request,
-    )
+def script_request(rootfs: str, script: str, **values: Any) -> Request:
+    return program_request(rootfs, ("/bin/sh", "-c", script), host.inspect(), **values)
 
 
-def setting(root: str, console: Console = NOWHERE, scratch: str | None = None) -> Setting:
-    return Setting(
+def run_context(root: str, console: Console = NOWHERE) -> RunContext:
+    return RunContext(
         name=files.unique_name("test-"),
         root=root,
         runtime=host.require_program("runc"),
         host=host.inspect(),
         log=os.path.join(root, "log"),
         console=console,
-        scratch=scratch,
     )
 
 
@@ -195,14 +185,14 @@ def test_a_runtime_that_hangs_is_given_up(
 ) -> None:
     for name in ("GRACE", "LAST_WORDS"):
         monkeypatch.setattr(f"tweed_shim.runtime.io_loop.{name}", 0.2)
-    where = replace(setting(root), runtime=runtime_that(root, does))
+    where = replace(run_context(root), runtime=runtime_that(root, does))
     outcome = container.run(script_request(rootfs, "true", timeout=0.3), where)
     assert outcome.timed_out
 
 
 def test_a_sandbox_that_is_killed_before_the_start_is_noticed(rootfs: str, root: str) -> None:
     # The runtime sees its parent, process 1 of the sandbox, in a /proc of its own: it cannot kill it, its keeper can.
-    where = replace(setting(root), runtime=runtime_that(root, "exec sleep 1000"))
+    where = replace(run_context(root), runtime=runtime_that(root, "exec sleep 1000"))
 
     before = set(children(os.getpid()))
 
@@ -294,7 +284,7 @@ def test_the_sandbox_itself_refuses_an_image_whose_links_lead_out(
         request.getfixturevalue("no_overlay")
     victim = os.fspath(tmp_path)
     with linked(rootfs, "dev", victim), pytest.raises(ImageError, match="its '/dev' is a symbolic link"):
-        container.run(script_request(rootfs, "true"), setting(root))
+        container.run(script_request(rootfs, "true"), run_context(root))
     assert os.listdir(victim) == []
 
 
@@ -302,7 +292,7 @@ def test_no_descriptor_stays_open_where_the_start_fails(rootfs: str, root: str) 
     request = replace(script_request(rootfs, "", stdin=b"x" * MEGABYTES), args=("/bin/nothing",))
     before = os.listdir("/proc/self/fd")
     with pytest.raises(ImageError):
-        container.run(request, setting(root))
+        container.run(request, run_context(root))
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -369,7 +359,7 @@ def test_the_environment_is_what_was_asked_for_and_nothing_of_the_shims(run: Run
 def test_a_program_that_is_not_there_is_named(rootfs: str, root: str) -> None:
     request = replace(script_request(rootfs, ""), args=("/bin/nothing",))
     with pytest.raises(ImageError, match="could not start '/bin/nothing'"):
-        container.run(request, setting(root))
+        container.run(request, run_context(root))
 
 
 def test_limits_are_enforced_by_control_groups(run: Run) -> None:
@@ -389,10 +379,10 @@ def driver(rootfs: str, root: str, script: str) -> subprocess.Popen[bytes]:
     """A process that runs a script in a container and writes what the script writes to stdout."""
     code = (
         "import sys\n"
-        "from tests.runtime.test_container import script_request, setting\n"
+        "from tests.runtime.test_container import run_context, script_request\n"
         "from tweed_shim.runtime import container\n"
         "console = container.Console(stdout=1)\n"
-        "container.run(script_request(*sys.argv[1:3]), setting(sys.argv[3], console))\n"
+        "container.run(script_request(*sys.argv[1:3]), run_context(sys.argv[3], console))\n"
     )
     project = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = os.pathsep.join((project, os.path.join(project, "shim"), os.path.join(project, "tests")))

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from installed import Shim
+from run_requests import program_request
 from script_images import METADATA, ScriptImage
 from tweed_shim.host.userns import IdMap
 from tweed_shim.runtime import host, spec
 from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.host import Host
-from tweed_shim.runtime.request import Request
 
 SHOW = f"""
 {{ grep 'core file' /proc/self/limits
@@ -70,7 +70,7 @@ def test_no_program_in_dev_is_started(confined_shim: Shim, script_image: ScriptI
 
 def generated(**of_host: Any) -> dict[str, Any]:
     found = Host(IdMap("host"), Cgroups(0), 1024, frozenset(), "x86_64", **of_host)
-    request = Request("/image", ("/program",), (), 0, 0, (), "/", "/home", network="none")
+    request = program_request("/image", ("/program",), found, network="none")
     return spec.generate(request, found, scratch="/scratch", name="x")
 
 

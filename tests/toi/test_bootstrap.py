@@ -143,7 +143,7 @@ PARAMETERS = "parameters: {password: sesame}\n"
 CREDENTIALS = f"credentials: {{target: {{credentials: {{KUBECONFIG: {SECRET}}}}}}}\n"
 
 
-class Made(NamedTuple):
+class OutputVolume(NamedTuple):
     """Where the component versions are, and the files of a user."""
 
     directory: str
@@ -161,7 +161,7 @@ def layout(public_directory: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(public_directory: str, layout: str, registry: RegistryServer) -> Made:
+def made(public_directory: str, layout: str, registry: RegistryServer) -> OutputVolume:
     """The component versions in repositories of every kind."""
     directory = os.path.join(public_directory, "toi")
     os.mkdir(directory)
@@ -176,7 +176,7 @@ def made(public_directory: str, layout: str, registry: RegistryServer) -> Made:
     packed = make_archive(os.path.join(directory, "packed.tgz"), executors, INSTALLER, file_format="tgz")
     lone = make_component_archive(os.path.join(directory, "lone"), INSTALLER)
     place = put(f"{registry.host}/toi", executors, INSTALLER)
-    made = Made(
+    made = OutputVolume(
         directory,
         {
             "directory": [f"{tree}//{APP}"],
@@ -204,7 +204,7 @@ def bootstrap(shim: Shim, *words: str) -> tuple[int, str, str]:
     return done.code, done.out.decode(), done.err.decode()
 
 
-def test_from_everywhere_as_everybody(shim: Shim, made: Made) -> None:
+def test_from_everywhere_as_everybody(shim: Shim, made: OutputVolume) -> None:
     user = "0" if shim.account.kind == "single" else "65534"
     for kind, source in made.places.items():
         directory = os.path.join(os.path.dirname(shim.root), f"outputs-{kind}")
@@ -261,7 +261,7 @@ def test_from_everywhere_as_everybody(shim: Shim, made: Made) -> None:
     ] * len(made.places)
 
 
-def test_the_outputs_of_a_failed_action_are_collected(root_shim: Shim, made: Made) -> None:
+def test_the_outputs_of_a_failed_action_are_collected(root_shim: Shim, made: OutputVolume) -> None:
     file = os.path.join(os.path.dirname(root_shim.root), "outputs.yaml")
     words = ["uninstall", *made.places["tgz"], "package", *made.inputs()]
     assert bootstrap(root_shim, *words, "--pull", "never")[0] == 125
@@ -279,7 +279,7 @@ def test_the_outputs_of_a_failed_action_are_collected(root_shim: Shim, made: Mad
 
 
 def test_signals_and_time_outs_end_an_action_and_its_outputs_are_collected(
-    root_shim: Shim, made: Made
+    root_shim: Shim, made: OutputVolume
 ) -> None:
     words = [
         "toi",
@@ -305,7 +305,7 @@ def test_signals_and_time_outs_end_an_action_and_its_outputs_are_collected(
     assert "given" in yaml.safe_load(printed)["outputs"]
 
 
-def test_what_would_be_run_is_shown_and_can_be_made(root_shim: Shim, made: Made) -> None:
+def test_what_would_be_run_is_shown_and_can_be_made(root_shim: Shim, made: OutputVolume) -> None:
     words = ["install", *made.places["directory"], "package", *made.inputs()]
     code, out, _ = bootstrap(root_shim, *words, "--dry-run", "--memory", "64m")
     assert code == 0
@@ -479,7 +479,7 @@ def test_the_credentials_of_the_registry_are_passed_on(
     assert told["credentials"][0]["properties"] == {**known, "serverAddress": server.host}
 
 
-def test_the_files_that_a_package_offers(root_shim: Shim, made: Made) -> None:
+def test_the_files_that_a_package_offers(root_shim: Shim, made: OutputVolume) -> None:
     here = Path(root_shim.root).parent
     words = ("toi", "config", "--ocmconfig", "None", *made.places["directory"], "package")
     done = root_shim.run(*words)
@@ -500,7 +500,9 @@ def test_the_files_that_a_package_offers(root_shim: Shim, made: Made) -> None:
     assert done.out.decode().split() == ["mine.yaml", "creds", "mine.jsonscheme"]
 
 
-def test_a_package_is_described(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_package_is_described(
+    made: OutputVolume, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from tweed_shim.cli.main import main
 
     assert (

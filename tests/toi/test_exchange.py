@@ -14,7 +14,7 @@ from components import component, make_archive
 from installed import Shim, fresh_shim
 from packages import executor_layout, package, with_executor
 from tweed_shim import Shim as Api
-from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.console import Console
 
 SECRET = "swordfish-and-more"
 APP = "example.com/app:1.0.0"

@@ -15,8 +15,8 @@ from components import component, make_archive
 from packages import executor_layout, package, with_executor
 from tweed_shim import Shim
 from tweed_shim.errors import ComponentError, ConfigError, OperationFailed, TimedOut
-from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.options import RunOptions
+from tweed_shim.runner import RunOptions
+from tweed_shim.runtime.console import Console
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
 

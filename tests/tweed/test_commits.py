@@ -21,7 +21,8 @@ from tweed_shim.cli.main import main
 from tweed_shim.cli.signals import Interrupted
 from tweed_shim.errors import NotRecorded, OperationFailed, StateError
 from tweed_shim.runtime import container
-from tweed_shim.runtime.container import Console, Setting
+from tweed_shim.runtime.console import Console
+from tweed_shim.runtime.container import RunContext
 from tweed_shim.runtime.request import Outcome, Request
 from tweed_shim.tweed import drafts
 from tweed_shim.tweed.contract import IN_CONFIG, OUT_CONFIG
@@ -49,11 +50,11 @@ class World:
         self.late: Callable[[], None] = lambda: None
         self.fails = ""
 
-    def play(self, request: Request, setting: Setting) -> Outcome:
+    def play(self, request: Request, context: RunContext) -> Outcome:
         """Do what the image would do."""
-        setting.meanwhile()
+        context.meanwhile()
         mounts = {mount.destination: Path(mount.source) for mount in request.mounts}
-        operation = request.args[-1]
+        operation = request.process.args[-1]
         if operation == "setup":
             token = uuid.uuid4().hex
             (self.made / token).touch()
@@ -64,7 +65,7 @@ class World:
         result = b"backend: tweed/v1\nname: n\nversion: v\n" if operation == "metadata" else b"A: b\n"
         code = 3 if operation == self.fails else 0
         if code == 0:
-            setting.succeeded(result)
+            context.succeeded(result)
         self.late()
         return Outcome(
             exit_code=code,

@@ -4,7 +4,7 @@ from tweed_shim.base.records import fields
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import UsageError
-from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.console import Console
 from tweed_shim.shim import Shim
 
 COLUMNS = {

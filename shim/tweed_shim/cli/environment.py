@@ -2,7 +2,7 @@
 
 from tweed_shim.cli import environment_output
 from tweed_shim.cli.commands import Arguments, Context, Parser
-from tweed_shim.runtime.container import Console
+from tweed_shim.runtime.console import Console
 from tweed_shim.shim import Shim
 
 

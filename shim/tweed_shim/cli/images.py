@@ -7,8 +7,8 @@ from tweed_shim.base import option_values
 from tweed_shim.base.records import fields
 from tweed_shim.cli import server_options, tables
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked, number
-from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.options import RunOptions
+from tweed_shim.runner import RunOptions
+from tweed_shim.runtime.console import Console
 from tweed_shim.shim import Shim
 
 COLUMNS = {

@@ -4,9 +4,9 @@ from tweed_shim.base import option_values, sizes
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.cli import server_options, signals
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, checked, number, wrong_value
-from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.options import NETWORKS, RunOptions, check_capability
-from tweed_shim.runtime.request import Limits
+from tweed_shim.runner import RunOptions
+from tweed_shim.runtime.console import Console
+from tweed_shim.runtime.options import NETWORKS, Limits, check_capability
 
 
 def size(text: str) -> int:

@@ -97,7 +97,7 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
 
 def _bootstrap(arguments: Arguments, context: Context, examiner: Examiner, worker: "WorkerProcess") -> int:
     from tweed_shim.ocm import identity
-    from tweed_shim.runtime.options import RunOptions
+    from tweed_shim.runner import Runner, RunOptions
     from tweed_shim.toi import bootstrap, outputs, preparation
 
     place_of_outputs = None if arguments.outputs == "-" else arguments.outputs
@@ -116,7 +116,7 @@ def _bootstrap(arguments: Arguments, context: Context, examiner: Examiner, worke
     # What the executor says goes elsewhere where its outputs are printed.
     console = run_options.console(context, stdout=2 if place_of_outputs is None else 1)
     options = RunOptions(**run_options.options(arguments))
-    place = bootstrap.at(context.settings, session, options, console)
+    runner = Runner(context.settings, options, console)
     with session:
         with trace.span("open"):
             version = session.certain_version(arguments.component, arguments.repo)
@@ -130,9 +130,9 @@ def _bootstrap(arguments: Arguments, context: Context, examiner: Examiner, worke
             bootstrap.create_environment(prepared, session, arguments.create_env, context.voice.info)
             return 0
         if arguments.dry_run:
-            _show(prepared, bootstrap.config(place, prepared))
+            _show(prepared, bootstrap.config(runner, session, prepared))
             return 0
-        done = bootstrap.run(place, prepared, every_output=arguments.all_outputs)
+        done = bootstrap.run(runner, session, prepared, every_output=arguments.all_outputs)
     _hand_out(done, place_of_outputs, context)
     return 0
 

@@ -108,7 +108,8 @@ def userns_option(patient: Patient) -> Finding:
         return Finding(name, WARNING, "no ids for it in /etc/subuid and /etc/subgid", effect, mend)
     if lacking := lacking_for(patient):
         return not_tried(name, lacking)
-    fault, _ = probes.run(patient.place, programs.find_program(patient.runtime) or "", patient.host, ids)
+    runtime = programs.find_program(patient.runtime) or ""
+    fault, _ = probes.run(patient.place, runtime, patient.host, userns=True)
     if fault:
         mend = "use Linux 5.19 or newer, and give a --root on ext4, xfs or btrfs"
         return Finding(name, WARNING, fault, effect, mend)

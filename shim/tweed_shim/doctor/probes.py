@@ -14,10 +14,12 @@ from tweed_shim.base import files
 from tweed_shim.errors import ShimError
 from tweed_shim.host import owned_trees, programs, userns, workdirs
 from tweed_shim.host.userns import IdMap
-from tweed_shim.runtime import container
-from tweed_shim.runtime.container import Console, Setting
+from tweed_shim.runtime import container, security_options
+from tweed_shim.runtime.console import Console
+from tweed_shim.runtime.container import RunContext
 from tweed_shim.runtime.host import Host
-from tweed_shim.runtime.request import Mount, Request
+from tweed_shim.runtime.options import ContainerOptions
+from tweed_shim.runtime.request import Mount, Process, Request
 
 SECONDS = 30.0
 # Where a program of the host and its libraries are; usually some of them are links into another.
@@ -115,32 +117,30 @@ def _tried(ids: IdMap, command: list[str], place: str) -> str:
     return "" if code == 0 else (lines[0] if lines else f"{command[0]} ended with code {code}")
 
 
-def run(place: str, runtime: str, host: Host, ids: IdMap | None = None) -> tuple[str, list[str]]:
-    """Run a program of the host as an image's would be; returns the fault, or nothing, and the warnings."""
+def run(place: str, runtime: str, host: Host, *, userns: bool = False) -> tuple[str, list[str]]:
+    """Run a program of the host as an image's would be; returns the fault, or nothing, and the warnings.
+
+    userns: whether the container has a user namespace of its own when root runs it.
+    """
     program = programs.find_program("true")
     if program is None:
         return "the program true is not installed", []
     warnings: list[str] = []
     name = files.unique_name("doctor-")
     rootfs = os.path.join(place, name)
+    options = ContainerOptions(network="none", timeout=SECONDS, userns=userns)
     request = Request(
-        rootfs=rootfs,
-        args=(os.path.realpath(program),),
-        env=("PATH=/usr/bin:/bin",),
-        uid=0,
-        gid=0,
-        groups=(),
-        cwd="/",
+        rootfs,
+        Process((os.path.realpath(program),), ("PATH=/usr/bin:/bin",), 0, 0, (), "/"),
+        options,
+        security_options.resolve(options, host),
         home="/tweed/home",
         mounts=_borrowed(rootfs),
-        network="none",
-        timeout=SECONDS,
-        userns=ids,
     )
     log = os.path.join(place, "log")
-    setting = Setting(name, place, runtime, host, log, console=Console(warn=warnings.append))
+    context = RunContext(name, place, runtime, host, log, console=Console(warn=warnings.append))
     try:
-        outcome = container.run(request, setting)
+        outcome = container.run(request, context)
     except ShimError as error:
         return str(error), warnings
     except OSError as error:

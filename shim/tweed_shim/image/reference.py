@@ -101,6 +101,16 @@ def is_digest(text: str) -> bool:
     return len(encoded) == DIGEST_LENGTHS.get(algorithm) and made_of(HEXADECIMAL, encoded)
 
 
+def check_digest(digest: str, text: str) -> str:
+    """Return the digest of a reference. Raises BadReference, which names the reference `text`, for a malformed one."""
+    if not is_digest(digest):
+        raise BadReference(
+            f"the digest {digest!r} of {text!r} is malformed: "
+            "it is 'sha256:' and 64 or 'sha512:' and 128 of the digits 0-9, a-f"
+        )
+    return digest
+
+
 def _parse_file(text: str, transport: str, rest: str) -> Reference:
     path, colon, tag = rest.partition(":")
     if not path or "\0" in path:
@@ -152,11 +162,8 @@ def _parse_registry_reference(text: str, name: str) -> Reference:
             f"the tag {tag!r} of {text!r} is malformed: "
             "it has letters, digits, '_', '.' and '-', at most 128, and begins with none of the last two"
         )
-    if at and not is_digest(digest):
-        raise BadReference(
-            f"the digest {digest!r} of {text!r} is malformed: "
-            "it is 'sha256:' and 64 or 'sha512:' and 128 of the digits 0-9, a-f"
-        )
+    if at:
+        check_digest(digest, text)
     if not colon and not at:
         tag = DEFAULT_TAG
     return Reference("docker", registry, repository, tag or None, digest or None)

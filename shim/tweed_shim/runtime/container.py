@@ -3,22 +3,22 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 
 from tweed_shim.base import files, trace
 from tweed_shim.base.lean import json, signal
 from tweed_shim.base.lean.typing import Any, TypedDict
-from tweed_shim.base.option_values import checks, descriptor, function, optional
 from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.host import interpreter, userns, workdirs
 from tweed_shim.runtime import cgroups, sandbox, spec
+from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
-from tweed_shim.runtime.io_loop import GRACE, Carrier
+from tweed_shim.runtime.io_loop import GRACE, IoLoop
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
-from tweed_shim.runtime.sandbox_process import Keeper, StartError
+from tweed_shim.runtime.sandbox_process import SandboxProcess, StartError
 from tweed_shim.runtime.seccomp import DEFAULT
 from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
 
@@ -26,37 +26,12 @@ SCRATCH_SIZE = 1 << 30
 LOCKED_OPTIONS = {os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime", os.ST_NODIRATIME: "nodiratime"}
 
 
-class Console(Record):
-    """The user's side of a run.
-
-    stdout and stderr: the descriptors that an image's diagnostics are shown on, None for nowhere. catching: a
-    context in which the container runs; what it yields is a descriptor from which the numbers of signals to pass
-    on are read, a byte each, or None. warn: takes sentences for the user; info: those for the curious; report: the
-    steps of long work, None for no interest in them.
-    """
-
-    stdout: int | None = None
-    stderr: int | None = None
-    catching: Callable[[], AbstractContextManager[int | None]] = nullcontext
-    warn: Callable[[str], None] = lambda _: None
-    info: Callable[[str], None] = lambda _: None
-    report: Callable[[str], None] | None = None
-
-    CHECKS = checks(
-        stdout=optional(descriptor),
-        stderr=optional(descriptor),
-        **dict.fromkeys(("catching", "warn", "info"), function),
-        report=optional(function),
-    )
-
-
-class Setting(Record):
+class RunContext(Record):
     """Where a request is run.
 
     name: unique on this host. root: the store. runtime: the path of the OCI runtime. log: the path of the run's log.
     log_limit: what all logs of the store may take together, bytes; None where it is no log of a store.
-    scratch: a directory on disk for what the image writes to its root, None for a tmpfs of at most `SCRATCH_SIZE`
-    bytes. meanwhile: called once the container is on its way. succeeded: takes the result as soon as the program has
+    meanwhile: called once the container is on its way. succeeded: takes the result as soon as the program has
     ended with code 0, when signals do not interrupt the caller yet.
     """
 
@@ -67,7 +42,6 @@ class Setting(Record):
     log: str
     log_limit: int | None = None
     console: Console = Console()
-    scratch: str | None = None
     meanwhile: Callable[[], None] = lambda: None
     succeeded: Callable[[bytes], None] = lambda _: None
 
@@ -81,7 +55,7 @@ def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: Mapping[str, FileIO])
 
 
 def _sources(
-    request: Request, setting: Setting, pipes: Mapping[str, FileIO], log: Log, result: Result
+    request: Request, context: RunContext, pipes: Mapping[str, FileIO], log: Log, result: Result
 ) -> dict[int, list[Sink]]:
     """Which pipe of the container goes where."""
 
@@ -90,46 +64,46 @@ def _sources(
             return [result]
         return [log] if shown is None else [log, Shown(shown)]
 
-    sources = {pipes["stdout"].fileno(): sinks(request.stdout, setting.console.stdout)}
+    sources = {pipes["stdout"].fileno(): sinks(request.stdout, context.console.stdout)}
     if request.stderr != "stdout":
-        sources[pipes["stderr"].fileno()] = sinks(request.stderr, setting.console.stderr)
+        sources[pipes["stderr"].fileno()] = sinks(request.stderr, context.console.stderr)
     return sources
 
 
-def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
+def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
     begun = time.monotonic()
     with trace.span("prepare"):
-        plan = _plan(request, setting, overlay)
-    log, result = Log(setting.log, limit=setting.log_limit), Result(RESULT_LIMIT)
-    with trace.span("run"), setting.console.catching() as signals, Keeper(setting.host.ids) as keeper:
+        plan = _plan(request, context, overlay)
+    log, result = Log(context.log, limit=context.log_limit), Result(RESULT_LIMIT)
+    with trace.span("run"), context.console.catching() as signals, SandboxProcess(context.host.ids) as keeper:
         feeds = _feeds(plan, request.stdin, keeper.pipes)
-        sources = _sources(request, setting, keeper.pipes, log, result)
+        sources = _sources(request, context, keeper.pipes, log, result)
 
         def meanwhile() -> None:
             if plan["cgroup"]:
                 cgroups.expect_moves(keeper.pid)
-            setting.meanwhile()
+            context.meanwhile()
 
         def keeping() -> None:
-            if setting.console.report is not None:
-                setting.console.report("the image has ended; what it wrote is brought to the disk")
+            if context.console.report is not None:
+                context.console.report("the image has ended; what it wrote is brought to the disk")
 
         def asking(number: int) -> None:
-            if setting.console.report is not None:
+            if context.console.report is not None:
                 from signal import Signals
 
-                setting.console.report(
+                context.console.report(
                     f"the image was sent {Signals(number).name}, and is killed if it does not end within {GRACE:g} s"
                 )
 
-        carrier = Carrier(keeper, sources, feeds, signals, meanwhile, keeping, asking)
+        carrier = IoLoop(keeper, sources, feeds, signals, meanwhile, keeping, asking)
         try:
-            carrier.carry(request.timeout, request.stop_signal)
+            carrier.carry(request.options.timeout, request.stop_signal)
         finally:
             log.close()
         ended = time.monotonic()
         if keeper.status == 0 and not carrier.asked and not result.overflow:
-            setting.succeeded(result.value())
+            context.succeeded(result.value())
     if keeper.status is None and not carrier.asked and not result.overflow:
         raise HostError("the run's sandbox was ended from outside, perhaps for want of memory; run it again")
     code = None if keeper.status is None else os.waitstatus_to_exitcode(keeper.status)
@@ -156,16 +130,17 @@ def _keeping(mount: Mount) -> Mount:
     return replace(mount, keeps=tuple(keeps))
 
 
-def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
-    place = files.make_private(os.path.join(setting.root, "scratch"))
-    host = setting.host
+def _plan(request: Request, context: RunContext, overlay: str) -> sandbox.Plan:
+    place = files.make_private(os.path.join(context.root, "scratch"))
+    host = context.host
     if host.ids.kind != "host":
         request = replace(request, mounts=tuple(map(_keeping, request.mounts)))
-    config = spec.generate(request, host, scratch=place, name=setting.name, writable_root=bool(overlay))
+    config = spec.generate(request, host, scratch=place, name=context.name, writable_root=bool(overlay))
     kept = [mount.source for mount in request.mounts if mount.writable]
     top, user = _owners(request)
+    ids, network = request.security.userns, request.options.network
     return {
-        "id": setting.name,
+        "id": context.name,
         "userns": host.ids.kind != "host",
         "stdin": request.stdin is not None,
         "joined": request.stderr == "stdout",
@@ -179,15 +154,15 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "user": user,
         "keep_limit": request.keep_limit,
         "kept": kept,
-        "hosts": "" if request.network == "none" else HOST_FILE,
+        "hosts": "" if network == "none" else HOST_FILE,
         "sys": spec.shows_host_sys(request, host),
-        "given": _given(request),
-        "made": _made(request),
-        "runtime": setting.runtime,
-        "shift": _script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
-        "pasta": _script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],
+        "inputs": _input_volume(request),
+        "outputs": _output_volume(request),
+        "runtime": context.runtime,
+        "shift": _script("idmapped_mount.py", place, *_map_texts(ids)) if ids else [],
+        "pasta": _script("pasta.py", require_program("pasta"), place) if network == "pasta" else [],
         "cgroup": config["linux"].get("cgroupsPath", "").lstrip("/"),
-        **_runtime_options(request, setting, config),
+        **_runtime_options(request, context, config),
     }
 
 
@@ -196,41 +171,46 @@ class _RuntimeOptions(TypedDict):
     run_options: list[str]
 
 
-def _runtime_options(request: Request, setting: Setting, config: Mapping[str, Any]) -> _RuntimeOptions:
+def _runtime_options(request: Request, context: RunContext, config: Mapping[str, Any]) -> _RuntimeOptions:
     """The options of the runtime, and of its command `run`, that this host needs."""
     options: list[str] = []
-    if setting.host.ids.kind == "host" and "cgroupsPath" not in config["linux"]:
+    if context.host.ids.kind == "host" and "cgroupsPath" not in config["linux"]:
         # As root a runtime makes a control group, and fails where it cannot, unless it is told not to expect one.
-        crun = "crun" in os.path.basename(setting.runtime)
+        crun = "crun" in os.path.basename(context.runtime)
         options = ["--cgroup-manager", "disabled"] if crun else ["--rootless", "true"]
     # The profile refuses every call that reaches a key, and a new keyring takes from the caller's quota: keyrings(7).
     # A runtime that joins one also fails where the filter of an outer container refuses keyctl(2).
-    keyring = ["--no-new-keyring"] if request.seccomp == DEFAULT else []
+    keyring = ["--no-new-keyring"] if request.security.seccomp == DEFAULT else []
     return {"runtime_options": options, "run_options": keyring}
 
 
-def _given(request: Request) -> sandbox.Given | None:
-    if request.given is None:
+def _input_volume(request: Request) -> sandbox.InputVolume | None:
+    if request.inputs is None:
         return None
-    files = {name: data.decode("latin-1") for name, data in request.given.files.items()}
-    return {"files": files, "shown": dict(request.given.shown)}
+    files = {name: data.decode("latin-1") for name, data in request.inputs.files.items()}
+    return {"files": files, "host_files": dict(request.inputs.host_files)}
 
 
-def _made(request: Request) -> sandbox.Made | None:
-    made = request.made
-    if made is None:
+def _output_volume(request: Request) -> sandbox.OutputVolume | None:
+    volume = request.outputs
+    if volume is None:
         return None
-    return {"place": made.place, "names": list(made.names), "every": made.every, "limit": made.limit}
+    return {
+        "directory": volume.directory,
+        "names": list(volume.names),
+        "every": volume.every,
+        "limit": volume.limit,
+    }
 
 
 def _owners(request: Request) -> tuple[tuple[int, int], tuple[int, int]]:
     """The ids that the container's root and its user have where the sandbox is."""
-    ids = request.userns
+    ids = request.security.userns
     if ids is None:
-        return (0, 0), (request.uid, request.gid)
+        return (0, 0), (request.process.uid, request.process.gid)
     top, user = (
         (userns.to_host(ids.uids, uid), userns.to_host(ids.gids, gid))
-        for uid, gid in ((0, 0), (request.uid, request.gid))
+        for uid, gid in ((0, 0), (request.process.uid, request.process.gid))
     )
     return top, user
 
@@ -250,7 +230,7 @@ def _script(name: str, *arguments: str) -> list[str]:
 def _start_failure(failure: StartError, request: Request, host: Host) -> ShimError:
     from tweed_shim.host import faults, resource_limits
 
-    program = request.args[0]
+    program = request.process.args[0]
     if failure.stage == "open files":
         return HostError(resource_limits.open_files())
     if failure.stage == "memory":
@@ -282,7 +262,7 @@ def _start_failure(failure: StartError, request: Request, host: Host) -> ShimErr
     return HostError(f"the run's sandbox could not be made ({failure.stage}: {failure}); {mend}")
 
 
-def run(request: Request, setting: Setting) -> Outcome:
+def run(request: Request, context: RunContext) -> Outcome:
     """Run a request and wait for its end.
 
     Where the host cannot have the writable layer on a tmpfs it is put on disk, and where there is no overlay at
@@ -291,25 +271,25 @@ def run(request: Request, setting: Setting) -> Outcome:
     Raises HostError where the host cannot run it, ImageError where the image's program cannot be started.
     """
     with suppress(FileNotFoundError):
-        os.unlink(setting.log)
-    if spec.has_cgroup(request.limits, setting.host):
-        cgroups.make_room(setting.host.cgroups)
-    if request.limits.memory is not None and not setting.host.cgroups.swap and cgroups.is_swapping():
-        setting.console.warn(
+        os.unlink(context.log)
+    if spec.has_cgroup(request.options.limits, context.host):
+        cgroups.make_room(context.host.cgroups)
+    if request.options.limits.memory is not None and not context.host.cgroups.swap and cgroups.is_swapping():
+        context.console.warn(
             "this host's kernel cannot limit swap space, so that the run can use more of it than --memory says; turn "
             "it off (swapoff -a), or start the host with swapaccount=1"
         )
     try:
-        if setting.scratch is not None:
-            with _chosen_scratch(setting, setting.scratch) as directory:
-                return _run_once(request, setting, directory)
-        return _run_with_any_overlay(request, setting)
+        if request.options.scratch is not None:
+            with _chosen_scratch(context, request.options.scratch) as directory:
+                return _run_once(request, context, directory)
+        return _run_with_any_overlay(request, context)
     except StartError as failure:
-        raise _start_failure(failure, request, setting.host) from failure
+        raise _start_failure(failure, request, context.host) from failure
 
 
 @contextmanager
-def _chosen_scratch(setting: Setting, place: str) -> Iterator[str]:
+def _chosen_scratch(context: RunContext, place: str) -> Iterator[str]:
     """A directory for one run where the user wants it. Raises HostError where none can be made."""
     # Only few runs have one.
     from tweed_shim.runtime import scratch_directories
@@ -317,7 +297,7 @@ def _chosen_scratch(setting: Setting, place: str) -> Iterator[str]:
     with ExitStack() as stack:
         try:
             directory = stack.enter_context(
-                scratch_directories.directory(setting.root, place, setting.host.ids)
+                scratch_directories.directory(context.root, place, context.host.ids)
             )
         except OSError as error:
             raise HostError(
@@ -326,19 +306,19 @@ def _chosen_scratch(setting: Setting, place: str) -> Iterator[str]:
         yield directory
 
 
-def _run_with_any_overlay(request: Request, setting: Setting) -> Outcome:
+def _run_with_any_overlay(request: Request, context: RunContext) -> Outcome:
     try:
-        return _run_once(request, setting, "tmpfs")
+        return _run_once(request, context, "tmpfs")
     except StartError as failure:
         if failure.stage != "overlay":
             raise
     try:
-        with workdirs.directory(workdirs.place(setting.root), setting.host.ids) as directory:
-            return _run_once(request, setting, directory)
+        with workdirs.directory(workdirs.place(context.root), context.host.ids) as directory:
+            return _run_once(request, context, directory)
     except StartError as failure:
         if failure.stage != "overlay":
             raise
-    setting.console.warn(
+    context.console.warn(
         "this host has no overlay file system for the store; the image's root is read-only but for /tmp and /run"
     )
-    return _run_once(request, setting, "")
+    return _run_once(request, context, "")

@@ -1,7 +1,7 @@
 """A directory tree that is seen with other ids: an id-mapped mount (mount_setattr(2)) of it, put over itself.
 
 Where the host's root asks for a user namespace, the store belongs to ids that this namespace does not have. Process 1
-of the sandbox starts this as a script (`python -I -S shifted.py PATH UIDS GIDS`), and in its mounts, and nowhere
+of the sandbox starts this as a script (`python -I -S idmapped_mount.py PATH UIDS GIDS`), and in its mounts, and nowhere
 else, what belongs to id N then belongs to the host's id for N of the namespace: the image's tree, and the directories
 that the container shares with the store, all in one step and without a copy. What the container writes to them is
 stored under the id that it has inside, so that runs with and without the namespace can share a cloud.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tweed_shim.base import trace
 from tweed_shim.base.lean import json, signal
-from tweed_shim.runtime.sandbox_process import Keeper
+from tweed_shim.runtime.sandbox_process import SandboxProcess
 from tweed_shim.runtime.streams import Feed, Result, Shown, Sink
 
 GRACE = 10.0  # seconds that a container has to end after a signal, before it is killed
@@ -17,7 +17,7 @@ UNNOTICED = 1.0  # seconds that what a container wrote may take to be kept befor
 LONGEST_WAIT = 1e9  # milliseconds
 
 
-class Carrier:
+class IoLoop:
     """Carries a container's streams and keeps its time, until it has ended and all it wrote is taken.
 
     sources: the pipes that the container writes, each with what takes its bytes. feeds: what the sandbox and the
@@ -32,7 +32,7 @@ class Carrier:
 
     def __init__(
         self,
-        keeper: Keeper,
+        keeper: SandboxProcess,
         sources: dict[int, list[Sink]],
         feeds: list[Feed],
         signals: int | None,

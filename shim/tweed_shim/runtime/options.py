@@ -1,23 +1,37 @@
-"""The options for pulling and running an image, for all contracts."""
+"""What a caller wants of a container: its network, time, limits and privileges."""
 
 from tweed_shim.base import option_values
 from tweed_shim.base.option_values import flag, optional, path, sequence
 from tweed_shim.base.records import Record
-from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.runtime import capabilities, seccomp
-from tweed_shim.runtime.request import MOST_SECONDS, Limits
 
 NETWORKS = ("none", "host", "pasta")
 
+DEFAULT_PIDS = 1024
+# What the kernel counts with: PID_MAX_LIMIT, and MAX_BW of a period of 0.1 s (kernel/sched/sched.h).
+MOST_PIDS = 1 << 22
+MOST_CPUS = 100_000_000
+MOST_MEMORY = (1 << 63) - 1
+# Thirty years: enough to mean for ever, and no clock overflows.
+MOST_SECONDS = 1e9
 
-def check_platform(value: object) -> str:
-    """Check the name of a platform. Raises ConfigError."""
-    # Not above: a platform is rarely named, and what knows them belongs to the images.
-    from tweed_shim.image import platforms
 
-    text = option_values.text(value)
-    platforms.parse(text)
-    return text
+class Limits(Record):
+    """What the user allows a run. memory: bytes; cpus: cores; pids: processes and threads.
+
+    None sets no limit of its own: memory and cores are then unlimited, and processes `DEFAULT_PIDS` where the host can
+    count. Raises ConfigError for what is no limit.
+    """
+
+    CHECKS = option_values.checks(
+        memory=option_values.optional(option_values.whole_number(most=MOST_MEMORY, example="512 << 20")),
+        cpus=option_values.optional(option_values.number(most=MOST_CPUS)),
+        pids=option_values.optional(option_values.whole_number(most=MOST_PIDS, example="100")),
+    )
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
 
 
 def check_capability(value: object) -> str:
@@ -25,27 +39,18 @@ def check_capability(value: object) -> str:
     return capabilities.parse(value if isinstance(value, str) else option_values.text(value))
 
 
-class RunOptions(Record):
-    """Options for pulling and running an image.
+class ContainerOptions(Record):
+    """Options for one container. They travel whole, in the request, to whatever needs one of them.
 
-    pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure, ca_file, cert_file, key_file: as in
-    ConnectOptions. pull_timeout: how many seconds a pull of the image may take, without a limit by default. network:
-    `none`, `host` or `pasta`. timeout: how many seconds the run may take. read_only: the image's root cannot be
-    written. scratch: a directory for what is written to it. cap_add and cap_drop: capabilities more and fewer than the
-    default ones, or `ALL`. userns: whether the container has a user namespace of its own when root runs it (others'
-    containers always have one); None: as `$TWEED_SHIM_USERNS` says, else no. seccomp: `default`, `unconfined`, or the
-    path of a profile in the form of the OCI runtime specification.
+    network: `none`, `host` or `pasta`. timeout: how many seconds the run may take; None: as the contract says.
+    read_only: the image's root cannot be written. scratch: a directory for what is written to it. cap_add and cap_drop:
+    capabilities more and fewer than the default ones, or `ALL`. userns: whether the container has a user namespace of
+    its own when root runs it (others' containers always have one); None: as `$TWEED_SHIM_USERNS` says, else no.
+    seccomp: `default`, `unconfined`, or the path of a profile in the form of the OCI runtime specification.
 
     Raises ConfigError, which names the field, for a value that it cannot have: nothing falls back to a default.
     """
 
-    pull: str = "missing"
-    platform: str | None = None
-    insecure: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    pull_timeout: float | None = None
     network: str = "host"
     timeout: float | None = None
     limits: Limits = Limits()
@@ -57,13 +62,6 @@ class RunOptions(Record):
     seccomp: str = seccomp.DEFAULT
 
     CHECKS = option_values.checks(
-        pull=option_values.pull_policy,
-        platform=optional(check_platform),
-        insecure=ConnectOptions.CHECKS["insecure"],
-        ca_file=ConnectOptions.CHECKS["ca_file"],
-        cert_file=ConnectOptions.CHECKS["cert_file"],
-        key_file=ConnectOptions.CHECKS["key_file"],
-        pull_timeout=ConnectOptions.CHECKS["timeout"],
         network=option_values.choice(*NETWORKS),
         timeout=optional(option_values.number(most=MOST_SECONDS)),
         limits=option_values.instance(Limits),
@@ -74,10 +72,3 @@ class RunOptions(Record):
         userns=optional(flag),
         seccomp=path,
     )
-
-    @property
-    def connect(self) -> ConnectOptions:
-        """How the image's registry is spoken to."""
-        return ConnectOptions(
-            self.insecure, self.ca_file, self.cert_file, self.key_file, timeout=self.pull_timeout
-        )

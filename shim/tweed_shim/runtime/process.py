@@ -1,26 +1,14 @@
-"""The process that an image asks for: its arguments, variables, user and working directory, made whole."""
+"""Resolve the process that an image asks for: its arguments, variables, user and working directory."""
 
 import os
 from collections.abc import Iterable, Mapping
 
-from tweed_shim.base.records import Record
 from tweed_shim.errors import ImageError
 from tweed_shim.host.userns import IdMap, IdRange
 from tweed_shim.runtime import executables, users
-from tweed_shim.runtime.request import Mount
+from tweed_shim.runtime.request import Mount, Process
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class Process(Record):
-    """The first process of a container, as the runtime configuration wants it."""
-
-    args: tuple[str, ...]
-    env: tuple[str, ...]
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    cwd: str
 
 
 def _environment(image: Iterable[str], variables: Mapping[str, str]) -> dict[str, str]:
@@ -63,7 +51,7 @@ def resolve(
     variables: Mapping[str, str],
     ids: IdMap,
 ) -> Process:
-    """The process of an image with these settings, called with `arguments` and `variables`.
+    """Return the process of an image with these settings, called with `arguments` and `variables`.
 
     what: the image's name, for messages. Raises ImageError where the image has no entrypoint, or one that cannot
     be executed, or a user that it does not know.

@@ -12,7 +12,8 @@ from tweed_shim.base.settings import Settings
 from tweed_shim.errors import ContractError, OperationFailed, ShimError, TimedOut
 from tweed_shim.host import workdirs
 from tweed_shim.runtime import cgroups, cleanup, container, runs
-from tweed_shim.runtime.container import Console, Setting
+from tweed_shim.runtime.console import Console
+from tweed_shim.runtime.container import RunContext
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.kept_size import MOST_FILES
 from tweed_shim.runtime.request import Outcome, Request
@@ -22,23 +23,28 @@ RESERVE = "reserve"
 NOTE_SIZE = 16 << 10
 
 
-class Launch(Record):
-    """What a run is part of.
+class Job(Record):
+    """What a run is for.
 
-    what: its name for messages, such as `redis-backend:1 setup`. record: what is written down about it.
-    if_failed: what a user whose run failed should know besides. scratch: see `container.Setting`. succeeded: takes the
-    result as soon as the image has ended with code 0, before anything else is done; what it raises is raised when the
-    run's record is written.
+    what: its name for messages, such as `redis-backend:1 setup`. record: what `run.json` says of it. if_failed: what a
+    user whose run failed should know besides. meanwhile: called while the image runs. succeeded: takes the result as
+    soon as the image has ended with code 0, before anything else is done; what it raises is raised after the run's
+    record has been written.
     """
+
+    what: str
+    record: Mapping[str, object]
+    if_failed: str = ""
+    meanwhile: Callable[[], None] = lambda: None
+    succeeded: Callable[[bytes], None] = lambda _: None
+
+
+class Site(Record):
+    """Where runs take place: the store and the runtime, the host, and the user's side."""
 
     settings: Settings
     host: Host
     console: Console
-    what: str
-    record: Mapping[str, object]
-    if_failed: str = ""
-    scratch: str | None = None
-    succeeded: Callable[[bytes], None] = lambda _: None
 
 
 def _prefix(root: str) -> str:
@@ -82,12 +88,12 @@ def _ended_for_memory(*, limited: bool) -> str:
     )
 
 
-def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> None:
-    timeout = request.timeout
-    logs = "; ".join(filter(None, (of.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
+def _judge(outcome: Outcome, job: Job, run: runs.Run, request: Request) -> None:
+    timeout = request.options.timeout
+    logs = "; ".join(filter(None, (job.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
     if outcome.timed_out:
         raise TimedOut(
-            f"{of.what} took longer than {timeout:g} second{'' if timeout == 1 else 's'} and "
+            f"{job.what} took longer than {timeout:g} second{'' if timeout == 1 else 's'} and "
             f"{f'{outcome.killed}; killed' if outcome.killed else 'was ended'}; {logs}",
             run=str(run.number),
         )
@@ -99,7 +105,7 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> Non
             "allow it more with --keep-limit"
         )
     elif outcome.oom:
-        ended = _ended_for_memory(limited=request.limits.memory is not None)
+        ended = _ended_for_memory(limited=request.options.limits.memory is not None)
     elif outcome.code == 128 + signal.SIGSYS:
         ended = (
             "was ended by SIGSYS, as by a 32-bit system call or another that its seccomp profile forbids; see "
@@ -113,7 +119,7 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> Non
         ended = f"was ended by {Signals(outcome.signal).name}"
     else:
         ended = f"ended with exit code {outcome.code}"
-    raise OperationFailed(f"{of.what} {ended}; {logs}", exit_code=outcome.code, run=str(run.number))
+    raise OperationFailed(f"{job.what} {ended}; {logs}", exit_code=outcome.code, run=str(run.number))
 
 
 def _reserve(run: runs.Run) -> None:
@@ -150,56 +156,53 @@ def reading(run: runs.Run, result: bytes) -> Iterator[None]:
         raise ContractError(message) from error
 
 
-def launch(
-    request: Request, of: Launch, meanwhile: Callable[[], None] = lambda: None
-) -> tuple[runs.Run, Outcome]:
-    """Run a request, keep its log and record, and return them where it ended with code 0.
+def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outcome]:
+    """Run a request, keep its log and record, and return the run and its outcome where it ended with code 0.
 
     Raises OperationFailed where it ended otherwise, TimedOut where its time was up, HostError and ImageError where
     it could not be run.
     """
     with trace.span("prepare"):
-        program = require_program(of.settings.runtime)
-        run = runs.begin(of.settings.root)
-        record = {**of.record, "started": runs.timestamp()}
+        program = require_program(site.settings.runtime)
+        run = runs.begin(site.settings.root)
+        record = {**job.record, "started": runs.timestamp()}
         run.note(**record, state="running")
         _reserve(run)
 
     def while_it_runs() -> None:
-        meanwhile()
-        sweep(of.settings.root)
-        workdirs.sweep_tmp(of.settings.root, of.host.ids)
-        if of.scratch is not None:
+        job.meanwhile()
+        sweep(site.settings.root)
+        workdirs.sweep_tmp(site.settings.root, site.host.ids)
+        if (scratch := request.options.scratch) is not None:
             from tweed_shim.runtime import scratch_directories
 
-            scratch_directories.sweep(of.scratch, of.host.ids)
+            scratch_directories.sweep(scratch, site.host.ids)
 
     faults: list[ShimError] = []
 
     def succeeded(result: bytes) -> None:
         try:
-            of.succeeded(result)
+            job.succeeded(result)
         except ShimError as fault:
             faults.append(fault)
 
-    setting = Setting(
-        name=f"{_prefix(of.settings.root)}{run.number}",
-        root=of.settings.root,
+    context = RunContext(
+        name=f"{_prefix(site.settings.root)}{run.number}",
+        root=site.settings.root,
         runtime=program,
-        host=of.host,
+        host=site.host,
         log=run.log,
-        log_limit=of.settings.log_limit,
-        console=of.console,
-        scratch=of.scratch,
+        log_limit=site.settings.log_limit,
+        console=site.console,
         meanwhile=while_it_runs,
         succeeded=succeeded,
     )
     try:
         with files.held_directory(run.directory):
-            outcome = container.run(request, setting)
+            outcome = container.run(request, context)
     except BaseException as error:
         # A sandbox that had to be killed could not leave its control group.
-        for path in abandoned(of.settings.root):
+        for path in abandoned(site.settings.root):
             cleanup.remove_cgroup(path)
         with suppress(OSError):
             why = str(error) if isinstance(error, ShimError) else repr(error)
@@ -223,6 +226,6 @@ def launch(
         with suppress(OSError):
             run.keep_result(outcome.result)
     parts = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
-    of.console.info(f"run {run.number}, {of.what}: {parts}")
-    _judge(outcome, of, run, request)
+    site.console.info(f"run {run.number}, {job.what}: {parts}")
+    _judge(outcome, job, run, request)
     return run, outcome

@@ -48,17 +48,17 @@ SCRIPT = (
 )
 
 
-class Given(TypedDict):
-    """A directory in memory that the container finds `files` in, each letter of them a byte, and host files `shown`."""
+class InputVolume(TypedDict):
+    """The read-only directory in memory: `files` by name, each letter a byte, and the paths of `host_files`."""
 
     files: dict[str, str]
-    shown: dict[str, str]
+    host_files: dict[str, str]
 
 
-class Made(TypedDict):
-    """A directory in memory that the container writes to; see `exchange.keep` for what is kept of it, in `place`."""
+class OutputVolume(TypedDict):
+    """The directory in memory that the container writes; `volumes.keep` copies from it to `directory`."""
 
-    place: str
+    directory: str
     names: list[str]
     every: bool
     limit: int
@@ -83,14 +83,14 @@ class Plan(TypedDict):
     user: tuple[int, int]  # uid and gid of its user
     hosts: str  # the host's file that SCRATCH/hosts, the container's /etc/hosts, begins with, or ""
     sys: bool  # whether SCRATCH/sys is the host's /sys, read-only
-    given: Given | None  # SCRATCH/given, for the user to read
-    made: Made | None  # SCRATCH/made, for the user to write
+    inputs: InputVolume | None  # SCRATCH/inputs, for the user to read
+    outputs: OutputVolume | None  # SCRATCH/outputs, for the user to write
     keep_limit: int  # the most bytes in the directories of `kept`; see kept_size.py
     kept: list[str]  # directories that are the user's, and on disk before a success is reported
     runtime: str
     runtime_options: list[str]  # options of the runtime
     run_options: list[str]  # options of its command `run`
-    shift: list[str]  # the program that shows the store with other ids (shifted.py), or nothing
+    shift: list[str]  # the program that shows the store with other ids (idmapped_mount.py), or nothing
     pasta: list[str]  # the program that connects the network namespace `SCRATCH/netns`, or nothing
     cgroup: str  # below each cgroup hierarchy, or "" where none can be made
 
@@ -165,8 +165,8 @@ def _prepare(plan: Plan) -> None:
     if plan["shift"]:
         if os.path.isabs(plan["overlay"]):
             plan["overlay"] = _as_it_is(plan["overlay"])
-        if plan["made"]:
-            plan["made"]["place"] = _as_it_is(plan["made"]["place"])
+        if plan["outputs"]:
+            plan["outputs"]["directory"] = _as_it_is(plan["outputs"]["directory"])
         _shift_ids(plan["shift"])
     _make_scratch(plan)
     scratch = plan["scratch"]
@@ -199,10 +199,10 @@ def _make_scratch(plan: Plan) -> None:
     with _stage("directory"):
         for path in plan["kept"]:
             os.chown(path, *plan["user"])
-        if plan["given"]:
-            volumes.give(os.path.join(scratch, "given"), **plan["given"], user=plan["user"])
-        if plan["made"]:
-            volumes.make_directory(os.path.join(scratch, "made"), plan["user"])
+        if plan["inputs"]:
+            volumes.fill(os.path.join(scratch, "inputs"), **plan["inputs"], user=plan["user"])
+        if plan["outputs"]:
+            volumes.make_directory(os.path.join(scratch, "outputs"), plan["user"])
 
 
 def _checked_mount_points(plan: Plan, root: str) -> list[str]:
@@ -336,8 +336,8 @@ def _first_process(*, userns: bool) -> NoReturn:
         with _stage("keep"):
             if kept_size.look(now=status == 0):
                 status = signal.SIGKILL
-            if plan["made"]:
-                volumes.keep(os.path.join(plan["scratch"], "made"), **plan["made"])
+            if plan["outputs"]:
+                volumes.keep(os.path.join(plan["scratch"], "outputs"), **plan["outputs"])
             if status == 0:
                 for directory in plan["kept"]:
                     cleanup.sync_tree(directory)

@@ -28,7 +28,7 @@ class StartError(Exception):
         self.stage = stage
 
 
-class Keeper:
+class SandboxProcess:
     """A started sandbox, to be used as a context: it is gone at the end, whatever happens.
 
     pid: the keeper's process id. pipes: our ends of its pipes by what they are for, to be closed by us. mapped:
@@ -62,7 +62,7 @@ class Keeper:
             raise
         self.pid = self._child.pid
 
-    def __enter__(self) -> "Keeper":
+    def __enter__(self) -> "SandboxProcess":
         """Use it for the length of a block."""
         return self
 

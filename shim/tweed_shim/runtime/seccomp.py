@@ -20,15 +20,17 @@ each run several milliseconds, and `socketcall` would be a way around the rules 
 The format is that of the OCI Runtime Specification 1.0, `config-linux.md`, "Seccomp".
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from tweed_shim.base.lean.typing import Any
-from tweed_shim.runtime.request import Profile
 
 DEFAULT, UNCONFINED = "default", "unconfined"
 
 EPERM, EINVAL, ENOSYS, EAFNOSUPPORT = 1, 22, 38, 97
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 1, 2, 10, 16, 17
+# `default`, `unconfined`, or the object of the OCI runtime specification.
+Profile = str | Mapping[str, Any]
+
 NETLINK_AUDIT = 9
 # Both make sockets: socketpair(2) has the kernel make one of a family, and load its module, before it is refused.
 SOCKET_CALLS = ("socket", "socketpair")
@@ -246,7 +248,7 @@ def profile(capabilities: Collection[str], machine: str, architecture: str = "")
 
 
 def load(choice: str) -> Profile:
-    """What the user asked for: `default`, `unconfined`, or the profile in the file of that name.
+    """Return the profile that the user chose: `default`, `unconfined`, or what is in the file of that name.
 
     Raises ConfigError for a file that cannot be read or is none.
     """

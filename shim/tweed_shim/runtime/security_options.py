@@ -1,4 +1,4 @@
-"""What a user wants a container to have and to be denied, held against what the host can give."""
+"""The requested security options, checked against the host: what the container is granted in the end."""
 
 import os
 from collections.abc import Mapping
@@ -9,20 +9,22 @@ from tweed_shim.errors import ConfigError
 from tweed_shim.host.userns import IdMap, granted_to_root
 from tweed_shim.runtime import capabilities, seccomp
 from tweed_shim.runtime.host import Host
-from tweed_shim.runtime.options import RunOptions
-from tweed_shim.runtime.request import Profile
-
-
-class Confinement(Record):
-    """See the fields of Request with the same names."""
-
-    cap_add: tuple[str, ...]
-    cap_drop: tuple[str, ...]
-    userns: IdMap | None
-    seccomp: Profile
-
+from tweed_shim.runtime.options import ContainerOptions
+from tweed_shim.runtime.seccomp import Profile
 
 USERNS = "TWEED_SHIM_USERNS"
+
+
+class SecurityOptions(Record):
+    """What a container is granted.
+
+    capabilities: the bounding set, in full names. userns: the ids of a user namespace that the host's root gives the
+    container, None for none. seccomp: `default`, `unconfined`, or the object of the OCI runtime specification.
+    """
+
+    capabilities: tuple[str, ...]
+    userns: IdMap | None = None
+    seccomp: Profile = seccomp.DEFAULT
 
 
 def userns_by_default(environ: Mapping[str, str]) -> bool:
@@ -36,15 +38,16 @@ def userns_by_default(environ: Mapping[str, str]) -> bool:
     return value == "1"
 
 
-def confine(host: Host, options: RunOptions) -> Confinement:
-    """Check the options against the host, before anything is pulled, and return the confinement that they ask for.
+def resolve(options: ContainerOptions, host: Host) -> SecurityOptions:
+    """Check the options against the host, before anything is pulled, and return what they grant.
 
     Raises ConfigError for what does not exist or is not safe, HostError for what the host does not have.
     """
     if options.scratch is not None:
         trust.check_scratch(options.scratch)
-    added, dropped = (tuple(map(capabilities.parse, names)) for names in (options.cap_add, options.cap_drop))
-    wanted = userns_by_default(os.environ) if options.userns is None else options.userns
-    ids = granted_to_root() if wanted and host.ids.kind == "host" else None
-    capabilities.choose(added, dropped, capabilities.NAMES if ids else host.capabilities)
-    return Confinement(added, dropped, ids, seccomp.load(options.seccomp))
+    has_userns = userns_by_default(os.environ) if options.userns is None else options.userns
+    ids = granted_to_root() if has_userns and host.ids.kind == "host" else None
+    # The first process of a user namespace has all capabilities in it.
+    grantable = capabilities.NAMES if ids else host.capabilities
+    granted = capabilities.choose(options.cap_add, options.cap_drop, grantable)
+    return SecurityOptions(granted, ids, seccomp.load(options.seccomp))

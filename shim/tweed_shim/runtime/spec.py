@@ -8,10 +8,11 @@ from contextlib import suppress
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.errors import HostError
 from tweed_shim.host.userns import IdRange
-from tweed_shim.runtime import capabilities, mount_points, seccomp
+from tweed_shim.runtime import mount_points, seccomp
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.hosts_file import HOSTNAME
-from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
+from tweed_shim.runtime.options import DEFAULT_PIDS, Limits
+from tweed_shim.runtime.request import Mount, Request
 
 MASKED_PATHS = [
     "/proc/acpi",
@@ -56,7 +57,7 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str,
 
 
 def _is_host_root(request: Request, host: Host) -> bool:
-    return host.ids.kind == "host" and request.userns is None
+    return host.ids.kind == "host" and request.security.userns is None
 
 
 def shows_host_sys(request: Request, host: Host) -> bool:
@@ -64,7 +65,8 @@ def shows_host_sys(request: Request, host: Host) -> bool:
 
     Only the owner of a network namespace may mount its /sys. With pasta and --userns the owner is another namespace.
     """
-    owns_network = request.network == "none" or (request.network == "pasta" and request.userns is None)
+    network = request.options.network
+    owns_network = network == "none" or (network == "pasta" and request.security.userns is None)
     return not owns_network and not _is_host_root(request, host)
 
 
@@ -82,7 +84,7 @@ def _sys_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, An
 
 
 def _kernel_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, Any]]:
-    gids = (request.userns or host.ids).gids
+    gids = (request.security.userns or host.ids).gids
     # The kernel answers EINVAL to a group that the user namespace does not have.
     has_tty = not gids or any(each.inside <= TTY < each.inside + each.length for each in gids)
     group = (f"gid={TTY}",) if has_tty else ()
@@ -118,12 +120,13 @@ def _bind(mount: Mount) -> dict[str, Any]:
     return _mount(mount.destination, "bind", mount.source, *options)
 
 
-def _capability_sets(request: Request, bounding: tuple[str, ...]) -> dict[str, list[str]]:
+def _capability_sets(request: Request) -> dict[str, list[str]]:
+    bounding = request.security.capabilities
     # A user other than root starts without any, as after a plain change of user, but for those that were asked for;
     # the bounding set still limits what a program with file capabilities could gain.
-    named = [name for name in bounding if name in request.cap_add]
-    held = list(bounding) if request.uid == 0 else named
-    kept = [] if request.uid == 0 else named
+    named = [name for name in bounding if name in request.options.cap_add]
+    held = list(bounding) if request.process.uid == 0 else named
+    kept = [] if request.process.uid == 0 else named
     return {
         "bounding": list(bounding),
         "effective": held,
@@ -133,12 +136,13 @@ def _capability_sets(request: Request, bounding: tuple[str, ...]) -> dict[str, l
     }
 
 
-def _seccomp(request: Request, host: Host, bounding: tuple[str, ...]) -> dict[str, Any]:
-    if request.seccomp == seccomp.UNCONFINED:
+def _seccomp(request: Request, host: Host) -> dict[str, Any]:
+    security = request.security
+    if security.seccomp == seccomp.UNCONFINED:
         return {}
-    if request.seccomp == seccomp.DEFAULT:
-        return {"seccomp": seccomp.profile(bounding, host.machine, request.architecture)}
-    return {"seccomp": request.seccomp}
+    if security.seccomp == seccomp.DEFAULT:
+        return {"seccomp": seccomp.profile(security.capabilities, host.machine, request.architecture)}
+    return {"seccomp": security.seccomp}
 
 
 def _rlimits(host: Host, limits: Limits) -> list[dict[str, Any]]:
@@ -194,7 +198,7 @@ def _id_mappings(request: Request) -> dict[str, Any]:
     def table(ranges: tuple[IdRange, ...]) -> list[dict[str, int]]:
         return [{"containerID": each.inside, "hostID": each.outside, "size": each.length} for each in ranges]
 
-    ids = request.userns
+    ids = request.security.userns
     return {"uidMappings": table(ids.uids), "gidMappings": table(ids.gids)} if ids else {}
 
 
@@ -203,23 +207,23 @@ def _namespaces(request: Request, scratch: str) -> list[dict[str, str]]:
         "none": [{"type": "network"}],
         "pasta": [{"type": "network", "path": f"{scratch}/netns"}],
     }
-    kinds = ("pid", "ipc", "uts", "mount", "cgroup", *(("user",) if request.userns else ()))
-    return [*({"type": kind} for kind in kinds), *network.get(request.network, [])]
+    kinds = ("pid", "ipc", "uts", "mount", "cgroup", *(("user",) if request.security.userns else ()))
+    return [*({"type": kind} for kind in kinds), *network.get(request.options.network, [])]
 
 
 def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) -> list[dict[str, Any]]:
     own = [Mount(f"{scratch}/home", request.home, writable=True)] if request.home else []
-    if request.given:
-        own.append(Mount(f"{scratch}/given", request.given.destination))
-    if request.made:
-        own.append(Mount(f"{scratch}/made", request.made.destination, writable=True))
+    if request.inputs:
+        own.append(Mount(f"{scratch}/inputs", request.inputs.destination))
+    if request.outputs:
+        own.append(Mount(f"{scratch}/outputs", request.outputs.destination, writable=True))
     own.append(Mount(f"{scratch}/hosts", "/etc/hosts"))
-    if request.network == "pasta":
+    if request.options.network == "pasta":
         own.append(Mount(f"{scratch}/resolv.conf", "/etc/resolv.conf"))
     temporary = [
         _mount(path, "tmpfs", "tmpfs", "nosuid", "nodev", "mode=1777", "size=256m")
         for path in TEMPORARY
-        if not writable_root or request.read_only
+        if not writable_root or request.options.read_only
     ]
     return [
         *_kernel_mounts(request, host, scratch),
@@ -245,44 +249,42 @@ def generate(
     """The content of `config.json` for a run called `name` whose bundle is the directory `scratch`.
 
     writable_root: whether the root filesystem has a writable layer of its own.
-    Raises HostError where a limit or a capability that was asked for cannot be had on this host.
+    Raises HostError where this host cannot enforce a limit that the options name.
     """
-    if request.read_only and _is_host_root(request, host) and not host.cgroups.version:
+    if request.options.read_only and _is_host_root(request, host) and not host.cgroups.version:
         # The runtime's way to make the root read-only takes `nodev` from it.
         raise HostError(
             "--read-only is not safe here: there is no control group that keeps the image from its own devices; "
             "leave the option out, or mount /sys/fs/cgroup"
         )
-    rlimits = _rlimits(host, request.limits)
-    # The first process of a user namespace has all capabilities in it.
-    held = host.capabilities if request.userns is None else capabilities.NAMES
-    bounding = capabilities.choose(request.cap_add, request.cap_drop, held)
-    user = {"uid": request.uid, "gid": request.gid, "additionalGids": list(request.groups), "umask": 0o022}
+    rlimits = _rlimits(host, request.options.limits)
+    process = request.process
+    user = {"uid": process.uid, "gid": process.gid, "additionalGids": list(process.groups), "umask": 0o022}
     linux: dict[str, Any] = {
         "namespaces": _namespaces(request, scratch),
         "maskedPaths": [*MASKED_PATHS, *host.thermal_throttles],
         "readonlyPaths": _read_only_paths(host),
-        "resources": _resources(request.limits, host),
+        "resources": _resources(request.options.limits, host),
         "rootfsPropagation": "private",
-        **_seccomp(request, host, bounding),
+        **_seccomp(request, host),
         **_id_mappings(request),
     }
-    if has_cgroup(request.limits, host):
+    if has_cgroup(request.options.limits, host):
         linux["cgroupsPath"] = host.cgroups.path(name)
     return {
         "ociVersion": "1.0.2",
         "process": {
             "terminal": False,
             "user": user,
-            "args": list(request.args),
-            "env": list(request.env),
-            "cwd": request.cwd,
-            "capabilities": _capability_sets(request, bounding),
+            "args": list(process.args),
+            "env": list(process.env),
+            "cwd": process.cwd,
+            "capabilities": _capability_sets(request),
             "rlimits": rlimits,
             "noNewPrivileges": True,
             **_oom_score(host),
         },
-        "root": {"path": "rootfs", "readonly": request.read_only or not writable_root},
+        "root": {"path": "rootfs", "readonly": request.options.read_only or not writable_root},
         "hostname": HOSTNAME,
         "mounts": _mounts(request, host, scratch, writable_root=writable_root),
         "linux": linux,

@@ -31,25 +31,25 @@ def make_directory(path: str, user: tuple[int, int]) -> None:
     os.chown(path, *user)
 
 
-def give(
-    directory: str, *, files: Mapping[str, str], shown: Mapping[str, str], user: tuple[int, int]
+def fill(
+    directory: str, *, files: Mapping[str, str], host_files: Mapping[str, str], user: tuple[int, int]
 ) -> None:
-    """Make a directory with files of these contents, each letter a byte, in which others of the host are shown, too.
+    """Make a directory with files of these contents, each letter a byte, and bind files of the host into it.
 
     All of them are the user's alone, those of the host from now on. Raises OSError.
     """
     make_directory(directory, user)
-    for name in (*files, *shown):
+    for name in (*files, *host_files):
         path = os.path.join(directory, name)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(files.get(name, "").encode("latin-1"))
         os.chown(path, *user)
-        if name in shown:
-            os.chown(shown[name], *user)
-            mounts.bind_read_only(shown[name], path)
+        if name in host_files:
+            os.chown(host_files[name], *user)
+            mounts.bind_read_only(host_files[name], path)
 
 
-def keep(directory: str, *, place: str, names: list[str], every: bool, limit: int) -> None:
+def keep(volume: str, *, directory: str, names: list[str], every: bool, limit: int) -> None:
     """Copy plain files to a directory of the host, `limit` bytes at most: those of these names, then `every` other.
 
     In place of one that is not copied is a symbolic link to the reason. It begins with NOT_PLAIN where the program has
@@ -57,13 +57,13 @@ def keep(directory: str, *, place: str, names: list[str], every: bool, limit: in
     are. Raises OSError where not even links can be made.
     """
     room, not_plain = limit, list[str]()
-    others = [name for name in sorted(os.listdir(directory)) if every and name not in names]
+    others = [name for name in sorted(os.listdir(volume)) if every and name not in names]
     for name in (*names, *others):
-        with _plain_file(os.path.join(directory, name)) as source:
+        with _plain_file(os.path.join(volume, name)) as source:
             if source is None:
                 not_plain.append(name)
                 continue
-            size, target = os.fstat(source).st_size, os.path.join(place, name)
+            size, target = os.fstat(source).st_size, os.path.join(directory, name)
             if size > room:
                 os.symlink(f"outputs have {limit >> 20} MiB together at most", target)
                 continue
@@ -74,14 +74,14 @@ def keep(directory: str, *, place: str, names: list[str], every: bool, limit: in
                 with suppress(FileNotFoundError):
                     os.unlink(target)
                 os.symlink(error.strerror or "no reason is known", target)
-    _say_why_not(directory, place, not_plain)
+    _say_why_not(volume, directory, not_plain)
 
 
-def _say_why_not(directory: str, place: str, names: list[str]) -> None:
-    """Make a link to the reason for each of the names that are in `directory` and are no plain files."""
-    kinds = {name: kind for name in names if (kind := _kind(os.path.join(directory, name))) is not None}
+def _say_why_not(volume: str, directory: str, names: list[str]) -> None:
+    """Make a link to the reason for each of the names that are in `volume` and are no plain files."""
+    kinds = {name: kind for name in names if (kind := _kind(os.path.join(volume, name))) is not None}
     for number, (name, kind) in enumerate(kinds.items()):
-        target = os.path.join(place, name)
+        target = os.path.join(directory, name)
         if number == MOST_NAMED:
             os.symlink(f"{NOT_PLAIN}and {len(kinds) - number - 1} more like it", target)
             return

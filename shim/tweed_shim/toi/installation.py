@@ -9,8 +9,8 @@ from tweed_shim.data.jsonschema import Examiner
 from tweed_shim.errors import ConfigError
 from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.ocm import configured
-from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.options import RunOptions
+from tweed_shim.runner import Runner, RunOptions
+from tweed_shim.runtime.console import Console
 from tweed_shim.toi import bootstrap, preparation
 from tweed_shim.toi.preparation import Wishes
 
@@ -51,14 +51,14 @@ def install(
             worker=worker,
         )
         with session:
-            place = bootstrap.at(settings, session, options, console)
+            runner = Runner(settings, options, console)
             version = session.certain_version(component, repository)
             prepared = preparation.prepare(
                 session, credentials, version, wishes, examiner, console.warn, worker=worker
             )
             examiner.end()
             worker.end()
-            done = bootstrap.run(place, prepared, every_output=every_output)
+            done = bootstrap.run(runner, session, prepared, every_output=every_output)
     outputs = dict(done.outputs.values)
     if done.failure is not None:
         done.failure.outputs = outputs

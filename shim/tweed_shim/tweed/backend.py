@@ -1,26 +1,25 @@
 """A Tweed backend: an image that is asked to perform the operations of the contract for one cloud."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
 
 from tweed_shim.base import files, option_values, state_files, trace
 from tweed_shim.base.lean import json
 from tweed_shim.base.lean.typing import Any, NoReturn
-from tweed_shim.base.records import Record, fields
+from tweed_shim.base.records import Record
 from tweed_shim.base.settings import Settings
 from tweed_shim.errors import ContractError, DamagedRecord, NotRecorded, StateError
 from tweed_shim.host import workdirs
-from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
+from tweed_shim.image import store
 from tweed_shim.image.store import Image
-from tweed_shim.runtime import host, log_space, process, runs, spec
-from tweed_shim.runtime.container import Console
-from tweed_shim.runtime.options import RunOptions
-from tweed_shim.runtime.recorded_run import Launch, launch, reading
+from tweed_shim.runner import Call, Runner, RunOptions
+from tweed_shim.runtime import runs
+from tweed_shim.runtime.console import Console
+from tweed_shim.runtime.recorded_run import Job, reading
 from tweed_shim.runtime.request import KEEP_LIMIT, RESULT_LIMIT, Mount, Request
-from tweed_shim.runtime.security_options import confine
 from tweed_shim.tweed import clouds, ownership
 from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation, find_operation
 from tweed_shim.tweed.drafts import Draft
@@ -100,16 +99,14 @@ class Backend:
         options: Options = Options(),  # noqa: B008 - immutable
         console: Console = Console(),  # noqa: B008 - immutable
     ) -> None:
-        self._settings = settings
-        references.parse(reference)
-        self._reference = reference
+        self._root = settings.root
+        self._image_name = reference
+        self._reference = references.parse(reference)
         self._options = options
         self._console = console
-        self._host = host.inspect()
-        # What cannot be had is refused before anything is pulled.
-        self._confinement = confine(self._host, options)
+        self._runner = Runner(settings, options, console)
         self._cloud = clouds.Cloud(
-            settings.root, clouds.check_name("a cloud", cloud), self._host.ids, waiting=console.warn
+            settings.root, clouds.check_name("a cloud", cloud), self._runner.host.ids, waiting=console.warn
         )
 
     def metadata(self) -> dict[str, Any]:
@@ -264,7 +261,7 @@ class Backend:
 
         Raises StateError where the interaction is not set up, or its environment could not be recorded.
         """
-        root = self._settings.root
+        root = self._root
         with store.disk_faults(root):
             store.check_version(root)
             return Setup(self, interaction, clouds.environment(self._cloud, interaction))
@@ -282,28 +279,11 @@ class Backend:
                 in_config=reads and os.path.join(reads, clouds.CURRENT, "data"),
                 out_config=writes and os.path.join(writes, "draft", "data"),
             )
-            place = os.path.join(self._settings.root, "scratch")
-            return spec.generate(self._request(call), self._host, scratch=place, name="spec")
+            return self._runner.config(self._request(call), name="spec")
 
-    @contextmanager
-    def _image(self) -> Iterator[Image]:
-        """The image, unpacked, which is kept from removal for as long as the block lasts."""
-        log_space.relieve_disk(self._settings.root)
-        with pull.held(self._obtain) as image, store.disk_faults(self._settings.root):
-            yield image
-
-    def _obtain(self) -> Image:
-        options = self._options
-        with trace.span("resolve"):
-            return pull.obtain(
-                self._settings.root,
-                self._reference,
-                pull=options.pull,
-                platform=options.platform,
-                connect=options.connect,
-                report=self._console.report,
-                idmap=self._host.ids,
-            )
+    def _image(self) -> AbstractContextManager[Image]:
+        """The image, unpacked, kept from removal for as long as the block lasts."""
+        return self._runner.image(self._reference)
 
     @contextmanager
     def _configured(self, image: Image) -> Iterator[clouds.Generation]:
@@ -331,7 +311,7 @@ class Backend:
     def _refuse_unconfigured(self) -> NoReturn:
         raise StateError(
             f"cloud '{self._cloud.name}' is not configured; configure it first: "
-            f"tweed-shim exec {self._reference} configure --cloud {self._cloud.name} --config FILE"
+            f"tweed-shim exec {self._image_name} configure --cloud {self._cloud.name} --config FILE"
         )
 
     def _check_cloud(self, configured: clouds.Generation | None, image: Image, *, replace: bool) -> None:
@@ -362,7 +342,7 @@ class Backend:
             self._console.info(f"waiting for what another process asks {image.reference}: its metadata")
 
         name = f"metadata-{os.path.basename(image.directory)}"
-        with workdirs.only_one(self._settings.root, name, waiting):
+        with workdirs.only_one(self._root, name, waiting):
             cached = self._cached_metadata(image)
             if cached is not None:
                 return cached
@@ -391,93 +371,61 @@ class Backend:
 
         return environment.parse(output, image=image.reference)
 
-    def _run(
-        self,
-        call: _Call,
-        *,
-        if_failed: str = "",
-        meanwhile: Callable[[], None] | None = None,
-        succeeded: Callable[[bytes], None] = lambda _: None,
-    ) -> tuple[runs.Run, bytes]:
+    def _run(self, call: _Call, **hooks: Any) -> tuple[runs.Run, bytes]:
         """Run an operation; returns the run and its result stream. Raises ContractError where that is too long.
 
-        meanwhile: called while the image runs. succeeded: takes the result as soon as the image has ended with 0.
+        hooks: fields of Job: if_failed, meanwhile and succeeded.
         """
-        what = f"{call.image.reference} {call.operation.name}"
+        operation, image = call.operation, call.image
+        what = f"{image.reference} {operation.name}"
         record = {
-            "operation": call.operation.name,
-            "image": call.image.reference,
-            "digest": call.image.digest,
-            "cloud": self._cloud.name if call.operation.reads or call.operation.writes else "",
+            "operation": operation.name,
+            "image": image.reference,
+            "digest": image.digest,
+            "cloud": self._cloud.name if operation.reads or operation.writes else "",
             "interaction": call.interaction,
         }
-        of = Launch(
-            self._settings,
-            self._host,
-            self._console,
-            what,
-            record,
-            if_failed,
-            self._options.scratch,
-            succeeded,
-        )
         with trace.span("prepare"):
             request = self._request(call)
-        run, outcome = launch(request, of, meanwhile=meanwhile or (lambda: _import_for(call.operation)))
+        job = Job(what, record, **{"meanwhile": lambda: _import_for(operation), **hooks})
+        run, outcome = self._runner.run(request, job)
         if outcome.overflow:
             raise ContractError(
-                f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {call.operation.result}; it was killed, "
+                f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {operation.result}; it was killed, "
                 f"and 'tweed-shim logs {run.number}' shows how that began"
             )
         return run, outcome.result
 
     def _request(self, call: _Call) -> Request:
+        """Make the request of an operation as its row of the table says."""
         operation, options, config = call.operation, self._options, call.image.config
-        network = "none" if operation.network == "none" else options.network
-        directories = (
+        volumes = (
             ("IN_CONFIG", IN_CONFIG, call.in_config, False),
             ("OUT_CONFIG", OUT_CONFIG, call.out_config, True),
         )
-        given = [
-            (name, Mount(source, where, writable)) for name, where, source, writable in directories if source
-        ]
-        started = process.resolve(
-            call.image.rootfs,
-            what=call.image.reference,
-            entrypoint=config.entrypoint,
-            arguments=(operation.name,),
-            env=config.env,
-            user=config.user,
-            cwd=config.working_dir,
-            variables={"HOME": HOME, **{name: mount.destination for name, mount in given}},
-            ids=self._confinement.userns or self._host.ids,
-        )
+        mounts = {name: Mount(source, where, writable) for name, where, source, writable in volumes if source}
         on_stderr = operation.result == "environment" and options.env_stream == "stderr"
         stdout, stderr = ("log", "result") if on_stderr else ("result" if operation.result else "log", "log")
-        if self._host.ids.kind == "single" and config.user not in ("", "0", "root", "0:0"):
+        if self._runner.host.ids.kind == "single" and config.user not in ("", "0", "root", "0:0"):
             self._console.info(
                 f"{call.image.reference} asks for user '{config.user}' and runs as its root, which is you: there is "
                 "only one id; /etc/subuid and /etc/subgid can grant more"
             )
-        request = Request(
-            rootfs=call.image.rootfs,
-            **fields(started),
-            home=HOME,
-            mounts=(*process.network_mounts(network), *(mount for _, mount in given)),
-            keep_limit=options.keep_limit,
-            stdin=call.stdin,
-            stdout=stdout,
-            stderr="stdout" if operation.merged else stderr,
-            network=network,
-            limits=options.limits,
-            timeout=operation.timeout if options.timeout is None else options.timeout,
-            read_only=options.read_only,
-            stop_signal=config.stop_signal,
-            architecture=config.architecture,
-            **fields(self._confinement),
+        return self._runner.request(
+            call.image,
+            Call(
+                (operation.name,),
+                operation.timeout,
+                variables={"HOME": HOME, **{name: mount.destination for name, mount in mounts.items()}},
+                network="none" if operation.network == "none" else None,
+                home=HOME,
+                mounts=tuple(mounts.values()),
+                keep_limit=options.keep_limit,
+                stdin=call.stdin,
+                stdout=stdout,
+                stderr="stdout" if operation.merged else stderr,
+            ),
         )
-        spec.check_image(request, self._host, call.image.reference)
-        return request
 
 
 def _metadata_cache(image: Image) -> str:

@@ -1,0 +1,187 @@
+"""One image, one request, one run: what every contract does, written once.
+
+A contract is a table of operations and its own state. It says what an operation asks of an image (a Call), and a Runner
+does the rest: the host is inspected and the options are checked once, before anything is pulled; then the image is
+brought into the store, the request is made, run and recorded. Nothing here knows the name of a contract.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from tweed_shim.base import option_values, trace
+from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.option_values import optional
+from tweed_shim.base.records import EMPTY, Record, replace
+from tweed_shim.base.settings import Settings
+from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.image import pull, store
+from tweed_shim.image.reference import Reference
+from tweed_shim.image.store import Image
+from tweed_shim.runtime import host, log_space, process, recorded_run, security_options, spec
+from tweed_shim.runtime.console import Console
+from tweed_shim.runtime.options import ContainerOptions
+from tweed_shim.runtime.recorded_run import Job, Site
+from tweed_shim.runtime.request import KEEP_LIMIT, InputVolume, Mount, Outcome, OutputVolume, Request
+from tweed_shim.runtime.runs import Run
+
+
+def check_platform(value: object) -> str:
+    """Check the name of a platform. Raises ConfigError."""
+    # A platform is rarely named.
+    from tweed_shim.image import platforms
+
+    text = option_values.text(value)
+    platforms.parse(text)
+    return text
+
+
+class RunOptions(ContainerOptions):
+    """Options for pulling and running an image.
+
+    pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure, ca_file, cert_file, key_file: as in
+    ConnectOptions. pull_timeout: how many seconds a pull of the image may take, without a limit by default. The others
+    are those of ContainerOptions.
+    """
+
+    pull: str = "missing"
+    platform: str | None = None
+    insecure: bool = False
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    pull_timeout: float | None = None
+
+    CHECKS = option_values.checks(
+        pull=option_values.pull_policy,
+        platform=optional(check_platform),
+        insecure=ConnectOptions.CHECKS["insecure"],
+        ca_file=ConnectOptions.CHECKS["ca_file"],
+        cert_file=ConnectOptions.CHECKS["cert_file"],
+        key_file=ConnectOptions.CHECKS["key_file"],
+        pull_timeout=ConnectOptions.CHECKS["timeout"],
+    )
+
+    @property
+    def connect(self) -> ConnectOptions:
+        """How the image's registry is spoken to."""
+        return ConnectOptions(
+            self.insecure, self.ca_file, self.cert_file, self.key_file, timeout=self.pull_timeout
+        )
+
+
+class Call(Record):
+    """What one operation of a contract asks of an image.
+
+    arguments: those that the entrypoint is called with. variables: set in its environment. network: the one that the
+    operation needs, None for the one of the options. timeout: seconds, where the options name none. The others are the
+    fields of Request with the same names.
+    """
+
+    arguments: tuple[str, ...]
+    timeout: float
+    variables: Mapping[str, str] = EMPTY
+    network: str | None = None
+    home: str = ""
+    mounts: tuple[Mount, ...] = ()
+    keep_limit: int = KEEP_LIMIT
+    inputs: InputVolume | None = None
+    outputs: OutputVolume | None = None
+    stdin: bytes | None = None
+    stdout: str = "log"
+    stderr: str = "log"
+
+
+class Runner:
+    """A store and a host on which images are run with the same options.
+
+    Raises ConfigError for options that do not exist or are not safe, HostError for those that this host cannot give:
+    nothing has been pulled or changed then.
+    """
+
+    def __init__(self, settings: Settings, options: RunOptions, console: Console) -> None:
+        self.options = options
+        self.console = console
+        self.host = host.inspect()
+        self.root = settings.root
+        self._site = Site(settings, self.host, console)
+        self._security = security_options.resolve(options, self.host)
+
+    @contextmanager
+    def image(self, source: Reference | Callable[[], Image]) -> Iterator[Image]:
+        """Yield an image, unpacked, which is kept from removal for as long as the block lasts.
+
+        source: what it is pulled by, or a function that brings it into the store. Raises what `pull.obtain` raises.
+        """
+
+        def obtain() -> Image:
+            with trace.span("resolve"):
+                return self._obtain(source) if isinstance(source, Reference) else source()
+
+        log_space.relieve_disk(self.root)
+        with pull.held(obtain) as image, store.disk_faults(self.root):
+            yield image
+
+    def _obtain(self, reference: Reference) -> Image:
+        options = self.options
+        return pull.obtain(
+            self.root,
+            reference,
+            pull=options.pull,
+            platform=options.platform,
+            connect=options.connect,
+            report=self.console.report,
+            idmap=self.host.ids,
+        )
+
+    def request(self, image: Image, call: Call) -> Request:
+        """Make the request of a call. Raises ImageError for an image that cannot be called so or is not safe to run."""
+        options = self._options_of(call)
+        config = image.config
+        resolved = process.resolve(
+            image.rootfs,
+            what=image.reference,
+            entrypoint=config.entrypoint,
+            arguments=call.arguments,
+            env=config.env,
+            user=config.user,
+            cwd=config.working_dir,
+            variables=call.variables,
+            ids=self._security.userns or self.host.ids,
+        )
+        request = Request(
+            image.rootfs,
+            resolved,
+            options,
+            self._security,
+            home=call.home,
+            mounts=(*process.network_mounts(options.network), *call.mounts),
+            keep_limit=call.keep_limit,
+            inputs=call.inputs,
+            outputs=call.outputs,
+            stdin=call.stdin,
+            stdout=call.stdout,
+            stderr=call.stderr,
+            stop_signal=config.stop_signal,
+            architecture=config.architecture,
+        )
+        spec.check_image(request, self.host, image.reference)
+        return request
+
+    def _options_of(self, call: Call) -> RunOptions:
+        """Return the options with what the operation has of its own: its network, and its time where none is named."""
+        options = self.options
+        changes: dict[str, Any] = {}
+        if call.network is not None and call.network != options.network:
+            changes["network"] = call.network
+        if options.timeout is None:
+            changes["timeout"] = call.timeout
+        return replace(options, **changes) if changes else options
+
+    def config(self, request: Request, name: str) -> dict[str, Any]:
+        """Return the `config.json` of a request for a run called `name`. Nothing is run."""
+        return spec.generate(request, self.host, scratch=os.path.join(self.root, "scratch"), name=name)
+
+    def run(self, request: Request, job: Job) -> tuple[Run, Outcome]:
+        """Run a request as a recorded run of the store. Raises what `recorded_run.run_recorded` raises."""
+        return recorded_run.run_recorded(request, job, self._site)
