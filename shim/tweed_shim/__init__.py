@@ -13,16 +13,20 @@ with redis.setup() as environment:
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from tweed_shim._version import VERSION as __version__  # noqa: N811 - the name that programs look for
     from tweed_shim.shim import Shim as Shim
 
-__version__ = "0.1.0"
 __all__ = ["Shim", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the API when it is first asked for: the command line's warm path does without it."""
+    """Import what the package exports when it is first used: every `exec` imports this file and needs none of it."""
     if name == "Shim":
         from tweed_shim.shim import Shim
 
         return Shim
+    if name == "__version__":
+        from tweed_shim._version import VERSION
+
+        return VERSION
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -289,7 +289,7 @@ def test_the_sandbox_itself_refuses_an_image_whose_links_lead_out(
 
 
 def test_no_descriptor_stays_open_where_the_start_fails(rootfs: str, root: str) -> None:
-    request = replace(script_request(rootfs, "", stdin=b"x" * MEGABYTES), args=("/bin/nothing",))
+    request = program_request(rootfs, ("/bin/nothing",), host.inspect(), stdin=b"x" * MEGABYTES)
     before = os.listdir("/proc/self/fd")
     with pytest.raises(ImageError):
         container.run(request, run_context(root))
@@ -357,7 +357,7 @@ def test_the_environment_is_what_was_asked_for_and_nothing_of_the_shims(run: Run
 
 
 def test_a_program_that_is_not_there_is_named(rootfs: str, root: str) -> None:
-    request = replace(script_request(rootfs, ""), args=("/bin/nothing",))
+    request = program_request(rootfs, ("/bin/nothing",), host.inspect())
     with pytest.raises(ImageError, match="could not start '/bin/nothing'"):
         container.run(request, run_context(root))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from importlib import import_module
 
-from tweed_shim import __version__
+from tweed_shim._version import VERSION
 from tweed_shim.base import option_values
 from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.base.option_values import Check
@@ -169,7 +169,7 @@ def _top_parser(kind: Callable[..., Any]) -> Parser:
         "Run Tweed backend images with runc: no daemon, as root or rootless.",
         {name: command.summary for name, command in COMMANDS.items()},
     )
-    parser.add_argument("--version", action="version", version=f"tweed-shim {__version__}")
+    parser.add_argument("--version", action="version", version=f"tweed-shim {VERSION}")
     _add_global_options(parser, again=False)
     return parser
 

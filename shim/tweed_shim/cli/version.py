@@ -3,7 +3,7 @@
 import platform
 import sys
 
-from tweed_shim import __version__
+from tweed_shim._version import VERSION
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.host.programs import find_program
@@ -28,7 +28,7 @@ def _first_line(program: str) -> str:
 def version_command(arguments: Arguments, context: Context) -> int:
     """Print the versions."""
     versions = {
-        "tweed-shim": __version__,
+        "tweed-shim": VERSION,
         "python": f"{platform.python_version()} ({sys.executable})",
         context.settings.runtime: _first_line(context.settings.runtime),
         "umoci": _first_line("umoci"),

@@ -20,7 +20,7 @@ import requests.adapters
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from tweed_shim import __version__
+from tweed_shim._version import VERSION
 from tweed_shim.base.deadline import NO_DEADLINE, Deadline
 from tweed_shim.errors import BadUrl, RegistryError
 from tweed_shim.http import credential_gate, proxies, urls
@@ -253,7 +253,7 @@ class Session(requests.Session):
         self.max_redirects = MAX_REDIRECTS
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # A blob is wanted as it is stored: compression on the way would change what its digest is made of.
-        self.headers.update({"User-Agent": f"tweed-shim/{__version__}", "Accept-Encoding": "identity"})
+        self.headers.update({"User-Agent": f"tweed-shim/{VERSION}", "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
             self.mount(scheme, Adapter(patience, line, route))
 

@@ -8,6 +8,8 @@ from tweed_shim.base.text import ALPHANUMERIC, DIGITS, HEXADECIMAL, made_of
 LONGEST_HOST = 253
 LONGEST_LABEL = 63
 HTTPS_PORT = "443"
+DOCKER_HUB = "docker.io"
+HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 
 _IPV6_LOOPBACK = 1
 
@@ -106,3 +108,8 @@ def _is_ipv4(labels: list[str]) -> bool:
         made_of(DIGITS, each) and len(each) <= 3 and str(int(each)) == each and int(each) < 256
         for each in labels
     )
+
+
+def called_hub(registry: str) -> str:
+    """Return `docker.io` for each of the names that Docker Hub has, and any other registry as it is."""
+    return DOCKER_HUB if registry.lower() in HUB_NAMES else registry

@@ -25,8 +25,8 @@ from tweed_shim.base.records import Record
 from tweed_shim.base.settings import home_directory
 from tweed_shim.errors import ConfigError
 from tweed_shim.http.connect_options import ConnectOptions
+from tweed_shim.http.hosts import DOCKER_HUB
 from tweed_shim.http.urls import DEFAULT_PORTS, Origin
-from tweed_shim.image.reference import DOCKER_HUB
 
 SYSTEM_AUTHORITIES = (
     "/etc/ssl/certs/ca-certificates.crt",

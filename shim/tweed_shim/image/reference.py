@@ -12,9 +12,8 @@ from tweed_shim.base.records import Record
 from tweed_shim.base.text import ALPHANUMERIC, DIGITS, HEXADECIMAL, LOWER, joined, made_of
 from tweed_shim.errors import BadReference
 from tweed_shim.http import hosts
+from tweed_shim.http.hosts import DOCKER_HUB, called_hub
 
-DOCKER_HUB = "docker.io"
-HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 FILE_TRANSPORTS = {"oci": "directory", "oci-archive": "file", "docker-archive": "file"}
 DEFAULT_TAG = "latest"
 MAX_NAME = 255
@@ -75,11 +74,6 @@ def parse_registry(text: str) -> str:
     registry = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     _check_registry(text, registry)
     return called_hub(registry)
-
-
-def called_hub(registry: str) -> str:
-    """Return `docker.io` for each of the names that Docker Hub has, and any other registry as it is."""
-    return DOCKER_HUB if registry.lower() in HUB_NAMES else registry
 
 
 def repository_key(reference: Reference) -> tuple[str, str]:

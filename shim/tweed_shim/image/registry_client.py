@@ -14,13 +14,13 @@ import requests
 
 from tweed_shim.base.deadline import NO_DEADLINE, Deadline
 from tweed_shim.errors import BadUrl, RegistryError
-from tweed_shim.http import tls, urls
+from tweed_shim.http import hosts, tls, urls
 from tweed_shim.http.bodies import read_all
 from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.http.connection import PATIENCE, Line, Patience, Route, Session, Tries
 from tweed_shim.http.network_faults import PassingFault, check_passing, explained
 from tweed_shim.http.urls import Origin, Url
-from tweed_shim.image import reference, stored_credentials
+from tweed_shim.image import stored_credentials
 from tweed_shim.image.oras_parts import Registry
 from tweed_shim.image.oras_parts import logger as oras_logger
 from tweed_shim.image.token_auth import Authenticator
@@ -179,7 +179,7 @@ def open_client(
     there as credential_gate allows. Proxies are those of `environ`.
     Raises RegistryError where nobody answers, ConfigError for a bad file of authorities, and what `find` raises.
     """
-    host = tls.HUB_HOST if registry == reference.DOCKER_HUB else registry
+    host = tls.HUB_HOST if registry == hosts.DOCKER_HUB else registry
     insecure = connect.insecure
     server = urls.parse(f"https://{host}").origin
     loopback = server.is_loopback and not tls.is_configured(server, connect, environ)

@@ -31,7 +31,7 @@ from tweed_shim.base.settings import home_directory, missing_home
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.host import subprocesses
 from tweed_shim.http import hosts
-from tweed_shim.image.reference import DOCKER_HUB, called_hub
+from tweed_shim.http.hosts import DOCKER_HUB, called_hub
 
 HUB_KEY = "https://index.docker.io/v1/"
 IDENTITY_USER = "<token>"

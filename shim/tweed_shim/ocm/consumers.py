@@ -8,8 +8,8 @@ type. The rules are those of the reference implementation (`ocm credential-handl
 from collections.abc import Callable, Iterable, Mapping
 
 from tweed_shim.http import hosts
+from tweed_shim.http.hosts import called_hub
 from tweed_shim.http.urls import Origin, Url
-from tweed_shim.image.reference import called_hub
 
 TYPE = "type"
 HOSTNAME = "hostname"

@@ -16,8 +16,8 @@ from tweed_shim.base.records import Record
 from tweed_shim.base.settings import expand_home, home_directory
 from tweed_shim.errors import ConfigError
 from tweed_shim.http import hosts
+from tweed_shim.http.hosts import called_hub
 from tweed_shim.image import stored_credentials as logins
-from tweed_shim.image.reference import called_hub
 from tweed_shim.ocm import configuration as settings
 from tweed_shim.ocm import consumers
 from tweed_shim.ocm.configuration import Configuration, Entry

@@ -60,7 +60,9 @@ class LogSpace:
             if total is None or total + size > self._limit:
                 from tweed_shim.runtime import log_sweep
 
-                total = log_sweep.make_room(self._directory, self._limit - size, longest=self.longest)
+                total = log_sweep.make_room(
+                    self._directory, self._limit - size, short=SHORT, long=int(self.longest * APPENDED)
+                )
             if not always and total + size > self._limit:
                 size = 0
             os.pwrite(fd, b"%-31d\n" % (total + size), _OFFSET)

@@ -9,7 +9,6 @@ from contextlib import suppress
 
 from tweed_shim.base import files
 from tweed_shim.base.records import Record
-from tweed_shim.runtime.log_space import APPENDED, SHORT
 
 REMOVED = b"[the log was removed to make room]\n"
 
@@ -52,15 +51,15 @@ def remove(log: RunLog) -> bool:
     return False
 
 
-def make_room(directory: str, room: int, *, longest: int) -> int:
+def make_room(directory: str, room: int, *, short: int, long: int) -> int:
     """Remove logs of ended runs until all together take at most `room` bytes; returns what they take then.
 
-    A log of a run that goes on counts as much as it can become. longest: see LogSpace.
+    A log of a run that goes on counts as much as it can become, bytes: `short`, or `long` when it is half of that.
     """
     found = list(logs(directory))
     total = 0
     for log in found:
-        growing = int(longest * APPENDED) if log.size > SHORT // 2 else SHORT
+        growing = long if log.size > short // 2 else short
         total += max(log.size, growing) if log.running else log.size
     for log in found:
         if total <= room:

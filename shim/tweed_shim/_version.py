@@ -1,0 +1,3 @@
+"""The version of tweed-shim, for all that names it."""
+
+VERSION = "0.1.0"
