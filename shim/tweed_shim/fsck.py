@@ -93,7 +93,7 @@ def _layout(root: str) -> Layout:
 
 
 def _needed(layout: Layout, records: list[Pulled]) -> dict[str, Pulled]:
-    """The blobs that the recorded images need, each with one of their records."""
+    """Return the blobs that the recorded images need, each with one of their records."""
     return {
         digest: record
         for record in records
@@ -102,7 +102,7 @@ def _needed(layout: Layout, records: list[Pulled]) -> dict[str, Pulled]:
 
 
 def _bad_blobs(root: str, report: Report) -> dict[str, str]:
-    """What is wrong with each blob that is damaged, or is missing although a record needs it."""
+    """Yield the damage of each blob that is damaged, or is missing although a record needs it."""
     layout = _layout(root)
     place = os.path.join(layout.path, "blobs", "sha256")
     with suppress(FileNotFoundError):
@@ -193,7 +193,7 @@ def _is_of_other_ids(directory: str, ids: IdMap) -> bool:
 
 
 def _problems(root: str, digest: str, tree: str, ids: IdMap) -> list[str]:
-    """What is wrong with an unpacked image, of which `tree` is a fresh one."""
+    """Return what is wrong with an unpacked image, compared with the freshly unpacked `tree`."""
     directory = store.tree_path(root, digest)
     with files.held_directory(directory):
         image = store.unpacked(root, digest, digest, ids)

@@ -124,7 +124,7 @@ def _remove_log(log: log_sweep.RunLog) -> str:
 
 
 def _chosen_scratches(root: str, warn: Callable[[str], None]) -> Iterator[Garbage]:
-    """What killed runs left where --scratch said, and the notes of such directories that are gone."""
+    """Remove what killed runs left in --scratch directories, and the notes of directories that are gone."""
     for each in scratch_directories.noted(root, warn):
         if _is_gone(each.directory):
             yield Garbage("file", os.path.relpath(each.note, root), each.note, partial(_unlink, each.note))

@@ -56,7 +56,7 @@ class Shim:
             interpreter.choose(os.path.abspath(argument("python", python, path)))
 
     def backend(self, image: str, *, cloud: str = "default", options: Options | None = None) -> Backend:
-        """A backend image, to be used with one cloud's configuration.
+        """Return a backend image, to be used with one cloud's configuration.
 
         Nothing is pulled or run yet. Raises BadReference where `image` cannot name an image, ConfigError where `cloud`
         cannot name a cloud, and HostError for options that the host cannot give.
@@ -149,7 +149,7 @@ class Shim:
         )
 
     def images(self) -> list[store.Stored]:
-        """The images of the store."""
+        """Return the images of the store."""
         with store.disk_faults(self.settings.root):
             return store.images(self.settings.root, self._console.warn)
 
@@ -201,7 +201,7 @@ class Shim:
             return list(fsck.check(root, connect if is_repairing else None, self._console.report or silent))
 
     def clouds(self) -> list[clouds.CloudState]:
-        """The clouds of the store, with their interactions."""
+        """Return the clouds of the store, with their interactions."""
         root = self.settings.root
         with store.disk_faults(root):
             store.check_version(root)

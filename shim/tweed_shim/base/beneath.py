@@ -89,7 +89,7 @@ def _walk(held: list[int], path: str) -> tuple[int, str]:
 
 
 def _steps(path: str) -> list[str]:
-    """The names that a path consists of, the last one first. A path to a directory (`a/`) ends with `.`."""
+    """Return the names that a path consists of, the last one first. A path to a directory (`a/`) ends with `.`."""
     if path.startswith("/"):
         raise _leads_out(path)
     names = path.split("/")
@@ -100,7 +100,7 @@ def _steps(path: str) -> list[str]:
 
 
 def _link_target(name: str, directory: int) -> str | None:
-    """The target of a symbolic link, None for anything else that is there."""
+    """Return the target of a symbolic link, None for anything else that is there."""
     try:
         return os.readlink(name, dir_fd=directory)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Changes to files that are whole or have not happened, and locks that die with their holder.
+"""Change files in one step, and take locks that end with their holder.
 
 A change is written beside its place, synced, renamed over it, and the directory is synced: a reader never sees
 half of it, and a crash leaves what was there before.
@@ -19,7 +19,7 @@ class SupportsRead(Protocol):
     """A file that is open for reading bytes; `read` returns less than it was asked for at the end only."""
 
     def read(self, size: int, /) -> bytes:
-        """As io.BufferedReader does."""
+        """Read at most `size` bytes, as io.BufferedReader does."""
 
 
 PRIVATE_DIR = 0o700
@@ -71,14 +71,14 @@ def sync_filesystem(path: str) -> None:
 
 
 def unique_name(prefix: str) -> str:
-    """A name that nobody else has chosen: `prefix` and 64 random bits."""
+    """Return a name that nobody else has chosen: `prefix` and 64 random bits."""
     return f"{prefix}{os.urandom(8).hex()}"
 
 
 def beside(path: str) -> str:
-    """A path that nobody else has chosen, for what is to take the place of another one.
+    """Return a path that nobody else has chosen, for what is to take the place of another one.
 
-    Of a long name only the beginning is in it: a name has at most 255 bytes.
+    Only the beginning of a long name is in it: a name has at most 255 bytes.
     """
     directory, name = os.path.split(path)
     return unique_name(os.path.join(directory, f"{os.fsdecode(os.fsencode(name)[:200])}{BESIDE}"))
@@ -87,7 +87,7 @@ def beside(path: str) -> str:
 def open_beside(path: str, mode: int = PRIVATE_FILE) -> tuple[str, int]:
     """Make a new file beside a path and lock it; returns its path and descriptor.
 
-    The lock tells what is being written from what a crash has left.
+    The lock tells a file that is being written from one that a crash has left.
     """
     while True:
         new = beside(path)
@@ -192,7 +192,7 @@ def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | Non
     """Hold the lock file `path`, which is made where it is missing; yields its descriptor.
 
     The kernel lets go of it when the holder ends, however it ends. `waiting` is called once if somebody else
-    holds it. The file may be removed by a holder: whoever waited for it then takes its successor.
+    holds it. A holder may remove the file: a process that waited for it then locks its successor.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
@@ -217,7 +217,7 @@ def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | Non
 
 @contextmanager
 def held_directory(path: str, *, shared: bool = True, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a directory itself: shared by those who use it, alone by who removes it.
+    """Hold the lock of a directory itself: shared to use the directory, exclusive to remove it.
 
     Yields False, without the lock, where `wait` is not set and somebody else holds it.
     """

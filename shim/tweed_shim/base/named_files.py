@@ -225,7 +225,7 @@ def _refuse_foreign(entry: Entry) -> None:
 
 
 def _is_magic(directory: int, text: str) -> bool:
-    """Whether a link is one of /proc/PID/fd whose text is no path, such as `pipe:[4711]`: proc(5)."""
+    """Tell whether a link is one of /proc/PID/fd whose text is no path, such as `pipe:[4711]`: proc(5)."""
     return ":[" in text and os.fstat(directory).st_dev == os.stat("/proc").st_dev
 
 

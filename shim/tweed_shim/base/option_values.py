@@ -1,4 +1,4 @@
-"""Checks of what a caller gives as an option: one sentence each, for the command line and for the Python API.
+"""Checks of option values, for the command line and for the Python API: one sentence each.
 
 A check takes a value and returns it as the rest of the package has it. It raises ConfigError, whose sentence does not
 name the option: the command line puts `argument --timeout: ` before it, `argument` puts `argument timeout: `.
@@ -17,7 +17,7 @@ _LONGEST_SHOWN = 60
 
 
 def checks(**by_name: Check) -> Mapping[str, Check]:
-    """The checks of a record's fields, by the names of the fields: see `Record.CHECKS`."""
+    """Return the checks of a record's fields, by the names of the fields: see `Record.CHECKS`."""
     return by_name
 
 
@@ -30,13 +30,13 @@ def argument(name: str, value: Any, check: Check) -> Any:
 
 
 def shown(value: object) -> str:
-    """A value for a message, cut where it is long."""
+    """Return a value for a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
 def choice(*names: str) -> Check:
-    """A check for one of a few words."""
+    """Return a check for one of a few words."""
 
     def check(value: object) -> str:
         if not isinstance(value, str) or value not in names:
@@ -53,7 +53,7 @@ pull_policy = choice(*PULL_POLICIES)
 
 
 def number(*, most: float) -> Check:
-    """A check for a number above 0 and at most `most`."""
+    """Return a check for a number above 0 and at most `most`."""
 
     def check(value: object) -> float:
         # A bool is an int, and not a number is not between any two.
@@ -65,7 +65,7 @@ def number(*, most: float) -> Check:
 
 
 def whole_number(*, most: int, example: str, least: int = 1) -> Check:
-    """A check for a whole number from `least` to `most`."""
+    """Return a check for a whole number from `least` to `most`."""
 
     def check(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -114,7 +114,7 @@ def path(value: object) -> str:
 
 
 def sequence(check: Check) -> Check:
-    """A check for a list or tuple whose entries pass a check; a text alone is not a list of its letters."""
+    """Return a check for a list or tuple whose entries pass a check; a text alone is not a list of its letters."""
 
     def check_all(values: object) -> tuple[Any, ...]:
         if not isinstance(values, list | tuple):
@@ -134,7 +134,7 @@ def text_map(value: object) -> Mapping[str, str]:
 
 
 def instance(kind: type) -> Check:
-    """A check for an instance of a class."""
+    """Return a check for an instance of a class."""
 
     def check(value: object) -> object:
         if not isinstance(value, kind):
@@ -145,5 +145,5 @@ def instance(kind: type) -> Check:
 
 
 def optional(check: Check) -> Check:
-    """A check that also takes None."""
+    """Return a check that also takes None."""
     return lambda value: None if value is None else check(value)

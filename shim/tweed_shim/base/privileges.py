@@ -1,7 +1,7 @@
 """What this process may do: its capabilities, its user namespace and the ids of that (user_namespaces(7)).
 
-The user id 0 says nothing of this: it is also that of root in the namespace of a container, of a user (unshare -r), or
-without its capabilities. Every run asks, so that this reads a few lines of /proc and nothing else.
+The user id 0 tells little: root of a container, root of a user's namespace (unshare -r) and root without capabilities
+have it too. Every run asks, so this module reads a few lines of /proc and nothing else.
 """
 
 import os
@@ -26,7 +26,7 @@ class Privileges(Record):
     initial: bool
 
     def have(self, *numbers: int) -> bool:
-        """Whether all of these capabilities are effective."""
+        """Tell whether all of these capabilities are effective."""
         return all(self.capabilities >> number & 1 for number in numbers)
 
 
@@ -44,7 +44,7 @@ def in_initial_namespace() -> bool:
 
 
 def id_ranges(path: str) -> list[tuple[int, int]]:
-    """The first id and the count of each range of this process's own namespace. path: /proc/self/uid_map or gid_map."""
+    """Return the first id and the count of each range in /proc/self/uid_map or gid_map (`path`)."""
     with open(path, encoding="ascii") as file:
         lines = [line.split() for line in file]
     return [(int(first), int(count)) for first, _, count in lines]

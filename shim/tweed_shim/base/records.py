@@ -19,7 +19,7 @@ _set = object.__setattr__
 
 
 def _annotated(namespace: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names that the body of a class annotates."""
+    """Return the names that the body of a class annotates."""
     if sys.version_info >= (3, 14) and "__annotations__" not in namespace:
         from annotationlib import Format, call_annotate_function, get_annotate_from_class_namespace
 
@@ -110,7 +110,7 @@ class Record(metaclass=_RecordType):
 
 
 def _init_checked(self: Record, *values: Any, **named: Any) -> None:
-    """The constructor of classes with CHECKS; the others, of which there are very many, do not pay for it."""
+    """Return the constructor of classes with CHECKS; the others, of which there are very many, do not pay for it."""
     Record.__init__(self, *values, **named)
     for name, check in self.CHECKS.items():
         _set(self, name, argument(name, getattr(self, name), check))
@@ -120,10 +120,10 @@ _R = TypeVar("_R", bound=Record)
 
 
 def fields(record: Record) -> dict[str, Any]:
-    """The values of a record by the names of its fields."""
+    """Return the values of a record by the names of its fields."""
     return {name: getattr(record, name) for name in record.FIELDS}
 
 
 def replace(record: _R, **changes: Any) -> _R:
-    """A record like another but for the fields that are named."""
+    """Return a record like another but for the fields that are named."""
     return type(record)(**fields(record) | changes)

@@ -1,4 +1,4 @@
-"""Where the store is and which tools are used: what every command shares. And where the home directory is."""
+"""The settings that every command shares: the store, the runtime, the log limit; and the home directory."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ def _check_root_text(value: object) -> object:
 
 
 class Settings(Record):
-    """What one invocation of the shim works with.
+    """The settings of one invocation.
 
     root: the store's directory, absolute; empty where none is named and there is no home directory for it. runtime: the
     OCI runtime's program, a name looked up on PATH or a path. log_limit: what the logs of all runs may take on disk
@@ -35,7 +35,7 @@ class Settings(Record):
 
 
 def _is_roots(directory: str) -> bool:
-    """Whether a directory belongs to the user 0 of this namespace, or does not exist yet."""
+    """Tell whether a directory belongs to the user 0 of this namespace, or does not exist yet."""
     try:
         return os.stat(directory).st_uid == 0
     except FileNotFoundError:

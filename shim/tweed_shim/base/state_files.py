@@ -82,7 +82,7 @@ def damaged(path: str, fault: str, mend: str) -> DamagedRecord:
 
 
 def _parsed(data: bytes, shape: Shape) -> dict[str, Any]:
-    """The fields of a record. Raises ValueError, which says what is wrong with it."""
+    """Return the fields of a record. Raises ValueError, which says what is wrong with it."""
     # A power cut may leave a file with its length and without its content.
     if not data.strip(b" \t\r\n\0"):
         raise ValueError("it is empty")

@@ -1,4 +1,4 @@
-"""Where the time of one command goes, as a Chrome trace: a JSON file that chrome://tracing and Perfetto show.
+"""Record where the time of one command goes, as a Chrome trace: a JSON file that chrome://tracing and Perfetto show.
 
 Off except within `recording`; then `span` costs next to nothing. The format is the "JSON object format" of the Trace
 Event Format with complete events (`"ph": "X"`); times are microseconds of CLOCK_MONOTONIC, which all processes of
@@ -19,7 +19,7 @@ _events: list[dict[str, Any]] | None = None
 
 
 class Entry(Record):
-    """When the program began with its own work: the time, and how many seconds it had computed until then."""
+    """When the program's own work began. at: the time; spent: the processor time used before, seconds."""
 
     at: float
     spent: float
@@ -37,12 +37,12 @@ class _Span:
 
 
 def entry() -> Entry:
-    """This moment, as the one in which the program begins."""
+    """Return the current moment as the program's entry."""
     return Entry(time.monotonic(), time.process_time())
 
 
 def span(name: str) -> AbstractContextManager[None]:
-    """A context whose length is recorded under a name."""
+    """Return a context whose length is recorded under a name."""
     return _OFF if _events is None else _Span(name)
 
 

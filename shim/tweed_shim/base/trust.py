@@ -1,4 +1,4 @@
-"""Whose files the shim trusts: those of the caller and of root that no other user can change.
+"""Decide which files are trusted: those of the caller and of root that no other user can change.
 
 What another user prepared can lead a run anywhere: a lock that is a link to /etc/passwd, a credential program of that
 user's choice. So the store, a --scratch directory and files with credentials are refused unless they belong to the

@@ -16,7 +16,7 @@ COLUMNS = {
 
 
 def configure_clouds(parser: Parser) -> None:
-    """The options of `clouds`."""
+    """Return the options of `clouds`."""
     tables.configure(parser)
     parser.usage = (
         "tweed-shim clouds [--json] | tweed-shim clouds rm CLOUD... | "

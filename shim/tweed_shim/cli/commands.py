@@ -1,7 +1,7 @@
-"""The commands and their options: which module each is in, and what a command line says.
+"""The table of commands, and the parser of command lines.
 
-Most command lines are plain, and a `Sketch` reads them. What it does not understand, and all that is to be said about a
-command line, is left to argparse: to import that and to build its parsers takes a twentieth of a warm `exec`.
+A fast parser (fast_parser.py) reads plain command lines. Everything else, and every message about a command line, is
+left to argparse: to import it and to build its parsers takes a twentieth of a warm `exec`.
 """
 
 import sys
@@ -44,7 +44,7 @@ class Command(Record):
 
 
 class Context(Record):
-    """What every command gets: the store and the tools, and the shim's voice."""
+    """What every command gets: the settings, and the messages to the user."""
 
     settings: Settings
     voice: Voice
@@ -148,7 +148,7 @@ def _add_global_options(parser: Parser, *, again: bool = True) -> None:
 def _listing_parser(
     kind: Callable[..., Any], prog: str, description: str, summaries: Mapping[str, str]
 ) -> Parser:
-    """A parser of what comes before the name of a command, and of that name."""
+    """Return a parser of what comes before the name of a command, and of that name."""
     width = max(map(len, summaries))
     listing = "\n".join(f"  {name:{width}}  {summary}" for name, summary in summaries.items())
     parser: Parser = kind(
@@ -175,7 +175,7 @@ def _top_parser(kind: Callable[..., Any]) -> Parser:
 
 
 def _named(parser: Parser, known: Arguments, names: Container[str]) -> str:
-    """The command that was named; without one, all are listed."""
+    """Return the command that was named; without one, all are listed."""
     if known.command is None:
         parser.print_help(sys.stderr)
         sys.exit(2)
@@ -185,7 +185,7 @@ def _named(parser: Parser, known: Arguments, names: Container[str]) -> str:
 
 
 def parse(argv: list[str]) -> tuple[Arguments, Call]:
-    """What a command line says, and the function that carries it out. Raises UsageError."""
+    """Parse a command line; return its arguments and the function of the command. Raises UsageError."""
     try:
         return parse_with(Sketch, argv)
     except Unclear:
@@ -195,7 +195,7 @@ def parse(argv: list[str]) -> tuple[Arguments, Call]:
 
 
 def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Call]:
-    """The same with one kind of parser."""
+    """Return the same with one kind of parser."""
     top = _top_parser(kind)
     known = top.parse_args(argv)
     name = _named(top, known, COMMANDS)
@@ -218,7 +218,7 @@ def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Ca
 
 
 def checked(check: Check) -> Callable[[str], Any]:
-    """The type of an option from the check that the Python API has for the same value."""
+    """Return the type of an option from the check that the Python API has for the same value."""
 
     def convert(text: str) -> Any:
         try:
@@ -230,7 +230,7 @@ def checked(check: Check) -> Callable[[str], Any]:
 
 
 def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
-    """The type of an option that is a number; the check refuses the text of what is none."""
+    """Return the type of an option that is a number; the check refuses the text of what is none."""
 
     def convert(text: str) -> Any:
         value: float | str = text
@@ -242,7 +242,7 @@ def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
 
 
 def wrong_value(text: str) -> Exception:
-    """What a type of option raises: the sentence says what is wrong with a value."""
+    """Return the exception that an option's type raises, with a sentence about the value."""
     from argparse import ArgumentTypeError
 
     return ArgumentTypeError(text)

@@ -10,7 +10,7 @@ from tweed_shim.doctor import findings as answers
 
 
 def configure_doctor(parser: Parser) -> None:
-    """The options of `doctor`."""
+    """Return the options of `doctor`."""
     tables.configure(parser)
 
 

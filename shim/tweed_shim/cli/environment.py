@@ -7,7 +7,7 @@ from tweed_shim.shim import Shim
 
 
 def configure_environment(parser: Parser) -> None:
-    """The options of `environment`."""
+    """Return the options of `environment`."""
     parser.add_argument("--cloud", metavar="NAME", default="default", help="the cloud (default: default)")
     parser.add_argument(
         "--interaction", metavar="ID", default="default", help="the interaction (default: default)"

@@ -18,7 +18,7 @@ FORMATS_HELP = (
 
 
 def configure_allow(parser: Parser, operation: str = "") -> None:
-    """The option `--allow`. operation: what its help begins with."""
+    """Return the option `--allow`. operation: what its help begins with."""
     parser.add_argument(
         "--allow",
         metavar="NAME",

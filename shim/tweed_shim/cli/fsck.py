@@ -12,7 +12,7 @@ from tweed_shim.image.store import disk_faults
 
 
 def configure_fsck(parser: Parser) -> None:
-    """The options of `fsck`."""
+    """Return the options of `fsck`."""
     tables.configure(parser)
     parser.add_argument(
         "--repair", action="store_true", help="fetch and unpack again what is damaged, also what a cloud uses"

@@ -14,7 +14,7 @@ def _size(text: str) -> int:
 
 
 def configure_gc(parser: Parser) -> None:
-    """The options of `gc`."""
+    """Return the options of `gc`."""
     tables.configure(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be removed, and remove nothing"

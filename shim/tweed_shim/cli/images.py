@@ -30,7 +30,7 @@ def _shim(context: Context) -> Shim:
 
 
 def configure_pull(parser: Parser) -> None:
-    """The options of `pull`."""
+    """Return the options of `pull`."""
     check = RunOptions.CHECKS
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="what to pull, as 'exec' takes it")
     parser.add_argument(
@@ -71,7 +71,7 @@ def pull_command(arguments: Arguments, context: Context) -> int:
 
 
 def configure_images(parser: Parser) -> None:
-    """The options of `images`."""
+    """Return the options of `images`."""
     tables.configure(parser)
 
 
@@ -89,7 +89,7 @@ def images_command(arguments: Arguments, context: Context) -> int:
 
 
 def configure_rm(parser: Parser) -> None:
-    """The options of `rm`."""
+    """Return the options of `rm`."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="what to remove, as 'images' lists it")
 
 

@@ -13,7 +13,7 @@ MAX_PASSWORD = 1 << 20
 
 
 def configure_login(parser: Parser) -> None:
-    """The options of `login`."""
+    """Return the options of `login`."""
     parser.add_argument("registry", metavar="REGISTRY", help="HOST[:PORT]")
     parser.add_argument(
         "-u", "--username", metavar="NAME", help="asked for on a terminal where it is left out"
@@ -51,7 +51,7 @@ def login_command(arguments: Arguments, context: Context) -> int:
 
 
 def configure_logout(parser: Parser) -> None:
-    """The options of `logout`."""
+    """Return the options of `logout`."""
     parser.add_argument("registry", metavar="REGISTRY", help="HOST[:PORT]")
 
 

@@ -25,7 +25,7 @@ COPY = 1 << 20
 
 
 def configure_logs(parser: Parser) -> None:
-    """The options of `logs`."""
+    """Return the options of `logs`."""
     tables.configure(parser)
     parser.intermixed = True
     parser.usage = "tweed-shim logs [--json] [RUN] | tweed-shim logs rm RUN... | tweed-shim logs rm --all"

@@ -47,7 +47,7 @@ def _configure_common(parser: Parser) -> None:
 
 
 def configure_exec(parser: Parser) -> None:
-    """The options of `exec`."""
+    """Return the options of `exec`."""
     _configure_common(parser)
     parser.add_argument(
         "--config", metavar="FILE", help="configure: the configuration, JSON or YAML; - is stdin"
@@ -69,7 +69,7 @@ def configure_exec(parser: Parser) -> None:
 
 
 def configure_spec(parser: Parser) -> None:
-    """The options of `spec`."""
+    """Return the options of `spec`."""
     _configure_common(parser)
 
 

@@ -28,13 +28,13 @@ class ArgparseParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_formatter, **options)
 
     def add_argument(self, *names: Any, **told: Any) -> Any:
-        """As argparse does; with a default, words that need not be there are not named among those that are missing."""
+        """Add an argument; one with a default is not named among those that are missing."""
         if told.get("nargs") == argparse.ZERO_OR_MORE:
             told.setdefault("default", [])
         return super().add_argument(*names, **told)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does, but what is not known may be a password and is not repeated: only options are named."""
+        """Parse as argparse does; an unknown word may be a password, so only unknown options are named."""
         parse = self.parse_known_intermixed_args if self.intermixed else self.parse_known_args
         known, rest = parse(args, namespace)
         if rest:

@@ -1,4 +1,4 @@
-"""The options of commands that run an image: how it is had, and what its container may."""
+"""The options of commands that run an image: pulling it, and what its container may do."""
 
 from tweed_shim.base import option_values, sizes
 from tweed_shim.base.lean.typing import Any
@@ -22,7 +22,7 @@ def _memory(text: str) -> Any:
 
 
 def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
-    """The options; returns the group of those of the run, for others.
+    """Return the options; returns the group of those of the run, for others.
 
     networks: what is to be known of them besides; timeouts: the default ones.
     """
@@ -113,7 +113,7 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
 
 
 def options(arguments: Arguments) -> dict[str, Any]:
-    """What the options say, by the names of the fields that they are for."""
+    """Return the values of the options by the names of the fields of RunOptions."""
     return {
         "pull": arguments.pull,
         "platform": arguments.platform,
@@ -132,6 +132,6 @@ def options(arguments: Arguments) -> dict[str, Any]:
 
 
 def console(context: Context, *, stdout: int = 1) -> Console:
-    """The user's side of a run. stdout: where the image's own is shown."""
+    """Return the user's side of a run. stdout: where the image's own is shown."""
     voice = context.voice
     return Console(stdout, 2, signals.passed_on, voice.warn, voice.info, voice.report)

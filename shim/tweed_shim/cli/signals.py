@@ -1,4 +1,4 @@
-"""What the signals that end a command do: end the shim, or, while a container runs, be passed on to it."""
+"""Handle the signals that end a command: they end the shim, or are passed on to a running container."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ class Interrupted(BaseException):
         self.number = number
 
 
-# The numbers of those that came: an exception can be lost, or become another one, on its way.
+# The signals received so far. The exception that each raises can be lost, or replaced by another one.
 received: list[int] = []
 
 
@@ -35,7 +35,7 @@ def _interrupt(number: int, _: FrameType | None) -> None:
 
 
 def raise_again(lost: "UnraisableHookArgs") -> None:
-    """As the hook of exceptions that go nowhere, such as those of a `__del__`: raise Interrupted a moment later."""
+    """Raise Interrupted a moment later; the hook for exceptions that Python drops, as in `__del__`."""
     if isinstance(lost.exc_value, Interrupted):
         signal.setitimer(signal.ITIMER_REAL, MOMENT)
     else:
@@ -43,16 +43,15 @@ def raise_again(lost: "UnraisableHookArgs") -> None:
 
 
 def _pass_on(number: int, _: FrameType | None) -> None:
-    """The wakeup descriptor has been told already."""
+    """Do nothing: the wakeup descriptor has already received the number."""
 
 
 def interrupting() -> None:
     """Let the signals that end a command raise Interrupted, so that what has been begun is undone."""
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_DFL
-    )  # ignored by whoever started us, our children could not be waited for
+    # Where the caller ignored SIGCHLD the kernel would reap our children: wait(2).
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) is to be respected
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup(1)
             signal.signal(number, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)  # see raise_again
     received.clear()
@@ -62,7 +61,7 @@ def interrupting() -> None:
 def passed_on() -> Iterator[int]:
     """Collect the signals instead: yields a descriptor from which their numbers are read, a byte each.
 
-    Those that nobody has read at the end of the block do then what they do without it.
+    Signals that nobody has read by the end of the block are raised again then.
     """
     read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     before = {number: signal.getsignal(number) for number in ENDING}

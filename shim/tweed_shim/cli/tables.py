@@ -9,7 +9,7 @@ from tweed_shim.cli.commands import Parser
 
 
 def configure(parser: Parser) -> None:
-    """The option that every list has."""
+    """Return the option that every list has."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -10,7 +10,7 @@ from tweed_shim.host.programs import find_program
 
 
 def configure_version(parser: Parser) -> None:
-    """The options of `version`."""
+    """Return the options of `version`."""
     tables.configure(parser)
 
 

@@ -106,7 +106,7 @@ def _cgroups(patient: Patient) -> Finding:
 
 
 def _version(program: str) -> tuple[str, str]:
-    """What a program says about its version, and why it cannot be used: one of them is empty."""
+    """Return the version that a program prints and the reason why it cannot be used; one of them is empty."""
     import subprocess
 
     path = programs.find_program(program)

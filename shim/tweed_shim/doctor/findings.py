@@ -42,17 +42,17 @@ class Patient(Record):
 
 
 def healthy(findings: list[Finding]) -> bool:
-    """Whether images can be run at all."""
+    """Tell whether images can be run at all."""
     return all(finding.state != MISSING for finding in findings)
 
 
 def not_tried(name: str, why: str) -> Finding:
-    """The answer of a check that needs something which is not there."""
+    """Return the answer of a check that needs something which is not there."""
     return Finding(name, WARNING, f"cannot be tried without {why}", "mend that first, and ask again")
 
 
 def lacking_for(patient: Patient) -> str | None:
-    """What has to be there before a run can be tried, and is not."""
+    """Return what is missing for a trial run."""
     wants = {
         "namespaces": not patient.namespaces,
         "a place to write": patient.place,

@@ -74,7 +74,7 @@ def ids(patient: Patient) -> Finding:
 
 
 def _free_ids(*files: str) -> str:
-    """The first range that nobody has been granted: whose ids are another's, too, may look into that one's files.
+    """Return the first range of ids that is granted to nobody: users with the same ids could read each other's files.
 
     Where none is left, whoever reads it has to find one.
     """

@@ -41,7 +41,7 @@ def nearest(path: str) -> str:
 
 @contextmanager
 def directory(root: str, ids: IdMap) -> Iterator[str]:
-    """A new directory on the file system that a store is on, or would be, for the length of a block.
+    """Yield a new directory on the file system that a store is on, or would be, for the length of a block.
 
     Makes no store. Raises OSError where nothing can be written there.
     """
@@ -58,29 +58,29 @@ def directory(root: str, ids: IdMap) -> Iterator[str]:
 
 
 def mapped(ids: IdMap) -> str:
-    """Whether a process can have these ids: the fault, or nothing."""
+    """Tell whether a process can have these ids: the fault, or nothing."""
     return _tried(ids, ["true"], "/")
 
 
 def namespaces(ids: IdMap) -> str:
-    """Whether mount and process namespaces can be made: the fault, or nothing."""
+    """Tell whether mount and process namespaces can be made: the fault, or nothing."""
     return _in_namespaces(ids, "true", "/")
 
 
 def fresh_proc(ids: IdMap, place: str) -> str:
-    """Whether a process namespace can have a /proc of its own: the fault, or nothing."""
+    """Tell whether a process namespace can have a /proc of its own: the fault, or nothing."""
     return _in_namespaces(ids, "mount -t proc proc .", _made(place, "proc"))
 
 
 def overlay_on_tmpfs(ids: IdMap, place: str) -> str:
-    """Whether a writable layer in memory can lie over what is on disk at a place: the fault, or nothing."""
+    """Tell whether a writable layer in memory can lie over what is on disk at a place: the fault, or nothing."""
     made = "mount -t tmpfs tmpfs memory && mkdir memory/upper memory/work && "
     here = _made(place, "tmpfs", *LOWER, "merged", "memory")
     return _in_namespaces(ids, made + OVERLAY.format("memory/", _overlay_option(ids), CHANGE), here)
 
 
 def overlay_on_disk(ids: IdMap, place: str) -> str:
-    """Whether a writable layer on the disk of a place can lie over what is there: the fault, or nothing."""
+    """Tell whether a writable layer on the disk of a place can lie over what is there: the fault, or nothing."""
     here = _made(place, "disk", *LOWER, "merged", "upper", "work")
     return _in_namespaces(ids, OVERLAY.format("", _overlay_option(ids), CHANGE), here)
 

@@ -39,7 +39,7 @@ def of_runtime(complaint: str) -> str | None:
 
 
 def is_chroot() -> bool:
-    """Whether nothing is mounted on the root directory: its line is missing in proc(5), /proc/PID/mountinfo."""
+    """Tell whether nothing is mounted on the root directory: its line is missing in proc(5), /proc/PID/mountinfo."""
     try:
         with open("/proc/self/mountinfo", "rb") as file:
             return all(line.split()[4] != b"/" for line in file)
@@ -48,7 +48,7 @@ def is_chroot() -> bool:
 
 
 def ids_remedy() -> str:
-    """What a caller can do about it that a user namespace was refused its ids."""
+    """Return what the caller can do when the kernel refuses to map ids into a user namespace."""
     held = privileges.own()
     if os.geteuid() == 0:
         if not held.have(privileges.SETFCAP):
@@ -66,7 +66,7 @@ def ids_remedy() -> str:
 
 
 def namespace_remedy(*, host_root: bool) -> str:
-    """What a caller that may make no namespaces can do about it. host_root: whether it needs no user namespace."""
+    """Return what the caller can do when it may not make namespaces. host_root: whether it needs no user namespace."""
     if is_chroot():
         return CHROOT
     if host_root:

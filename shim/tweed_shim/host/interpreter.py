@@ -1,4 +1,4 @@
-"""The Python interpreter that the shim's own programs are started with.
+"""Find the Python interpreter that the shim starts its own programs with.
 
 `sys.executable` is not always Python: PyInstaller and its like put their own program there, uWSGI may put `uwsgi`, and
 a program in C that embeds Python may leave it empty. To start such a program with Python's arguments starts the
@@ -33,7 +33,7 @@ def choose(path: str) -> None:
 
 
 def find() -> str:
-    """The path of the interpreter. Raises HostError where none is found."""
+    """Return the path of the interpreter. Raises HostError where none is found."""
     global _found  # noqa: PLW0603, RUF100 - as above
     if _chosen:
         return _chosen
@@ -51,7 +51,7 @@ def find() -> str:
 
 
 def source_directory() -> str:
-    """The directory that the package `tweed_shim` is in, as files. Raises HostError where it is not there as files."""
+    """Return the directory that holds the package `tweed_shim`. Raises HostError where it is not there as files."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if not os.path.isfile(os.path.join(package, "host", "userns_exec.py")):
         raise HostError(
@@ -62,7 +62,7 @@ def source_directory() -> str:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """An environment for programs outside of a frozen program's bundle."""
+    """Return an environment for programs outside of a frozen program's bundle."""
     found = dict(environ)
     if is_frozen():
         for name in _LOADER_VARIABLES:
@@ -74,7 +74,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_frozen() -> bool:
-    """Whether the program is a bundle of its own code and Python, as PyInstaller and cx_Freeze make it."""
+    """Tell whether the program is a bundle of its own code and Python, as PyInstaller and cx_Freeze make it."""
     return bool(getattr(sys, "frozen", False))
 
 
@@ -100,7 +100,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _is_usable(path: str) -> bool:
-    """Whether a program is an interpreter that is new enough: it is asked, unless it is not even called Python.
+    """Tell whether a program is an interpreter that is new enough: it is asked, unless it is not even called Python.
 
     Another program would do what nobody wants, the one that embeds the shim start itself without end.
     """
@@ -122,7 +122,7 @@ def _is_usable(path: str) -> bool:
 
 
 def _answer(fd: int) -> bytes:
-    """What a program writes within its time."""
+    """Read what a program writes within PROBE_SECONDS."""
     import select
     import time
 

@@ -69,5 +69,5 @@ def die_with_parent() -> None:
 
 
 def has_one_thread() -> bool:
-    """Whether this process has one thread, and can be forked without leaving locks that nobody releases."""
+    """Tell whether this process has one thread, and can be forked without leaving locks that nobody releases."""
     return len(os.listdir("/proc/self/task")) == 1

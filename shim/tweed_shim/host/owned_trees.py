@@ -66,7 +66,7 @@ def _usage(path: str) -> int:
 
 
 def disk_usage(idmap: IdMap, path: str) -> int:
-    """The room on disk in bytes that a file, or a directory with all below it, takes; hard links count once."""
+    """Return the room on disk in bytes that a file, or a directory with all below it, takes; hard links count once."""
     try:
         return _usage(path)
     except OSError:

@@ -7,7 +7,7 @@ SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/us
 
 
 def find_program(name: str) -> str | None:
-    """The path of a program, looked up on PATH and then in SYSTEM_PLACES, or None."""
+    """Return the path of a program, looked up on PATH and then in SYSTEM_PLACES, or None."""
     if os.path.dirname(name):
         return name if os.access(name, os.X_OK) else None
     places = os.environ.get("PATH", os.defpath).split(os.pathsep)

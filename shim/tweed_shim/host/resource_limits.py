@@ -1,10 +1,10 @@
-"""What to say where a limit of the process (getrlimit(2)) is reached, which whoever set it can raise."""
+"""Messages for a process that has reached one of its limits (getrlimit(2))."""
 
 import resource
 
 
 def memory() -> str:
-    """What happened and what to do where no memory is left, as the end of a sentence."""
+    """Return the end of a sentence for a process without memory: what happened and what to do."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return "no memory is left on this host; free some, and run it again"
@@ -12,7 +12,7 @@ def memory() -> str:
 
 
 def open_files() -> str:
-    """What happened and what to do where no descriptor is left, likewise."""
+    """Return the same for a process without descriptors."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return f"no more than {limit} files can be open at a time; allow more of them ('ulimit -n')"
 

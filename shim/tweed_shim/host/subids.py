@@ -1,4 +1,4 @@
-"""Who tells which subordinate ids a user has: /etc/subuid and /etc/subgid, or a service that nsswitch.conf(5) names.
+"""Find the service that grants subordinate ids: /etc/subuid and /etc/subgid, or one that nsswitch.conf(5) names.
 
 newuidmap(1) and newgidmap(1) ask the first service of the line `subid:` and no other (getsubids(1), subuid(5)), so the
 files decide nothing where that is, for example, `sss`.
@@ -11,7 +11,7 @@ SECONDS = 30
 
 
 def service(path: str = NSSWITCH) -> str:
-    """Return the service that tells subordinate ids, `files` where none is named."""
+    """Return the service that grants subordinate ids, `files` where none is named."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = [line.partition("#")[0].split() for line in file]
@@ -22,7 +22,7 @@ def service(path: str = NSSWITCH) -> str:
 
 
 def ask(program: str, user: str, *, groups: bool) -> list[tuple[int, int]]:
-    """Return the (start, count) ranges that getsubids(1) tells of a user; none where it knows none or fails."""
+    """Return the (start, count) ranges that getsubids(1) prints for a user; none where it prints none or fails."""
     from tweed_shim.host import subprocesses
 
     try:

@@ -122,7 +122,7 @@ class Supervised:
                     pass
 
     def code(self) -> int | None:
-        """The exit code (-N where signal N ended it); None where host/userns_exec.py failed and has said why.
+        """Return the exit code (-N where signal N ended it); None where host/userns_exec.py failed and has said why.
 
         Raises HostError where nobody knows.
         """

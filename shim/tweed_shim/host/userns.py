@@ -1,4 +1,4 @@
-"""Which user and group ids a run has, and how a user namespace gets them (user_namespaces(7)).
+"""Find the user and group ids that a run can have, and map them into user namespaces (user_namespaces(7)).
 
 The host's root works without a user namespace. All others get one. A user with a subordinate range (subuid(5),
 newuidmap(1)) has the ids 0 to N in it, 0 being the user. Root in another's namespace, and root without CAP_SYS_ADMIN
@@ -59,7 +59,7 @@ class IdMap(Record):
 
 
 def grants(path: str) -> list[tuple[str, int, int]]:
-    """The lines of a file like /etc/subuid (subuid(5)): the user's name or number, and the start and count of ids."""
+    """Read a file like /etc/subuid (subuid(5)): the name or number of a user, the start and the count of its ids."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().splitlines()
@@ -74,14 +74,14 @@ def grants(path: str) -> list[tuple[str, int, int]]:
 
 
 def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
-    """The (start, count) ranges that are granted to a user, by name or by number. path: /etc/subuid or /etc/subgid."""
+    """Return the (start, count) ranges that `path` (/etc/subuid or /etc/subgid) grants to a user."""
     if subids.service() != "files" and (program := find_program("getsubids")):
         return subids.ask(program, owner, groups=path == "/etc/subgid")
     return [(start, count) for user, start, count in grants(path) if user in (owner, str(owner_id))]
 
 
 def _usable(granted: list[tuple[int, int]], own: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The granted ranges that lie in one of `own`: only an id of the caller's own namespace can be mapped."""
+    """Return the granted ranges that lie in one of `own`: only an id of the caller's own namespace can be mapped."""
     return [
         (start, count)
         for start, count in granted
@@ -104,7 +104,7 @@ def _ranges(own_id: int, subordinate: list[tuple[int, int]]) -> tuple[IdRange, .
 
 
 def account_name() -> str:
-    """The caller's name, or its number where it has none."""
+    """Return the caller's name, or its number where it has none."""
     import pwd
 
     uid = os.geteuid()
@@ -115,7 +115,7 @@ def account_name() -> str:
 
 
 def detect() -> IdMap:
-    """The ids that the caller can have: all of the host's, those of its own namespace, a range, or only its own.
+    """Return the ids that the caller can have: all of the host's, those of its own namespace, a range, or only its own.
 
     Raises HostError where /proc is not mounted.
     """
@@ -139,7 +139,7 @@ def detect() -> IdMap:
 
 
 def _of_root(gid: int) -> IdMap:
-    """The ids of uid 0: the host's where it can do without a user namespace, else those of a new one."""
+    """Return the ids of uid 0: the host's where it can do without a user namespace, else those of a new one."""
     held = privileges.own()
     if held.initial and held.have(*OF_HOST_ROOT):
         return IdMap("host")
@@ -155,7 +155,7 @@ def _of_root(gid: int) -> IdMap:
 
 
 def granted_to_root() -> IdMap:
-    """The ids of a user namespace that the host's root makes: those of `containers`, as podman has it, or its own.
+    """Return the ids for a user namespace that the host's root makes: those of `containers`, as in podman, or of root.
 
     Raises HostError where /etc/subuid and /etc/subgid grant none.
     """
@@ -173,7 +173,7 @@ def granted_to_root() -> IdMap:
 
 
 def to_host(ranges: tuple[IdRange, ...], number: int) -> int:
-    """What the host calls an id of a user namespace. Raises ValueError for one that the namespace does not have."""
+    """Return the host's id for an id of a user namespace. Raises ValueError for one that is not mapped."""
     for each in ranges:
         if each.inside <= number < each.inside + each.length:
             return each.outside + number - each.inside
@@ -189,7 +189,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _lines(ranges: tuple[IdRange, ...]) -> str:
-    """The content of a uid_map or gid_map, which the kernel takes in one write(2) only."""
+    """Return the content of a uid_map or gid_map, which the kernel takes in one write(2) only."""
     return "".join(f"{each}\n" for each in ranges)
 
 
@@ -238,7 +238,7 @@ def _call_helpers(pid: int, idmap: IdMap) -> None:
 
 
 def _complaint(read: int) -> str:
-    """The first line in a pipe, without the name of the program that wrote it; nothing where it is empty."""
+    """Return the first line in a pipe, without the name of the program that wrote it; nothing where it is empty."""
     try:
         text = os.read(read, READ).decode(errors="replace")
     except BlockingIOError:
@@ -247,7 +247,7 @@ def _complaint(read: int) -> str:
 
 
 def _is_mapped(pid: int, name: str) -> bool:
-    """Whether the user namespace of a process has been given ids; its map can be written once only."""
+    """Tell whether the user namespace of a process has been given ids; its map can be written once only."""
     with open(f"/proc/{pid}/{name}", "rb") as file:
         return bool(file.read())
 

@@ -1,6 +1,6 @@
-"""ROOT/tmp: directories of work in progress, each held by a lock on itself, and locks with a name.
+"""Directories of work in progress in ROOT/tmp, each held by a lock on itself; and locks with a name.
 
-What a crash leaves there is held by nobody, and is swept by whoever comes next.
+No process holds what a crash left there: the next process removes it.
 """
 
 import os
@@ -17,13 +17,13 @@ WORK = "work-"  # what the name of a directory of work in progress begins with; 
 
 
 def place(root: str) -> str:
-    """Where a store's work in progress is: ROOT/tmp."""
+    """Return the directory of a store's work in progress: ROOT/tmp."""
     return os.path.join(root, "tmp")
 
 
 @contextmanager
 def directory(parent: str, ids: IdMap) -> Iterator[str]:
-    """A new directory for the length of a block, removed after it whichever of the ids its files belong to."""
+    """Yield a new directory for the length of a block, removed after it whichever of the ids its files belong to."""
     with ExitStack() as stack:
         path = _claim(parent, stack)
         try:
@@ -47,7 +47,7 @@ def _claim(parent: str, stack: ExitStack) -> str:
 
 
 def is_work_name(name: str) -> bool:
-    """Say whether this can be the name of a directory that `directory` has made."""
+    """Tell whether this can be the name of a directory that `directory` has made."""
     rest = name.removeprefix(WORK)
     return name.startswith(WORK) and len(rest) == 16 and made_of(HEXADECIMAL, rest)
 
@@ -71,15 +71,15 @@ def only_one(root: str, name: str, waiting: Callable[[], None] | None = None) ->
 
 
 def abandoned(root: str) -> Iterator[str]:
-    """Yield the paths of what nobody holds in ROOT/tmp; nobody takes hold of one while it is looked at.
+    """Yield the paths in ROOT/tmp that no process holds; each is locked until the next one is asked for.
 
-    What belongs to another user is passed over: only that user can tell.
+    Entries of another user are passed over: only that user can lock them.
     """
     return abandoned_in(place(root), lambda _: True)
 
 
 def abandoned_in(directory: str, is_ours: "Callable[[os.DirEntry[str]], bool]") -> Iterator[str]:
-    """Yield the paths of what is ours in a directory and nobody holds, as `abandoned` does. Nothing else is touched."""
+    """Yield the paths in a directory that are ours and that no process holds, as `abandoned` does."""
     try:
         entries = list(os.scandir(directory))
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def remove(path: str, ids: IdMap) -> None:
 
 
 def sweep_tmp(root: str, ids: IdMap | None = None) -> None:
-    """Remove what nobody holds in ROOT/tmp. One look into a directory where there is nothing to do.
+    """Remove what no process holds in ROOT/tmp; one scandir where there is nothing to remove.
 
     What cannot be removed (of ids that are no longer granted) is left for `gc` to name.
     """

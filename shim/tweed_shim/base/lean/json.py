@@ -32,7 +32,7 @@ except (ImportError, AttributeError, TypeError):  # another interpreter, or a la
 
 
 def loads(data: str | bytes | bytearray) -> Any:
-    """The value of a JSON text (RFC 8259). Raises ValueError."""
+    """Return the value of a JSON text (RFC 8259). Raises ValueError."""
     try:
         text = (data if isinstance(data, str) else data.decode()).strip(_WHITESPACE)
         value, end = _scan(text, 0)
@@ -47,7 +47,7 @@ def loads(data: str | bytes | bytearray) -> Any:
 
 
 def dumps(value: object) -> str:
-    """A value that holds no part of itself as JSON text in ASCII. Raises TypeError where it has no such form."""
+    """Return a value that holds no part of itself as JSON text in ASCII. Raises TypeError where it has no such form."""
     if _chunks is not None:
         return "".join(_chunks(value, 0))
     import json

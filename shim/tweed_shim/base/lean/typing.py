@@ -17,9 +17,9 @@ else:
     TypedDict = dict
 
     def TypeVar(*_, **__):  # noqa: N802 - the name is the other one's
-        """A stand-in for annotations."""
+        """Return a stand-in for annotations."""
         return object
 
     def dataclass_transform(**_):
-        """What tells type checkers of a class."""
+        """Return the class unchanged: only type checkers act on this decorator."""
         return lambda kind: kind
