@@ -1,8 +1,8 @@
 """Parse plain command lines without argparse, whose import costs a warm `exec` 5 %.
 
 Arguments are declared by the same calls as for argparse, and a plain command line gives the same result: options by
-their full names, their values, and single words. Everything else (help, versions, clusters of short options, repeated words,
-mistakes) raises Unclear, and argparse reads it again.
+their full names, their values, and single words. Everything else (help, versions, clusters of short options,
+repeated words, mistakes) raises Unclear, and argparse reads it again.
 """
 
 from collections.abc import Callable, Container, Iterable
