@@ -1,4 +1,4 @@
-"""What oras is imported without, and that nobody misses it."""
+"""oras is imported without loading jsonschema, and both work as ever."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def test_talking_to_a_registry_does_not_import_jsonschema() -> None:
     assert _python(code) == "False"
 
 
-def test_whoever_imports_it_later_gets_the_real_one() -> None:
+def test_a_later_import_gives_the_real_module() -> None:
     code = "import tweed_shim.image.remote; import jsonschema.exceptions; print(jsonschema.__spec__.name)"
     assert _python(code) == "jsonschema"
 
