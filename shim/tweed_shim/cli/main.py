@@ -98,7 +98,7 @@ def _output() -> Iterator[None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command line and return its exit code (see the README's table)."""
+    """Run a command line and return its exit code (docs/using.md has the table)."""
     entry = trace.entry()
     argv = sys.argv[1:] if argv is None else argv
     voice, root = foretold(argv), "/"

@@ -21,7 +21,7 @@ def configure(group: Parser | Group) -> None:
         "--cert-file",
         metavar="FILE",
         type=checked(check["cert_file"]),
-        help="the certificate to show to the server ('certs.d' in the README)",
+        help="the certificate to show to the server ('certs.d' in docs/operating.md)",
     )
     group.add_argument(
         "--key-file",
