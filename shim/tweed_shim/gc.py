@@ -13,7 +13,7 @@ from tweed_shim.errors import HostError
 from tweed_shim.host import owned_trees, userns, workdirs
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
-from tweed_shim.runtime import log_sweep, recorded_run, runs, scratch_directories
+from tweed_shim.runtime import cleanup, log_sweep, recorded_run, runs, scratch_directories
 from tweed_shim.tweed import clouds
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
@@ -105,7 +105,7 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
     yield from of("run", runs.expired(root), aside)
     yield from of("file", _half_written(root), _unlink)
     for path in recorded_run.abandoned(root):
-        yield Garbage("cgroup", path, "", partial(_rmdir, path))
+        yield Garbage("cgroup", path, "", partial(_remove_cgroup, path))
 
 
 def _logs(root: str, keep: int) -> Iterator[Garbage]:
@@ -160,6 +160,6 @@ def _unlink(path: str) -> str:
     return ""
 
 
-def _rmdir(path: str) -> str:
-    os.rmdir(path)
+def _remove_cgroup(path: str) -> str:
+    cleanup.remove_empty_cgroup(path)
     return ""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import layouts
 from refusals import refusal
-from tweed_shim.base.records import fields
+from tweed_shim.base.records import fields, replace
 from tweed_shim.errors import ImageError
 from tweed_shim.image import config, manifest
 from tweed_shim.image.archive_reader import Extent
@@ -147,7 +147,7 @@ def test_an_index_without_the_platform_is_refused_with_a_list_of_those_it_has() 
 def test_one_image_of_no_stated_platform_is_taken_and_two_are_not() -> None:
     one = manifest.parse_index(raw(index(descriptor(layouts.MANIFEST))), "the image")
     assert manifest.choose(one, AMD64, "the image") == Descriptor(layouts.MANIFEST, DIGEST, 7)
-    other = one[0]._replace(descriptor=one[0].descriptor._replace(digest=f"sha256:{'0' * 64}"))
+    other = replace(one[0], descriptor=replace(one[0].descriptor, digest=f"sha256:{'0' * 64}"))
     with pytest.raises(ImageError, match="no image for"):
         manifest.choose((one[0], other), AMD64, "the image")
     # Named twice it is still one.

@@ -1,6 +1,6 @@
 """The options of commands that run an image: pulling it, and what its container may do."""
 
-from tweed_shim.base import option_values, sizes
+from tweed_shim.base import option_values
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.cli import server_options, signals
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, checked, number, wrong_value
@@ -11,6 +11,8 @@ from tweed_shim.runtime.options import NETWORKS, Limits, check_capability
 
 def size(text: str) -> int:
     """Read a number of bytes. Raises what argparse shows."""
+    from tweed_shim.base import sizes
+
     try:
         return sizes.parse(text)
     except ValueError as error:

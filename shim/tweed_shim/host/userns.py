@@ -12,7 +12,6 @@ from collections.abc import Callable
 from tweed_shim.base import privileges
 from tweed_shim.base.records import Record
 from tweed_shim.base.text import DIGITS, made_of
-from tweed_shim.host import subids
 from tweed_shim.host.children import Child
 from tweed_shim.host.programs import find_program
 
@@ -75,6 +74,8 @@ def grants(path: str) -> list[tuple[str, int, int]]:
 
 def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
     """Return the (start, count) ranges that `path` (/etc/subuid or /etc/subgid) grants to a user."""
+    from tweed_shim.host import subids
+
     if subids.service() != "files" and (program := find_program("getsubids")):
         return subids.ask(program, owner, groups=path == "/etc/subgid")
     return [(start, count) for user, start, count in grants(path) if user in (owner, str(owner_id))]

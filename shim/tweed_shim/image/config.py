@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 
 from tweed_shim.base.lean import signal
-from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.base.records import Record
-from tweed_shim.host import stop_signals
-from tweed_shim.image import json_fields, platforms
-from tweed_shim.image.json_fields import Document
-from tweed_shim.image.platforms import Platform
+from tweed_shim.base.text import DIGITS, made_of
 from tweed_shim.image.reference import is_digest
+
+if TYPE_CHECKING:
+    from tweed_shim.image.json_fields import Document
+    from tweed_shim.image.platforms import Platform
+
+
+# The first or the last of the real-time signals, and the direction in which they are counted from there.
+_RANGES = {"RTMIN+": (signal.SIGRTMIN, 1), "RTMAX-": (signal.SIGRTMAX, -1)}
 
 
 class ImageConfig(Record):
@@ -35,12 +40,14 @@ class Configuration(Record):
     """
 
     run: ImageConfig
-    platform: Platform | None
+    platform: "Platform | None"
     diff_ids: tuple[str, ...]
 
 
 def parse(body: bytes, what: str) -> Configuration:
     """The configuration in a blob; `what` names it in errors. Raises ImageError."""
+    from tweed_shim.image import json_fields, platforms
+
     document = json_fields.parse(body, what)
     run = document.child("config")
     rootfs = document.child("rootfs")
@@ -66,12 +73,33 @@ def parse(body: bytes, what: str) -> Configuration:
     )
 
 
-def _stop_signal(run: Document) -> int:
+def _stop_signal(run: "Document") -> int:
     named = run.text("StopSignal", "")
-    number = stop_signals.parse(named) if named else signal.SIGTERM
+    number = stop_signal(named) if named else signal.SIGTERM
     if number is None:
         run.wrong("StopSignal", f"{named[:40]!r} is no signal")
     return int(number)
+
+
+def stop_signal(text: str) -> int | None:
+    """Return the number of the signal that a text names: `SIGQUIT`, `quit`, `3`, `SIGRTMIN+3`; None for no signal."""
+    name = text.strip().upper().removeprefix("SIG")
+    for prefix, (base, direction) in _RANGES.items():
+        if name.startswith(prefix) and made_of(DIGITS, rest := name.removeprefix(prefix)):
+            return _checked_signal(int(base) + direction * int(rest), lowest=int(signal.SIGRTMIN))
+    if made_of(DIGITS, name):
+        return _checked_signal(int(name))
+    number = getattr(signal, f"SIG{name}", None) if name.isalnum() else None
+    return _checked_signal(int(number)) if isinstance(number, int) else None
+
+
+def _is_signal(value: object) -> bool:
+    """Tell whether a value is the number of a signal."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= signal.SIGRTMAX
+
+
+def _checked_signal(number: int, *, lowest: int = 1) -> int | None:
+    return number if _is_signal(number) and number >= lowest else None
 
 
 def is_record(value: object) -> bool:
@@ -81,7 +109,7 @@ def is_record(value: object) -> bool:
     return all(
         isinstance(each, list) and all(isinstance(part, str) for part in each)
         if isinstance(ImageConfig.DEFAULTS[name], tuple)
-        else stop_signals.is_signal(each)
+        else _is_signal(each)
         if name == "stop_signal"
         else isinstance(each, str)
         for name, each in value.items()

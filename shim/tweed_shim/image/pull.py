@@ -12,7 +12,7 @@ from tweed_shim.errors import StateError
 from tweed_shim.host import userns as idmaps
 from tweed_shim.host.userns import IdMap
 from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
-from tweed_shim.image import lookup, platforms, store
+from tweed_shim.image import lookup, store
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.image.store import Image
 
@@ -44,7 +44,7 @@ def obtain(
     option_values.argument("pull", pull, option_values.pull_policy)
     name = store.canonical(reference if isinstance(reference, Reference) else parse(reference))
     ids = idmap or idmaps.detect()
-    key = platforms.key(platform)
+    key = store.platform_key(platform)
     with store.disk_faults(root):
         if pull != "always" and (image := lookup.at_hand(root, name, key, ids, looking=pull != "never")):
             return image

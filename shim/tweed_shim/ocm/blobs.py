@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from tweed_shim.base.records import Record
+from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import ComponentError
 from tweed_shim.image.archive_reader import Extent, Members
 from tweed_shim.ocm import archives
@@ -91,7 +91,7 @@ class Spooled:
             archives.write_all(self._extent.fd, piece)
             found.update(piece)
             size += len(piece)
-        self._extent = self._extent._replace(size=size)
+        self._extent = replace(self._extent, size=size)
         self.digest = f"sha256:{found.hexdigest()}"
 
     def __del__(self) -> None:

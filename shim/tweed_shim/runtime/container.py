@@ -8,19 +8,20 @@ from io import FileIO
 
 from tweed_shim.base import files, trace
 from tweed_shim.base.lean import json, signal
-from tweed_shim.base.lean.typing import Any, TypedDict
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any, TypedDict
 from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import HostError, ImageError, ShimError
-from tweed_shim.host import interpreter, userns, workdirs
-from tweed_shim.runtime import cgroups, sandbox, spec
+from tweed_shim.host import userns
+from tweed_shim.runtime import cgroups, mounts, sandbox, spec
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
-from tweed_shim.runtime.io_loop import GRACE, IoLoop
+from tweed_shim.runtime.options import DEFAULT_SECCOMP
 from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
 from tweed_shim.runtime.sandbox_process import SandboxProcess, StartError
-from tweed_shim.runtime.seccomp import DEFAULT
-from tweed_shim.runtime.streams import Feed, Log, Result, Shown, Sink
+
+if TYPE_CHECKING:
+    from tweed_shim.runtime.streams import Feed, Log, Result, Sink
 
 SCRATCH_SIZE = 1 << 30
 LOCKED_OPTIONS = {os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime", os.ST_NODIRATIME: "nodiratime"}
@@ -46,8 +47,10 @@ class RunContext(Record):
     succeeded: Callable[[bytes], None] = lambda _: None
 
 
-def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: Mapping[str, FileIO]) -> list[Feed]:
-    """What the sandbox and the container are told."""
+def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: Mapping[str, FileIO]) -> "list[Feed]":
+    """Return what is written to the sandbox and to the container."""
+    from tweed_shim.runtime.streams import Feed
+
     feeds = [Feed(pipes["plan"], json.dumps(plan).encode())]
     if stdin is not None:
         feeds.append(Feed(pipes["stdin"], stdin))
@@ -55,11 +58,12 @@ def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: Mapping[str, FileIO])
 
 
 def _sources(
-    request: Request, context: RunContext, pipes: Mapping[str, FileIO], log: Log, result: Result
-) -> dict[int, list[Sink]]:
-    """Which pipe of the container goes where."""
+    request: Request, context: RunContext, pipes: Mapping[str, FileIO], log: "Log", result: "Result"
+) -> "dict[int, list[Sink]]":
+    """Return what takes the bytes of each pipe of the container, by its descriptor."""
+    from tweed_shim.runtime.streams import Shown
 
-    def sinks(kind: str, shown: int | None) -> list[Sink]:
+    def sinks(kind: str, shown: int | None) -> "list[Sink]":
         if kind == "result":
             return [result]
         return [log] if shown is None else [log, Shown(shown)]
@@ -74,8 +78,13 @@ def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
     begun = time.monotonic()
     with trace.span("prepare"):
         plan = _plan(request, context, overlay)
-    log, result = Log(context.log, limit=context.log_limit), Result(RESULT_LIMIT)
     with trace.span("run"), context.console.catching() as signals, SandboxProcess(context.host.ids) as keeper:
+        # The sandbox takes 3 ms to make its namespaces. What is needed from here on is imported at the same time, so
+        # that nothing waits for it: 0.3 ms of a warm run.
+        from tweed_shim.runtime.io_loop import GRACE, IoLoop
+        from tweed_shim.runtime.streams import Log, Result
+
+        log, result = Log(context.log, limit=context.log_limit), Result(RESULT_LIMIT)
         feeds = _feeds(plan, request.stdin, keeper.pipes)
         sources = _sources(request, context, keeper.pipes, log, result)
 
@@ -161,7 +170,7 @@ def _plan(request: Request, context: RunContext, overlay: str) -> sandbox.Plan:
         "runtime": context.runtime,
         "shift": _script("idmapped_mount.py", place, *_map_texts(ids)) if ids else [],
         "pasta": _script("pasta.py", require_program("pasta"), place) if network == "pasta" else [],
-        "cgroup": config["linux"].get("cgroupsPath", "").lstrip("/"),
+        "cgroup": host.cgroups.path(context.name).lstrip("/") if "cgroupsPath" in config["linux"] else "",
         **_runtime_options(request, context, config),
     }
 
@@ -180,7 +189,7 @@ def _runtime_options(request: Request, context: RunContext, config: Mapping[str,
         options = ["--cgroup-manager", "disabled"] if crun else ["--rootless", "true"]
     # The profile refuses every call that reaches a key, and a new keyring takes from the caller's quota: keyrings(7).
     # A runtime that joins one also fails where the filter of an outer container refuses keyctl(2).
-    keyring = ["--no-new-keyring"] if request.security.seccomp == DEFAULT else []
+    keyring = ["--no-new-keyring"] if request.security.seccomp == DEFAULT_SECCOMP else []
     return {"runtime_options": options, "run_options": keyring}
 
 
@@ -223,6 +232,8 @@ def _map_texts(ids: userns.IdMap) -> tuple[str, str]:
 
 def _script(name: str, *arguments: str) -> list[str]:
     """The command of one of the scripts that stand alone beside this file."""
+    from tweed_shim.host import interpreter
+
     path = os.path.join(interpreter.source_directory(), "tweed_shim", "runtime", name)
     return [interpreter.find(), "-I", "-S", path, *arguments]
 
@@ -307,11 +318,15 @@ def _chosen_scratch(context: RunContext, place: str) -> Iterator[str]:
 
 
 def _run_with_any_overlay(request: Request, context: RunContext) -> Outcome:
-    try:
-        return _run_once(request, context, "tmpfs")
-    except StartError as failure:
-        if failure.stage != "overlay":
-            raise
+    # Where the answer is known, as before Linux 6.6, no sandbox is made only to find it out.
+    if context.host.ids.kind == "host" or mounts.tmpfs_has_user_attributes():
+        try:
+            return _run_once(request, context, "tmpfs")
+        except StartError as failure:
+            if failure.stage != "overlay":
+                raise
+    from tweed_shim.host import workdirs
+
     try:
         with workdirs.directory(workdirs.place(context.root), context.host.ids) as directory:
             return _run_once(request, context, directory)

@@ -1,11 +1,17 @@
 """What a caller wants of a container: its network, time, limits and privileges."""
 
+from collections.abc import Mapping
+
 from tweed_shim.base import option_values
+from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.option_values import flag, optional, path, sequence
 from tweed_shim.base.records import Record
-from tweed_shim.runtime import capabilities, seccomp
+from tweed_shim.runtime import capabilities
 
 NETWORKS = ("none", "host", "pasta")
+# `default`, `unconfined`, or the object of the OCI runtime specification.
+Profile = str | Mapping[str, Any]
+DEFAULT_SECCOMP = "default"
 
 DEFAULT_PIDS = 1024
 # What the kernel counts with: PID_MAX_LIMIT, and MAX_BW of a period of 0.1 s (kernel/sched/sched.h).
@@ -59,7 +65,7 @@ class ContainerOptions(Record):
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     userns: bool | None = None
-    seccomp: str = seccomp.DEFAULT
+    seccomp: str = DEFAULT_SECCOMP
 
     CHECKS = option_values.checks(
         network=option_values.choice(*NETWORKS),

@@ -5,17 +5,15 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from tweed_shim.base import files, sizes, trace
+from tweed_shim.base import files, trace
 from tweed_shim.base.lean import signal
 from tweed_shim.base.records import Record
 from tweed_shim.base.settings import Settings
 from tweed_shim.errors import ContractError, OperationFailed, ShimError, TimedOut
-from tweed_shim.host import workdirs
-from tweed_shim.runtime import cgroups, cleanup, container, runs
+from tweed_shim.runtime import cgroups, container, runs
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.container import RunContext
 from tweed_shim.runtime.host import Host, require_program
-from tweed_shim.runtime.kept_size import MOST_FILES
 from tweed_shim.runtime.request import Outcome, Request
 
 # Beside a run's log and record, while it runs: room for the record of its end.
@@ -74,8 +72,10 @@ def abandoned(root: str) -> list[str]:
 def sweep(root: str) -> None:
     """Remove the control groups of runs of this store whose shim was killed."""
     for path in abandoned(root):
+        from tweed_shim.runtime import cleanup
+
         with suppress(OSError):
-            os.rmdir(path)
+            cleanup.remove_empty_cgroup(path)
 
 
 def _ended_for_memory(*, limited: bool) -> str:
@@ -100,6 +100,9 @@ def _judge(outcome: Outcome, job: Job, run: runs.Run, request: Request) -> None:
     if outcome.overflow or outcome.code == 0:
         return
     if outcome.full:
+        from tweed_shim.base import sizes
+        from tweed_shim.runtime.kept_size import MOST_FILES
+
         ended = (
             f"was ended because it wrote more than {sizes.show(request.keep_limit)}, or {MOST_FILES} files, to keep; "
             "allow it more with --keep-limit"
@@ -170,6 +173,8 @@ def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outc
         _reserve(run)
 
     def while_it_runs() -> None:
+        from tweed_shim.host import workdirs
+
         job.meanwhile()
         sweep(site.settings.root)
         workdirs.sweep_tmp(site.settings.root, site.host.ids)
@@ -201,6 +206,8 @@ def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outc
         with files.held_directory(run.directory):
             outcome = container.run(request, context)
     except BaseException as error:
+        from tweed_shim.runtime import cleanup
+
         # A sandbox that had to be killed could not leave its control group.
         for path in abandoned(site.settings.root):
             cleanup.remove_cgroup(path)

@@ -28,16 +28,17 @@ from contextlib import contextmanager
 from tweed_shim.base.lean import json, signal
 from tweed_shim.base.lean.typing import NoReturn, TypedDict
 from tweed_shim.errors import ImageError
-from tweed_shim.host import interpreter, kernel
+from tweed_shim.host import kernel
 from tweed_shim.host.children import INHERITED_SIGNALS
-from tweed_shim.runtime import cleanup, hosts_file, mount_points, mounts, reaper, volumes
-from tweed_shim.runtime.kept_size import KeptSize
+from tweed_shim.runtime import hosts_file, mount_points, mounts, reaper
 from tweed_shim.runtime.reaper import COMMANDS, READ
 
 REPORTS, PLAN = 3, 5
 # A soft limit that was lowered says nothing of the descriptors that were open before.
 HIGHEST_DESCRIPTOR = 1 << 16
 NO_REASON = "it gave no reason"
+# The stages in which the runtime may have made a control group.
+AFTER_RUNTIME = ("start", "killed", "keep")
 # See pasta.py, which stands alone.
 KILLED = b"killed by signal "
 # What the runtime complains of after the complaint that matters.
@@ -200,8 +201,12 @@ def _make_scratch(plan: Plan) -> None:
         for path in plan["kept"]:
             os.chown(path, *plan["user"])
         if plan["inputs"]:
+            from tweed_shim.runtime import volumes
+
             volumes.fill(os.path.join(scratch, "inputs"), **plan["inputs"], user=plan["user"])
         if plan["outputs"]:
+            from tweed_shim.runtime import volumes
+
             volumes.make_directory(os.path.join(scratch, "outputs"), plan["user"])
 
 
@@ -304,12 +309,17 @@ def _start_container(plan: Plan) -> int:
         for fd in (0, 1, 2):
             os.dup2(quiet, fd)
         os.close(quiet)
+        _import_for_the_end()
         _, status = os.waitpid(runtime, 0)
     _check_killed(status, "the runtime")
     if status != 0:
         raise _StageError("start", _runtime_error(scratch))
     with _stage("start"), open(pid_file, encoding="utf-8") as file:
         return int(file.read())
+
+
+def _import_for_the_end() -> None:
+    """Import, while the runtime works, what is needed once the container runs: 0.2 ms that nobody waits for."""
 
 
 def _first_process(*, userns: bool) -> NoReturn:
@@ -327,6 +337,9 @@ def _first_process(*, userns: bool) -> NoReturn:
         os.umask(0o022)
         pid = _start_container(plan)
         _report(started=pid, times=[begun, mounted, time.monotonic()])
+        from tweed_shim.runtime import cleanup
+        from tweed_shim.runtime.kept_size import KeptSize
+
         kept_size = KeptSize(plan["kept"], plan["keep_limit"])
         status = reaper.wait(pid, _state(plan), commands, kept_size)
         ended = time.monotonic()
@@ -337,13 +350,17 @@ def _first_process(*, userns: bool) -> NoReturn:
             if kept_size.look(now=status == 0):
                 status = signal.SIGKILL
             if plan["outputs"]:
+                from tweed_shim.runtime import volumes
+
                 volumes.keep(os.path.join(plan["scratch"], "outputs"), **plan["outputs"])
             if status == 0:
                 for directory in plan["kept"]:
                     cleanup.sync_tree(directory)
         _report(exited=status, oom=oom, full=kept_size.full, times=[ended, time.monotonic()])
     except _StageError as failure:
-        if plan:
+        if plan and failure.stage in AFTER_RUNTIME:
+            from tweed_shim.runtime import cleanup
+
             cleanup.leave_cgroups(plan["cgroup"])
         _report(failed=failure.stage, error=str(failure), errno=failure.number)
     except MemoryError:
@@ -395,6 +412,8 @@ def enter(fds: list[int], *, userns: bool) -> NoReturn:
 
 def command(*, userns: bool) -> list[str]:
     """Return the command of a keeper as a program of its own."""
+    from tweed_shim.host import interpreter
+
     packages = interpreter.source_directory()
     return [interpreter.find(), "-I", "-S", "-c", SCRIPT, packages, *(["--userns"] if userns else [])]
 

@@ -20,17 +20,15 @@ each run several milliseconds, and `socketcall` would be a way around the rules 
 The format is that of the OCI Runtime Specification 1.0, `config-linux.md`, "Seccomp".
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from tweed_shim.base.lean.typing import Any
+from tweed_shim.runtime.options import DEFAULT_SECCOMP, Profile
 
-DEFAULT, UNCONFINED = "default", "unconfined"
+DEFAULT, UNCONFINED = DEFAULT_SECCOMP, "unconfined"
 
 EPERM, EINVAL, ENOSYS, EAFNOSUPPORT = 1, 22, 38, 97
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 1, 2, 10, 16, 17
-# `default`, `unconfined`, or the object of the OCI runtime specification.
-Profile = str | Mapping[str, Any]
-
 NETLINK_AUDIT = 9
 # Both make sockets: socketpair(2) has the kernel make one of a family, and load its module, before it is refused.
 SOCKET_CALLS = ("socket", "socketpair")

@@ -7,10 +7,9 @@ from tweed_shim.base import trust
 from tweed_shim.base.records import Record
 from tweed_shim.errors import ConfigError
 from tweed_shim.host.userns import IdMap, granted_to_root
-from tweed_shim.runtime import capabilities, seccomp
+from tweed_shim.runtime import capabilities
 from tweed_shim.runtime.host import Host
-from tweed_shim.runtime.options import ContainerOptions
-from tweed_shim.runtime.seccomp import Profile
+from tweed_shim.runtime.options import DEFAULT_SECCOMP, ContainerOptions, Profile
 
 USERNS = "TWEED_SHIM_USERNS"
 
@@ -24,7 +23,7 @@ class SecurityOptions(Record):
 
     capabilities: tuple[str, ...]
     userns: IdMap | None = None
-    seccomp: Profile = seccomp.DEFAULT
+    seccomp: Profile = DEFAULT_SECCOMP
 
 
 def userns_by_default(environ: Mapping[str, str]) -> bool:
@@ -50,4 +49,14 @@ def resolve(options: ContainerOptions, host: Host) -> SecurityOptions:
     # The first process of a user namespace has all capabilities in it.
     grantable = capabilities.NAMES if ids else host.capabilities
     granted = capabilities.choose(options.cap_add, options.cap_drop, grantable)
-    return SecurityOptions(granted, ids, seccomp.load(options.seccomp))
+    return SecurityOptions(granted, ids, _profile(options.seccomp))
+
+
+def _profile(choice: str) -> Profile:
+    """Read the profile of system calls that was chosen. Raises ConfigError for a file that is none."""
+    if choice == DEFAULT_SECCOMP:
+        return choice
+    # The default one is made with config.json (spec.py); nothing of it is needed to check the options.
+    from tweed_shim.runtime import seccomp
+
+    return seccomp.load(choice)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.errors import HostError
 from tweed_shim.host.userns import IdRange
-from tweed_shim.runtime import mount_points, seccomp
+from tweed_shim.runtime import mount_points
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.hosts_file import HOSTNAME
 from tweed_shim.runtime.options import DEFAULT_PIDS, Limits
@@ -137,6 +137,8 @@ def _capability_sets(request: Request) -> dict[str, list[str]]:
 
 
 def _seccomp(request: Request, host: Host) -> dict[str, Any]:
+    from tweed_shim.runtime import seccomp
+
     security = request.security
     if security.seccomp == seccomp.UNCONFINED:
         return {}
@@ -270,7 +272,7 @@ def generate(
         **_id_mappings(request),
     }
     if has_cgroup(request.options.limits, host):
-        linux["cgroupsPath"] = host.cgroups.path(name)
+        linux["cgroupsPath"] = host.cgroups.container_path(name)
     return {
         "ociVersion": "1.0.2",
         "process": {

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from importlib import import_module
 
 from tweed_shim.base import files, option_values, state_files, trace
 from tweed_shim.base.lean import json
@@ -11,7 +10,6 @@ from tweed_shim.base.lean.typing import Any, NoReturn
 from tweed_shim.base.records import Record
 from tweed_shim.base.settings import Settings
 from tweed_shim.errors import ContractError, DamagedRecord, NotRecorded, StateError
-from tweed_shim.host import workdirs
 from tweed_shim.image import reference as references
 from tweed_shim.image import store
 from tweed_shim.image.store import Image
@@ -334,6 +332,8 @@ class Backend:
         cached = self._cached_metadata(image)
         if cached is not None:
             return cached
+        from tweed_shim.host import workdirs
+
         waited = False
 
         def waiting() -> None:
@@ -434,9 +434,10 @@ def _metadata_cache(image: Image) -> str:
 
 def _import_for(operation: Operation) -> None:
     """Import what reads the operation's result while the container is busy with writing it."""
-    modules = {
-        "environment": ("tweed_shim.tweed.environment",),
-        "metadata": ("yaml", "jsonschema", "tweed_shim.tweed.metadata"),
-    }
-    for name in modules.get(operation.result, ()):
-        import_module(name)
+    if operation.result == "environment":
+        import tweed_shim.tweed.environment
+    elif operation.result == "metadata":
+        import jsonschema  # noqa: F401 - see above
+        import yaml  # noqa: F401 - likewise
+
+        import tweed_shim.tweed.metadata  # noqa: F401 - likewise

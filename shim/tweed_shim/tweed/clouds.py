@@ -20,7 +20,7 @@ from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.records import Record
 from tweed_shim.base.text import ALPHANUMERIC, made_of
 from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
-from tweed_shim.host import owned_trees, userns, workdirs
+from tweed_shim.host import owned_trees, userns
 from tweed_shim.tweed import drafts
 from tweed_shim.tweed.drafts import Draft
 
@@ -204,6 +204,8 @@ def _remove_if_unused(place: str) -> None:
 
 def _recover(cloud: Cloud, place: str) -> None:
     """Finish a setup that a kill or a fault of the disk interrupted after its image had succeeded; name the others."""
+    if not _others(place):
+        return
     directory = drafts.unfinished(place)
     if directory is not None:
         _tell_interrupted(cloud, place, drafts.read_record(directory) or {})
@@ -269,8 +271,8 @@ def forget(cloud: Cloud, place: str) -> None:
     _sweep(cloud, place)
 
 
-def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
-    """All at a place but the generation in force."""
+def _others(place: str) -> list["os.DirEntry[str]"]:
+    """Return all that is at a place besides the generation in force, its links and the lock."""
     keep, link = {CURRENT, LOCK, drafts.TORN_DOWN}, os.path.join(place, CURRENT)
     if os.path.lexists(link):
         try:
@@ -278,12 +280,17 @@ def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
         except FileNotFoundError:
             pass
         except OSError:
-            return  # damaged: nobody can tell what is in force, so nothing is beside it
+            return []  # damaged: nobody can tell what is in force, so nothing is beside it
         if not os.path.exists(link):
-            return  # likewise
-    if _is_interaction(place) and (new := drafts.unfinished(place)) is not None:
-        keep.add(os.path.basename(new))
-    yield from [entry for entry in os.scandir(place) if entry.name not in keep]
+            return []  # likewise
+    return [entry for entry in os.scandir(place) if entry.name not in keep]
+
+
+def _beside_current(place: str) -> list["os.DirEntry[str]"]:
+    """Return all that is at a place and is neither in force nor a success that is not in force yet."""
+    others = _others(place)
+    new = drafts.unfinished(place) if others and _is_interaction(place) else None
+    return [entry for entry in others if entry.path != new]
 
 
 def _sweep(cloud: Cloud, place: str) -> None:
@@ -493,6 +500,8 @@ def _all_of(cloud: Cloud) -> Iterator[None]:
 
 
 def _remove_all(cloud: Cloud) -> None:
+    from tweed_shim.host import workdirs
+
     with workdirs.directory(workdirs.place(cloud.root), cloud.ids) as work:
         os.rename(cloud.directory, os.path.join(work, cloud.name))
         files.sync_directory(os.path.dirname(cloud.directory))
