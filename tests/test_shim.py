@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pytest
 
+from leftovers import work_directory
 from script_images import METADATA, ScriptImage
 from tweed_shim import Shim
 from tweed_shim.base import files
@@ -33,9 +32,8 @@ esac
 
 @pytest.fixture
 def shim() -> Iterator[Shim]:
-    directory = tempfile.mkdtemp(prefix="tweed-shim-api-", dir="/var/tmp")
-    yield Shim(os.path.join(directory, "store"))
-    shutil.rmtree(directory)
+    with work_directory() as directory:
+        yield Shim(os.path.join(directory, "store"))
 
 
 @pytest.fixture
@@ -75,7 +73,7 @@ def test_an_image_that_is_removed_when_it_has_just_been_found_is_had_once_more(
 
 def test_an_end_by_a_forbidden_system_call_is_explained(shim: Shim, script_image: ScriptImage) -> None:
     backend = shim.backend(script_image("sh -c 'kill -SYS $$'; exit $?"))
-    with pytest.raises(OperationFailed, match=r"SIGSYS, as by a 32-bit system call.*--seccomp"):
+    with pytest.raises(OperationFailed, match=r"SIGSYS, as by a 32-bit system call.*seccomp"):
         backend.metadata()
 
 

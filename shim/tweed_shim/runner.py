@@ -116,13 +116,14 @@ class Runner:
 
         def obtain() -> Image:
             with trace.span("resolve"):
-                return self._obtain(source) if isinstance(source, Reference) else source()
+                return self.obtain(source) if isinstance(source, Reference) else source()
 
         log_space.relieve_disk(self.root)
         with pull.held(obtain) as image, store.disk_faults(self.root):
             yield image
 
-    def _obtain(self, reference: Reference) -> Image:
+    def obtain(self, reference: Reference) -> Image:
+        """Bring an image into the store as the options say. Raises what `pull.obtain` raises."""
         options = self.options
         return pull.obtain(
             self.root,

@@ -41,8 +41,10 @@ def test_a_killed_checker_of_schemas_is_not_blamed_on_the_image(number: signal.S
 
 
 def test_a_schema_that_needs_too_much_memory_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    smaller = jsonschema._CHILD.replace("schemas.answer", "schemas._MOST_MEMORY = 200 << 20; schemas.answer")
-    monkeypatch.setattr(jsonschema, "_CHILD", smaller)
+    smaller = jsonschema._SERVE.replace(
+        "jsonschema.answer", "jsonschema._MOST_MEMORY = 200 << 20; jsonschema.answer"
+    )
+    monkeypatch.setattr(jsonschema, "_SERVE", smaller)
     schema = {"type": "string", "pattern": "^((a)|(b))*$"}
     value = json.dumps("a" * 4_000_000).encode()
     with jsonschema.Examiner() as examiner, pytest.raises(ContractError, match="GiB of memory; its author"):

@@ -6,6 +6,7 @@ of the next bytecode comes after the call and before the assignment.
 """
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -15,13 +16,15 @@ from typing import Any
 import pytest
 
 from tweed_shim.data import jsonschema
-from tweed_shim.host import children, interpreter, kernel, subprocesses, userns
+from tweed_shim.host import children, interpreter, kernel, subprocesses, userns, worker_process
 from tweed_shim.host.userns import IdMap
+from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.runtime import sandbox_process
 from tweed_shim.runtime.sandbox_process import SandboxProcess
 
 TRACED = {
-    module.__file__ for module in (children, interpreter, subprocesses, jsonschema, sandbox_process, userns)
+    module.__file__
+    for module in (children, interpreter, subprocesses, jsonschema, sandbox_process, userns, worker_process)
 }
 
 
@@ -43,8 +46,12 @@ class Injection:
         frame.f_trace_opcodes = True
         if event == "opcode" and not self.reached:
             self._left -= 1
-            # Python itself drops what is raised there.
-            if self._left < 0 and not is_within_del(frame):
+            # Python itself drops what is raised there, and runs no handler of a signal that is blocked.
+            if (
+                self._left < 0
+                and not is_within_del(frame)
+                and not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            ):
                 self.reached = True
                 raise HandlerError
         return self.trace
@@ -66,6 +73,11 @@ def start_of_keeper() -> None:
 def start_of_checker() -> None:
     with jsonschema.Examiner() as examiner:
         examiner.start()
+
+
+def start_of_worker() -> None:
+    with WorkerProcess() as worker:
+        assert worker.call(os.getppid, what="a call") == os.getpid()
 
 
 def whole_command() -> None:
@@ -94,7 +106,14 @@ def inject(start: Callable[[], None], at: int) -> bool:
 
 @pytest.mark.parametrize(
     ("start", "threads", "step"),
-    [(start_of_keeper, 1, 1), (start_of_keeper, 2, 3), (start_of_checker, 1, 3), (whole_command, 1, 13)],
+    [
+        (start_of_keeper, 1, 1),
+        (start_of_keeper, 2, 3),
+        (start_of_checker, 1, 3),
+        (start_of_worker, 1, 1),
+        (start_of_worker, 2, 23),
+        (whole_command, 1, 13),
+    ],
 )
 def test_an_exception_at_any_point_of_a_start_leaves_nothing(
     start: Callable[[], None], threads: int, step: int, monkeypatch: pytest.MonkeyPatch

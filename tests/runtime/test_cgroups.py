@@ -1,9 +1,7 @@
 """What a caller has of control groups, over trees made up like the kernel's; and what becomes of a run's limits."""
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from leftovers import work_directory
 from run_requests import program_request
 from tweed_shim.errors import HostError
 from tweed_shim.host.userns import IdMap, IdRange
@@ -73,16 +72,14 @@ def tree() -> Iterator[Tree]:
     """A user's systemd, and a scope of it that holds this process alone."""
     if os.geteuid() != 0:
         pytest.skip("only root can make files of somebody else")
-    directory = tempfile.mkdtemp(prefix="tweed-shim-test-")
-    os.chmod(directory, 0o755)
-    made = Tree(os.path.join(directory, "top"), os.path.join(directory, "own"))
-    made.group("", mine=False, controllers=f"cpuset io {ALL}")
-    os.unlink(os.path.join(made.top, "cgroup.type"))
-    made.group(SLICE, mine=True)
-    made.group(SCOPE, mine=True, pids=str(os.getpid()))
-    made.enter(SCOPE)
-    yield made
-    shutil.rmtree(directory)
+    with work_directory(mode=0o755) as directory:
+        made = Tree(os.path.join(directory, "top"), os.path.join(directory, "own"))
+        made.group("", mine=False, controllers=f"cpuset io {ALL}")
+        os.unlink(os.path.join(made.top, "cgroup.type"))
+        made.group(SLICE, mine=True)
+        made.group(SCOPE, mine=True, pids=str(os.getpid()))
+        made.enter(SCOPE)
+        yield made
 
 
 def test_root_has_the_whole_tree(tree: Tree) -> None:
@@ -267,7 +264,7 @@ def test_root_has_a_group_for_every_run_and_the_default_where_it_can() -> None:
 
 @pytest.mark.parametrize(
     ("limits", "option"),
-    [(Limits(memory=64 << 20), "--memory"), (Limits(cpus=1), "--cpus"), (Limits(pids=10), "--pids")],
+    [(Limits(memory=64 << 20), "memory"), (Limits(cpus=1), "cpus"), (Limits(pids=10), "pids")],
 )
 def test_a_limit_that_cannot_be_enforced_is_refused_with_reason_and_remedy(
     limits: Limits, option: str
@@ -279,7 +276,7 @@ def test_a_limit_that_cannot_be_enforced_is_refused_with_reason_and_remedy(
 
 def test_less_of_a_core_than_the_kernel_can_give_is_refused() -> None:
     found = Cgroups(2, frozenset(ALL.split()), SCOPE)
-    with pytest.raises(HostError, match=r"--cpus 0\.001 cannot be enforced: .* below 0\.01"):
+    with pytest.raises(HostError, match=r"cpus=.0\.001. cannot be enforced: .* below 0\.01"):
         generated(found, Limits(cpus=0.001))
     assert generated(found, Limits(cpus=0.01))["linux"]["resources"]["cpu"]["quota"] == 1000
 
@@ -289,7 +286,7 @@ def test_a_root_that_cannot_be_written_needs_the_control_group_of_devices() -> N
         host = Host(IdMap("host"), found, 1024, frozenset(), "x86_64")
         request = program_request("/image", ("/program",), host, network="none", read_only=True)
         if refused:
-            with pytest.raises(HostError, match="--read-only is not safe here"):
+            with pytest.raises(HostError, match="read_only is not safe here"):
                 spec.generate(request, host, scratch="/scratch", name="x")
         else:
             assert spec.generate(request, host, scratch="/scratch", name="x")["root"]["readonly"]
@@ -366,5 +363,5 @@ def test_a_host_without_swap_space_needs_no_limit_of_it(tmp_path: Path) -> None:
 
 
 def test_only_a_limit_that_was_asked_for_is_called_the_runs_own() -> None:
-    assert "--memory" in recorded_run._ended_for_memory(limited=True)
+    assert "memory=" in recorded_run._ended_for_memory(limited=True)
     assert "limit" not in recorded_run._ended_for_memory(limited=False)

@@ -6,7 +6,6 @@ left to argparse: to import it and to build its parsers takes a twentieth of a w
 
 import sys
 from collections.abc import Callable, Container, Mapping
-from contextlib import suppress
 from types import ModuleType
 
 from tweed_shim._version import VERSION
@@ -236,13 +235,15 @@ def checked(check: Check) -> Callable[[str], Any]:
 
 
 def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
-    """Return the type of an option that is a number; the check refuses the text of what is none."""
+    """Return the type of an option that is a number. The check refuses the text as it was typed."""
 
     def convert(text: str) -> Any:
-        value: float | str = text
-        with suppress(ValueError):
-            value = kind(text)
-        return check(value)
+        # int and float also take digits of all alphabets, underscores and blanks.
+        is_plain = text.isascii() and "_" not in text and text == text.strip()
+        try:
+            return check(kind(text) if is_plain else text)
+        except (ValueError, ConfigError):
+            return check(text)
 
     return checked(convert)
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tweed_shim.base import trace
+from tweed_shim.base import option_names, trace
 from tweed_shim.base.lean import signal
 from tweed_shim.base.lean.typing import Any, NoReturn
 from tweed_shim.base.settings import Settings, default_log_limit, default_root
@@ -100,7 +100,11 @@ def _output() -> Iterator[None]:
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit code (docs/using.md has the table)."""
     entry = trace.entry()
-    argv = sys.argv[1:] if argv is None else argv
+    with option_names.command_line():
+        return _run(sys.argv[1:] if argv is None else argv, entry)
+
+
+def _run(argv: list[str], entry: Any) -> int:
     voice, root = foretold(argv), "/"
     try:
         _open_standard_streams()

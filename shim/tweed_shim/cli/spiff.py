@@ -230,9 +230,11 @@ class _Reader:
             with open(name, "rb") as file:
                 return files.read_bounded(file, MAX_TEXT, name).decode()
         except OSError as error:
-            raise ConfigError(f"{name} cannot be read: {error.strerror}") from None
+            raise ConfigError(
+                f"{name} cannot be read: {_reason(error)}; name another file, or - for stdin"
+            ) from None
         except UnicodeDecodeError:
-            raise ConfigError(f"{name} is not text in UTF-8") from None
+            raise ConfigError(f"{name} is not text in UTF-8; convert it, or name another file") from None
 
 
 def _merge(arguments: Arguments, reader: _Reader, template: "Document", stubs: "list[Document]") -> int:
@@ -278,6 +280,7 @@ def _features(arguments: Arguments) -> list[str]:
 
 
 def _bindings(arguments: Arguments, reader: _Reader) -> dict[str, Any]:
+    from tweed_shim.spiff.functions.arguments import parse_integer
     from tweed_shim.spiff.output import plain_data
 
     bindings: Any = plain_data(reader.node(arguments.bindings)) if arguments.bindings else {}
@@ -287,13 +290,9 @@ def _bindings(arguments: Arguments, reader: _Reader) -> dict[str, Any]:
         key, equals, value = definition.partition("=")
         if not equals or not key:
             raise UsageError("a definition (-D) is KEY=VALUE")
-        _define(bindings, key, int(value) if _is_integer(value) else value)
+        number = parse_integer(value)
+        _define(bindings, key, value if number is None else number)
     return bindings
-
-
-def _is_integer(text: str) -> bool:
-    digits = text[1:] if text[:1] in ("-", "+") else text
-    return digits.isascii() and digits.isdigit() and -(1 << 63) <= int(text) < 1 << 63
 
 
 def _define(bindings: dict[str, Any], key: str, value: Any) -> None:
@@ -349,4 +348,12 @@ def _state_faults(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"the state cannot be kept in {path}: {error.strerror}") from None
+        raise ConfigError(
+            f"the state cannot be kept in {path}: {_reason(error)}; name another file with --state"
+        ) from None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "it does not exist"
+    return "it is a directory" if isinstance(error, IsADirectoryError) else str(error.strerror)

@@ -9,9 +9,9 @@ caller.
 import os
 from collections.abc import Callable
 
-from tweed_shim.base import privileges
+from tweed_shim.base import option_names, privileges
 from tweed_shim.base.records import Record
-from tweed_shim.base.text import DIGITS, made_of
+from tweed_shim.base.text import decimal
 from tweed_shim.host.children import Child
 from tweed_shim.host.programs import find_program
 
@@ -66,9 +66,11 @@ def grants(path: str) -> list[tuple[str, int, int]]:
         return []
     fields = (line.strip().split(":") for line in lines)
     return [
-        (field[0], int(field[1]), int(field[2]))
+        (field[0], start, count)
         for field in fields
-        if len(field) == 3 and made_of(DIGITS, field[1]) and made_of(DIGITS, field[2])
+        if len(field) == 3
+        and (start := decimal(field[1])) is not None
+        and (count := decimal(field[2])) is not None
     ]
 
 
@@ -168,8 +170,8 @@ def granted_to_root() -> IdMap:
     from tweed_shim.errors import HostError
 
     raise HostError(
-        "--userns has no ids to use: neither 'containers' nor 'root' is in /etc/subuid and /etc/subgid; grant some "
-        "with: echo containers:2147483647:2147483648 | tee -a /etc/subuid /etc/subgid"
+        f"{option_names.bare('--userns')} has no ids to use: neither 'containers' nor 'root' is in /etc/subuid and "
+        "/etc/subgid; grant some with: echo containers:2147483647:2147483648 | tee -a /etc/subuid /etc/subgid"
     )
 
 

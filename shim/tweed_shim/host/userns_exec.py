@@ -5,7 +5,7 @@ Besides, it makes the user namespace that the command runs in, waits to be given
 life to its own, and its own to that of the shim's thread. SIGTERM makes it kill the command. It needs the standard
 library only, so that `python -I -S` can start it.
 
-It is called with the kind of the ids (idmap.IdMap, or PLAIN for none), a directory, or nothing, to work in, and the
+It is called with the kind of the ids (userns.IdMap, or PLAIN for none), a directory, or nothing, to work in, and the
 command, whose program is looked up on PATH. On descriptor REPORT it writes lines: `ready`, then `pid N`, then
 `ended WAIT_STATUS` or `failed ERRNO`. On descriptor GO it reads a byte once its ids are mapped.
 """

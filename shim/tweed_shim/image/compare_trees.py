@@ -1,6 +1,6 @@
 """Compare two directory trees: a script (`python -I -S compare_trees.py EXPECTED FOUND`).
 
-It is run as root of the user namespace that an image was unpacked in (`idmap.run_mapped`), as the caller may be unable
+It is run as root of the user namespace that an image was unpacked in (`userns.run_mapped`), as the caller may be unable
 to read what belongs to subordinate ids. It needs the standard library only. Each line of its output is a JSON array of
 a path below the trees and what is wrong with it there; of many differences only the first `MOST` are listed, and the
 last line is the number of all.

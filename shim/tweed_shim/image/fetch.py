@@ -9,16 +9,16 @@ from typing import NamedTuple, Protocol
 
 from tweed_shim.base import files, trace
 from tweed_shim.base.deadline import Deadline
+from tweed_shim.base.option_names import option
 from tweed_shim.base.records import replace
 from tweed_shim.errors import DamagedRecord, HostError, ImageError, RegistryError, StateError
 from tweed_shim.host import workdirs
 from tweed_shim.host.userns import IdMap
 from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image import archive, config, lookup, manifest, platforms, progress, removal, store, unpack
-from tweed_shim.image.archive_reader import Directory
 from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.config import Configuration
-from tweed_shim.image.layout import Layout, LayoutSource
+from tweed_shim.image.layout import Layout, in_directory
 from tweed_shim.image.manifest import Descriptor, Manifest, Raw
 from tweed_shim.image.platforms import Platform
 from tweed_shim.image.progress import Report, silent
@@ -153,7 +153,7 @@ def restore(wanted: Wanted, record: Pulled) -> None:
     if not reference.path:
         # The tag may have moved since.
         wanted = wanted._replace(reference=replace(reference, tag=None, digest=record.top))
-    with files.held_directory(os.path.join(wanted.root, "images", "blobs")), _elsewhere(wanted) as source:
+    with _held_blobs(wanted), _elsewhere(wanted) as source:
         resolved = resolve(source, wanted.platform, str(reference))
         if resolved.digest != record.digest:
             raise StateError(f"{reference} means another image by now; pull it again")
@@ -194,11 +194,18 @@ def _prepare_index(root: str) -> None:
     layout.entries()
 
 
+def _held_blobs(wanted: Wanted) -> AbstractContextManager[bool]:
+    """Keep every blob from removal for the length of a block."""
+    note = "waiting for another process that removes blobs (gc or rm)"
+    blobs = os.path.join(wanted.root, "images", "blobs")
+    return files.held_directory(blobs, waiting=lambda: wanted.report(note))
+
+
 def _bring(wanted: Wanted, started: float) -> Image:
     bad: set[str] = set()
     try:
         # As long as this is held, nobody removes blobs that no record names yet.
-        with files.held_directory(os.path.join(wanted.root, "images", "blobs")):
+        with _held_blobs(wanted):
             return _bring_and_unpack(wanted, bad, started)
     except ImageError:
         _layout(wanted.root).drop_damaged(bad)
@@ -312,7 +319,7 @@ def _elsewhere(wanted: Wanted) -> Iterator[Source]:
         with wanted.source() as given:
             yield given
     elif reference.transport == "oci":
-        yield LayoutSource(Directory(reference.path), reference.tag, wanted.platform)
+        yield in_directory(reference.path, reference.tag, wanted.platform)
     elif reference.path:
         with archive.opened_tar(reference.path, os.path.join(wanted.root, "tmp")) as fd:
             yield archive.open_archive(fd, reference, wanted.platform)
@@ -366,12 +373,12 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
     if size > about.f_bavail * about.f_frsize:
         raise HostError(
             f"{wanted.root} has {store.free_space(wanted.root)} of free space, and {wanted.reference} needs "
-            f"{store.megabytes(size)} for its blobs alone; make room there, or give another --root"
+            f"{store.megabytes(size)} for its blobs alone; make room there, or give another {option('--root')}"
         )
     with workdirs.directory(workdirs.place(wanted.root), wanted.ids) as work:
         jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]
         try:
-            what = f"{len(jobs)} of the layers of {wanted.reference}"
+            what = f"{len(jobs)} layer{'' if len(jobs) == 1 else 's'} of {wanted.reference}"
             with progress.shown(report, what, size) as tell, trace.span("fetch"):
                 source.fetch(jobs, _timely(tell, wanted.deadline))
         finally:
@@ -408,6 +415,6 @@ def _keep(wanted: Wanted, resolved: Resolved, origin: str) -> None:
         str(wanted.reference), wanted.platform, origin, resolved.top, resolved.digest, size, time.time()
     )
     image = Descriptor(manifest.media_type(last, record.reference), last.digest, len(last.body))
-    with workdirs.only_one(wanted.root, removal.INDEX_LOCK):
+    with removal.index_lock(wanted.root, wanted.report):
         _layout(wanted.root).put_entry(record.reference, record.platform, image)
         store.write_record(wanted.root, record)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from tweed_shim.base.option_names import option
 from tweed_shim.base.records import Record
 from tweed_shim.base.text import DIGITS, LOWER, joined
 from tweed_shim.errors import ImageError
@@ -244,7 +245,7 @@ def choose(
         return fitting[0]
     there = ", ".join(sorted({str(entry.platform) for entry in offers if entry.platform})) or "no platform"
     raise ImageError(
-        f"{what} has no image for {wanted}; it has images for {there}: choose one with --platform"
+        f"{what} has no image for {wanted}; it has images for {there}: choose one with {option('--platform')}"
     )
 
 

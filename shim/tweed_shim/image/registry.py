@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 import requests
 
 from tweed_shim.base.deadline import NO_DEADLINE, Deadline
+from tweed_shim.base.text import decimal
 from tweed_shim.errors import RegistryError
 from tweed_shim.http.bodies import decompressed, is_compressed, read_all, read_chunks
 from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
@@ -242,7 +243,7 @@ def _digest(algorithm: str, body: bytes) -> str:
 
 def _begins_at(response: requests.Response, offset: int) -> bool:
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    return match is not None and int(match[1]) == offset
+    return match is not None and decimal(match[1]) == offset
 
 
 def error_codes(response: requests.Response) -> list[str]:

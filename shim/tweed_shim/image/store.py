@@ -20,17 +20,20 @@ from contextlib import ExitStack, contextmanager
 
 from tweed_shim.base import files, state_files, trust
 from tweed_shim.base.lean import json
+from tweed_shim.base.option_names import option
 from tweed_shim.base.records import Record, fields, replace
 from tweed_shim.base.settings import check_root
 from tweed_shim.errors import BadReference, ConfigError, DamagedRecord, HostError, StateError
 from tweed_shim.host.userns import IdMap, NamespaceError
 from tweed_shim.image import config
 from tweed_shim.image.config import ImageConfig
-from tweed_shim.image.reference import Reference, parse
+from tweed_shim.image.reference import Reference, is_digest, parse
 
 VERSION = "1"
+# Names of directories are made of the digests.
 PULLED = {
-    **dict.fromkeys(("reference", "platform", "origin", "top", "digest"), state_files.text),
+    **dict.fromkeys(("reference", "platform", "origin"), state_files.text),
+    **dict.fromkeys(("top", "digest"), is_digest),
     **dict.fromkeys(("size", "pulled"), state_files.number),
 }
 UNPACKED = {"ids": state_files.text, "config": config.is_record}
@@ -114,7 +117,7 @@ def open_store(root: str) -> None:
                 # Looked at in this order, what another process has made of it since is no foreign directory.
                 if _is_foreign(root) and not check_version(root):
                     raise ConfigError(
-                        f"the directory {root} is neither empty nor a store; give another with --root"
+                        f"the directory {root} is neither empty nor a store; give another with {option('--root')}"
                     )
                 os.chmod(root, files.PRIVATE_DIR)
                 files.write_whole(os.path.join(root, "version"), f"{VERSION}\n".encode())
@@ -131,7 +134,7 @@ def _is_foreign(root: str) -> bool:
 
 
 def _no_directory(root: str) -> ConfigError:
-    return ConfigError(f"the store {root} is not a directory; give one with --root")
+    return ConfigError(f"the store {root} is not a directory; give one with {option('--root')}")
 
 
 def check_version(root: str) -> bool:
@@ -150,28 +153,34 @@ def check_version(root: str) -> bool:
     except NotADirectoryError as error:
         raise _no_directory(root) from error
     except PermissionError as error:
-        raise HostError(f"the store {root} cannot be read; give another with --root") from error
+        raise HostError(f"the store {root} cannot be read; give another with {option('--root')}") from error
     if version != VERSION:
         raise StateError(
             f"the store {root} has version {version!r}, and this tweed-shim knows {VERSION!r}; "
-            "use the release that made it, or another --root"
+            f"use the release that made it, or another {option('--root')}"
         )
     return True
 
 
 def record_path(root: str, reference: str, platform: str) -> str:
     """Where the record of a reference is, or would be."""
+    return os.path.join(root, "images", "references", _record_name(reference, platform))
+
+
+def _record_name(reference: str, platform: str) -> str:
     name = f"{reference} {platform}" if platform else reference
     name = name.replace("%", "%25").replace("/", "%2F")
     if len(name.encode()) > LONGEST_NAME:
         import hashlib
 
         name = hashlib.sha256(name.encode()).hexdigest()
-    return os.path.join(root, "images", "references", f"{name}.json")
+    return f"{name}.json"
 
 
 def _read_record(path: str, mend: str) -> Pulled:
     fields = state_files.read(path, PULLED, mend=mend)
+    if _record_name(fields["reference"], fields["platform"]) != os.path.basename(path):
+        raise state_files.damaged(path, "it is that of another image", mend)
     return Pulled(*[fields[name] for name in Pulled.FIELDS])
 
 
@@ -305,7 +314,7 @@ def disk_fault(root: str, error: OSError) -> HostError:
     """What the system refused while it was worked with a store, for a person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(
-            f"no space is left in {root} ({space_left(root)}); make room there, or give another --root"
+            f"no space is left in {root} ({space_left(root)}); make room there, or give another {option('--root')}"
         )
     if isinstance(error, NamespaceError):
         from tweed_shim.host import faults
@@ -324,7 +333,7 @@ def disk_fault(root: str, error: OSError) -> HostError:
         return HostError(f"{name} {error.strerror}; run it again")
     mend = _REMEDIES.get(error.errno or 0, "look what is there with: ls -ld {0}").format(name)
     if name.startswith(root) or root.startswith(name):
-        mend += ", or give another --root"
+        mend += f", or give another {option('--root')}"
     return HostError(f"{name} cannot be used ({error.strerror or error}); {mend}")
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import requests
 
+from tweed_shim.base.option_names import option
 from tweed_shim.errors import BadUrl, RegistryError
 from tweed_shim.http import credential_gate, urls
 from tweed_shim.http.bodies import read_all
@@ -106,7 +107,7 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         if not credential_gate.is_private(self._origin, insecure=self._insecure):
             return RegistryError(
                 f"the registry {self._registry} asks for credentials over plain HTTP, where others can read them: "
-                "use its https address, or --insecure to send them nevertheless"
+                f"use its https address, or {option('--insecure')} to send them nevertheless"
             )
         login = f"run `tweed-shim login {self._registry}`"
         if self._credentials is None:

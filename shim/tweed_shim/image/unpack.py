@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tweed_shim.base import files, trace
 from tweed_shim.base.deadline import NO_DEADLINE, Deadline
+from tweed_shim.base.option_names import option
 from tweed_shim.base.records import fields
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.host import workdirs
@@ -27,7 +28,7 @@ FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
     (
         r"no space left on device|disk quota exceeded",
         HostError,
-        "no space is left in {root} ({free}) to unpack {image}; make room, or give another --root",
+        "no space is left in {root} ({free}) to unpack {image}; make room, or give another {option}",
     ),
     (
         r"diffid mismatch",
@@ -194,6 +195,7 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
                     root=root,
                     free=store.space_left(root),
                     image=image,
+                    option=option("--root"),
                     said=said.rpartition(": ")[2],
                 )
             )

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+from tweed_shim.base import extras
+from tweed_shim.base.option_names import option
 from tweed_shim.base.records import Record
 from tweed_shim.data import documents
 from tweed_shim.errors import BadReference, BadUrl, ComponentError
@@ -219,10 +221,16 @@ def _allowed_verb(request: Request) -> str:
         for value in (values if isinstance(values, list) else [values])
     ]
     for each in (verb, *replaced):
+        # RFC 9110, section 9.1, has a method of any token; those that exist are of letters.
+        if not (each.isascii() and each.isalpha()):
+            raise ComponentError(
+                f"{request.what} is accessed by {each!r}, which is no HTTP method; have the component version made "
+                "again"
+            )
         if each not in (GET, *request.connection.verbs):
             raise ComponentError(
                 f"{request.what} is accessed by the HTTP method {each!r}, which may change what is on the server; "
-                f"use --allow-verb {each} if it may"
+                f"use {option('--allow-verb', each)} if it may"
             )
     return verb
 
@@ -340,7 +348,7 @@ def _s3(request: Request) -> Blob:
         )
     except ImportError:
         raise ComponentError(
-            f"{request.what} is in an S3 bucket, which takes boto3: install tweed-shim[s3]"
+            extras.missing(f"{request.what}, which is in an S3 bucket,", "boto3", "s3")
         ) from None
     bucket, key = request.text("bucketName", "bucket"), request.text("objectKey", "key")
     found = request.connection.find({"type": consumers.S3, "pathprefix": f"{bucket}/{key}"}) or {}

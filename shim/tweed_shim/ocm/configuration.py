@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from tweed_shim.base import trust
+from tweed_shim.base.option_names import option
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.base.settings import expand_home, home_directory
 from tweed_shim.data import documents
@@ -138,7 +139,8 @@ def load(file: str, worker: "WorkerProcess | None" = None) -> Configuration:
             data = opened.read(documents.MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
-            f"the OCM configuration {file} cannot be read ({error.strerror}): mend it or name another with --ocmconfig"
+            f"the OCM configuration {file} cannot be read ({error.strerror}): mend it or name another "
+            f"with {option('--ocmconfig')}"
         ) from None
     name = f"the OCM configuration {file}"
     if b"((" in data and len(data) <= documents.MAX_BYTES:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+from tweed_shim.base.option_names import option
 from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import access, codec, resources
@@ -60,7 +61,7 @@ def transfer(
     """
     with (
         ExitStack() as stack,
-        sessions.written(target, session.connection, order.file_format) as repository,
+        sessions.written(target, session.connection, order.file_format, report=report) as repository,
     ):
         # The contents are read when the target is written, at the end of this block.
         work = _Work(session, repository, order, report, stack)
@@ -99,7 +100,7 @@ class _Work(Record):
             if self.order.overwrite:
                 return False
             raise ComponentError(
-                f"{version} is in {self.target.what} already and differs: use --overwrite to replace it"
+                f"{version} is in {self.target.what} already and differs: use {option('--overwrite')} to replace it"
             )
         held = there.descriptor
         by_value = [each.access for each in held.resources if self.order.copy_resources]

@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 
+from tweed_shim.base.option_names import option
 from tweed_shim.base.text import ALPHANUMERIC, made_of
 from tweed_shim.errors import ComponentError, RegistryError
 from tweed_shim.http import credential_gate
@@ -147,7 +148,7 @@ def _refused(url: Url, status: int, *, insecure: bool) -> ComponentError:
     ) and not credential_gate.is_private(url.origin, insecure=insecure):
         advice = (
             "credentials are not sent over plain HTTP, where others can read them, so use an https address, "
-            "or --insecure to send them nevertheless"
+            f"or {option('--insecure')} to send them nevertheless"
         )
     return ComponentError(
         f"the server {url.origin.netloc} does not give {url.path} (HTTP {status}): {advice}"

@@ -9,10 +9,12 @@ from io import FileIO
 from tweed_shim.base import files, trace
 from tweed_shim.base.lean import json, signal
 from tweed_shim.base.lean.typing import TYPE_CHECKING, Any, TypedDict
+from tweed_shim.base.option_names import bare, option
+from tweed_shim.base.option_values import shown
 from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.host import userns
-from tweed_shim.runtime import cgroups, mounts, sandbox, spec
+from tweed_shim.runtime import cgroups, mounts, sandbox, spec, working_directory
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
@@ -253,18 +255,23 @@ def _start_failure(failure: StartError, request: Request, host: Host) -> ShimErr
         "ids": faults.ids_remedy() if failure.stage == "ids" else "",
         "namespace": faults.namespace_remedy(host_root=host.ids.kind == "host"),
         "proc": faults.MASKED_PROC,
-        "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "
-        "ext4, xfs or btrfs",
-        "overlay": "no writable layer can be kept there: leave --scratch out, or name a directory on ext4, xfs or "
-        "btrfs",
-        "sys": "give the container a network of its own with --network none or pasta",
-        "scratch": "free some memory, or name a directory on disk with --scratch",
+        "shift": f"{bare('--userns')} needs Linux 5.19 or newer, and a store on a file system that can show other ids, "
+        "such as ext4, xfs or btrfs",
+        "overlay": f"no writable layer can be kept there: leave {bare('--scratch')} out, or name a directory on ext4, "
+        "xfs or btrfs",
+        "sys": f"give the container a network of its own with {option('--network', 'none')} or pasta",
+        "scratch": f"free some memory, or name a directory on disk with {option('--scratch')}",
         "killed": "run it again",
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",
     }
     if failure.stage == "start" and (words := faults.of_runtime(str(failure))):
         return HostError(f"the runtime could not start a container ({failure}): {words}")
+    if failure.stage == "start" and working_directory.is_blamed(str(failure), request.process.cwd):
+        return ImageError(
+            f"the working directory {shown(request.process.cwd)} of the image cannot be used ({failure}); "
+            f"{working_directory.REMEDY}"
+        )
     if failure.stage == "start":
         return ImageError(f"the runtime could not start '{program}' of the image: {failure}")
     if failure.stage == "image":
@@ -287,8 +294,8 @@ def run(request: Request, context: RunContext) -> Outcome:
         cgroups.make_room(context.host.cgroups)
     if request.options.limits.memory is not None and not context.host.cgroups.swap and cgroups.is_swapping():
         context.console.warn(
-            "this host's kernel cannot limit swap space, so that the run can use more of it than --memory says; turn "
-            "it off (swapoff -a), or start the host with swapaccount=1"
+            f"this host's kernel cannot limit swap space, so that the run can use more of it than {bare('--memory')} "
+            "says; turn it off (swapoff -a), or start the host with swapaccount=1"
         )
     try:
         if request.options.scratch is not None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from tweed_shim.base import files
 from tweed_shim.base.records import Record
+from tweed_shim.base.text import decimal
 
 REMOVED = b"[the log was removed to make room]\n"
 
@@ -25,10 +26,10 @@ class RunLog(Record):
 def logs(directory: str) -> Iterator[RunLog]:
     """Yield the logs below ROOT/runs that take space, the oldest first."""
     try:
-        numbers = sorted(int(name) for name in os.listdir(directory) if name.isdigit())
+        names = map(decimal, os.listdir(directory))
     except FileNotFoundError:
         return
-    for number in numbers:
+    for number in sorted(name for name in names if name is not None):
         path = os.path.join(directory, str(number), "log")
         if size := _size(path) + _size(f"{path}.tail"):
             with suppress(FileNotFoundError):

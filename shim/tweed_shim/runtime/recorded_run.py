@@ -7,9 +7,10 @@ from contextlib import contextmanager, suppress
 
 from tweed_shim.base import files, trace
 from tweed_shim.base.lean import signal
+from tweed_shim.base.option_names import bare, option
 from tweed_shim.base.records import Record
 from tweed_shim.base.settings import Settings
-from tweed_shim.errors import ContractError, OperationFailed, ShimError, TimedOut
+from tweed_shim.errors import ContractError, ImageError, OperationFailed, ShimError, TimedOut
 from tweed_shim.runtime import cgroups, container, runs
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.container import RunContext
@@ -81,7 +82,7 @@ def sweep(root: str) -> None:
 def _ended_for_memory(*, limited: bool) -> str:
     """Words for a run that the kernel ended for want of memory. limited: whether it had a limit of its own."""
     if limited:
-        return "was ended because its memory limit was reached; allow it more with --memory"
+        return f"was ended because its memory limit was reached; allow it more with {option('--memory')}"
     return (
         "was ended because the memory of the host, or of the control group around the run, was used up; free some, and "
         "run it again"
@@ -105,14 +106,14 @@ def _judge(outcome: Outcome, job: Job, run: runs.Run, request: Request) -> None:
 
         ended = (
             f"was ended because it wrote more than {sizes.show(request.keep_limit)}, or {MOST_FILES} files, to keep; "
-            "allow it more with --keep-limit"
+            f"allow it more with {option('--keep-limit')}"
         )
     elif outcome.oom:
         ended = _ended_for_memory(limited=request.options.limits.memory is not None)
     elif outcome.code == 128 + signal.SIGSYS:
         ended = (
             "was ended by SIGSYS, as by a 32-bit system call or another that its seccomp profile forbids; see "
-            "--platform and --seccomp"
+            f"{bare('--platform')} and {bare('--seccomp')}"
         )
     elif outcome.killed:
         ended = f"{outcome.killed}; killed"
@@ -159,6 +160,14 @@ def reading(run: runs.Run, result: bytes) -> Iterator[None]:
         raise ContractError(message) from error
 
 
+def _run(request: Request, context: RunContext, what: str) -> Outcome:
+    """Run a request. Raises as `container.run` does; what is wrong with an image names what was run."""
+    try:
+        return container.run(request, context)
+    except ImageError as error:
+        raise ImageError(f"{what}: {error}") from error
+
+
 def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outcome]:
     """Run a request, keep its log and record, and return the run and its outcome where it ended with code 0.
 
@@ -169,7 +178,7 @@ def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outc
         program = require_program(site.settings.runtime)
         run = runs.begin(site.settings.root)
         record = {**job.record, "started": runs.timestamp()}
-        run.note(**record, state="running")
+        run.note(**record, state="running", process=os.getpid())
         _reserve(run)
 
     def while_it_runs() -> None:
@@ -204,7 +213,7 @@ def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outc
     )
     try:
         with files.held_directory(run.directory):
-            outcome = container.run(request, context)
+            outcome = _run(request, context, job.what)
     except BaseException as error:
         from tweed_shim.runtime import cleanup
 

@@ -11,8 +11,9 @@ from contextlib import suppress
 from tweed_shim.base import files, state_files
 from tweed_shim.base.lean import json
 from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.option_values import shown
 from tweed_shim.base.records import Record
-from tweed_shim.base.text import DIGITS, made_of
+from tweed_shim.base.text import decimal
 from tweed_shim.errors import DamagedRecord, StateError
 
 KEPT = 1000
@@ -62,7 +63,8 @@ class Run(Record):
 
 
 def _numbers(place: str) -> list[int]:
-    return sorted(int(name) for name in os.listdir(place) if made_of(DIGITS, name))
+    numbers = map(decimal, os.listdir(place))
+    return sorted(number for number in numbers if number is not None)
 
 
 def _remove(place: str, number: int) -> bool:
@@ -155,6 +157,20 @@ def records(root: str, *, newest: int, warn: Callable[[str], None] = lambda _: N
     return found
 
 
+def going_on(root: str, cloud: str, interaction: str = "") -> list[str]:
+    """Describe, for people, the runs that go on for a cloud: of one interaction where that is given."""
+    return [
+        f"run {record['run']} ({record.get('operation')}"
+        + (f" of interaction '{name}'" if (name := record.get("interaction")) else "")
+        + (f", process {process}" if (process := record.get("process")) else "")
+        + ")"
+        for record in records(root, newest=KEPT)
+        if record["state"] == "running"
+        and record.get("cloud") == cloud
+        and interaction in ("", record.get("interaction"))
+    ]
+
+
 def read(run: Run) -> dict[str, Any]:
     """The record of a run. Raises DamagedRecord where it cannot be read, OSError where there is none, or not yet."""
     mend = f"'tweed-shim logs {run.number}' shows what the image said; remove the file to hear no more of it"
@@ -167,8 +183,7 @@ def read(run: Run) -> dict[str, Any]:
 
 def find(root: str, number: str) -> Run:
     """A run by its number; raises StateError where it is not kept (any more)."""
-    is_number = number.isascii() and number.isdigit()
-    run = Run(int(number) if is_number else 0, os.path.join(root, "runs", number))
+    run = Run(decimal(number) or 0, os.path.join(root, "runs", number))
     if run.number == 0 or not os.path.isdir(run.directory):
-        raise StateError(f"there is no run '{number}'; 'tweed-shim logs' lists those that are kept")
+        raise StateError(f"there is no run {shown(number)}; 'tweed-shim logs' lists those that are kept")
     return run

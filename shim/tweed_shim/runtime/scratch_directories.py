@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from tweed_shim.base import files, state_files
 from tweed_shim.base.lean import json
+from tweed_shim.base.option_names import bare, option
 from tweed_shim.base.records import Record
 from tweed_shim.errors import DamagedRecord, HostError
 from tweed_shim.host import workdirs
@@ -91,8 +92,8 @@ def _mend(name: str) -> str:
     """Say what a person can do about a damaged note: see `note_path`."""
     place = name.removesuffix(".json").replace("%2F", "/").replace("%25", "%")
     if not place.startswith("/"):
-        return "remove the file; the next run with the --scratch directory that it stood for writes it again"
-    return f"run an operation with --scratch {place} once more, which writes it again, or remove the file"
+        return f"remove the file; the next run with the {bare('--scratch')} directory that it stood for writes it again"
+    return f"run an operation with {option('--scratch', place)} once more, which writes it again, or remove the file"
 
 
 def abandoned(place: str) -> Iterator[str]:

@@ -6,9 +6,10 @@ The format is the OCI Runtime Specification 1.0, `config.md` and `config-linux.m
 from contextlib import suppress
 
 from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.option_names import bare, option
 from tweed_shim.errors import HostError
 from tweed_shim.host.userns import IdRange
-from tweed_shim.runtime import mount_points
+from tweed_shim.runtime import exec_limits, mount_points, working_directory
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.hosts_file import HOSTNAME
 from tweed_shim.runtime.options import DEFAULT_PIDS, Limits
@@ -179,11 +180,13 @@ def _resources(limits: Limits, host: Host) -> dict[str, Any]:
     for controller, value in asked.items():
         if value is not None and controller not in host.cgroups.controllers:
             raise HostError(
-                f"{options[controller]} cannot be enforced: {host.cgroups.fault}; leave it out, or "
+                f"{bare(options[controller])} cannot be enforced: {host.cgroups.fault}; leave it out, or "
                 f"{host.cgroups.mend}"
             )
     if limits.cpus is not None and limits.cpus < SMALLEST_QUOTA / CPU_PERIOD:
-        raise HostError(f"--cpus {limits.cpus:g} cannot be enforced: the kernel knows no share below 0.01")
+        raise HostError(
+            f"{option('--cpus', f'{limits.cpus:g}')} cannot be enforced: the kernel knows no share below 0.01"
+        )
     resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
     if "pids" in host.cgroups.controllers and has_cgroup(limits, host):
         resources["pids"] = {"limit": limits.pids or DEFAULT_PIDS}
@@ -235,14 +238,16 @@ def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) 
 
 
 def check_image(request: Request, host: Host, what: str) -> None:
-    """Refuse an image with links that could lead the runtime out of it, before anything is made for its run.
+    """Refuse an image that cannot be run, or whose links could lead the runtime out of it, before anything is made.
 
     what: the image, for messages. Process 1 of the sandbox checks again, with the rights of the container's root: what
     the caller may not look at is left to it. Raises ImageError.
     """
-    mounts = _mounts(request, host, "", writable_root=True)
+    exec_limits.check(request.process.args, request.process.env, what)
+    mounts = {each["destination"]: each["type"] for each in _mounts(request, host, "", writable_root=True)}
     with suppress(PermissionError):
-        mount_points.check(request.rootfs, [(each["destination"], each["type"]) for each in mounts], what)
+        mount_points.check(request.rootfs, mounts.items(), what)
+        working_directory.check(request.rootfs, request.process.cwd, mounts, what)
 
 
 def generate(
@@ -256,8 +261,8 @@ def generate(
     if request.options.read_only and _is_host_root(request, host) and not host.cgroups.version:
         # The runtime's way to make the root read-only takes `nodev` from it.
         raise HostError(
-            "--read-only is not safe here: there is no control group that keeps the image from its own devices; "
-            "leave the option out, or mount /sys/fs/cgroup"
+            f"{bare('--read-only')} is not safe here: there is no control group that keeps the image from its own "
+            "devices; leave the option out, or mount /sys/fs/cgroup"
         )
     rlimits = _rlimits(host, request.options.limits)
     process = request.process

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from tweed_shim import spiff
 from tweed_shim.base import named_files
+from tweed_shim.base.option_names import option
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
@@ -52,7 +53,8 @@ def write(made: Mapping[str, bytes], *, overwrite: bool) -> None:
     there = [path for path in made if os.path.lexists(path)]
     if there and not overwrite:
         raise ConfigError(
-            f"{', '.join(there)} would be overwritten: say so with --overwrite, or name others with -p and -c"
+            f"{', '.join(there)} would be overwritten: say so with {option('--overwrite')}, or name others with "
+            "-p and -c"
         )
     path = ""
     try:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tweed_shim.base.option_names import option
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.data import documents
 from tweed_shim.errors import ConfigError
@@ -118,7 +119,7 @@ def _unresolved(error: SpiffError, name: str) -> str:
     if denied:
         return (
             f"{name} has expressions that reach for files, commands or the environment, at {nodes}: write what they "
-            "stand for, or allow them with --trust-templates"
+            f"stand for, or allow them with {option('--trust-templates')}"
         )
     return f"{name} has expressions that cannot be resolved, at {nodes}: correct them"
 
@@ -222,7 +223,7 @@ def _for_consumer(consumer: Identity, kind: str, source: Credentials, what: str)
     found = source.for_consumer(consumer, matcher=kind or consumers.PARTIAL)
     if found is None:
         raise ConfigError(
-            f"{what} are not in the OCM configuration: add them, or name another file with --ocmconfig"
+            f"{what} are not in the OCM configuration: add them, or name another file with {option('--ocmconfig')}"
         )
     return found
 

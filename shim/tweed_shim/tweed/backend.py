@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from tweed_shim.base import files, option_values, state_files, trace
 from tweed_shim.base.lean import json
 from tweed_shim.base.lean.typing import Any, NoReturn
+from tweed_shim.base.option_names import option
 from tweed_shim.base.records import Record
 from tweed_shim.base.settings import Settings
 from tweed_shim.errors import ContractError, DamagedRecord, NotRecorded, StateError
+from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
-from tweed_shim.image import store
 from tweed_shim.image.store import Image
 from tweed_shim.runner import Call, Runner, RunOptions
 from tweed_shim.runtime import runs
@@ -98,8 +99,8 @@ class Backend:
         console: Console = Console(),  # noqa: B008 - immutable
     ) -> None:
         self._root = settings.root
-        self._image_name = reference
-        self._reference = references.parse(reference)
+        self._reference = reference
+        self._name = store.canonical(references.parse(reference))
         self._options = options
         self._console = console
         self._runner = Runner(settings, options, console)
@@ -153,7 +154,7 @@ class Backend:
 
         Raises StateError where there is none, or it belongs to another image, OperationFailed where it is not viable.
         """
-        with self._image() as image, self._configured(image) as config:
+        with self._image(self._configuration()) as image, self._configured(image) as config:
             self._run(_Call(OPERATIONS["check"], image, "", in_config=config.data))
 
     def setup(self, interaction: str = "default", *, replace: bool = False) -> Setup:
@@ -169,13 +170,17 @@ class Backend:
         operation = OPERATIONS["setup"]
         option_values.argument("replace", replace, option_values.flag)
         place = self._cloud.place(operation.writes, interaction)
-        with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
+        with (
+            self._image(self._configuration()) as image,
+            self._configured(image) as config,
+            clouds.changing(self._cloud, place),
+        ):
             earlier = clouds.set_up(place, replacing=replace)
             if earlier is not None and not replace:
                 raise StateError(
                     f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up by "
                     f"{earlier.record.get('image')}; tear it down with that image first, "
-                    "or set it up again with --replace"
+                    f"or set it up again with {option('--replace')}"
                 )
             with clouds.draft(self._cloud, place, self._record(image, config)) as new:
                 call = _Call(operation, image, interaction, in_config=config.data, out_config=new.data)
@@ -244,7 +249,8 @@ class Backend:
         """
         operation = OPERATIONS["teardown"]
         place = self._cloud.place(operation.reads, interaction)
-        with self._image() as image, self._set_up(place, interaction) as output:
+        output = self._output(place, interaction)
+        with self._image(output) as image, self._set_up(place, interaction) as output:
             ownership.check_interaction(interaction, self._cloud.name, output.record, image)
             kept = (
                 f"all of interaction '{interaction}' is kept for another try; where none can succeed, give it up with: "
@@ -279,9 +285,49 @@ class Backend:
             )
             return self._runner.config(self._request(call), name="spec")
 
-    def _image(self) -> AbstractContextManager[Image]:
-        """The image, unpacked, kept from removal for as long as the block lasts."""
-        return self._runner.image(self._reference)
+    def _configuration(self) -> clouds.Generation:
+        """Return the cloud's configuration. Raises StateError where there is none, before a pull."""
+        with self._state():
+            generation = clouds.current(self._cloud.place("cloud", ""))
+        return generation or self._refuse_unconfigured()
+
+    def _output(self, place: str, interaction: str) -> clouds.Generation:
+        """Return what is recorded of an interaction. Raises StateError where it is not set up, before a pull."""
+        with self._state():
+            output = clouds.set_up(place) or clouds.interrupted(place)
+            if output is None:
+                # This finishes, or names, what a kill left, and raises the error.
+                with self._set_up(place, interaction) as output:
+                    pass
+        return output
+
+    @contextmanager
+    def _state(self) -> Iterator[None]:
+        """Check that the store is one, and turn what the disk refuses within the block into a HostError."""
+        with store.disk_faults(self._root):
+            store.check_version(self._root)
+            yield
+
+    def _image(self, recorded: clouds.Generation | None = None) -> AbstractContextManager[Image]:
+        """Return a context with the image, unpacked and kept from removal.
+
+        recorded: what was made with the image before. Where a local image has been moved or deleted since, that very
+        image is taken from the store.
+        """
+        return self._runner.image(lambda: self._moved_image(recorded) or self._runner.obtain(self._name))
+
+    def _moved_image(self, recorded: clouds.Generation | None) -> Image | None:
+        """Return the image in the store that made `recorded`, if it came from this path and is there no longer."""
+        is_ours = recorded and self._name.path and ownership.is_named_like(recorded.record, str(self._name))
+        if recorded is None or not is_ours or self._options.pull != "missing":
+            return None
+        image = pull.moved(self._root, self._name, recorded.record["digest"], self._runner.host.ids)
+        if image is not None:
+            self._console.warn(
+                f"there is no {self._name.path} any more: using {image.digest}, which made what is recorded, from "
+                "the store"
+            )
+        return image
 
     @contextmanager
     def _configured(self, image: Image) -> Iterator[clouds.Generation]:
@@ -301,7 +347,7 @@ class Backend:
         if not os.path.isdir(place):
             raise refusal
         with clouds.used(self._cloud), clouds.changing(self._cloud, place):
-            output = clouds.set_up(place)
+            output = clouds.set_up(place) or clouds.interrupted(place)
             if output is None:
                 raise refusal
             yield output
@@ -309,7 +355,7 @@ class Backend:
     def _refuse_unconfigured(self) -> NoReturn:
         raise StateError(
             f"cloud '{self._cloud.name}' is not configured; configure it first: "
-            f"tweed-shim exec {self._image_name} configure --cloud {self._cloud.name} --config FILE"
+            f"tweed-shim exec {self._reference} configure --cloud {self._cloud.name} --config FILE"
         )
 
     def _check_cloud(self, configured: clouds.Generation | None, image: Image, *, replace: bool) -> None:

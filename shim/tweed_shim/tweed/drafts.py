@@ -18,6 +18,7 @@ from tweed_shim.base import files
 from tweed_shim.base.lean import json
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.records import EMPTY
+from tweed_shim.base.text import decimal
 from tweed_shim.host import owned_trees, userns
 
 CURRENT = "current"
@@ -26,6 +27,8 @@ TORN_DOWN = "torn-down"
 PREFIX = "draft-"
 RECORD = "record.json"
 LINK = "link"
+# What becomes of a draft whose image was started, and of whose end nobody knows.
+INTERRUPTED = "interrupted"
 STARTED = "started"
 # Higher than any number: what is in force at a damaged place is unknown, so nothing there counts as newer.
 UNKNOWN = 1 << 62
@@ -165,6 +168,44 @@ def read_record(directory: str) -> dict[str, Any] | None:
     return found
 
 
+def keep_interrupted(place: str) -> bool:
+    """Keep what an image wrote before its setup was interrupted, at a place that the caller is changing.
+
+    Nobody knows whether it succeeded: a kill leaves the same as a disk that took no record of the success. Of several
+    the last one is kept. Returns whether there is anything to keep.
+    """
+    started = started_drafts(place)
+    if not started:
+        return False
+    kept = os.path.join(place, INTERRUPTED)
+    with suppress(FileNotFoundError):
+        os.rename(kept, os.path.join(place, files.unique_name("old-")))
+    os.rename(max(started, key=os.path.getmtime), kept)
+    return True
+
+
+def started_drafts(place: str) -> list[str]:
+    """Return the drafts at a place whose image was started and had written something; they may still be in use."""
+    return [each.path for each in _directories(place) if _has_data(each.path)]
+
+
+def _has_data(directory: str) -> bool:
+    is_draft = os.path.basename(directory).startswith(PREFIX)
+    return (
+        is_draft and read_started(directory) is not None and bool(os.listdir(os.path.join(directory, "data")))
+    )
+
+
+def read_started(directory: str) -> dict[str, Any] | None:
+    """Return what is recorded of a setup that was started; None where there is no such record."""
+    try:
+        with open(os.path.join(directory, RECORD), "rb") as file:
+            found = json.loads(file.read().rstrip(b"\0"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("image"), str) else None
+
+
 def finish(place: str, directory: str) -> None:
     """Put an unfinished generation in force, at a place that the caller is changing. Raises OSError."""
     number = str(_number(directory))
@@ -200,14 +241,16 @@ def _directories(place: str) -> list["os.DirEntry[str]"]:
     return [
         entry
         for entry in entries
-        if (entry.name.startswith(PREFIX) or entry.name.isdigit()) and entry.is_dir(follow_symlinks=False)
+        if (entry.name.startswith(PREFIX) or decimal(entry.name) is not None)
+        and entry.is_dir(follow_symlinks=False)
     ]
 
 
 def _number(directory: str) -> int:
     """Return the number that a generation has or is to have; 0 where it has none."""
     name = os.path.basename(directory)
-    return int(name) if name.isdigit() else _target(directory, LINK)
+    number = decimal(name)
+    return _target(directory, LINK) if number is None else number
 
 
 def _target(directory: str, link: str) -> int:
@@ -218,7 +261,8 @@ def _target(directory: str, link: str) -> int:
         return 0
     except OSError:
         return UNKNOWN
-    return int(name) if name.isdigit() else UNKNOWN
+    number = decimal(name)
+    return UNKNOWN if number is None else number
 
 
 def _highest(place: str) -> int:

@@ -6,7 +6,7 @@ A value is the text that was written, whatever YAML would make of it: `PORT: 012
 
 from collections.abc import Callable, Collection, Mapping
 
-from tweed_shim.base.text import ALPHANUMERIC, made_of
+from tweed_shim.base.text import ALPHANUMERIC, ESCAPES, made_of
 from tweed_shim.errors import ContractError, SteeringVariable, UsageError
 
 # Short enough to be written as a simple key of YAML, which has at most 1024 characters.
@@ -17,7 +17,7 @@ _MOST_NAMED = 5
 # Names that a YAML 1.1 reader would not take for text.
 _YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 _YAML_ESCAPED = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
-_YAML_ESCAPES = {code: f"\\U{code:08X}" for code in _YAML_ESCAPED} | {
+_YAML_ESCAPES = {code: f"\\U{code:08X}" for code in (*_YAML_ESCAPED, *ESCAPES)} | {
     ord(character): escape
     for character, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 }
@@ -142,10 +142,11 @@ def _refuse_steering(environment: Mapping[str, str], kind: str, allow: Collectio
     most = list(found.items())[:_MOST_NAMED]
     named = ", ".join(f"{name} (steers {steers})" for name, steers in most)
     more = f" and {len(found) - len(most)} more" if len(found) > len(most) else ""
-    wanted = " ".join(f"--allow {name}" for name, _ in most)
     raise SteeringVariable(
-        f"the environment that the image printed sets {named}{more}, and --format {kind} is made to be evaluated: "
-        f"use --format yaml or json, or {wanted}{' ...' if more else ''} if you mean it"
+        f"the environment that the image printed sets {named}{more}, and the format {kind} is made to be evaluated",
+        f"use the format yaml or json, or allow={list(found)[:_MOST_NAMED]}{' and the others' if more else ''} if you "
+        "mean it",
+        tuple(found),
     )
 
 
@@ -166,7 +167,7 @@ def _yaml_text(value: str) -> str:
 def _to_json(environment: Mapping[str, str]) -> str:
     import json
 
-    return json.dumps(dict(environment), ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(dict(environment), ensure_ascii=False, indent=2).translate(ESCAPES) + "\n"
 
 
 def _to_dotenv(environment: Mapping[str, str]) -> str:
