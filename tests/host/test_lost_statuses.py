@@ -159,7 +159,8 @@ def test_ids_that_are_refused_are_not_taken_for_given(
 @pytest.mark.parametrize("fresh", ["root"], indirect=True)
 def test_a_status_that_nobody_knows_is_no_success(host: Host) -> None:
     kill = 'run(Command(["sh", "-c", "kill -9 $PPID; exec sleep 60"]))'
-    names = '(getattr(__import__("tweed_shim.host.subprocesses").host.subprocesses, name) for name in ("run", "Command"))'
+    module = '__import__("tweed_shim.host.subprocesses").host.subprocesses'
+    names = f'(getattr({module}, name) for name in ("run", "Command"))'
     failed = host.does(f"(lambda run, Command: {kill}.code)(*{names})")
     if host.taker == TAKERS["waits for all children"] and "result" in failed:
         # The thread came too late to take the status away: it is known, and no success.

@@ -29,8 +29,8 @@ class Command(Record):
     """What to run, and how.
 
     arguments: a program, looked up on PATH, and its arguments. cwd: empty for the caller's. stdin: what it reads.
-    stderr: DROPPED, INHERITED, or OUTPUT to have it with the output. kind: of the ids (userns.IdMap), PLAIN for those of
-    the caller. map_ids: called with the process that has made its user namespace. watch: called with the
+    stderr: DROPPED, INHERITED, or OUTPUT to have it with the output. kind: that of the ids (userns.IdMap), PLAIN for
+    those of the caller. map_ids: called with the process that has made its user namespace. watch: called with the
     program's process id many times a second. timeout: seconds. most: bytes of output, after which it is killed.
     """
 
