@@ -20,11 +20,11 @@ from small_disks import Disk
 from tweed_shim.base import files, named_files
 from tweed_shim.errors import ShimError
 from tweed_shim.image import blobs as image_blobs
+from tweed_shim.image.content import Content, digest_of
 from tweed_shim.image.download import download_blob
-from tweed_shim.image.manifest import OCI_MANIFEST, Descriptor, Raw
+from tweed_shim.image.manifest import OCI_MANIFEST, Descriptor, RawManifest
 from tweed_shim.ocm import artifact_sets, ctf, resources, stores
-from tweed_shim.ocm.blobs import Blob, digest_of, of_bytes
-from tweed_shim.ocm.content import Content
+from tweed_shim.ocm.blobs import Blob, of_bytes
 from tweed_shim.toi import executor
 from tweed_shim.toi.outputs import Outputs
 from tweed_shim.toi.outputs import write as write_outputs
@@ -87,7 +87,7 @@ def blob() -> Blob:
     return Blob("it", "application/octet-stream", digest_of(PIECES), len(DATA), opened)
 
 
-def artifact() -> tuple[Raw, Blob]:
+def artifact() -> tuple[RawManifest, Blob]:
     layer, config = blob(), of_bytes(b"{}", "application/json", "its configuration")
     body = stores.encode(
         {
@@ -97,7 +97,7 @@ def artifact() -> tuple[Raw, Blob]:
             "layers": [stores.descriptor_fields(layer.media_type, layer.digest, layer.size)],
         }
     )
-    return Raw(OCI_MANIFEST, body, digest_of([body])), config
+    return RawManifest(OCI_MANIFEST, body, digest_of([body])), config
 
 
 def archive(path: str, file_format: str) -> None:
@@ -109,7 +109,7 @@ def archive(path: str, file_format: str) -> None:
 class Holder:
     """Has the parts of the artifact."""
 
-    def manifest(self, _repository: str, _reference: str) -> Raw:
+    def manifest(self, _repository: str, _reference: str) -> RawManifest:
         return artifact()[0]
 
     def blob(self, _repository: str, wanted: Descriptor, _what: str) -> Blob:
@@ -128,7 +128,7 @@ class Repository:
     offset = 0
     chunks = PIECES
 
-    def tries(self) -> None:
+    def retries(self) -> None:
         return None
 
     @contextmanager

@@ -16,12 +16,12 @@ from tweed_shim.errors import DamagedRecord, HostError, ImageError, ShimError
 from tweed_shim.host import userns, workdirs
 from tweed_shim.host.userns import IdMap
 from tweed_shim.http.connect_options import ConnectOptions
-from tweed_shim.image import compare_trees, config, fetch, reference, removal, store, unpack
+from tweed_shim.image import compare_trees, config, fetch, reference, removal, sources, store, unpack
 from tweed_shim.image.archive_reader import Extent
-from tweed_shim.image.blobs import digest_of
+from tweed_shim.image.content import digest_of
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.progress import Report, silent
-from tweed_shim.image.store import Pulled
+from tweed_shim.image.store import ImageRecord
 from tweed_shim.runtime import runs, scratch_directories
 from tweed_shim.tweed import cloud_states
 
@@ -92,7 +92,7 @@ def _layout(root: str) -> Layout:
     return Layout(os.path.join(root, "images"))
 
 
-def _needed(layout: Layout, records: list[Pulled]) -> dict[str, Pulled]:
+def _needed(layout: Layout, records: list[ImageRecord]) -> dict[str, ImageRecord]:
     """Return the blobs that the recorded images need, each with one of their records."""
     return {
         digest: record
@@ -149,9 +149,9 @@ def _fetch_again(root: str, bad: dict[str, str], ids: IdMap, repair: ConnectOpti
             continue
         name = reference.parse(record.reference)
         deadline = Deadline(repair.timeout, record.reference)
-        wanted = fetch.Wanted(root, name, record.platform, ids, "always", repair, deadline, silent)
+        request = sources.PullRequest(root, name, record.platform, ids, "always", repair, deadline, silent)
         try:
-            fetch.restore(wanted, record)
+            fetch.restore(request, record)
         except (ShimError, OSError) as error:
             faults.update(dict.fromkeys(_needed(layout, [record]), str(error)))
     return {digest: fault for digest, fault in faults.items() if not os.path.exists(layout.blob_path(digest))}

@@ -148,7 +148,7 @@ class Shim:
             idmap=userns.detect(),
         )
 
-    def images(self) -> list[store.Stored]:
+    def images(self) -> list[store.ListedImage]:
         """Return the images of the store."""
         with store.disk_faults(self.settings.root):
             return store.images(self.settings.root, self._console.warn)

@@ -144,11 +144,11 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
     "a blob that is not there": (blob(lambda _: Fault(status=404), times=ALWAYS), "blob"),
     "a redirect loop at a blob": (
         blob(lambda it: redirect(f"/v2/faulty/blobs/{it.blob}"), times=ALWAYS),
-        "sends from one address to the next without end",
+        "redirects without end",
     ),
     "a redirect to nowhere": (
         blob(lambda _: redirect("gopher://x"), times=ALWAYS),
-        "sends to a malformed address",
+        "redirects to a malformed address",
     ),
     "a manifest over 4 MiB": (
         tag(

@@ -66,11 +66,11 @@ def server() -> Iterator[Recording]:
 
 @pytest.fixture(autouse=True)
 def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tweed_shim.http.connection import Patience
+    from tweed_shim.http.retries import RetryPolicy
     from tweed_shim.ocm import web
 
     monkeypatch.setenv("OCM_CONFIG", "None")
-    monkeypatch.setattr(web, "PATIENCE", Patience(sleep=lambda _seconds: None))
+    monkeypatch.setattr(web, "DEFAULT_RETRY_POLICY", RetryPolicy(sleep=lambda _seconds: None))
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_a_component_version_of_a_registry(registry: RegistryServer, verify: Ver
         ({"type": "wget", "url": "http://HOST/data"}, DATA, "ok", ""),
         ({"type": "wget", "url": "http://HOST/other"}, DATA, "failed", "is not what its component version says"),
         ({"type": "wget", "url": "http://HOST/none"}, DATA, "not verified", "HTTP 404"),
-        ({"type": "wget", "url": "http://127.0.0.1:1/"}, DATA, "not verified", "nobody answers"),
+        ({"type": "wget", "url": "http://127.0.0.1:1/"}, DATA, "not verified", "nothing answers"),
         ({"type": "wget"}, DATA, "not verified", "has no URL"),
         ({"type": "npm", "registry": "x", "package": "y"}, DATA, "not verified", "'npm', which is not supported"),
         ({"type": "NONE"}, DATA, "not verified", "has no content"),

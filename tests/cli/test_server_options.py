@@ -47,5 +47,5 @@ def test_a_proxy_is_used_and_named_where_it_makes_no_sense(
     done = root.run(*pull, env={"https_proxy": "socks5://me:hunter2@proxy:1080"})
     assert (done.code, done.out) == (125, b"")
     [line] = done.err.decode().splitlines()
-    assert line.startswith("tweed-shim: $https_proxy names no proxy that can be used: ")
+    assert line.startswith("tweed-shim: $https_proxy does not name a proxy: ")
     assert "hunter2" not in line

@@ -104,7 +104,7 @@ def test_killed_removers_and_credential_programs_say_run_it_again(
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"credHelpers": {"example.com": "x"}}), encoding="utf-8")
     config.chmod(stat.S_IRUSR | stat.S_IWUSR)
-    with pytest.raises(HostError, match="was ended by signal 9: run it again"):
+    with pytest.raises(HostError, match="was ended by signal 9; run the command again"):
         stored_credentials.find(
             "example.com", "a", {"DOCKER_CONFIG": str(tmp_path), "PATH": os.environ["PATH"]}
         )

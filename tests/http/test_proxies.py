@@ -17,13 +17,13 @@ from token_servers import Authority, make_authority
 from tweed_shim.errors import ConfigError, RegistryError
 from tweed_shim.http import urls
 from tweed_shim.http.connect_options import ConnectOptions
-from tweed_shim.http.connection import Patience
 from tweed_shim.http.proxies import Proxy, is_direct, proxy_for
+from tweed_shim.http.retries import RetryPolicy
 from tweed_shim.http.urls import Origin
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
 
-SHORT = Patience(attempts=2, first_pause=0.001, longest_pause=0.002)
+SHORT = RetryPolicy(attempts=2, first_pause=0.001, longest_pause=0.002)
 
 
 def origin(text: str) -> Origin:
@@ -88,9 +88,7 @@ def test_a_proxy_is_written_with_or_without_its_scheme_and_user(value: str, url:
 def test_a_variable_that_makes_no_sense_is_named_without_its_value(value: str) -> None:
     if value.endswith("\n"):
         value = value.replace("proxy", "pro\txy")
-    with pytest.raises(
-        ConfigError, match=r"^\$https_proxy names no proxy that can be used: .*; write "
-    ) as refusal:
+    with pytest.raises(ConfigError, match=r"^\$https_proxy does not name a proxy: .*; write ") as refusal:
         proxy_for(origin("https://r.example"), {"https_proxy": value})
     assert "hun" not in str(refusal.value)
 
@@ -205,7 +203,9 @@ def opened(environ: dict[str, str], registry_with_tls: RegistryServer) -> Iterat
 
     def open_one(name: str = "registry.example/app", **options: Any) -> Repository:
         connect = ConnectOptions(**{"ca_file": registry_with_tls.ca_file, **options})
-        repositories.append(open_repository(parse(name), connect=connect, environ=environ, patience=SHORT))
+        repositories.append(
+            open_repository(parse(name), connect=connect, environ=environ, retry_policy=SHORT)
+        )
         return repositories[-1]
 
     yield open_one
@@ -317,7 +317,7 @@ def test_a_proxy_that_wants_another_password_is_told_as_that(
             environ["https_proxy"] = "http://other:other@" + proxy.host
             proxy.refuses = 503
         with pytest.raises(
-            RegistryError, match=rf"the proxy http://{proxy.host} {said} \(HTTP 407\): .*\${variable}"
+            RegistryError, match=rf"the proxy http://{proxy.host} {said} \(HTTP 407\); .*\${variable}"
         ) as refusal:
             opened(insecure=plain, ca_file=None).manifest("1")
     assert "hunter2" not in str(refusal.value)
@@ -334,18 +334,18 @@ def test_a_proxy_that_does_not_work_is_named_by_its_variable(
             opened().manifest("1")
         environ |= {"https_proxy": f"https://{proxy.host}", "SSL_CERT_FILE": authority.ca_file}
         with pytest.raises(
-            RegistryError, match=r"\(\$https_proxy\) speaks no TLS: write http:// in \$https_proxy"
+            RegistryError, match=r"\(\$https_proxy\) does not speak TLS; write http:// in \$https_proxy"
         ):
             opened().manifest("1")
     with pytest.raises(
-        RegistryError, match=rf"nobody answers at the proxy https://{proxy.host} \(\$https_proxy\)"
+        RegistryError, match=rf"nothing answers at the proxy https://{proxy.host} \(\$https_proxy\)"
     ):
         opened().manifest("1")
     environ["https_proxy"] = "http://no.such.host.invalid"
     with pytest.raises(RegistryError, match=r"no\.such\.host\.invalid \(\$https_proxy\)"):
         opened().manifest("1")
     environ["https_proxy"] = "http://["
-    with pytest.raises(ConfigError, match=r"\$https_proxy names no proxy"):
+    with pytest.raises(ConfigError, match=r"\$https_proxy does not name a proxy"):
         opened().manifest("1")
 
 

@@ -12,12 +12,12 @@ from token_servers import make_authority, openssl
 from tweed_shim.errors import ConfigError, RegistryError
 from tweed_shim.http import tls, urls
 from tweed_shim.http.connect_options import ConnectOptions
-from tweed_shim.http.connection import Patience
+from tweed_shim.http.retries import RetryPolicy
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
 
 # A server that refuses a certificate may close before its reason is read (RFC 8446, appendix D.4): it is asked again.
-SHORT = Patience(attempts=9, first_pause=0.001, longest_pause=0.002)
+SHORT = RetryPolicy(attempts=9, first_pause=0.001, longest_pause=0.002)
 NAMES = ("ca.crt", "client.cert", "client.key")
 
 
@@ -32,7 +32,9 @@ def opened(environ: dict[str, str]) -> Iterator[Callable[..., Repository]]:
 
     def open_one(name: str, **options: Any) -> Repository:
         connect = ConnectOptions(**options)
-        repositories.append(open_repository(parse(name), connect=connect, environ=environ, patience=SHORT))
+        repositories.append(
+            open_repository(parse(name), connect=connect, environ=environ, retry_policy=SHORT)
+        )
         return repositories[-1]
 
     yield open_one
@@ -225,9 +227,7 @@ def test_a_certificate_that_is_named_is_shown(
 def test_who_shows_none_or_a_strange_one_is_told_so(
     opened: Opened, strict_registry: StrictRegistry, tmp_path: os.PathLike[str]
 ) -> None:
-    said = (
-        f"the registry {strict_registry.host} asks for the certificate of a client that it knows .*cert_file="
-    )
+    said = f"the registry {strict_registry.host} asks for a client certificate that it trusts .*cert_file="
     with pytest.raises(RegistryError, match=said):
         opened(f"{strict_registry.host}/app", ca_file=strict_registry.ca_file).manifest("1")
     strange = make_authority(os.fspath(tmp_path))
@@ -251,7 +251,7 @@ def test_a_certificate_is_shown_to_the_server_that_was_asked_and_to_no_other(
             "manifests", Fault(307, {"Location": f"https://{strict_registry.host}/v2/app/manifests/1"})
         )
         with pytest.raises(
-            RegistryError, match=f"{strict_registry.host} asks for the certificate of a client"
+            RegistryError, match=f"{strict_registry.host} asks for a client certificate that it trusts"
         ):
             opened(f"{other.host}/app", ca_file=both, **pair).manifest("1")
 
@@ -261,10 +261,10 @@ def test_a_certificate_is_shown_to_the_server_that_was_asked_and_to_no_other(
     [
         ("no file", r"client\.pem \(cert_file\) cannot be read: No such file"),
         ("no key file", r"client\.key \(cert_file\) cannot be read: No such file"),
-        ("another key", "its key is not in"),
-        ("no certificate", "it has no certificate"),
+        ("another key", "it holds no certificate, or the key is not in"),
+        ("no certificate", "it holds no certificate, or the key is not in"),
         ("encrypted", r"client\.key \(cert_file\) is encrypted; give one without a passphrase"),
-        ("key alone", "is for no certificate; name that with cert_file="),
+        ("key alone", "has no certificate; name one with cert_file="),
     ],
 )
 def test_a_certificate_that_cannot_be_shown_is_named(

@@ -11,12 +11,12 @@ import requests
 
 from servers import Fault, FaultyProxy, faulty_proxy
 from tweed_shim.errors import RegistryError
-from tweed_shim.http import connection
-from tweed_shim.http.connection import Patience
+from tweed_shim.http import connection, connection_group
+from tweed_shim.http.retries import RetryPolicy
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import open_repository
 
-SHORT = Patience(attempts=2, first_pause=0.001, longest_pause=0.002, read_timeout=0.2)
+SHORT = RetryPolicy(attempts=2, first_pause=0.001, longest_pause=0.002, read_timeout=0.2)
 BLOB = f"sha256:{'0' * 64}"
 LONG = b"x" * 100_000
 
@@ -27,7 +27,7 @@ def redirect(target: str, **headers: str) -> Fault:
 
 FAULTS = {
     "no fault": Fault(),
-    "asked too often": Fault(429),
+    r"limits the rate of requests \(HTTP 429\); try again later or log in": Fault(429),
     "a fault": Fault(503, body=LONG),
     "cut": Fault(cut=10),
     "silent": Fault(stall=10),
@@ -66,17 +66,17 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
     """The sockets that are connected meanwhile. References to all that has one keep it from the garbage collector."""
     sockets: list[socket.socket] = []
     responses: list[requests.Response] = []
-    add, send = connection.Line.add, connection.Adapter.send
+    add, send = connection_group.ConnectionGroup.add, connection.Adapter.send
 
-    def add_and_hold(line: connection.Line, each: socket.socket) -> None:
+    def add_and_hold(connections: connection_group.ConnectionGroup, each: socket.socket) -> None:
         sockets.append(each)
-        add(line, each)
+        add(connections, each)
 
     def send_and_hold(*args: Any, **options: Any) -> requests.Response:
         responses.append(send(*args, **options))
         return responses[-1]
 
-    monkeypatch.setattr(connection.Line, "add", add_and_hold)
+    monkeypatch.setattr(connection_group.ConnectionGroup, "add", add_and_hold)
     monkeypatch.setattr(connection.Adapter, "send", send_and_hold)
     yield sockets
     for response in responses:
@@ -91,7 +91,7 @@ def test_a_fault_leaves_no_connection_open(
     headers = {key: value and value.replace("HOST", server.host) for key, value in fault.headers.items()}
     server.spoil("/v2/app", fault._replace(headers=headers), times=100)
     environ = {"HOME": os.fspath(tmp_path), "XDG_RUNTIME_DIR": os.fspath(tmp_path)}
-    with open_repository(parse(f"{server.host}/app"), environ=environ, patience=SHORT) as repository:
+    with open_repository(parse(f"{server.host}/app"), environ=environ, retry_policy=SHORT) as repository:
         with suppress(RegistryError):
             repository.manifest("1")
         with suppress(RegistryError):

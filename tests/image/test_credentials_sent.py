@@ -15,16 +15,17 @@ import pytest
 from servers import Fault, FaultyProxy, faulty_proxy
 from tweed_shim.errors import RegistryError
 from tweed_shim.http.connect_options import ConnectOptions
-from tweed_shim.http.connection import Patience
+from tweed_shim.http.retries import RetryPolicy
+from tweed_shim.image.credential_files import Credentials
 from tweed_shim.image.login import login
 from tweed_shim.image.registry_client import open_client
-from tweed_shim.image.stored_credentials import Credentials, keep
+from tweed_shim.image.stored_credentials import keep
 from tweed_shim.image.upload import Writable, open_writable
 
 FOREIGN = "[::ffff:7f00:1]"
 PASSWORD = "hunter2"
 BASIC = f"Basic {base64.b64encode(f'me:{PASSWORD}'.encode()).decode()}"
-SHORT = Patience(attempts=2, first_pause=0.001, longest_pause=0.002)
+SHORT = RetryPolicy(attempts=2, first_pause=0.001, longest_pause=0.002)
 BLOB = f"sha256:{'0' * 64}"
 BEARER = "Bearer t"
 
@@ -54,7 +55,7 @@ class Parties(NamedTuple):
         name = f"{host}:{self.registry.server_address[1]}" if host else self.registry.host
         keep(name, Credentials("me", PASSWORD), self.environ)
         return open_writable(
-            name, "app", environ=self.environ, patience=SHORT, **{"writing": True, **options}
+            name, "app", environ=self.environ, retry_policy=SHORT, **{"writing": True, **options}
         )
 
     def sent(self, server: FaultyProxy, pattern: str = "") -> list[str | None]:
@@ -232,7 +233,7 @@ def test_a_token_service_passes_them_on_to_nobody(parties: Parties, identity: bo
             repository.close()
             keep(parties.registry.host, Credentials("me", identity_token=PASSWORD), parties.environ)
             repository = open_writable(
-                parties.registry.host, "app", writing=False, environ=parties.environ, patience=SHORT
+                parties.registry.host, "app", writing=False, environ=parties.environ, retry_policy=SHORT
             )
         with repository, suppress(RegistryError):
             read_blob(repository)
@@ -288,13 +289,13 @@ def test_plain_http_to_another_machine_carries_them_with_insecure(parties: Parti
 
 def test_a_login_over_plain_http_takes_insecure(parties: Parties) -> None:
     host = f"{FOREIGN}:{parties.registry.server_address[1]}"
-    with pytest.raises(RegistryError, match="speaks no TLS"):
-        login(f"http://{host}", "me", PASSWORD, environ=parties.environ, patience=SHORT)
+    with pytest.raises(RegistryError, match="does not speak TLS"):
+        login(f"http://{host}", "me", PASSWORD, environ=parties.environ, retry_policy=SHORT)
     assert not any(parties.sent(parties.registry))
 
 
 def test_a_client_asks_nobody_but_its_registry(parties: Parties) -> None:
-    with open_client(parties.registry.host, lambda _origin: None, patience=SHORT) as client:
+    with open_client(parties.registry.host, lambda _origin: None, retry_policy=SHORT) as client:
         for address in (f"http://{parties.other.host}/v2/", f"{client.url('')}../x", "http://[", "x y"):
             with pytest.raises(RegistryError):
                 client.do_request(address)
@@ -307,7 +308,7 @@ def test_credentials_are_looked_up_for_the_scheme_and_port_that_are_spoken(parti
     def find(origin: Any) -> None:
         asked.append(str(origin))
 
-    open_client(parties.registry.host, find, patience=SHORT).close()
-    open_client("docker.io", find, patience=SHORT).close()
-    open_client("Reg.Example:443", find, patience=SHORT).close()
+    open_client(parties.registry.host, find, retry_policy=SHORT).close()
+    open_client("docker.io", find, retry_policy=SHORT).close()
+    open_client("Reg.Example:443", find, retry_policy=SHORT).close()
     assert asked == [f"http://{parties.registry.host}", "https://registry-1.docker.io", "https://reg.example"]

@@ -13,15 +13,16 @@ import pytest
 
 from layouts import Layer, LayoutWriter
 from servers import Fault, FaultyProxy, RegistryServer, corrupt, faulty_proxy
+from tweed_shim.base.records import replace
 from tweed_shim.errors import HostError, RegistryError
-from tweed_shim.http.connection import Patience
+from tweed_shim.http.retries import RetryPolicy
 from tweed_shim.image.blobs import Job
 from tweed_shim.image.download import download_all, download_blob
 from tweed_shim.image.manifest import Descriptor
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
 
-SHORT = Patience(attempts=3, first_pause=0.001, longest_pause=0.002)
+SHORT = RetryPolicy(attempts=3, first_pause=0.001, longest_pause=0.002)
 LAYERS = 6
 
 
@@ -69,18 +70,20 @@ def image(registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def patience() -> Patience:
+def retry_policy() -> RetryPolicy:
     return SHORT
 
 
 @pytest.fixture
 def setting(
-    registry: RegistryServer, image: LayoutWriter, tmp_path: os.PathLike[str], patience: Patience
+    registry: RegistryServer, image: LayoutWriter, tmp_path: os.PathLike[str], retry_policy: RetryPolicy
 ) -> Iterator[Setting]:
     with (
         faulty_proxy(registry.host) as proxy,
         open_repository(
-            parse(f"{proxy.host}/download:1"), environ={"HOME": os.fspath(tmp_path)}, patience=patience
+            parse(f"{proxy.host}/download:1"),
+            environ={"HOME": os.fspath(tmp_path)},
+            retry_policy=retry_policy,
         ) as repository,
     ):
         layers = json.loads(repository.manifest("1").body)["layers"]
@@ -146,7 +149,7 @@ def test_a_download_that_does_not_get_on_is_given_up(setting: Setting) -> None:
     assert os.listdir(setting.directory) == []
 
 
-@pytest.mark.parametrize("patience", [SHORT._replace(read_timeout=0.2)])
+@pytest.mark.parametrize("retry_policy", [replace(SHORT, read_timeout=0.2)])
 def test_a_stalled_download_is_resumed(setting: Setting) -> None:
     setting.proxy.spoil("blobs", Fault(stall=50_000))
     setting.download()
@@ -154,7 +157,7 @@ def test_a_stalled_download_is_resumed(setting: Setting) -> None:
     assert setting.offsets() == [0, 50_000]
 
 
-@pytest.mark.parametrize("patience", [SHORT._replace(read_timeout=0.1)])
+@pytest.mark.parametrize("retry_policy", [replace(SHORT, read_timeout=0.1)])
 def test_a_download_that_stays_silent_is_given_up(setting: Setting) -> None:
     setting.proxy.spoil("blobs", Fault(stall=0), times=100)
     with pytest.raises(RegistryError, match="did not answer in time"):
@@ -313,7 +316,7 @@ def test_many_blobs_survive_many_faults(setting: Setting) -> None:
             assert file.read() == content
 
 
-@pytest.mark.parametrize("patience", [Patience(attempts=1, read_timeout=3600)])
+@pytest.mark.parametrize("retry_policy", [RetryPolicy(attempts=1, read_timeout=3600)])
 def test_the_first_failure_ends_the_others_even_if_they_are_silent(setting: Setting) -> None:
     """Without that it would take the hour of the time-out."""
     first, silent = setting.jobs()[:2]
@@ -330,7 +333,7 @@ def test_the_first_failure_ends_the_others_even_if_they_are_silent(setting: Sett
     assert len({each.path for each in setting.proxy.requests("blobs")}) == 2
 
 
-@pytest.mark.parametrize("patience", [Patience(attempts=2, first_pause=3600, longest_pause=3600)])
+@pytest.mark.parametrize("retry_policy", [RetryPolicy(attempts=2, first_pause=3600, longest_pause=3600)])
 def test_the_first_failure_ends_those_who_wait_for_their_next_try(setting: Setting) -> None:
     first, waiting = setting.jobs()[:2]
     setting.proxy.spoil(waiting.blob.digest, Fault(503))

@@ -107,7 +107,7 @@ def test_a_look_up_reads_as_many_files_whatever_the_store_holds(root: str, layou
     alone = files_read()
     for number in range(MANY):
         name = f"example.org/many/image:{number}"
-        store.write_record(root, store.Pulled(name, "", "", image.digest, image.digest, 1, 1.0))
+        store.write_record(root, store.ImageRecord(name, "", "", image.digest, image.digest, 1, 1.0))
     assert files_read() == alone <= 3
     assert len(store.images(root)) == MANY + 1
 

@@ -8,11 +8,12 @@ from servers import RegistryServer, RegistryWithToken, faulty_proxy
 from token_servers import PASSWORD, USER
 from tweed_shim.errors import BadReference, ConfigError, RegistryError
 from tweed_shim.http.connect_options import ConnectOptions
-from tweed_shim.http.connection import Patience
+from tweed_shim.http.retries import RetryPolicy
+from tweed_shim.image.credential_files import Credentials
 from tweed_shim.image.login import login, logout
-from tweed_shim.image.stored_credentials import Credentials, find
+from tweed_shim.image.stored_credentials import find
 
-SHORT = Patience(attempts=2, first_pause=0.001, longest_pause=0.002)
+SHORT = RetryPolicy(attempts=2, first_pause=0.001, longest_pause=0.002)
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_login_over_tls_checks_who_answers(
 ) -> None:
     host = registry_with_tls.host
     with pytest.raises(RegistryError, match="is not trusted"):
-        login(host, USER, PASSWORD, environ=environ, patience=SHORT)
+        login(host, USER, PASSWORD, environ=environ, retry_policy=SHORT)
     assert os.listdir(environ["HOME"]) == []
     login(host, USER, PASSWORD, connect=ConnectOptions(ca_file=registry_with_tls.ca_file), environ=environ)
     assert find(host, "any", environ) == Credentials(USER, PASSWORD)
@@ -66,8 +67,8 @@ def test_a_login_over_tls_checks_who_answers(
 def test_a_registry_that_is_not_there_leaves_nothing(environ: dict[str, str]) -> None:
     with faulty_proxy("") as proxy:
         host = proxy.host
-    with pytest.raises(RegistryError, match="nobody answers"):
-        login(host, USER, PASSWORD, environ=environ, patience=SHORT)
+    with pytest.raises(RegistryError, match="nothing answers"):
+        login(host, USER, PASSWORD, environ=environ, retry_policy=SHORT)
     assert os.listdir(environ["HOME"]) == []
 
 

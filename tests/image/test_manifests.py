@@ -16,7 +16,7 @@ from tweed_shim.errors import ImageError
 from tweed_shim.image import config, manifest
 from tweed_shim.image.archive_reader import Extent
 from tweed_shim.image.layout import LayoutSource
-from tweed_shim.image.manifest import Descriptor, Raw
+from tweed_shim.image.manifest import Descriptor, RawManifest
 from tweed_shim.image.platforms import Platform
 
 DIGEST = "sha256:" + "a" * 64
@@ -49,8 +49,8 @@ def entry(platform: str, **more: Any) -> Json:
     return descriptor(layouts.MANIFEST, platform=about, **more)
 
 
-def raw(document: object, media_type: str = "") -> Raw:
-    return Raw(media_type, json.dumps(document).encode(), DIGEST)
+def raw(document: object, media_type: str = "") -> RawManifest:
+    return RawManifest(media_type, json.dumps(document).encode(), DIGEST)
 
 
 def parsed(document: object, media_type: str = "") -> manifest.Manifest:
@@ -113,7 +113,7 @@ def test_a_manifest_that_cannot_be_used_is_refused_with_its_fault(
 def test_a_manifest_over_4_mib_or_nested_without_end_or_not_json_is_refused() -> None:
     for body in (b" " * (4 << 20) + b"{}", b"[" * 1_000_000, b'{"a":' * 100_000, b"\xff", b"", b"9" * 5000):
         with pytest.raises(ImageError, match="the image"):
-            manifest.parse_manifest(Raw("", body, DIGEST), "the image")
+            manifest.parse_manifest(RawManifest("", body, DIGEST), "the image")
 
 
 def test_of_an_index_the_image_for_the_platform_is_chosen_and_attestations_are_passed_over() -> None:
@@ -281,4 +281,4 @@ def test_no_mangled_configuration_raises_anything_but_an_image_error(path: list[
 def test_no_bytes_raise_anything_but_an_image_error(body: bytes) -> None:
     for read in (manifest.parse_manifest, manifest.parse_index):
         with pytest.raises(ImageError):
-            read(Raw("", body, DIGEST), "the image")
+            read(RawManifest("", body, DIGEST), "the image")

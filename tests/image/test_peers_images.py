@@ -12,7 +12,7 @@ import layouts
 from layouts import HOST_PLATFORM, Layer, LayoutWriter
 from servers import RegistryServer
 from tweed_shim.errors import ImageError
-from tweed_shim.image import platforms, pull, stored_credentials
+from tweed_shim.image import credential_files, platforms, pull, stored_credentials
 from tweed_shim.image.store import Image
 
 SBOM = "application/spdx+json"
@@ -234,4 +234,4 @@ def test_a_login_may_be_broken_into_lines(tmp_path: os.PathLike[str], ending: st
     found = stored_credentials.find(
         "r.example", "app", {"REGISTRY_AUTH_FILE": path, "HOME": os.fspath(tmp_path)}
     )
-    assert found == stored_credentials.Credentials("me", "p" * 100)
+    assert found == credential_files.Credentials("me", "p" * 100)

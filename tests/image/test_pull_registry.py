@@ -156,8 +156,8 @@ def _layers(layout: LayoutWriter, digest: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ("unknown/image:1", "does not have the repository unknown/image: check its name"),
-        ("known:unknown", "does not have .*/known:unknown: check the tag, as the repository is there"),
+        ("unknown/image:1", "does not have the repository unknown/image; check its name"),
+        ("known:unknown", "does not have .*/known:unknown; check the tag, as the repository is there"),
     ],
 )
 def test_an_unknown_image_is_one_sentence_and_nothing_is_recorded(

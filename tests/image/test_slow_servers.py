@@ -20,7 +20,7 @@ from tweed_shim.errors import PullTimedOut, RegistryError
 from tweed_shim.host import workdirs
 from tweed_shim.http import transfer_rate
 from tweed_shim.http.connect_options import ConnectOptions
-from tweed_shim.http.connection import Patience
+from tweed_shim.http.retries import RetryPolicy
 from tweed_shim.http.transfer_rate import LowestRate, TooSlow
 from tweed_shim.image import pull, store
 from tweed_shim.image.download import download_blob
@@ -28,7 +28,7 @@ from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
 
 # A byte comes long before a read would time out.
-PATIENCE = Patience(
+RETRY_POLICY = RetryPolicy(
     attempts=2, first_pause=0.001, longest_pause=0.002, read_timeout=30, lowest_rate=LowestRate(1024, 0.2)
 )
 DRIP = 0.02
@@ -68,7 +68,7 @@ def opened(tmp_path: os.PathLike[str], proxy: FaultyProxy) -> Iterator[Callable[
     repositories = []
 
     def open_one(**options: Any) -> Repository:
-        settings = {"environ": environ, "patience": PATIENCE, **options}
+        settings = {"environ": environ, "retry_policy": RETRY_POLICY, **options}
         repositories.append(open_repository(parse(f"{proxy.host}/slow"), **settings))
         return repositories[-1]
 
@@ -91,7 +91,7 @@ def test_an_answer_that_drips_is_given_up_in_its_header_and_in_its_body(
         RegistryError, match=f"the registry {proxy.host} answers too slowly, at less than 1 KiB/s"
     ):
         repository.manifest("1")
-    assert len(proxy.requests("manifests")) == PATIENCE.attempts
+    assert len(proxy.requests("manifests")) == RETRY_POLICY.attempts
 
 
 def test_a_token_server_that_drips_is_given_up(opened: Opened, proxy: FaultyProxy) -> None:
@@ -180,8 +180,8 @@ def test_a_deadline_ends_what_waits(opened: Opened, proxy: FaultyProxy) -> None:
 
 
 def test_a_deadline_ends_a_pause(opened: Opened, proxy: FaultyProxy) -> None:
-    patient = Patience(longest_pause=600)
-    repository = opened(deadline=Deadline(0.5, "the image"), patience=patient)
+    patient = RetryPolicy(longest_pause=600)
+    repository = opened(deadline=Deadline(0.5, "the image"), retry_policy=patient)
     proxy.spoil("manifests", Fault(429, {"Retry-After": "500"}), times=100)
     with pytest.raises(PullTimedOut):
         repository.manifest("1")

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tweed_shim.errors import ConfigError, HostError, ShimError
-from tweed_shim.image.stored_credentials import Credentials, find, forget, keep
+from tweed_shim.image.credential_files import Credentials
+from tweed_shim.image.stored_credentials import find, forget, keep
 
 HOST = "r.example:5000"
 # Keeps what it is given in files of a directory, and says what it was asked, like the real ones.

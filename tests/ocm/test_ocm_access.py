@@ -130,16 +130,16 @@ def test_a_redirect_is_followed_unless_it_may_not_be(tmp_path: Path, web: Web) -
         ("http://HOST/none", r"does not give /none \(HTTP 404\)"),
         ("ftp://HOST/data", "no http or https address"),
         ("file:///etc/passwd", "no http or https address"),
-        ("http://127.0.0.1:1/", "nobody answers"),
+        ("http://127.0.0.1:1/", "nothing answers"),
     ],
 )
 def test_an_address_that_gives_nothing(
     tmp_path: Path, web: Web, url: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tweed_shim.http.connection import Patience
+    from tweed_shim.http.retries import RetryPolicy
     from tweed_shim.ocm import web as fetching
 
-    monkeypatch.setattr(fetching, "PATIENCE", Patience(sleep=lambda _seconds: None))
+    monkeypatch.setattr(fetching, "DEFAULT_RETRY_POLICY", RetryPolicy(sleep=lambda _seconds: None))
     with pytest.raises(ComponentError, match=message) as raised:
         content(archive(tmp_path, {"type": "wget", "url": url.replace("HOST", web.host)}), "it")
     assert "registry" not in str(raised.value)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from components import Local, component, content, make_archive, move, tree
 from tweed_shim.errors import ComponentError, ShimError
 from tweed_shim.image.archive_reader import Extent
+from tweed_shim.image.content import digest_of
 from tweed_shim.ocm import archives, blobs, ctf, tars
 from tweed_shim.ocm.archives import opened, read
 
@@ -98,7 +99,7 @@ def test_content_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
     os.truncate(tmp_path / "sparse", size)
     with open(tmp_path / "sparse", "rb") as file:
         extent = Extent(file.fileno(), 0, size)
-        digest = blobs.digest_of(extent.chunks())
+        digest = digest_of(extent.chunks())
         tracemalloc.start()
         try:
             for kind, compress in (("tar", False), ("tgz", True)):

@@ -19,8 +19,8 @@ from components import Elsewhere, component, make_archive
 from servers import Fault, FaultyProxy, faulty_proxy
 from tweed_shim.errors import ComponentError, RegistryError, ShimError
 from tweed_shim.http.connect_options import ConnectOptions
-from tweed_shim.http.connection import Patience
-from tweed_shim.image.stored_credentials import Credentials as Login
+from tweed_shim.http.retries import RetryPolicy
+from tweed_shim.image.credential_files import Credentials as Login
 from tweed_shim.image.stored_credentials import keep
 from tweed_shim.ocm import configuration, resources, web
 from tweed_shim.ocm.credentials import Credentials
@@ -81,7 +81,9 @@ def sent(server: FaultyProxy, pattern: str = "") -> list[str | None]:
 
 @pytest.fixture
 def parties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parties]:
-    monkeypatch.setattr(web, "PATIENCE", Patience(attempts=2, first_pause=0.001, longest_pause=0.002))
+    monkeypatch.setattr(
+        web, "DEFAULT_RETRY_POLICY", RetryPolicy(attempts=2, first_pause=0.001, longest_pause=0.002)
+    )
     with faulty_proxy("") as server, faulty_proxy("") as other:
         yield Parties(server, other, tmp_path)
 

@@ -13,7 +13,8 @@ from servers import Fault, RegistryServer, RegistryWithToken, corrupt, faulty_pr
 from tweed_shim.errors import ComponentError, ShimError
 from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image.archive_reader import Directory
-from tweed_shim.image.manifest import OCI_INDEX, OCI_MANIFEST, Raw
+from tweed_shim.image.content import digest_of
+from tweed_shim.image.manifest import OCI_INDEX, OCI_MANIFEST, RawManifest
 from tweed_shim.ocm import artifact_sets, blobs, mapping, resources, stores
 from tweed_shim.ocm.artifact_sets import ArtifactSet
 from tweed_shim.ocm.blobs import Blob
@@ -143,7 +144,7 @@ class OutputVolume:
         tag: str = "1.0.0",
         config_type: str = mapping.CONFIG_TYPE,
         more: tuple[Blob, ...] = (),
-    ) -> Raw:
+    ) -> RawManifest:
         settings = {
             "componentDescriptorLayer": {
                 "digest": layer.digest,
@@ -157,7 +158,7 @@ class OutputVolume:
             for each in (config, layer, *more)
         ]
         body = json.dumps(stores.manifest_fields(fields[0], fields[1:], {})).encode()
-        raw = Raw(OCI_MANIFEST, body, blobs.digest_of([body]))
+        raw = RawManifest(OCI_MANIFEST, body, digest_of([body]))
         self.store.put(f"{self.prefix}/{repository}", tag, raw, [config, layer, *more])
         return raw
 
@@ -221,7 +222,9 @@ def test_a_component_version_may_be_an_index(place: str, made: OutputVolume, not
         entries[0]["annotations"] = {mapping.DESCRIPTOR_NOTE: "true"}
         entries.reverse()
     body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
-    made.store.put(f"{made.prefix}/{REPOSITORY}", "1.0.0", Raw(OCI_INDEX, body, blobs.digest_of([body])), [])
+    made.store.put(
+        f"{made.prefix}/{REPOSITORY}", "1.0.0", RawManifest(OCI_INDEX, body, digest_of([body])), []
+    )
     assert content(f"{place}//example.com/app:1.0.0", "one") == b"first"
 
 
@@ -271,7 +274,7 @@ def test_a_local_blob_may_be_an_artifact_beside_the_component_version(
     parts = artifact_sets.reachable(held, "", held.main, "it")
     image = [held.blob("", each, "a part") for each, _ in parts]
     manifest = image.pop()
-    raw = Raw(OCI_MANIFEST, manifest.read(), manifest.digest)
+    raw = RawManifest(OCI_MANIFEST, manifest.read(), manifest.digest)
     made.store.put(f"{made.prefix}/{REPOSITORY}", "image", raw, image)
     access = {"type": "LocalBlob/v1", "localReference": manifest.digest, "mediaType": OCI_MANIFEST}
     recorded = Digest("SHA-256", "ociArtifactDigest/v1", manifest.digest.partition(":")[2])

@@ -1,4 +1,7 @@
-"""The bodies of answers: read with bounds, as they came or as they were before somebody compressed them on the way."""
+"""Response bodies, read within limits: as the server sent them, or with their Content-Encoding undone.
+
+The client asks for no Content-Encoding. Some servers and proxies compress a body all the same.
+"""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -9,13 +12,14 @@ from tweed_shim.http.network_faults import PassingFault, explained, host_of
 
 CHUNK = 128 << 10
 GZIP = b"\x1f\x8b"
-GZIP_FORMAT = 16 + zlib.MAX_WBITS  # as zlib calls it
+# zlib reads the gzip format where 16 is added to the window size (zlib.h, inflateInit2).
+GZIP_FORMAT = 16 + zlib.MAX_WBITS
 
 
 def read_all(response: requests.Response, limit: int) -> bytes | None:
-    """Read the body; return None where it is longer than `limit` bytes. Closes the response.
+    """Read the body and close the response; return None where the body is longer than `limit` bytes.
 
-    Compression on the way is undone, though nobody asked for it. Raises PassingFault where it is damaged.
+    Undoes a gzip Content-Encoding. Raises PassingFault where the compressed data is damaged.
     """
     with explained(host_of(response.url)), response:
         body = b""
@@ -27,12 +31,12 @@ def read_all(response: requests.Response, limit: int) -> bytes | None:
 
 
 def is_compressed(response: requests.Response) -> bool:
-    """Tell whether a server says that it compressed a body for the way."""
+    """Tell whether the response states a gzip Content-Encoding."""
     return response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip")
 
 
 def decompressed(chunks: Iterable[bytes], limit: int, host: str) -> Iterator[bytes]:
-    """Undo compression on the way, for at most `limit` bytes. Raises PassingFault where it is damaged."""
+    """Yield the gzip-decoded chunks, at most `limit` bytes in all. Raises PassingFault where the data is damaged."""
     decoder = zlib.decompressobj(GZIP_FORMAT)
     try:
         for chunk in chunks:
@@ -43,11 +47,11 @@ def decompressed(chunks: Iterable[bytes], limit: int, host: str) -> Iterator[byt
                     break
                 yield piece
     except zlib.error:
-        raise PassingFault(f"the answer of the registry {host} is damaged: try again") from None
+        raise PassingFault(f"the response of the registry {host} is damaged; try again") from None
 
 
 def read_chunks(response: requests.Response) -> Iterator[bytes]:
-    """Yield the body as it comes, undecoded."""
+    """Yield the chunks of the body as they arrive, without decoding them."""
     while True:
         with explained(host_of(response.url)):
             chunk: bytes = response.raw.read1(CHUNK, decode_content=False)

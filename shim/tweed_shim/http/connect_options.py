@@ -1,20 +1,19 @@
-"""How servers are spoken to: what a caller decides for registries and for all else that is fetched over HTTP."""
+"""The caller's options for connections to registries and to other HTTP servers."""
 
 from tweed_shim.base import option_values
 from tweed_shim.base.option_values import flag, optional, path
 from tweed_shim.base.records import Record
 
-# As for a run: threading.Timer takes no more than threading.TIMEOUT_MAX.
+# threading.Timer takes at most threading.TIMEOUT_MAX seconds.
 MOST_SECONDS = 1e9
 
 
 class ConnectOptions(Record):
     """The caller's options for connections.
 
-    insecure: allow plain HTTP, and any certificate of a server. ca_file: trust the certificate authorities in this file
-    and no others. cert_file, key_file: what this client shows to the server that it asks (PEM); without key_file the
-    key is in cert_file, too. timeout: how many seconds a pull may take in all, from the first request to the unpacked
-    image.
+    insecure: allow plain HTTP, and do not verify server certificates. ca_file: trust only the certificate authorities
+    in this file. cert_file, key_file: the client certificate and its key (PEM); without key_file, cert_file holds both.
+    timeout: the seconds that a pull may take in all, from the first request to the unpacked image.
     """
 
     insecure: bool = False

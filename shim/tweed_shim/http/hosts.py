@@ -1,6 +1,6 @@
-"""Hosts as they are written in references, in URLs and in the keys of credentials: one grammar for all of them.
+"""Host names and addresses: one grammar for references, URLs and the keys of credentials.
 
-It imports next to nothing: every `exec` of a registry's image reads a host.
+This module is on the warm path: every `exec` of an image from a registry parses a host. It imports next to nothing.
 """
 
 from tweed_shim.base.text import ALPHANUMERIC, DIGITS, HEXADECIMAL, made_of
@@ -26,8 +26,8 @@ def is_host(text: str, *, underscores: bool = False) -> bool:
     """Tell whether a text is a name (RFC 1123, section 2.1), an IPv4 address or an IPv6 address in brackets.
 
     underscores: allow them in names, where DNS has them and RFC 1123 does not. A name whose last label is a number is
-    refused unless it is an IPv4 address of four plain numbers: inet_aton(3) takes `127.1`, `0x7f000001` and
-    `017700000001` for addresses, while nobody who compares names does.
+    refused unless it is an IPv4 address of four plain numbers: inet_aton(3) reads `127.1`, `0x7f000001` and
+    `017700000001` as addresses, and code that compares host names does not.
     """
     if text.startswith("["):
         return ipv6(text) is not None
@@ -39,7 +39,7 @@ def is_host(text: str, *, underscores: bool = False) -> bool:
 
 
 def is_loopback(text: str) -> bool:
-    """Tell whether `host[:port]` is this machine by its very name: `localhost`, 127.0.0.0/8 or `[::1]`."""
+    """Tell whether `host[:port]` is a loopback name or address: `localhost`, 127.0.0.0/8 or `[::1]`."""
     parts = split(text)
     if parts is None:
         return False
@@ -51,7 +51,7 @@ def is_loopback(text: str) -> bool:
 
 
 def canonical(host: str) -> str:
-    """Return the one spelling of a host: lower case, without the dot of the root, an IPv6 address in its short form."""
+    """Return the canonical spelling of a host: lower case, no final dot, and an IPv6 address in its short form."""
     if host.startswith("["):
         number = ipv6(host)
         return host.lower() if number is None else f"[{_short_ipv6(number)}]"
@@ -59,7 +59,7 @@ def canonical(host: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """Return `host[:port]` in the form in which credentials are looked up: a canonical host, without port 443."""
+    """Return `host[:port]` with a canonical host and without port 443, as credentials are looked up."""
     host, colon, port = ("", "", "") if text.endswith("]") else text.rpartition(":")
     if not colon or not made_of(DIGITS, port):
         return canonical(text)
@@ -86,8 +86,8 @@ def _short_ipv6(number: int) -> str:
     text = ":".join(groups)
     for count in range(8, 1, -1):
         zeros = ":".join("0" * count)
-        before, found, after = f":{text}:".partition(f":{zeros}:")
-        if found:
+        before, separator, after = f":{text}:".partition(f":{zeros}:")
+        if separator:
             return f"{before.removeprefix(':')}::{after.removesuffix(':')}"
     return text
 
@@ -97,7 +97,7 @@ def _is_label(text: str, letters: str) -> bool:
 
 
 def _is_number(label: str) -> bool:
-    """Tell whether inet_aton(3) may take a label for a number."""
+    """Tell whether inet_aton(3) may read a label as a number."""
     return made_of(DIGITS, label) or (
         label[:2].lower() == "0x" and not label[2:].strip(HEXADECIMAL + "ABCDEF")
     )
@@ -110,6 +110,6 @@ def _is_ipv4(labels: list[str]) -> bool:
     )
 
 
-def called_hub(registry: str) -> str:
-    """Return `docker.io` for each of the names that Docker Hub has, and any other registry as it is."""
+def normalize_hub(registry: str) -> str:
+    """Return `docker.io` for any of Docker Hub's names, and any other registry unchanged."""
     return DOCKER_HUB if registry.lower() in HUB_NAMES else registry

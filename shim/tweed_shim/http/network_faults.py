@@ -1,4 +1,4 @@
-"""What the network raises, as sentences: which fault may pass, and what a caller can do about the others."""
+"""Network errors turned into messages: which of them are worth a retry, and what the caller can do about the others."""
 
 import http
 import http.client
@@ -20,9 +20,9 @@ from tweed_shim.http import urls
 from tweed_shim.http.proxies import Proxy
 from tweed_shim.http.transfer_rate import TooSlow
 
-# What OpenSSL calls an answer that is no TLS; the name depends on its version.
+# The reasons that OpenSSL gives when the peer does not speak TLS; they depend on its version.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
-# What a server says that wants another certificate of its client (RFC 8446, section 6.2), in OpenSSL's words.
+# The alerts of a server that requires another client certificate (RFC 8446, section 6.2), as OpenSSL names them.
 WANTS_CERTIFICATE = frozenset(
     {
         *("TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "TLSV1_ALERT_UNKNOWN_CA"),
@@ -30,13 +30,13 @@ WANTS_CERTIFICATE = frozenset(
         *("SSLV3_ALERT_CERTIFICATE_REVOKED", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"),
     }
 )
-# As http.client says that a proxy makes no tunnel.
+# The message of http.client where a proxy refuses to open a tunnel.
 _NO_TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3})")
 NETWORK_FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError)
 
 
 class PassingFault(RegistryError):
-    """What may go better at another try; `retry_after` is how many seconds the server asked for, if any."""
+    """A failure that another attempt may not have. retry_after: the seconds that the server asked to wait, if any."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -44,20 +44,20 @@ class PassingFault(RegistryError):
 
 
 class SlowServer(PassingFault):
-    """A server answers at less than the lowest rate; another connection may be faster."""
+    """The server sends at less than the lowest rate; another connection may be faster."""
 
 
 def host_of(url: str) -> str:
-    """Return `host[:port]` of a URL that was requested, to be named in a message."""
+    """Return `host[:port]` of a requested URL, for messages."""
     try:
         return urls.parse(url).origin.netloc
     except BadUrl:
-        # Nothing of it is shown: it may hold a secret.
+        # No part of a malformed URL is shown: it may hold a secret.
         return "of a malformed address"
 
 
 def check_passing(response: requests.Response) -> None:
-    """Raise PassingFault where the server says that it cannot answer now (429, 5xx)."""
+    """Raise PassingFault for a status that may pass: 429 and 5xx."""
     status = response.status_code
     if status != http.HTTPStatus.TOO_MANY_REQUESTS and status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return
@@ -66,17 +66,17 @@ def check_passing(response: requests.Response) -> None:
     host = host_of(response.url)
     if status == http.HTTPStatus.TOO_MANY_REQUESTS:
         raise PassingFault(
-            f"the registry {host} is asked too often (HTTP 429): try again later or log in",
+            f"the registry {host} limits the rate of requests (HTTP 429); try again later or log in",
             retry_after=retry_after,
         )
     raise PassingFault(
-        f"the registry {host} has a fault (HTTP {status}): try again later", retry_after=retry_after
+        f"the registry {host} failed (HTTP {status}); try again later", retry_after=retry_after
     )
 
 
 @contextmanager
 def explained(host: str) -> Iterator[None]:
-    """Turn what the network raises into a RegistryError; `host` is named where the request is not known."""
+    """Turn network errors within the block into RegistryError. host: for errors that do not name their request."""
     try:
         yield
     except NETWORK_FAULTS as error:
@@ -86,7 +86,7 @@ def explained(host: str) -> Iterator[None]:
 
 @contextmanager
 def explained_proxy(proxy: Proxy, host: str) -> Iterator[None]:
-    """Turn what a proxy is at fault for into a RegistryError, which names its variable; `host` is behind it."""
+    """Turn errors of the proxy within the block into RegistryError that names its variable. host: behind the proxy."""
     try:
         yield
     except requests.exceptions.ConnectionError as error:
@@ -97,7 +97,7 @@ def explained_proxy(proxy: Proxy, host: str) -> Iterator[None]:
             if status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
                 raise proxy_refusal(proxy) from None
             raise PassingFault(
-                f"the proxy {proxy.origin} (${proxy.variable}) does not connect to {host} (HTTP {status}): "
+                f"the proxy {proxy.origin} (${proxy.variable}) does not connect to {host} (HTTP {status}); "
                 f"check ${proxy.variable} and $no_proxy"
             ) from None
         if isinstance(error, requests.exceptions.ProxyError):
@@ -106,10 +106,10 @@ def explained_proxy(proxy: Proxy, host: str) -> Iterator[None]:
 
 
 def proxy_refusal(proxy: Proxy) -> RegistryError:
-    """Return the error of a proxy that asks who is calling (HTTP 407)."""
+    """Return the error for a proxy that demands authentication (HTTP 407)."""
     what = "refuses the user name and password" if proxy.username else "asks for a user name and a password"
     return RegistryError(
-        f"the proxy {proxy.origin} {what} (HTTP 407): write http://USER:PASSWORD@HOST:PORT in ${proxy.variable}"
+        f"the proxy {proxy.origin} {what} (HTTP 407); write http://USER:PASSWORD@HOST:PORT in ${proxy.variable}"
     )
 
 
@@ -118,18 +118,18 @@ def _explain_proxy(causes: list[BaseException], proxy: Proxy) -> RegistryError:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return RegistryError(
-                f"the certificate of {what} is not trusted ({cause.verify_message}): "
+                f"the certificate of {what} is not trusted ({cause.verify_message}); "
                 f"name the authority that signed it with $SSL_CERT_FILE or {option('--ca-file')}"
             )
         if isinstance(cause, ssl.SSLError) and cause.reason in NOT_TLS:
-            return RegistryError(f"{what} speaks no TLS: write http:// in ${proxy.variable}")
+            return RegistryError(f"{what} does not speak TLS; write http:// in ${proxy.variable}")
         if isinstance(cause, socket.gaierror):
-            return RegistryError(f"{what} has no address: check its name")
-    return PassingFault(f"nobody answers at {what}: check ${proxy.variable} and $no_proxy")
+            return RegistryError(f"{what} has no address; check its name")
+    return PassingFault(f"nothing answers at {what}; check ${proxy.variable} and $no_proxy")
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110, section 10.2.3), or None where it says nothing of use."""
+    """Return the seconds of a Retry-After header (RFC 9110, section 10.2.3); None for a value that is neither form."""
     if value.isascii() and value.isdigit():
         return float(value)
     try:
@@ -139,7 +139,7 @@ def _retry_after(value: str) -> float | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what is wrapped in it: requests and urllib3 put causes in several places."""
+    """Yield an error and all errors wrapped in it. requests and urllib3 keep causes in several attributes."""
     pending, seen = [error], set()
     while pending:
         each = pending.pop(0)
@@ -157,43 +157,43 @@ def _explain(error: Exception, host: str) -> RegistryError:
         for cause in causes:
             if isinstance(cause, kind):
                 return explain(cause, host)
-    return PassingFault(f"the connection to the registry {host} broke: try again")
+    return PassingFault(f"the connection to the registry {host} broke; try again")
 
 
 def _explain_tls(error: Any, host: str) -> RegistryError:
     if error.reason in NOT_TLS:
         return RegistryError(
-            f"the registry {host} speaks no TLS: use {option('--insecure')} if plain HTTP is meant, or mend the port"
+            f"the registry {host} does not speak TLS; use {option('--insecure')} for plain HTTP, or correct the port"
         )
     if error.reason in WANTS_CERTIFICATE:
         return RegistryError(
-            f"the registry {host} asks for the certificate of a client that it knows ({error.reason}): "
+            f"the registry {host} asks for a client certificate that it trusts ({error.reason}); "
             f"name yours with {option('--cert-file')} and {option('--key-file')}"
         )
     return PassingFault(
-        f"no TLS connection with the registry {host} came about ({error.reason or 'closed'}): try again"
+        f"the TLS handshake with the registry {host} failed ({error.reason or 'closed'}); try again"
     )
 
 
-# The name of an archive has a dot, and so is read as a host; no host that the Internet knows ends in one of these.
+# A file name with a dot is read as a host name. No top-level domain is one of these endings.
 ARCHIVE_ENDINGS = (".ctf", ".tar", ".tgz", ".tar.gz")
 
 
 def _explain_name(error: Any, host: str) -> RegistryError:
     if error.errno == socket.EAI_AGAIN:
-        return PassingFault(f"the address of the registry {host} cannot be looked up now: check the network")
+        return PassingFault(f"the address of the registry {host} cannot be looked up now; check the network")
     if host.endswith(ARCHIVE_ENDINGS):
-        return RegistryError(f"the registry {host} has no address: write ./{host} for a file or a directory")
-    return RegistryError(f"the registry {host} has no address: check its name")
+        return RegistryError(f"the registry {host} has no address; write ./{host} for a file or a directory")
+    return RegistryError(f"the registry {host} has no address; check its name")
 
 
-# The first row that fits any of the causes counts.
+# The first row whose kind matches any of the causes decides.
 _Kind = type[BaseException] | tuple[type[BaseException], ...]
 _EXPLANATIONS: tuple[tuple[_Kind, Callable[[Any, str], RegistryError]], ...] = (
     (
         ssl.SSLCertVerificationError,
         lambda error, host: RegistryError(
-            f"the certificate of the registry {host} is not trusted ({error.verify_message}): "
+            f"the certificate of the registry {host} is not trusted ({error.verify_message}); "
             f"name the authority that signed it with {option('--ca-file')} or $SSL_CERT_FILE"
         ),
     ),
@@ -201,22 +201,22 @@ _EXPLANATIONS: tuple[tuple[_Kind, Callable[[Any, str], RegistryError]], ...] = (
     (socket.gaierror, _explain_name),
     (
         ConnectionRefusedError,
-        lambda _error, host: PassingFault(f"nobody answers at {host}: check the registry's host and port"),
+        lambda _error, host: PassingFault(f"nothing answers at {host}; check the registry's host and port"),
     ),
     (
         TooSlow,
         lambda _error, host: SlowServer(
-            f"the registry {host} answers too slowly, at less than 1 KiB/s: try again later"
+            f"the registry {host} answers too slowly, at less than 1 KiB/s; try again later"
         ),
     ),
     (
         (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError),
-        lambda _error, host: PassingFault(f"the registry {host} did not answer in time: try again later"),
+        lambda _error, host: PassingFault(f"the registry {host} did not answer in time; try again later"),
     ),
     (
         requests.exceptions.TooManyRedirects,
         lambda _error, host: RegistryError(
-            f"the registry {host} sends from one address to the next without end: have its operator mend that"
+            f"the registry {host} redirects without end; ask its operator to correct it"
         ),
     ),
     (
@@ -227,7 +227,7 @@ _EXPLANATIONS: tuple[tuple[_Kind, Callable[[Any, str], RegistryError]], ...] = (
             UnicodeError,
         ),
         lambda _error, host: RegistryError(
-            f"the registry {host} gave an address that is none: have its operator mend that"
+            f"the registry {host} gave a malformed address; ask its operator to correct it"
         ),
     ),
 )

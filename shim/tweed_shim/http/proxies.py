@@ -1,12 +1,13 @@
-"""Which proxy a request goes through: what the environment says, read as Go's programs (docker, podman, crane) read it.
+"""The proxy for a request, read from the environment as programs in Go (docker, podman, crane) read it.
 
-`https_proxy` is for https addresses and `http_proxy` for http ones, the upper-case name first; `all_proxy`, which Go
-does not know and curl does, for what neither says. `no_proxy` is a list of what is asked directly: `*`, a host with its
-subdomains (`example.org`), subdomains alone (`.example.org`, `*.example.org`), an IP address, a network (`10.0.0.0/8`,
-`fd00::/8`), each but the network with a port where one is meant (`example.org:5000`, `[fd00::1]:5000`). This machine is
-always asked directly. Source: golang.org/x/net/http/httpproxy.
+`https_proxy` is for https URLs and `http_proxy` for http URLs; the upper-case name is read first. `all_proxy`, which
+curl knows and Go does not, is for a scheme without a variable of its own. `no_proxy` lists the servers that are reached
+directly: `*`, a host with its subdomains (`example.org`), subdomains alone (`.example.org`, `*.example.org`), an IP
+address, or a network (`10.0.0.0/8`, `fd00::/8`). All but networks may have a port (`example.org:5000`,
+`[fd00::1]:5000`). A loopback address is always reached directly. Source: golang.org/x/net/http/httpproxy.
 
-In a CGI program HTTP_PROXY is the header `Proxy` of whoever sent the request, so it is not read there (httpoxy.org).
+In a CGI program HTTP_PROXY holds the request header `Proxy`, which the client chose, so it is not read there
+(httpoxy.org).
 """
 
 import ipaddress
@@ -23,7 +24,7 @@ KINDS = ("http", "https")
 
 
 class Proxy(Record):
-    """A proxy, and the variable that names it. scheme is http or https; the user name may be empty."""
+    """A proxy, and the environment variable that names it. The user name may be empty."""
 
     HIDDEN = ("username", "password")
 
@@ -34,15 +35,15 @@ class Proxy(Record):
 
     @property
     def url(self) -> str:
-        """The address, with what the proxy is told about its user."""
+        """The URL, with the user name and the password."""
         user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@" if self.username else ""
         return f"{self.origin.scheme}://{user}{self.origin.host}:{self.origin.port}"
 
 
 def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy for requests to an origin, None where they go directly.
+    """Return the proxy for requests to an origin; None where they go directly.
 
-    Raises ConfigError, without repeating the value, for a variable that names none.
+    Raises ConfigError for a malformed variable. The message does not repeat the value, which may hold a password.
     """
     if origin.is_loopback or is_direct(origin, _value(environ, "no_proxy")[1]):
         return None
@@ -54,7 +55,7 @@ def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
-    """The variable, in upper or in lower case, that is set, and its value."""
+    """Return the name of the variable that is set, in upper or lower case, and its value."""
     names = [name.upper(), name]
     if name == "http_proxy" and environ.get("REQUEST_METHOD"):
         names = [name]
@@ -67,40 +68,40 @@ def _parse(variable: str, value: str) -> Proxy:
         scheme, rest = "http", value
     scheme = scheme.lower()
     if scheme not in KINDS:
-        raise _nonsense(variable, "it is of another kind than http:// and https://")
+        raise _bad_proxy(variable, "only http:// and https:// proxies are supported")
     user, at, address = rest.rpartition("@")
-    # A path means nothing to a proxy; one that begins before the user ends is a password with a slash in it.
+    # A path has no meaning for a proxy. A slash before the "@" is part of a password that is not percent-encoded.
     authority = (address if at else rest).partition("/")[0]
     if at and set(user) & set("/?#"):
-        raise _nonsense(
-            variable, "its user name or password has one of / ? # in it, which are written %2F %3F %23"
+        raise _bad_proxy(
+            variable, "its user name or password holds / ? or #, which have to be written %2F %3F %23"
         )
     try:
         origin = urls.parse(f"{scheme}://{authority}/").origin
     except BadUrl as error:
-        raise _nonsense(variable, str(error)) from None
+        raise _bad_proxy(variable, str(error)) from None
     name, _, password = user.partition(":")
     return Proxy(variable, origin, unquote(name), unquote(password))
 
 
-def _nonsense(variable: str, reason: str) -> ConfigError:
+def _bad_proxy(variable: str, reason: str) -> ConfigError:
     return ConfigError(
-        f"${variable} names no proxy that can be used: {reason}; write http://[USER:PASSWORD@]HOST:PORT, or unset it"
+        f"${variable} does not name a proxy: {reason}; write http://[USER:PASSWORD@]HOST:PORT, or unset it"
     )
 
 
 def is_direct(origin: Origin, no_proxy: str) -> bool:
-    """Tell whether a list as in `no_proxy` names an origin; what is malformed in it is passed over, as Go does."""
+    """Tell whether a `no_proxy` list names an origin. Malformed entries are ignored, as Go does."""
     address = _address(origin.host)
     return any(
-        _names(entry.strip().lower(), origin, address) for entry in no_proxy.split(",") if entry.strip()
+        _matches(entry.strip().lower(), origin, address) for entry in no_proxy.split(",") if entry.strip()
     )
 
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def _names(entry: str, origin: Origin, address: _Address | None) -> bool:
+def _matches(entry: str, origin: Origin, address: _Address | None) -> bool:
     if entry == "*":
         return True
     if "/" in entry:
@@ -117,7 +118,7 @@ def _names(entry: str, origin: Origin, address: _Address | None) -> bool:
 
 
 def _split(entry: str) -> tuple[str, str]:
-    """`HOST[:PORT]`, where an IPv6 address without brackets has no port."""
+    """Split `HOST[:PORT]`; an IPv6 address without brackets has no port."""
     host, colon, port = ("", "", "") if entry.endswith("]") else entry.rpartition(":")
     if not colon or ":" in host.partition("]")[2] or (":" in host and not host.startswith("[")):
         return entry, ""
@@ -134,7 +135,7 @@ def _is_domain_of(entry: str, host: str) -> bool:
 
 
 def _address(host: str) -> _Address | None:
-    """The IP address that a host is; one of IPv4 that is written as IPv6 is the former."""
+    """Return a host as an IP address, None for a name. An IPv4-mapped IPv6 address becomes the IPv4 address."""
     try:
         address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:

@@ -1,14 +1,15 @@
-"""Whose certificates are trusted, and which certificate a client shows: TLS, for each server that is connected to.
+"""TLS settings for each server: the trusted certificate authorities, and the client certificate to present.
 
-Trusted are the authorities in `--ca-file` and no others; or else those that the environment names, or else the
-system's, and for one registry those that its operator gave this host:
+With `--ca-file` only the authorities in that file are trusted. Otherwise it is those that the environment names, or
+else those of the system. The administrator of this host can add authorities and client certificates for one registry:
 
     ~/.config/containers/certs.d/HOST[:PORT]/   ($XDG_CONFIG_HOME)
     /etc/containers/certs.d/HOST[:PORT]/
     /etc/docker/certs.d/HOST[:PORT]/
 
-The first of these directories that is there counts. `*.crt` are authorities, `NAME.cert` with `NAME.key` are what the
-client shows. What `--cert-file` names is shown to the server that was asked for and to no other, wherever that sends.
+The first of these directories that exists is used. `*.crt` are authorities; `NAME.cert` with `NAME.key` are client
+certificates. The certificate of `--cert-file` is presented only to the requested server, not to servers that it
+redirects to.
 Sources: containers-certs.d(5), Docker's "Verify repository client with certificates".
 """
 
@@ -42,7 +43,7 @@ HUB_HOST = "registry-1.docker.io"
 
 
 class Pair(Record):
-    """A client's certificate and its key; key_file None: it is in the same file. what: who named them."""
+    """A client certificate and its key. what: the option or directory naming them. key_file: None if it is the same."""
 
     what: str
     cert_file: str
@@ -50,21 +51,21 @@ class Pair(Record):
 
 
 class Tls:
-    """The TLS settings of one client, which was made for the server `owner`."""
+    """The TLS settings of one client. owner: the server that the client was made for."""
 
     def __init__(self, owner: Origin, connect: ConnectOptions, environ: Mapping[str, str]) -> None:
         """Raise ConfigError for files that cannot be used."""
         if connect.key_file and not connect.cert_file:
             raise ConfigError(
-                f"the key {connect.key_file} is for no certificate; name that with {option('--cert-file')}"
+                f"the key {connect.key_file} has no certificate; name one with {option('--cert-file')}"
             )
         self._connect = connect
         self._environ = environ
-        # Whatever the scheme is that it will be found to speak.
+        # Without the scheme, which is found out later.
         self._owner = (owner.host, owner.port)
         self._contexts: dict[tuple[str | None, bool], ssl.SSLContext] = {}
         self._proxy_context: ssl.SSLContext | None = None
-        # So that what is wrong with the caller's files is said before anything is asked.
+        # Report faults of the caller's files before the first request.
         self.context(Origin("https", owner.host, owner.port))
 
     def context(self, server: Origin) -> ssl.SSLContext:
@@ -73,7 +74,7 @@ class Tls:
         directory = host_directory(server, self._environ)
         if (directory, own) not in self._contexts:
             if own and self._connect.cert_file:
-                # What the caller names comes in the place of what the host has.
+                # The caller's certificate replaces those of the host's directory.
                 pairs = [Pair(bare("--cert-file"), self._connect.cert_file, self._connect.key_file)]
             else:
                 pairs = _pairs(directory) if directory else []
@@ -81,9 +82,9 @@ class Tls:
         return self._contexts[directory, own]
 
     def proxy_context(self) -> ssl.SSLContext:
-        """Return the context for a proxy over TLS: it is always verified, and shown no certificate.
+        """Return the context for a proxy over TLS, which is always verified and gets no client certificate.
 
-        `--insecure` is about the registry, while the proxy is told the user's password.
+        `--insecure` is about the registry only. The proxy receives the user's password.
         """
         if self._proxy_context is None:
             context = _new_context()
@@ -100,24 +101,24 @@ class Tls:
         elif self._connect.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-            # The caller knows.
+            # The caller asked for it with --insecure.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         else:
             _load_usual(context, self._environ)
             for path in _files(directory, ".crt") if directory else []:
                 _load(context, directory or "", path)
         for pair in pairs:
-            _show(context, pair)
+            _load_client_certificate(context, pair)
         return context
 
 
 def is_configured(server: Origin, connect: ConnectOptions, environ: Mapping[str, str]) -> bool:
-    """Tell whether somebody has said how to speak TLS with a server, so that plain HTTP is not meant."""
+    """Tell whether TLS is configured for a server. Plain HTTP is then not tried."""
     return bool(connect.ca_file or connect.cert_file or host_directory(server, environ))
 
 
 def host_directory(server: Origin, environ: Mapping[str, str]) -> str | None:
-    """Return the directory of certificates that this host has for a server."""
+    """Return the certs.d directory of this host for a server, or None."""
     config = environ.get("XDG_CONFIG_HOME") or os.path.join(home_directory(environ) or "/", ".config")
     with_port = f"{server.host}:{server.port}"
     names = [server.host, with_port] if server.port == DEFAULT_PORTS["https"] else [with_port]
@@ -137,7 +138,7 @@ def _new_context() -> ssl.SSLContext:
 
 
 def _load_usual(context: ssl.SSLContext, environ: Mapping[str, str]) -> None:
-    """Trust whom the environment names, or else whom the system does."""
+    """Load the authorities that the environment names, or else those of the system."""
     file = next(((name, path) for name in AUTHORITY_VARIABLES if (path := environ.get(name))), None)
     directories = [each for each in environ.get(DIRECTORIES_VARIABLE, "").split(":") if each]
     if file is not None:
@@ -150,25 +151,25 @@ def _load_usual(context: ssl.SSLContext, environ: Mapping[str, str]) -> None:
 
 
 def _load(context: ssl.SSLContext, named_by: str, path: str) -> None:
-    """Trust the authorities in a file, or in all files of a directory. Raises ConfigError where there is none."""
+    """Load the authorities from a file, or from all files of a directory. Raises ConfigError where there are none."""
     with _explained(f"the certificate authorities in {path} ({named_by})", "it holds no certificate"):
         if not os.path.isdir(path):
             context.load_verify_locations(cafile=path)
             return
         before = context.cert_store_stats()["x509"]
         for each in {os.path.realpath(entry.path) for entry in os.scandir(path)}:
-            # Go reads all files too; OpenSSL those only whose names c_rehash(1) made.
+            # As Go does. OpenSSL itself reads only the files whose names c_rehash(1) made.
             with suppress(ssl.SSLError, IsADirectoryError):
                 context.load_verify_locations(cafile=each)
         if context.cert_store_stats()["x509"] == before:
             raise ssl.SSLError
 
 
-def _show(context: ssl.SSLContext, pair: Pair) -> None:
-    """Show a client's certificate where the server asks for one. Raises ConfigError."""
+def _load_client_certificate(context: ssl.SSLContext, pair: Pair) -> None:
+    """Load a client certificate, which is presented where the server asks for one. Raises ConfigError."""
 
     def no_password() -> str:
-        # OpenSSL would ask on the terminal.
+        # Without this callback OpenSSL prompts on the terminal.
         raise ConfigError(
             f"the client's key in {pair.key_file or pair.cert_file} ({pair.what}) is encrypted; "
             "give one without a passphrase, in a file that only you can read"
@@ -179,7 +180,7 @@ def _show(context: ssl.SSLContext, pair: Pair) -> None:
             pass
     with _explained(
         f"the client's certificate in {pair.cert_file} ({pair.what})",
-        f"it has no certificate, or its key is not in {pair.key_file or pair.cert_file}",
+        f"it holds no certificate, or the key is not in {pair.key_file or pair.cert_file}",
     ):
         context.load_cert_chain(pair.cert_file, pair.key_file, no_password)
 
@@ -199,7 +200,7 @@ def _files(directory: str, ending: str) -> list[str]:
 
 
 def _pairs(directory: str) -> list[Pair]:
-    """Find the client's certificates in a directory of the host. Raises ConfigError for one that has no key."""
+    """Return the client certificates of a certs.d directory. Raises ConfigError where one lacks its key."""
     certificates = {path.removesuffix(".cert") for path in _files(directory, ".cert")}
     keys = {path.removesuffix(".key") for path in _files(directory, ".key")}
     for each in sorted(certificates ^ keys):

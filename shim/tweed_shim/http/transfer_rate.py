@@ -1,29 +1,31 @@
-"""The lowest rate at which a server has to answer.
+"""The lowest rate at which a server has to send.
 
-A time-out for each read is none for the whole: it begins anew with every byte. So what comes of an answer, its header
-included, is counted over the time that was spent waiting for it. What the caller does between two reads (writing to
-a slow disk) does not count.
+A timeout for each read does not limit the whole transfer: it starts again with every byte. So the bytes of a response,
+its header included, are counted over the time spent in reads. Time between two reads, such as writing to a slow disk,
+does not count.
 """
 
 import io
 import time
 from http.client import HTTPResponse
-from typing import Any, NamedTuple
+from typing import Any
+
+from tweed_shim.base.records import Record
 
 
 class TooSlow(TimeoutError):
-    """A server sends less than the lowest rate."""
+    """A server sends at less than the lowest rate."""
 
 
-class LowestRate(NamedTuple):
-    """At least `bytes_per_second` on average, over each `seconds` that are spent waiting."""
+class LowestRate(Record):
+    """At least `bytes_per_second` on average, over each `seconds` spent in reads."""
 
     bytes_per_second: int = 1024
     seconds: float = 60.0
 
 
 class _MeteredReader(io.RawIOBase):
-    """What comes from a connection, measured while it is waited for."""
+    """A raw stream that measures the bytes and the time of its reads."""
 
     def __init__(self, raw: io.RawIOBase, lowest: LowestRate) -> None:
         self._raw = raw
@@ -52,7 +54,7 @@ class _MeteredReader(io.RawIOBase):
 
 
 def metered_response(lowest: LowestRate) -> type[HTTPResponse]:
-    """Make a class of answers, for http.client, that raise TooSlow while they are read."""
+    """Return a response class for http.client that raises TooSlow while a response is read."""
 
     class MeteredResponse(HTTPResponse):
         def __init__(self, *args: Any, **options: Any) -> None:

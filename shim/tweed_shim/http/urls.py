@@ -1,13 +1,13 @@
-"""URLs of servers: read once and strictly, then matched and connected by the fields of one record.
+"""URLs of servers: parsed once and strictly; the same record is then used to match and to connect.
 
     url = parse("https://Charts.Example:443/stable/%7Ea?x=1")
     url.origin, str(url)       # https://charts.example, "https://charts.example/stable/~a?x=1"
 
-Two parsers that disagree about one URL let it be matched as one host and connected as another. So what parsers are
-known to disagree about is refused, and what is sent is built from the fields that were compared: RFC 3986 with
-the host of RFC 1123, where `str(parse(str(url))) == str(url)`.
+Where two parsers disagree about a URL, one host can be matched and another one connected. So everything that parsers
+are known to disagree about is refused, and requests are built from the compared fields. The grammar is RFC 3986 with
+the host of RFC 1123; `str(parse(str(url))) == str(url)`.
 
-Nothing of a URL is in an error: it may hold a password.
+Errors repeat no part of a URL, because it may hold a password.
 """
 
 from tweed_shim.base.records import Record, replace
@@ -21,12 +21,12 @@ LONGEST = 16 << 10
 _UNRESERVED = ALPHANUMERIC + "-._~"
 _PATH = frozenset(_UNRESERVED + "!$&'()*+,;=:@/")
 _QUERY = _PATH | {"?"}
-# What a server may read as a dot or as the end of a segment (Windows takes %5C, Tomcat cuts off what follows ";").
+# Codes that a server may read as a dot or as the end of a segment: Windows reads %5C as "/", Tomcat cuts at ";".
 _READ_AS = {"%2e": ".", "%2f": "/", "%5c": "/", "%3b": ";"}
 
 
 class Origin(Record):
-    """The party that a credential can be for: scheme, host and port (RFC 6454); port is a number, never left out."""
+    """Scheme, host and port (RFC 6454): what a credential belongs to. The port is never left out."""
 
     scheme: str
     host: str
@@ -39,7 +39,7 @@ class Origin(Record):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is this machine by its very name."""
+        """Whether the host is a loopback name or address."""
         return hosts.is_loopback(self.host)
 
     def __str__(self) -> str:
@@ -48,20 +48,20 @@ class Origin(Record):
 
 
 class Url(Record):
-    """An address of http or https; path begins with one slash; path and query are percent-encoded where needed."""
+    """An http or https URL. path: begins with one slash. path and query are percent-encoded where needed."""
 
     origin: Origin
     path: str = "/"
     query: str = ""
 
     def __str__(self) -> str:
-        """The canonical text, which is what is connected to."""
+        """The canonical text, which is used for requests."""
         return f"{self.origin}{self.path}{f'?{self.query}' if self.query else ''}"
 
     def join(self, text: str) -> "Url":
-        """Read a reference relative to this URL (RFC 3986, section 5.2). Raises BadUrl.
+        """Resolve a reference relative to this URL (RFC 3986, section 5.2). Raises BadUrl.
 
-        Dots are resolved in a relative path only; in an absolute one they are refused as in `parse`.
+        Dot segments are resolved in a relative path only; in an absolute path they are refused, as in `parse`.
         """
         _check_letters(text)
         reference = text.partition("#")[0]
@@ -78,21 +78,21 @@ class Url(Record):
         return parse(f"{self.origin}{path}{mark}{query}")
 
     def child(self, name: str) -> "Url":
-        """Return the URL of something below this one, with the same query. Raises BadUrl."""
+        """Return the URL of `name` below this path, with the same query. Raises BadUrl."""
         return parse(str(replace(self, path=f"{self.path.rstrip('/')}/{name}")))
 
     def with_query(self, text: str) -> "Url":
-        """Return the same URL with more at the end of its query. Raises BadUrl."""
+        """Return the same URL with `text` appended to its query. Raises BadUrl."""
         return parse(str(replace(self, query=f"{self.query}&{text}" if self.query else text)))
 
 
 def parse(text: str) -> Url:
-    """Read an absolute URL; a fragment is left out. Raises BadUrl, whose message is the reason alone."""
+    """Parse an absolute URL; a fragment is dropped. Raises BadUrl, whose message is only the reason."""
     _check_letters(text)
     scheme, separator, rest = text.partition("#")[0].partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in DEFAULT_PORTS:
-        raise BadUrl("it is no http or https address")
+        raise BadUrl("it is not an http or https address")
     end = min((at for at in map(rest.find, "/?") if at >= 0), default=len(rest))
     host, port = _authority(rest[:end], DEFAULT_PORTS[scheme])
     path, _, query = rest[end:].partition("?")
@@ -112,7 +112,7 @@ def _check_letters(text: str) -> None:
 
 
 def _authority(text: str, default: int) -> tuple[str, int]:
-    """The canonical host and the port."""
+    """Return the canonical host and the port."""
     if "@" in text:
         raise BadUrl("it has a user name or a password before its host")
     if not text.isascii():
@@ -126,21 +126,21 @@ def _authority(text: str, default: int) -> tuple[str, int]:
     if not hosts.is_host(host, underscores=True):
         raise BadUrl("its host is malformed")
     if not made_of(DIGITS, port) or len(port) > 5 or not 0 < int(port) < 1 << 16:
-        raise BadUrl("its port is no number from 1 to 65535")
+        raise BadUrl("its port is not a number from 1 to 65535")
     return hosts.canonical(host), int(port)
 
 
 def _encoded(text: str, allowed: frozenset[str]) -> str:
-    """Percent-encode what has to be, and only that (RFC 3986, section 6.2.2)."""
+    """Percent-encode the characters outside `allowed`, and normalize existing codes (RFC 3986, section 6.2.2)."""
     literal, *codes = text.split("%")
-    done = [_literal(literal, allowed)]
+    pieces = [_literal(literal, allowed)]
     for each in codes:
         code, rest = each[:2], each[2:]
         if len(code) < 2 or not made_of(HEXADECIMAL + "ABCDEF", code):
             raise BadUrl("it has a % without two hexadecimal digits after it")
         letter = chr(int(code, 16))
-        done += (letter if letter in _UNRESERVED else f"%{code.upper()}", _literal(rest, allowed))
-    return "".join(done)
+        pieces += (letter if letter in _UNRESERVED else f"%{code.upper()}", _literal(rest, allowed))
+    return "".join(pieces)
 
 
 def _literal(text: str, allowed: frozenset[str]) -> str:
@@ -152,7 +152,7 @@ def _literal(text: str, allowed: frozenset[str]) -> str:
 
 
 def _has_dots(path: str) -> bool:
-    """Whether some server may read a segment of a path as `.` or `..`, encoded once or more often."""
+    """Tell whether a server may read a segment of a path as `.` or `..`, also after decoding it repeatedly."""
     if "." not in path and "%" not in path:
         return False
     plain = path.lower()
@@ -164,7 +164,7 @@ def _has_dots(path: str) -> bool:
 
 
 def _resolved(directory: str, path: str) -> str:
-    """A relative path below a directory, its dots resolved."""
+    """Resolve the dot segments of a relative path against a directory."""
     segments = directory.split("/")[1:]
     *parents, last = path.split("/")
     for each in (*parents, *([last] if last in (".", "..") else [])):

@@ -15,10 +15,11 @@ from tweed_shim.image import blobs, compression, config, json_fields, layout
 from tweed_shim.image import manifest as manifests
 from tweed_shim.image.archive_reader import Extent, Members, Tar, read
 from tweed_shim.image.blobs import Job, Progress
+from tweed_shim.image.content import digest_of
 from tweed_shim.image.disk_quota import Room
 from tweed_shim.image.json_fields import Document
 from tweed_shim.image.layout import LayoutSource
-from tweed_shim.image.manifest import Descriptor, Raw
+from tweed_shim.image.manifest import Descriptor, RawManifest
 from tweed_shim.image.reference import Reference
 
 DOCKER_INDEX = "manifest.json"
@@ -26,7 +27,7 @@ DOCKER_INDEX = "manifest.json"
 
 @contextmanager
 def opened_tar(path: str, scratch: str) -> Iterator[int]:
-    """A descriptor of the archive, of its expanded content where it is compressed, for the length of a block.
+    """Yield a descriptor of the archive, of its expanded content where it is compressed, for the length of a block.
 
     That content has no name, but takes room in the directory `scratch`.
     """
@@ -64,11 +65,11 @@ class DockerArchive:
         """The digest of the manifest that is made for it."""
         return self._manifest.digest
 
-    def resolve(self) -> Raw:
+    def resolve(self) -> RawManifest:
         """See pull.Source."""
         return self._manifest
 
-    def manifest(self, digest: str) -> Raw:
+    def manifest(self, digest: str) -> RawManifest:
         """See pull.Source."""
         raise ImageError(f"{self._members.what} has no manifest {digest}; save the image again")
 
@@ -77,7 +78,7 @@ class DockerArchive:
         for job in jobs:
             blobs.copy(self._members, self._names[job.blob.digest], job, progress)
 
-    def _convert(self, entry: Document) -> Raw:
+    def _convert(self, entry: Document) -> RawManifest:
         config_name = entry.text("Config")
         layer_names = entry.texts("Layers")
         body = self._read(config_name)
@@ -85,7 +86,7 @@ class DockerArchive:
         if len(diff_ids) != len(layer_names):
             entry.wrong("Layers", f"are {len(layer_names)}, and the configuration names {len(diff_ids)}")
         layers = [self._layer(name, diff_id) for name, diff_id in zip(layer_names, diff_ids, strict=True)]
-        about = Descriptor(manifests.OCI_CONFIG, blobs.digest_of([body]), len(body))
+        about = Descriptor(manifests.OCI_CONFIG, digest_of([body]), len(body))
         self._names[about.digest] = config_name
         manifest = {
             "schemaVersion": 2,
@@ -94,14 +95,14 @@ class DockerArchive:
             "layers": [layout.image_fields(layer) for layer in layers],
         }
         made = json.dumps(manifest, sort_keys=True).encode()
-        return Raw(manifests.OCI_MANIFEST, made, blobs.digest_of([made]))
+        return RawManifest(manifests.OCI_MANIFEST, made, digest_of([made]))
 
     def _layer(self, name: str, diff_id: str) -> Descriptor:
         try:
             with self._members.opened(name) as extent:
                 how = compression.detect(extent.head(compression.HEAD))
                 # A plain tar's digest is its diff id, which is verified when the layer is copied.
-                digest = diff_id if how == "none" else blobs.digest_of(extent.chunks())
+                digest = diff_id if how == "none" else digest_of(extent.chunks())
                 size = extent.size
         except KeyError as error:
             raise self._missing(name) from error
@@ -131,7 +132,7 @@ def _entries(members: Members) -> tuple[Document, ...]:
 
 
 def _is_named(entry: Document, tag: str) -> bool:
-    """Whether a tag, or a reference in any of its forms, is one of an entry's names."""
+    """Tell whether a tag, or a reference in any of its forms, is one of an entry's names."""
     names = entry.texts("RepoTags")
     return (
         tag in names or _full(tag) in map(_full, names) or tag in (name.rpartition(":")[2] for name in names)
@@ -161,7 +162,7 @@ def _choose(entries: tuple[Document, ...], tag: str | None, what: str) -> Docume
 
 
 def open_archive(fd: int, reference: Reference, platform: str) -> "LayoutSource | DockerArchive":
-    """The image that a reference names in an archive that `opened_tar` opened; without a tag the only one.
+    """Return the image that a reference names in an archive that `opened_tar` opened; without a tag the only one.
 
     platform: as for LayoutSource.
     """

@@ -32,14 +32,14 @@ class Extent(Record):
     size: int
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes in pieces; fewer than `size` where the file ends before."""
+        """Yield the bytes in pieces; fewer than `size` where the file ends before."""
         position, end = self.offset, self.offset + self.size
         while position < end and (data := os.pread(self.fd, min(CHUNK, end - position), position)):
             position += len(data)
             yield data
 
     def head(self, count: int) -> bytes:
-        """The first bytes, at most `count`."""
+        """Return the first bytes, at most `count`."""
         return os.pread(self.fd, min(count, self.size), self.offset)
 
 
@@ -49,13 +49,13 @@ class Members(Protocol):
     what: str
 
     def opened(self, name: str) -> AbstractContextManager[Extent]:
-        """A file's content, open for the length of a block. Raises KeyError where there is none."""
+        """Return a file's content, open for the length of a block. Raises KeyError where there is none."""
 
 
 def read(members: Members, name: str) -> bytes:
-    """A small file whole. Raises KeyError where there is none, ImageError where it is larger than 4 MiB."""
+    """Return a small file whole. Raises KeyError where there is none, ImageError where it is larger than 4 MiB."""
     with members.opened(name) as extent:
-        if extent.size > json_fields.LARGEST:
+        if extent.size > json_fields.MAX_DOCUMENT:
             raise ImageError(f"{name} in {members.what} is larger than 4 MiB, which no honest one is")
         return b"".join(extent.chunks())
 
@@ -158,6 +158,6 @@ class Tar:
 
 
 def _plain_name(name: str) -> str | None:
-    """A member's name without `./` and `..`; None where it leads out of the archive."""
+    """Return a member's name without `./` and `..`; None where it leads out of the archive."""
     plain = posixpath.normpath(name)
     return None if plain.startswith(("/", "../")) or plain in (".", "..") else plain

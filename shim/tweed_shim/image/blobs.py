@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from tweed_shim.base import files
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ImageError
 from tweed_shim.image.archive_reader import Members
 from tweed_shim.image.manifest import Descriptor
@@ -12,19 +12,11 @@ from tweed_shim.image.manifest import Descriptor
 Progress = Callable[[int], None]
 
 
-class Job(NamedTuple):
+class Job(Record):
     """A blob that is wanted, and the path of the new file that it shall become."""
 
     blob: Descriptor
     path: str
-
-
-def digest_of(pieces: Iterable[bytes]) -> str:
-    """The sha256 digest of the pieces together."""
-    sha256 = hashlib.sha256()
-    for piece in pieces:
-        sha256.update(piece)
-    return f"sha256:{sha256.hexdigest()}"
 
 
 def write(

@@ -74,7 +74,7 @@ class _Reader:
 
 
 def expand(pieces: Iterable[bytes], how: str, what: str) -> Iterator[bytes]:
-    """The content of compressed bytes, piece by piece; `what` names them in errors.
+    """Yield the content of compressed bytes, piece by piece; `what` names them in errors.
 
     Raises ImageError where they are damaged, want more memory than is fit, or expand to more than 64 GiB.
     """

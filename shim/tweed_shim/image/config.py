@@ -45,7 +45,7 @@ class Configuration(Record):
 
 
 def parse(body: bytes, what: str) -> Configuration:
-    """The configuration in a blob; `what` names it in errors. Raises ImageError."""
+    """Return the configuration in a blob; `what` names it in errors. Raises ImageError."""
     from tweed_shim.image import json_fields, platforms
 
     document = json_fields.parse(body, what)
@@ -119,7 +119,7 @@ def is_record(value: object) -> bool:
 
 
 def from_record(fields: Mapping[str, Any]) -> ImageConfig:
-    """The configuration that was kept of the fields of an `ImageConfig`, lists being tuples again."""
+    """Return the configuration that was kept of the fields of an `ImageConfig`, lists being tuples again."""
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }

@@ -134,7 +134,7 @@ class Partial:
 
 def _fetch(repository: Repository, partial: Partial) -> None:
     """Write the blob's bytes, over as many connections as it takes, and check them."""
-    tries = repository.tries()
+    retries = repository.retries()
     worth = min(partial.size // WORTH_PART, WORTH_BYTES)
     reached = 0
     while True:
@@ -152,11 +152,11 @@ def _fetch(repository: Repository, partial: Partial) -> None:
         if partial.written == partial.size:
             partial.check()
             return
-        # What comes too slowly is no reason for more patience.
+        # What comes too slowly is no reason for more retry_policy.
         if partial.written > reached + worth and not isinstance(fault, SlowServer):
             reached = partial.written
-            tries.renew()
-        tries.failed(fault)
+            retries.renew()
+        retries.failed(fault)
 
 
 @contextmanager

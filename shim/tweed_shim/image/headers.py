@@ -38,7 +38,7 @@ class _File:
 
 
 def headers(read: Read, at_end: Callable[[int], None] = lambda _: None) -> "Iterator[tarfile.TarInfo]":
-    """The headers of a tar, in order.
+    """Yield the headers of a tar, in order.
 
     at_end: called after the last one with the position behind it, where two blocks of zeros have to be.
     Raises ValueError for what is no tar, and whatever else `tarfile` raises for one that is damaged.

@@ -8,7 +8,8 @@ from tweed_shim.base.lean.typing import Any, NoReturn
 from tweed_shim.base.records import Record
 from tweed_shim.errors import ImageError
 
-LARGEST = 4 * 1024 * 1024
+# The largest manifest, index, configuration or list of credentials that is read whole.
+MAX_DOCUMENT = 4 << 20
 
 
 class Document(Record):
@@ -24,30 +25,30 @@ class Document(Record):
         )
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A string without NUL; `default` where it is absent, an error where there is no default."""
+        """Return a string without NUL; `default` where it is absent, an error where there is no default."""
         value = self.fields.get(key)
         if value is None and default is not None:
             return default
         return self._sound(key, value)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of strings; empty where it is absent."""
+        """Return a list of strings; empty where it is absent."""
         return tuple(self._sound(f"{key}[{number}]", value) for number, value in enumerate(self._list(key)))
 
     def number(self, key: str, largest: int) -> int:
-        """A whole number from 0 to `largest`."""
+        """Return a whole number from 0 to `largest`."""
         value = self.fields.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
             self.wrong(key, f"is not a whole number from 0 to {largest}")
         return value
 
     def child(self, key: str) -> "Document":
-        """The object below `key`; an empty one where it is absent."""
+        """Return the object below `key`; an empty one where it is absent."""
         value = self.fields.get(key)
         return self._object(key, {} if value is None else value)
 
     def children(self, key: str) -> tuple["Document", ...]:
-        """The list of objects below `key`; empty where it is absent."""
+        """Return the list of objects below `key`; empty where it is absent."""
         return tuple(self._object(f"{key}[{number}]", value) for number, value in enumerate(self._list(key)))
 
     def _sound(self, key: str, value: object) -> str:
@@ -74,8 +75,8 @@ class Document(Record):
 
 
 def load(body: bytes, what: str) -> Any:
-    """The JSON value in `body`, at most 4 MiB of it; `what` names the document in errors."""
-    if len(body) > LARGEST:
+    """Return the JSON value in `body`, at most 4 MiB of it; `what` names the document in errors."""
+    if len(body) > MAX_DOCUMENT:
         raise ImageError(
             f"{what} is larger than 4 MiB, which no honest one is; ask its author for another image"
         )
@@ -88,7 +89,7 @@ def load(body: bytes, what: str) -> Any:
 
 
 def parse(body: bytes, what: str) -> Document:
-    """The JSON object in `body`; `what` names it in errors."""
+    """Return the JSON object in `body`; `what` names it in errors."""
     value = load(body, what)
     if not isinstance(value, dict):
         raise ImageError(f"{what} is not a JSON object; push or build the image again")

@@ -6,6 +6,7 @@ verified.
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
@@ -16,7 +17,7 @@ from tweed_shim.errors import ImageError
 from tweed_shim.image import json_fields, manifest, platforms
 from tweed_shim.image.archive_reader import Directory, Members, read
 from tweed_shim.image.json_fields import Document
-from tweed_shim.image.manifest import Descriptor, Raw
+from tweed_shim.image.manifest import Descriptor, RawManifest
 from tweed_shim.image.platforms import Platform
 from tweed_shim.image.reference import is_layout_name
 
@@ -36,7 +37,7 @@ def blob_name(digest: str) -> str:
 
 
 def read_index(members: Members) -> tuple[Document, ...]:
-    """The entries of a layout's index.json. Raises ImageError where it is no layout."""
+    """Return the entries of a layout's index.json. Raises ImageError where it is no layout."""
     what = f"the image layout {members.what}"
     try:
         version = json_fields.parse(read(members, "oci-layout"), f"oci-layout of {what}")
@@ -82,7 +83,7 @@ def choose(
 
 
 def _for_platform(entries: list[Document], wanted: Platform) -> list[Descriptor]:
-    """Those for the platform that fits best, or else those that do not say for which they are."""
+    """Return those for the platform that fits best, or else those that do not say for which they are."""
     offers = [offer for offer in map(manifest.read_entry, entries) if offer.may_be_image]
     best = platforms.best(wanted, (offer.platform for offer in offers if offer.platform is not None))
     return _by_digest(offer.descriptor for offer in offers if offer.platform == best)
@@ -93,12 +94,12 @@ def _by_digest(descriptors: Iterable[Descriptor]) -> list[Descriptor]:
 
 
 def read_blob(members: Members, digest: str) -> bytes:
-    """A small blob (manifest, index, configuration) of a layout, verified.
+    """Return a small blob (manifest, index, configuration) of a layout, verified.
 
     Raises ImageError where it is not there or damaged.
     """
     # Imported here, as a warm look-up in a layout needs its index only.
-    from tweed_shim.image.blobs import digest_of
+    from tweed_shim.image.content import digest_of
 
     try:
         body = read(members, blob_name(digest))
@@ -133,14 +134,14 @@ class Layout:
         return os.path.join(self.path, blob_name(digest))
 
     def has(self, blob: Descriptor) -> bool:
-        """Whether a blob is there, as large as it ought to be."""
+        """Tell whether a blob is there, as large as it ought to be."""
         try:
             return os.stat(self.blob_path(blob.digest)).st_size == blob.size
         except FileNotFoundError:
             return False
 
     def document(self, digest: str) -> bytes | None:
-        """A small blob (manifest, index, configuration); None where it is not there or no longer whole."""
+        """Return a small blob (manifest, index, configuration); None where it is not there or no longer whole."""
         try:
             return read_blob(Directory(self.path), digest)
         except ImageError:
@@ -156,7 +157,7 @@ class Layout:
 
     def drop_damaged(self, digests: Iterable[str]) -> None:
         """Remove those blobs that are no longer what their digest says, whoever uses them: they are brought again."""
-        from tweed_shim.image.blobs import digest_of
+        from tweed_shim.image.content import digest_of
 
         place = Directory(self.path)
         for digest in digests:
@@ -224,24 +225,24 @@ def _are_entries(value: object) -> bool:
 
 
 def _names(entry: Document) -> tuple[str, str, str]:
-    """All three, as tools that copy an entry under another name copy our annotations too."""
+    """Return all three, as tools that copy an entry under another name copy our annotations too."""
     notes = entry.child("annotations")
     return notes.text(REF_NAME, ""), notes.text(REFERENCE, ""), notes.text(PLATFORM, "")
 
 
 def own_name(entry: Document) -> tuple[str, str] | None:
-    """The reference and the platform that we made an entry of the index for; None where another tool made it."""
+    """Return the reference and the platform that we made an entry of the index for; None where another tool made it."""
     name, reference, platform = _names(entry)
     return (reference, platform) if reference and name == ref_name(reference, platform) else None
 
 
 def image_fields(descriptor: Descriptor) -> dict[str, Any]:
-    """A descriptor as manifests and indexes hold it."""
+    """Return a descriptor as manifests and indexes hold it."""
     return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
 
 
 def ref_name(reference: str, platform: str) -> str:
-    """The name for other tools, in the letters that the specification's grammar for it allows.
+    """Return the name for other tools, in the letters that the specification's grammar for it allows.
 
     That is the reference itself for a registry's host name; what has other letters gets a name that is as near
     to it as can be, and unique.
@@ -266,20 +267,20 @@ class LayoutSource:
 
     def _is_image(self, entry: Descriptor) -> bool:
         body = read_blob(self._members, entry.digest)
-        return manifest.is_image(Raw(entry.media_type, body, entry.digest), self._members.what)
+        return manifest.is_image(RawManifest(entry.media_type, body, entry.digest), self._members.what)
 
     @property
     def digest(self) -> str:
         """What the tag names: the digest of a manifest or of an index."""
         return self._image.digest
 
-    def resolve(self) -> Raw:
+    def resolve(self) -> RawManifest:
         """See pull.Source."""
-        return Raw(self._image.media_type, read_blob(self._members, self.digest), self.digest)
+        return RawManifest(self._image.media_type, read_blob(self._members, self.digest), self.digest)
 
-    def manifest(self, digest: str) -> Raw:
+    def manifest(self, digest: str) -> RawManifest:
         """See pull.Source."""
-        return Raw("", read_blob(self._members, digest), digest)
+        return RawManifest("", read_blob(self._members, digest), digest)
 
     def fetch(self, jobs: "Sequence[Job]", progress: "Progress") -> None:
         """See pull.Source."""
@@ -291,10 +292,17 @@ class LayoutSource:
 
 def in_directory(path: str, tag: str | None, platform: str) -> LayoutSource:
     """Return an image of the layout in a directory. Raises ImageError."""
-    if os.path.isdir(path):
-        return LayoutSource(Directory(path), tag, platform)
-    if os.path.exists(path):
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(f"{path} does not exist; name the directory of an image layout that does") from None
+    if not is_directory:
         raise ImageError(
             f"{path} is not a directory; name a layout that is, or write oci-archive: or docker-archive: for a file"
         )
-    raise ImageError(f"{path} does not exist; name the directory of an image layout that does")
+    return LayoutSource(Directory(path), tag, platform)
+
+
+def store_layout(root: str) -> Layout:
+    """Return the layout of the store at `root`."""
+    return Layout(os.path.join(root, "images"))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from tweed_shim.errors import ConfigError
 from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
-from tweed_shim.http.connection import PATIENCE, Patience
-from tweed_shim.image import stored_credentials
+from tweed_shim.http.retries import DEFAULT_RETRY_POLICY, RetryPolicy
+from tweed_shim.image import credential_files, stored_credentials
 from tweed_shim.image.reference import parse_registry
 from tweed_shim.image.registry_client import open_client
 
@@ -18,7 +18,7 @@ def login(
     *,
     connect: ConnectOptions = DEFAULT_OPTIONS,
     environ: Mapping[str, str] = os.environ,
-    patience: Patience = PATIENCE,
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> str:
     """Have `host[:port]` accept a name and password and keep them; returns the file or program that has them.
 
@@ -29,10 +29,10 @@ def login(
     if not username or not password or ":" in username:
         raise ConfigError(f"a login to {host} needs a name (without ':') and a password: give both")
     # Nothing is sent where it could not be kept.
-    stored_credentials.path_to_write(environ)
-    caller = stored_credentials.Credentials(username, password)
+    credential_files.path_to_write(environ)
+    caller = credential_files.Credentials(username, password)
     with open_client(
-        host, lambda _origin: caller, connect=connect, environ=environ, patience=patience
+        host, lambda _origin: caller, connect=connect, environ=environ, retry_policy=retry_policy
     ) as client:
         client.verify()
     return stored_credentials.keep(host, caller, environ)

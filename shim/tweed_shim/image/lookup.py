@@ -14,7 +14,7 @@ from tweed_shim.image.store import Image
 
 
 def at_hand(root: str, reference: Reference, platform: str, ids: IdMap, *, looking: bool) -> Image | None:
-    """The image if it is unpacked and, where one is `looking`, a local reference points to it still."""
+    """Return the image if it is unpacked and, where one is `looking`, a local reference points to it still."""
     if not store.check_version(root):
         return None
     try:

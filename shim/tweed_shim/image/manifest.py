@@ -52,7 +52,7 @@ class Descriptor(Record):
     size: int
 
 
-class Raw(Record):
+class RawManifest(Record):
     """A manifest or an index as it came: its media type where one was told, its bytes, and their digest."""
 
     media_type: str
@@ -91,7 +91,7 @@ class Entry(Record):
 
 
 def read_descriptor(document: Document) -> Descriptor:
-    """The descriptor in an object (image-spec descriptor.md). Raises ImageError."""
+    """Return the descriptor in an object (image-spec descriptor.md). Raises ImageError."""
     digest = document.text("digest")
     algorithm, colon, _ = digest.partition(":")
     if algorithm != "sha256" or not is_digest(digest):
@@ -101,18 +101,18 @@ def read_descriptor(document: Document) -> Descriptor:
     return Descriptor(document.text("mediaType", ""), digest, document.number("size", LARGEST_BLOB))
 
 
-def is_index(raw: Raw, what: str) -> bool:
-    """Whether it is an index of images, not one image's manifest. Raises ImageError where it is neither."""
+def is_index(raw: RawManifest, what: str) -> bool:
+    """Tell whether it is an index of images, not one image's manifest. Raises ImageError where it is neither."""
     return media_type(raw, what) in INDEXES
 
 
-def media_type(raw: Raw, what: str) -> str:
-    """The media type of a manifest or an index, guessed where there is none. Raises ImageError for others."""
+def media_type(raw: RawManifest, what: str) -> str:
+    """Return the media type of a manifest or an index, guessed where there is none. Raises ImageError for others."""
     return _media_type(json_fields.parse(raw.body, what), raw.media_type)
 
 
 def _media_type(document: Document, told: str) -> str:
-    """The media type that a document has; what it says itself and what was told about it may not differ."""
+    """Return the media type that a document has; what it says itself and what was told about it may not differ."""
     said = document.text("mediaType", "")
     if document.fields.get("schemaVersion") == 1 or any(each.startswith(SCHEMA_1) for each in (said, told)):
         raise ImageError(
@@ -140,7 +140,7 @@ def _guess(document: Document) -> str:
     return OCI_INDEX if "manifests" in document.fields else OCI_MANIFEST
 
 
-def parse_manifest(raw: Raw, what: str) -> Manifest:
+def parse_manifest(raw: RawManifest, what: str) -> Manifest:
     """One image's manifest; `what` names it in errors. Raises ImageError."""
     document = json_fields.parse(raw.body, what)
     media_type = _media_type(document, raw.media_type)
@@ -156,7 +156,7 @@ def parse_manifest(raw: Raw, what: str) -> Manifest:
             f"{what} is no container image: its configuration has the media type {config.media_type!r}; "
             "name an image that can be run"
         )
-    if config.size > json_fields.LARGEST:
+    if config.size > json_fields.MAX_DOCUMENT:
         document.wrong("config", "is larger than 4 MiB")
     layers = tuple(_layer(child) for child in document.children("layers"))
     if len(layers) > MOST_LAYERS:
@@ -179,8 +179,8 @@ def _layer(document: Document) -> Descriptor:
     return layer
 
 
-def parse_index(raw: Raw, what: str) -> tuple[Entry, ...]:
-    """The images of an index; `what` names it in errors. Raises ImageError."""
+def parse_index(raw: RawManifest, what: str) -> tuple[Entry, ...]:
+    """Return the images of an index; `what` names it in errors. Raises ImageError."""
     document = json_fields.parse(raw.body, what)
     if _media_type(document, raw.media_type) not in INDEXES:
         raise ImageError(
@@ -194,7 +194,7 @@ def read_entry(document: Document) -> Entry:
     return Entry(read_descriptor(document), _platform(document), document.text("artifactType", ""))
 
 
-def is_image(raw: Raw, what: str) -> bool:
+def is_image(raw: RawManifest, what: str) -> bool:
     """Tell whether a manifest is that of an image, which runs, and not of something else that registries keep.
 
     An index counts: what is in it is to be looked at. Raises ImageError where it is neither.
@@ -223,7 +223,7 @@ def choose(
     what: str,
     is_image: Callable[[Descriptor], bool] = lambda _: True,
 ) -> Descriptor:
-    """The image of an index that fits a platform best.
+    """Return the image of an index that fits a platform best.
 
     What is no image is passed over: is_image tells that where the index does not and more than one entry may be meant.
     One single image that does not say what it is for is taken where no other fits: its configuration tells. Raises

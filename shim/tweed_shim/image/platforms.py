@@ -38,7 +38,7 @@ class Platform(Record):
 
 
 def parse(text: str) -> Platform:
-    """The platform that `--platform os/arch[/variant]` names. Raises ConfigError."""
+    """Return the platform that `--platform os/arch[/variant]` names. Raises ConfigError."""
     system, _, rest = text.lower().partition("/")
     architecture, slash, variant = rest.partition("/")
     if not (
@@ -62,7 +62,7 @@ def of_image(system: str, architecture: str, variant: str) -> Platform:
 
 
 def host() -> Platform:
-    """The platform of this host."""
+    """Return the platform of this host."""
     machine = os.uname().machine
     architecture, variant = ARCHITECTURES.get(machine, (machine, ""))
     return Platform("linux", architecture, variant)
@@ -99,6 +99,6 @@ def fit(wanted: Platform, offered: Platform) -> int | None:
 
 
 def best(wanted: Platform, offers: Iterable[Platform]) -> Platform | None:
-    """The offer that fits best; the first of equals; None where none fits."""
+    """Return the offer that fits best; the first of equals; None where none fits."""
     fitting = [(distance, offer) for offer in offers if (distance := fit(wanted, offer)) is not None]
     return min(fitting, key=lambda pair: pair[0])[1] if fitting else None

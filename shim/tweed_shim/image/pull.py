@@ -19,7 +19,7 @@ from tweed_shim.image.reference import Reference, parse
 from tweed_shim.image.store import Image
 
 if TYPE_CHECKING:
-    from tweed_shim.image.fetch import Opener
+    from tweed_shim.image.sources import Opener
 
 
 def obtain(
@@ -33,7 +33,7 @@ def obtain(
     idmap: IdMap | None = None,
     source: "Opener | None" = None,
 ) -> Image:
-    """The image that a reference names, unpacked for the ids of `idmap` (default: those that the caller has).
+    """Return the image that a reference names, unpacked for the ids of `idmap` (default: those that the caller has).
 
     pull: `missing` uses the network only for what is not here; `always` asks the registry again what the tag means;
     `never` leaves the network alone. A local image (`oci:`, archives) is looked at each time except with `never`.
@@ -53,13 +53,13 @@ def obtain(
 
         with trace.span("imports"):
             from tweed_shim.base.deadline import Deadline
-            from tweed_shim.image import fetch, progress
+            from tweed_shim.image import fetch, progress, sources
 
         deadline = Deadline(connect.timeout, str(name))
-        wanted = fetch.Wanted(
+        request = sources.PullRequest(
             root, name, key, ids, pull, connect, deadline, report or progress.silent, source
         )
-        return fetch.fetch(wanted)
+        return fetch.fetch(request)
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def moved(root: str, reference: Reference, digest: str, ids: IdMap) -> Image | N
 
 @contextmanager
 def held(obtain: Callable[[], Image]) -> Iterator[Image]:
-    """An image that is kept from removal for the length of a block; `obtain` has it in the store."""
+    """Yield an image that is kept from removal for the length of a block; `obtain` has it in the store."""
     with ExitStack() as stack:
         image = obtain()
         try:

@@ -14,7 +14,7 @@ from tweed_shim.base.records import Record
 from tweed_shim.base.text import ALPHANUMERIC, DIGITS, HEXADECIMAL, LOWER, joined, made_of, quoted
 from tweed_shim.errors import BadReference
 from tweed_shim.http import hosts
-from tweed_shim.http.hosts import DOCKER_HUB, called_hub
+from tweed_shim.http.hosts import DOCKER_HUB, normalize_hub
 
 FILE_TRANSPORTS = {"oci": "directory", "oci-archive": "file", "docker-archive": "file"}
 DEFAULT_TAG = "latest"
@@ -88,7 +88,7 @@ def parse_registry(text: str) -> str:
     """Read `host[:port]`, with or without `https://` before it and a slash after it. Raises BadReference."""
     registry = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     _check_registry(text, registry)
-    return called_hub(registry)
+    return normalize_hub(registry)
 
 
 def repository_key(reference: Reference) -> tuple[str, str]:
@@ -100,7 +100,7 @@ def repository_key(reference: Reference) -> tuple[str, str]:
     port = reference.registry.rpartition(":")[2].lstrip("0")
     if port == hosts.HTTPS_PORT and hosts.is_loopback(registry):
         registry = f"{registry}:{port}"
-    registry = called_hub(registry)
+    registry = normalize_hub(registry)
     return registry, _in_library(reference.repository) if registry == DOCKER_HUB else reference.repository
 
 
@@ -148,7 +148,7 @@ def is_layout_name(text: str) -> bool:
 
 
 def _is_named(name: str) -> bool:
-    """Whether `name` is what `docker save` writes for an image: `repository:tag`."""
+    """Tell whether `name` is what `docker save` writes for an image: `repository:tag`."""
     try:
         return _parse_registry_reference(name, name).digest is None
     except BadReference:
@@ -166,7 +166,7 @@ def _parse_registry_reference(text: str, name: str) -> Reference:
         )
     _check_registry(text, registry)
     _check_repository(text, registry, repository)
-    registry = called_hub(registry)
+    registry = normalize_hub(registry)
     if registry == DOCKER_HUB:
         repository = _in_library(repository)
     if colon and not _is_tag(tag):
@@ -182,7 +182,7 @@ def _parse_registry_reference(text: str, name: str) -> Reference:
 
 
 def _split_registry(name: str) -> tuple[str, str]:
-    """The registry and the rest: the first component is a host where it is not like a repository's."""
+    """Return the registry and the rest: the first component is a host where it is not like a repository's."""
     first, slash, rest = name.partition("/")
     if slash and (first == "localhost" or first != first.lower() or "." in first or ":" in first):
         return first, rest
@@ -243,7 +243,7 @@ def _check_repository(text: str, registry: str, repository: str) -> None:
             f"the repository {repository!r} of {text!r} is malformed: "
             "between slashes come lower-case letters and digits, separated by '.', '_', '__' or '-'"
         )
-    if called_hub(registry) == DOCKER_HUB and is_digest(f"sha256:{repository}"):
+    if normalize_hub(registry) == DOCKER_HUB and is_digest(f"sha256:{repository}"):
         raise BadReference(
             f"{text!r} is an image id and names no repository: write registry/repository@sha256:..."
         )

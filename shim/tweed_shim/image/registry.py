@@ -1,6 +1,5 @@
 """One repository of one registry: its manifests and blobs, over the OCI distribution specification."""
 
-import hashlib
 import http
 import json
 import os
@@ -8,21 +7,23 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import requests
 
 from tweed_shim.base.deadline import NO_DEADLINE, Deadline
+from tweed_shim.base.records import Record
 from tweed_shim.base.text import decimal
 from tweed_shim.errors import RegistryError
 from tweed_shim.http.bodies import decompressed, is_compressed, read_all, read_chunks
 from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
-from tweed_shim.http.connection import PATIENCE, Patience, Tries
 from tweed_shim.http.network_faults import PassingFault
-from tweed_shim.image import reference, stored_credentials
+from tweed_shim.http.retries import DEFAULT_RETRY_POLICY, Retries, RetryPolicy
+from tweed_shim.image import json_fields, reference, stored_credentials
+from tweed_shim.image.content import digest_of
+from tweed_shim.image.manifest import RawManifest
 from tweed_shim.image.registry_client import MAX_ERROR, Client, open_client
 
-MAX_MANIFEST = 4 << 20
 TAGS = "tags/list"
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -34,19 +35,7 @@ MANIFEST_TYPES = (
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
 
 
-class Manifest(NamedTuple):
-    """A manifest or index as the registry gave it.
-
-    media_type: the Content-Type without parameters, empty where none was given. digest: the one asked for, or
-    the body's SHA-256 where a tag was asked for.
-    """
-
-    media_type: str
-    body: bytes
-    digest: str
-
-
-class Blob(NamedTuple):
+class Blob(Record):
     """A blob on its way. offset: where in it the first chunk begins, 0 or what was asked for."""
 
     offset: int
@@ -61,7 +50,7 @@ class Repository:
         self._registry = registry
         self._name = name
 
-    def manifest(self, tag_or_digest: str) -> Manifest:
+    def manifest(self, tag_or_digest: str) -> RawManifest:
         """Get a manifest or index of at most 4 MiB, whole and verified. Raises RegistryError."""
         try:
             return self._manifest(tag_or_digest)
@@ -70,7 +59,7 @@ class Repository:
             return self._manifest(tag_or_digest)
 
     def resolve(self, tag: str) -> str:
-        """The digest that a tag stands for now. Raises RegistryError."""
+        """Return the digest that a tag stands for now. Raises RegistryError."""
         with self._request(
             f"manifests/{tag}", self._called(tag), method="HEAD", headers=_accept()
         ) as response:
@@ -111,9 +100,9 @@ class Repository:
                 chunks = decompressed(chunks, size + 1, self._registry)
             yield Blob(offset if partial else 0, chunks)
 
-    def tries(self) -> Tries:
-        """A new count of failures, for what takes several requests."""
-        return self._client.tries()
+    def retries(self) -> Retries:
+        """Return a new count of failures, for what takes several requests."""
+        return self._client.retries()
 
     def close(self) -> None:
         """End what is under way, in other threads too; nothing can be got after it."""
@@ -133,18 +122,21 @@ class Repository:
         separator = "@" if ":" in tag_or_digest else ":"
         return f"{self._registry}/{self._name}{separator}{tag_or_digest}"
 
-    def _manifest(self, tag_or_digest: str) -> Manifest:
+    def _manifest(self, tag_or_digest: str) -> RawManifest:
         what = self._called(tag_or_digest)
         response = self._request(f"manifests/{tag_or_digest}", what, headers=_accept())
-        body = read_all(response, MAX_MANIFEST)
+        body = read_all(response, json_fields.MAX_DOCUMENT)
         if body is None:
             raise RegistryError(f"the manifest of {what} is longer than 4 MiB: that is no image to run")
         stated = response.headers.get("Docker-Content-Digest", "")
         wanted = tag_or_digest if ":" in tag_or_digest else stated
-        if wanted and not (reference.is_digest(wanted) and _digest(wanted.partition(":")[0], body) == wanted):
+        if wanted and not (
+            reference.is_digest(wanted) and digest_of([body], wanted.partition(":")[0]) == wanted
+        ):
             raise PassingFault(f"the manifest of {what} does not have the digest {wanted[:150]!r}: try again")
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return Manifest(media_type, body, wanted if wanted == tag_or_digest else _digest("sha256", body))
+        # It is verified by the digest that was asked for, sha512 too; the store knows sha256 only.
+        return RawManifest(media_type, body, digest_of([body]))
 
     def _request(
         self,
@@ -169,7 +161,7 @@ class Repository:
             raise self._not_there(path, what, codes)
         told = f"HTTP {response.status_code}{''.join(f', {code}' for code in codes)}"
         raise RegistryError(
-            f"the registry {self._registry} did not give {what} ({told}): have its operator mend that"
+            f"the registry {self._registry} did not give {what} ({told}); ask its operator to correct it"
         )
 
     def _not_there(self, path: str, what: str, codes: list[str]) -> RegistryError:
@@ -184,7 +176,7 @@ class Repository:
         return RegistryError(f"the registry {self._registry} does not have {what}: check {parts}")
 
     def _is_known(self) -> bool | None:
-        """Whether the registry knows the repository; None where it does not tell.
+        """Tell whether the registry knows the repository; None where it does not tell.
 
         Few tell an unknown repository from an unknown tag where a manifest is asked for: docker-registry does not.
         """
@@ -203,7 +195,7 @@ class Repository:
 
 
 def _is_changed(response: requests.Response, offset: int, size: int | None) -> bool:
-    """Whether a blob was compressed on the way. Some are only said to be, by the storage that they lie in."""
+    """Tell whether a blob was compressed on the way. Some are only said to be, by the storage that they lie in."""
     length = response.headers.get("Content-Length")
     return size is not None and is_compressed(response) and length != str(size - offset)
 
@@ -214,7 +206,7 @@ def open_repository(
     connect: ConnectOptions = DEFAULT_OPTIONS,
     deadline: Deadline = NO_DEADLINE,
     environ: Mapping[str, str] = os.environ,
-    patience: Patience = PATIENCE,
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> Repository:
     """Open the repository of a reference to a registry with the credentials that are kept for it.
 
@@ -228,7 +220,7 @@ def open_repository(
         connect=connect,
         deadline=deadline,
         environ=environ,
-        patience=patience,
+        retry_policy=retry_policy,
     )
     return Repository(client, image.registry, image.repository)
 
@@ -237,17 +229,13 @@ def _accept() -> dict[str, str]:
     return {"Accept": ", ".join(MANIFEST_TYPES)}
 
 
-def _digest(algorithm: str, body: bytes) -> str:
-    return f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}"
-
-
 def _begins_at(response: requests.Response, offset: int) -> bool:
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     return match is not None and decimal(match[1]) == offset
 
 
 def error_codes(response: requests.Response) -> list[str]:
-    """The codes of an error answer (OCI distribution specification, "Error Codes"): safe to show."""
+    """Return the codes of an error answer (OCI distribution specification, "Error Codes"): safe to show."""
     try:
         errors = json.loads(read_all(response, MAX_ERROR) or b"")["errors"]
         codes = [each["code"] for each in errors]

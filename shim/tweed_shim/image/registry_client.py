@@ -17,10 +17,12 @@ from tweed_shim.errors import BadUrl, RegistryError
 from tweed_shim.http import hosts, tls, urls
 from tweed_shim.http.bodies import read_all
 from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
-from tweed_shim.http.connection import PATIENCE, Line, Patience, Route, Session, Tries
+from tweed_shim.http.connection import Route, Session
+from tweed_shim.http.connection_group import ConnectionGroup
 from tweed_shim.http.network_faults import PassingFault, check_passing, explained
+from tweed_shim.http.retries import DEFAULT_RETRY_POLICY, Retries, RetryPolicy
 from tweed_shim.http.urls import Origin, Url
-from tweed_shim.image import stored_credentials
+from tweed_shim.image import credential_files
 from tweed_shim.image.oras_parts import Registry
 from tweed_shim.image.oras_parts import logger as oras_logger
 from tweed_shim.image.token_auth import Authenticator
@@ -31,21 +33,21 @@ MAX_ERROR = 64 << 10
 oras_logger.log_handler.clear()
 
 # Finds the credentials for the origin of a registry.
-Find = Callable[[Origin], stored_credentials.Credentials | None]
+Find = Callable[[Origin], credential_files.Credentials | None]
 
 
 class Client(Registry):  # type: ignore[misc]  # oras ships no types
-    """An oras client of one registry that keeps trying for as long as its patience lasts."""
+    """An oras client of one registry that keeps trying for as long as its retry_policy lasts."""
 
     def __init__(
-        self, host: str, auth: Authenticator, route: Route, *, patience: Patience, deadline: Deadline
+        self, host: str, auth: Authenticator, route: Route, *, retry_policy: RetryPolicy, deadline: Deadline
     ) -> None:
         """host: where to connect to."""
         super().__init__(host)
-        self._patience = patience
-        self._line = Line(deadline)
+        self._retry_policy = retry_policy
+        self._connections = ConnectionGroup(deadline)
         # In place of the session that oras made, which has no time-outs and reads ~/.netrc.
-        self.session: Session = Session(patience, self._line, route)
+        self.session: Session = Session(retry_policy, self._connections, route)
         auth.session = self.session
         self.auth: Authenticator = auth
 
@@ -63,10 +65,10 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
         Raises RegistryError where nothing came of it, and for a URL that is not below the registry's own address.
         """
         address = self.own_url(url)
-        tries = self.tries()
+        retries = self.retries()
         while True:
             try:
-                self._line.check()
+                self._connections.check()
                 with explained(self.hostname or ""):
                     # Without the decorator, which sleeps for minutes and takes errors for answers.
                     response: requests.Response = Registry.do_request.__wrapped__(
@@ -74,22 +76,22 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
                     )
                 check_passing(response)
             except PassingFault as fault:
-                tries.failed(fault)
+                retries.failed(fault)
             else:
                 return response
 
-    def tries(self) -> Tries:
-        """A new count of failures."""
-        return Tries(self._patience, self._line)
+    def retries(self) -> Retries:
+        """Return a new count of failures."""
+        return Retries(self._retry_policy, self._connections)
 
     def choose_scheme(self, schemes: tuple[str, ...]) -> None:
         """Take the first scheme that the registry speaks; one alone is taken without asking."""
-        tries = self.tries()
+        retries = self.retries()
         while len(schemes) > 1:
             try:
                 self.prefix = self._spoken(schemes)
             except PassingFault as fault:
-                tries.failed(fault)
+                retries.failed(fault)
             else:
                 return
         self.prefix = schemes[0]
@@ -127,12 +129,12 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
         if url.origin != self.origin:
             raise RegistryError(
                 f"the registry {self.hostname} names {url.origin}, which is not its own address: "
-                "have its operator mend that"
+                "ask its operator to correct it"
             )
         return url
 
     def url(self, path: str) -> str:
-        """The address of something below `/v2/`."""
+        """Return the address of something below `/v2/`."""
         return f"{self.prefix}://{self.hostname}/v2/{path}"
 
     def verify(self) -> None:
@@ -147,7 +149,7 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
 
     def close(self) -> None:
         """End what is under way, in other threads too."""
-        self._line.close()
+        self._connections.close()
         self.session.close()
 
     def __enter__(self) -> Self:
@@ -170,7 +172,7 @@ def open_client(
     connect: ConnectOptions = DEFAULT_OPTIONS,
     deadline: Deadline = NO_DEADLINE,
     environ: Mapping[str, str] = os.environ,
-    patience: Patience = PATIENCE,
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> Client:
     """Make a client of `host[:port]`; where HTTP is allowed, find out whether it is spoken.
 
@@ -194,7 +196,7 @@ def open_client(
         host,
         auth,
         Route(tls.Tls(server, connect, environ), environ),
-        patience=patience,
+        retry_policy=retry_policy,
         deadline=deadline,
     )
     try:

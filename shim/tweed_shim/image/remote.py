@@ -7,8 +7,8 @@ from typing import Self
 from tweed_shim.base.deadline import Deadline
 from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image import download, registry
-from tweed_shim.image.blobs import Job, Progress, digest_of
-from tweed_shim.image.manifest import Raw
+from tweed_shim.image.blobs import Job, Progress
+from tweed_shim.image.manifest import RawManifest
 from tweed_shim.image.reference import DEFAULT_TAG, Reference
 
 
@@ -29,15 +29,13 @@ class Remote:
         """End what is under way."""
         self._repository.close()
 
-    def resolve(self) -> Raw:
+    def resolve(self) -> RawManifest:
         """See fetch.Source."""
         return self.manifest(self._reference.digest or self._reference.tag or DEFAULT_TAG)
 
-    def manifest(self, digest: str) -> Raw:
+    def manifest(self, digest: str) -> RawManifest:
         """See fetch.Source."""
-        media_type, body, _ = self._repository.manifest(digest)
-        # It is verified by the digest that was asked for, of whatever kind; the store knows sha256 only.
-        return Raw(media_type, body, digest_of([body]))
+        return self._repository.manifest(digest)
 
     def fetch(self, jobs: Sequence[Job], progress: Progress) -> None:
         """See fetch.Source."""

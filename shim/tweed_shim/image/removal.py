@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
-from typing import NamedTuple
 
 from tweed_shim.base import files
+from tweed_shim.base.records import Record
 from tweed_shim.errors import DamagedRecord, ImageError, StateError
 from tweed_shim.host import workdirs
 from tweed_shim.host.owned_trees import remove_tree
@@ -19,8 +19,8 @@ from tweed_shim.host.userns import detect
 from tweed_shim.image import layout as layouts
 from tweed_shim.image import manifest, reference, store
 from tweed_shim.image.layout import Layout
-from tweed_shim.image.manifest import Raw
-from tweed_shim.image.store import Pulled
+from tweed_shim.image.manifest import RawManifest
+from tweed_shim.image.store import ImageRecord
 
 INDEX_LOCK = "index"
 # Trees are claimed so many at a time, as each of them takes a descriptor.
@@ -33,18 +33,18 @@ Users = Callable[[], Mapping[str, Sequence[tuple[str, str]]]]
 
 
 def blobs_of(layout: Layout, digests: Iterable[str]) -> set[str]:
-    """The digests of all that is in the store of manifests and indexes."""
+    """Return the digests of all that is in the store of manifests and indexes."""
     found = set(digests)
     for digest in found.copy():
         body = layout.document(digest)
         if body is not None:
             # What is malformed was not put there by us.
             with suppress(ImageError):
-                found |= _named(layout, Raw("", body, digest))
+                found |= _named(layout, RawManifest("", body, digest))
     return found
 
 
-def _named(layout: Layout, raw: Raw) -> set[str]:
+def _named(layout: Layout, raw: RawManifest) -> set[str]:
     """What a manifest names, or what an index names that is here."""
     if not manifest.is_index(raw, raw.digest):
         return {blob.digest for blob in manifest.parse_manifest(raw, raw.digest).blobs}
@@ -52,7 +52,7 @@ def _named(layout: Layout, raw: Raw) -> set[str]:
     return blobs_of(layout, {digest for digest in inner if os.path.exists(layout.blob_path(digest))})
 
 
-def _roots(records: Iterable[Pulled]) -> set[str]:
+def _roots(records: Iterable[ImageRecord]) -> set[str]:
     return {digest for record in records for digest in (record.top, record.digest)}
 
 
@@ -92,13 +92,15 @@ def _not_there(name: str) -> StateError:
     return StateError(f"the image {name} is not in the store; `tweed-shim images` lists what is")
 
 
-def _only_of(going: list[Pulled], staying: list[Pulled]) -> dict[str, str]:
-    """The digests that only the going records mean, each with a reference for people."""
+def _only_of(going: list[ImageRecord], staying: list[ImageRecord]) -> dict[str, str]:
+    """Return the digests that only the going records mean, each with a reference for people."""
     kept = {record.digest for record in staying}
     return {record.digest: record.reference for record in going if record.digest not in kept}
 
 
-def _claim_going(root: str, going: list[Pulled], staying: list[Pulled], held: ExitStack) -> list[str]:
+def _claim_going(
+    root: str, going: list[ImageRecord], staying: list[ImageRecord], held: ExitStack
+) -> list[str]:
     """Hold alone the trees that only the going records use; an error where somebody else holds one."""
     trees = []
     for digest, name in _only_of(going, staying).items():
@@ -114,7 +116,7 @@ def _claim_going(root: str, going: list[Pulled], staying: list[Pulled], held: Ex
 
 
 def _refuse_needed(
-    going: list[Pulled], staying: list[Pulled], needed: Mapping[str, Sequence[tuple[str, str]]]
+    going: list[ImageRecord], staying: list[ImageRecord], needed: Mapping[str, Sequence[tuple[str, str]]]
 ) -> None:
     for digest, name in _only_of(going, staying).items():
         if users := needed.get(digest):
@@ -157,14 +159,14 @@ def discard_unused(root: str, digests: set[str]) -> None:
 
 
 def unpacked_digests(root: str) -> list[str]:
-    """The manifest digests that are unpacked, the oldest first."""
+    """Return the manifest digests that are unpacked, the oldest first."""
     with suppress(FileNotFoundError), os.scandir(os.path.join(root, "rootfs")) as entries:
         found = [(entry.stat(follow_symlinks=False).st_mtime, entry.name) for entry in entries]
         return [f"sha256:{name}" for _, name in sorted(found) if _HEX.fullmatch(name)]
     return []
 
 
-class Garbage(NamedTuple):
+class Garbage(Record):
     """Something of a store that nothing uses any more.
 
     kind and name: for people. path: what takes the room, "" where nothing does. let_go: takes it out of the store
@@ -223,14 +225,14 @@ def _unused_trees(root: str, referred: set[str], users: Users, keep_last: int) -
             yield from (digest for digest in claimed if digest not in needed)
 
 
-def _stray_entries(layout: Layout, records: list[Pulled]) -> set[tuple[str, str]]:
-    """The (reference, platform) pairs that a crash left in the index, before their record or after it."""
+def _stray_entries(layout: Layout, records: list[ImageRecord]) -> set[tuple[str, str]]:
+    """Return the (reference, platform) pairs that a crash left in the index, before their record or after it."""
     known = {(record.reference, record.platform) for record in records}
     ours = map(layouts.own_name, layout.entries())
     return {pair for pair in ours if pair is not None and pair not in known}
 
 
-def _unused_entries(layout: Layout, records: list[Pulled]) -> Iterator[Garbage]:
+def _unused_entries(layout: Layout, records: list[ImageRecord]) -> Iterator[Garbage]:
     def forget(pair: tuple[str, str]) -> str:
         layout.remove_entries({pair})
         return ""
@@ -239,7 +241,7 @@ def _unused_entries(layout: Layout, records: list[Pulled]) -> Iterator[Garbage]:
         yield Garbage("reference", " ".join(filter(None, pair)), "", partial(forget, pair))
 
 
-def _unused_blobs(layout: Layout, needed: set[str], records: list[Pulled]) -> Iterator[Garbage]:
+def _unused_blobs(layout: Layout, needed: set[str], records: list[ImageRecord]) -> Iterator[Garbage]:
     def discard(digest: str) -> str:
         layout.discard(digest)
         return ""

@@ -54,7 +54,7 @@ class Image(Record):
     config: ImageConfig
 
 
-class Pulled(Record):
+class ImageRecord(Record):
     """What a reference means.
 
     platform: empty for the host's (platforms.key). origin: what a local reference pointed to when it was resolved:
@@ -71,7 +71,7 @@ class Pulled(Record):
     pulled: float
 
 
-class Stored(Record):
+class ListedImage(Record):
     """A line of `images`: see Pulled; `unpacked` says whether its tree is there."""
 
     reference: str
@@ -92,7 +92,7 @@ def platform_key(platform: str | None) -> str:
 
 
 def canonical(reference: Reference) -> Reference:
-    """The reference with its path made absolute, so that it means the same from everywhere."""
+    """Return the reference with its path made absolute, so that it means the same from everywhere."""
     if not reference.path:
         return reference
     try:
@@ -177,14 +177,14 @@ def _record_name(reference: str, platform: str) -> str:
     return f"{name}.json"
 
 
-def _read_record(path: str, mend: str) -> Pulled:
+def _read_record(path: str, mend: str) -> ImageRecord:
     fields = state_files.read(path, PULLED, mend=mend)
     if _record_name(fields["reference"], fields["platform"]) != os.path.basename(path):
         raise state_files.damaged(path, "it is that of another image", mend)
-    return Pulled(*[fields[name] for name in Pulled.FIELDS])
+    return ImageRecord(*[fields[name] for name in ImageRecord.FIELDS])
 
 
-def look_up(root: str, reference: str, platform: str) -> Pulled | None:
+def look_up(root: str, reference: str, platform: str) -> ImageRecord | None:
     """The record of a canonical reference, None where there is none. platform: see Pulled. Raises DamagedRecord."""
     try:
         return _read_record(record_path(root, reference, platform), f"run: tweed-shim pull {reference}")
@@ -192,15 +192,15 @@ def look_up(root: str, reference: str, platform: str) -> Pulled | None:
         return None
 
 
-def write_record(root: str, record: Pulled) -> None:
+def write_record(root: str, record: ImageRecord) -> None:
     """Keep a record. The caller holds the index's lock and has changed the index."""
     path = record_path(root, record.reference, record.platform)
     files.make_private(os.path.dirname(path))
     files.write_whole(path, json.dumps(fields(record)).encode())
 
 
-def records(root: str, warn: Callable[[str], None] | None = None) -> list[Pulled]:
-    """All records, by reference. warn: is told of each that is damaged; without it DamagedRecord is raised."""
+def records(root: str, warn: Callable[[str], None] | None = None) -> list[ImageRecord]:
+    """Return all records, by reference. warn: is told of each that is damaged; without it DamagedRecord is raised."""
     try:
         entries = list(os.scandir(os.path.join(root, "images", "references")))
     except FileNotFoundError:
@@ -228,18 +228,18 @@ def _mend(name: str) -> str:
 
 
 def tree_path(root: str, digest: str) -> str:
-    """The directory of an unpacked manifest digest."""
+    """Return the directory of an unpacked manifest digest."""
     return os.path.join(root, "rootfs", digest.partition(":")[2])
 
 
 def ids_text(ids: IdMap) -> str:
-    """The ids a tree was unpacked with, as `image.json` keeps them: a tree is good for the very same only."""
+    """Return the ids a tree was unpacked with, as `image.json` keeps them: a tree is good for the very same only."""
     ranges = ("+".join(str(each).replace(" ", ",") for each in kind) for kind in (ids.uids, ids.gids))
     return " ".join((ids.kind, *ranges)).strip()
 
 
 def unpacked(root: str, reference: str, digest: str, ids: IdMap | None) -> Image | None:
-    """The image of a manifest digest if it is unpacked, with these ids where some are given."""
+    """Return the image of a manifest digest if it is unpacked, with these ids where some are given."""
     directory = tree_path(root, digest)
     try:
         fields = state_files.read(os.path.join(directory, "image.json"), UNPACKED, mend="")
@@ -255,7 +255,7 @@ def unpacked(root: str, reference: str, digest: str, ids: IdMap | None) -> Image
 def find(
     root: str, reference: Reference | str, platform: str | None = None, *, idmap: IdMap | None = None
 ) -> Image | None:
-    """The unpacked image that a reference names, by what is in the store alone; None where it is not there.
+    """Return the unpacked image that a reference names, by what is in the store alone; None where it is not there.
 
     idmap: only if it was unpacked with these ids. Raises StateError for a store of another version.
     """
@@ -266,11 +266,11 @@ def find(
     return None if record is None else unpacked(root, name, record.digest, idmap)
 
 
-def images(root: str, warn: Callable[[str], None] | None = None) -> list[Stored]:
-    """All images that are in the store, by reference. warn: as in `records`."""
+def images(root: str, warn: Callable[[str], None] | None = None) -> list[ListedImage]:
+    """Return all images that are in the store, by reference. warn: as in `records`."""
     check_version(root)
     return [
-        Stored(
+        ListedImage(
             record.reference,
             record.platform,
             record.digest,
@@ -350,7 +350,7 @@ _REMEDIES = {
 
 
 def free_space(root: str) -> str:
-    """The room that is left for us where the store is, for a person."""
+    """Return the room that is left for us where the store is, for a person."""
     about = _file_system(root)
     return megabytes(about.f_bavail * about.f_frsize)
 
@@ -370,5 +370,5 @@ def _file_system(path: str) -> os.statvfs_result:
 
 
 def megabytes(size: int) -> str:
-    """A size in bytes for a person, in MB (10^6 bytes)."""
+    """Return a size in bytes for a person, in MB (10^6 bytes)."""
     return f"{size / 1e6:.1f} MB"

@@ -9,19 +9,20 @@ import http
 import json
 import re
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
 import requests
 
 from tweed_shim.base.option_names import option
+from tweed_shim.base.records import Record
 from tweed_shim.errors import BadUrl, RegistryError
 from tweed_shim.http import credential_gate, urls
 from tweed_shim.http.bodies import read_all
 from tweed_shim.http.connection import Credential
 from tweed_shim.http.network_faults import check_passing, explained, host_of
 from tweed_shim.http.urls import Origin, Url
+from tweed_shim.image.credential_files import Credentials
 from tweed_shim.image.oras_parts import TokenAuth
-from tweed_shim.image.stored_credentials import Credentials
 
 CLIENT_ID = "tweed-shim"
 MAX_ANSWER = 1 << 20
@@ -30,7 +31,7 @@ MAX_ANSWER = 1 << 20
 _PIECE = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))|([A-Za-z][A-Za-z0-9_-]*)')
 
 
-class Challenge(NamedTuple):
+class Challenge(Record):
     """What a registry asks for. scheme: lower-case; parameters: by lower-case name."""
 
     scheme: str
@@ -38,7 +39,7 @@ class Challenge(NamedTuple):
 
 
 def parse_challenges(header: str) -> list[Challenge]:
-    """The challenges of a WWW-Authenticate header, in its order; what is malformed is passed over."""
+    """Return the challenges of a WWW-Authenticate header, in its order; what is malformed is passed over."""
     challenges: list[Challenge] = []
     for name, quoted, plain, word in _PIECE.findall(header):
         if word:
@@ -93,7 +94,7 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
             # Whoever the registry sends to is not the one that the credentials are for.
             raise RegistryError(
                 f"the registry {self._registry} sends to {origin.netloc}, which refuses to answer "
-                f"(HTTP {original.status_code}): have its operator mend that"
+                f"(HTTP {original.status_code}); ask its operator to correct it"
             )
         sent = original.request.headers.get("Authorization")
         with self._lock:
@@ -103,7 +104,7 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         return dict(headers or {}), True
 
     def refused(self) -> RegistryError:
-        """The error of a caller who may not do what was asked for."""
+        """Return the error of a caller who may not do what was asked for."""
         if not credential_gate.is_private(self._origin, insecure=self._insecure):
             return RegistryError(
                 f"the registry {self._registry} asks for credentials over plain HTTP, where others can read them: "
@@ -161,12 +162,12 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         except BadUrl as error:
             raise RegistryError(
                 f"the registry {self._registry} names a malformed address to get a token from ({error}): "
-                "have its operator mend that"
+                "ask its operator to correct it"
             ) from None
         if not credential_gate.may_ask_for_token(self._origin, realm.origin, insecure=self._insecure):
             raise RegistryError(
                 f"the registry {self._registry} names no https address to get a token from: "
-                "have its operator mend that"
+                "ask its operator to correct it"
             )
         return realm
 
@@ -201,6 +202,6 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         if not isinstance(token, str) or not re.fullmatch("[!-~]+", token):
             raise RegistryError(
                 f"the token server {host_of(response.url)} of the registry {self._registry} gave no token: "
-                "have its operator mend that"
+                "ask its operator to correct it"
             )
         return token

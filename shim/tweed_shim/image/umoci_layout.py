@@ -13,13 +13,14 @@ to umoci: where it complains, all layers are expanded and written without them.
 import json
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from tweed_shim.base import files
+from tweed_shim.base.records import Record
 from tweed_shim.errors import ImageError
 from tweed_shim.image import blobs, compression, layout
 from tweed_shim.image import manifest as manifests
 from tweed_shim.image.archive_reader import Extent
+from tweed_shim.image.content import digest_of
 from tweed_shim.image.disk_quota import Room
 from tweed_shim.image.global_headers import without_global_headers
 from tweed_shim.image.layout import Layout
@@ -28,7 +29,7 @@ from tweed_shim.image.manifest import Descriptor, Manifest
 TAG = "image"
 
 
-class Source(NamedTuple):
+class Source(Record):
     """An image in the store: what it is made of, and the digests of its layers' contents."""
 
     store: Layout
@@ -58,12 +59,12 @@ def make(source: Source, path: str, room: Room, *, drop_global_headers: bool = F
 
 def _add(target: Layout, document: object, media_type: str) -> Descriptor:
     body = json.dumps(document).encode()
-    digest = blobs.digest_of([body])
+    digest = digest_of([body])
     target.add_bytes(digest, body)
     return Descriptor(media_type, digest, len(body))
 
 
-class _Maker(NamedTuple):
+class _Maker(Record):
     """Makes the layers of a layout of those in the store."""
 
     store: Layout
@@ -82,7 +83,7 @@ class _Maker(NamedTuple):
                 return Descriptor(manifests.OCI_LAYERS[how], layer.digest, layer.size), diff_id
             named = f"the layer {layer.digest} of {self.room.what}"
             # umoci verifies what it reads; of what is expanded here it never sees the original.
-            if blobs.digest_of(blob.chunks()) != layer.digest:
+            if digest_of(blob.chunks()) != layer.digest:
                 raise ImageError(f"{named} is damaged; pull the image again")
             content = blob.chunks() if how == "none" else compression.expand(blob.chunks(), how, named)
             return self._write(content, diff_id, f"the content of {named}")
@@ -107,7 +108,7 @@ class _Maker(NamedTuple):
     def _write_without(self, path: str) -> tuple[Descriptor, str]:
         with open(path, "rb") as file:
             whole = Extent(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-            digest = blobs.digest_of(without_global_headers(whole.chunks()))
+            digest = digest_of(without_global_headers(whole.chunks()))
             new = f"{path}.new"
             size = blobs.write(self.room.content(without_global_headers(whole.chunks())), new, digest, path)
         self.target.adopt(new, digest)

@@ -5,12 +5,11 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from tweed_shim.base import files, trace
 from tweed_shim.base.deadline import NO_DEADLINE, Deadline
 from tweed_shim.base.option_names import option
-from tweed_shim.base.records import fields
+from tweed_shim.base.records import Record, fields
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.host import workdirs
 from tweed_shim.host.programs import find_program
@@ -66,7 +65,7 @@ class _HasGlobalHeaders(ImageError):
     """umoci has met a PAX global header; see convert."""
 
 
-class Order(NamedTuple):
+class Order(Record):
     """What is to be unpacked: `name` for people, the manifest's digest, what it says, and with which ids."""
 
     name: str
@@ -78,7 +77,7 @@ class Order(NamedTuple):
 
 
 def program(name: str, package: str) -> str:
-    """The path of a program. Raises HostError, naming the Debian package, where it is missing."""
+    """Return the path of a program. Raises HostError, naming the Debian package, where it is missing."""
     path = find_program(name)
     if path is None:
         raise HostError(f"{name} is not installed; install it with: apt install {package}")
@@ -134,7 +133,7 @@ def put_in_place(root: str, digest: str, tree: str) -> bool:
 
 
 def unpack(root: str, order: Order) -> Image:
-    """The unpacked image; it is unpacked first where it is not, or is with other ids than these.
+    """Return the unpacked image; it is unpacked first where it is not, or is with other ids than these.
 
     The caller sees to it that nobody else unpacks the same. Raises ImageError for an image that cannot be
     unpacked, HostError where the host is at fault; then nothing is left.
@@ -205,6 +204,6 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
 
 
 def _entry(output: str) -> str:
-    """The entry of a layer that umoci complains of, as `/path`."""
+    """Return the entry of a layer that umoci complains of, as `/path`."""
     match = re.search(r"unpack entry: (.+?): (?:apply hdr|restore)", output)
     return f"/{match[1]}" if match and match[1].isprintable() else "an entry"

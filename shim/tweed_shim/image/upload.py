@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 import requests
@@ -16,9 +16,10 @@ import requests
 from tweed_shim.errors import RegistryError
 from tweed_shim.http.bodies import read_all
 from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
-from tweed_shim.http.connection import PATIENCE, Patience
+from tweed_shim.http.retries import DEFAULT_RETRY_POLICY, RetryPolicy
 from tweed_shim.http.urls import Origin, Url
-from tweed_shim.image import stored_credentials
+from tweed_shim.image import credential_files, stored_credentials
+from tweed_shim.image.content import Content
 from tweed_shim.image.reference import is_digest
 from tweed_shim.image.registry import MANIFEST_TYPES, Repository, error_codes
 from tweed_shim.image.registry_client import Find, open_client
@@ -27,19 +28,6 @@ MAX_TAGS = 16 << 20
 MOST_PAGES = 1000
 
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
-
-
-class Content(Protocol):
-    """What is to be sent: it may be read more than once."""
-
-    @property
-    def size(self) -> int:
-        """Its length in bytes."""
-        ...
-
-    def chunks(self) -> Iterator[bytes]:
-        """Its bytes, from the beginning."""
-        ...
 
 
 class _Body:
@@ -59,11 +47,11 @@ class Writable(Repository):
     """One repository of a registry, to be written to and listed."""
 
     def has_manifest(self, tag_or_digest: str) -> bool:
-        """Whether there is such a manifest. Raises RegistryError."""
+        """Tell whether there is such a manifest. Raises RegistryError."""
         return self._is_there(f"manifests/{tag_or_digest}", self._called(tag_or_digest))
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the blob is there. Raises RegistryError."""
+        """Tell whether the blob is there. Raises RegistryError."""
         return self._is_there(f"blobs/{digest}", self._called(digest))
 
     def push_blob(self, digest: str, content: Content) -> None:
@@ -83,7 +71,7 @@ class Writable(Repository):
         self._send("PUT", url, self._called(tag_or_digest), body, {"Content-Type": media_type}).close()
 
     def tags(self) -> list[str]:
-        """All tags; none where the registry does not know the repository. Raises RegistryError."""
+        """Return all tags; none where the registry does not know the repository. Raises RegistryError."""
         found: list[str] = []
         what = f"the tags of {self._registry}/{self._name}"
         path = "tags/list"
@@ -99,7 +87,7 @@ class Writable(Repository):
             # Only the query counts: many registries do not know under which address they are asked.
             path = f"tags/list?{link[1].partition('?')[2]}"
         raise RegistryError(
-            f"the registry {self._registry} gives {what} without end: have its operator mend that"
+            f"the registry {self._registry} gives {what} without end; ask its operator to correct it"
         )
 
     def _is_there(self, path: str, what: str) -> bool:
@@ -113,7 +101,7 @@ class Writable(Repository):
         location = answer.headers.get("Location", "")
         if not location:
             raise RegistryError(
-                f"the registry {self._registry} names no address to send {what} to: have its operator mend that"
+                f"the registry {self._registry} names no address to send {what} to; ask its operator to correct it"
             )
         address: Url = self._client.own_url(location, relative_to=answer.url)
         return address
@@ -130,7 +118,7 @@ class Writable(Repository):
             raise refused
         told = f"HTTP {response.status_code}{''.join(f', {code}' for code in error_codes(response))}"
         raise RegistryError(
-            f"the registry {self._registry} did not take {what} ({told}): have its operator mend that"
+            f"the registry {self._registry} did not take {what} ({told}); ask its operator to correct it"
         )
 
 
@@ -140,7 +128,9 @@ def _tags(body: bytes | None, what: str) -> list[str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         tags = None
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise RegistryError(f"the answer of the registry is no list of {what}: have its operator mend that")
+        raise RegistryError(
+            f"the answer of the registry is no list of {what}; ask its operator to correct it"
+        )
     return [tag for tag in tags if not is_digest(tag)]
 
 
@@ -153,7 +143,7 @@ def open_writable(
     plain: bool = False,
     connect: ConnectOptions = DEFAULT_OPTIONS,
     environ: Mapping[str, str] = os.environ,
-    patience: Patience = PATIENCE,
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> Writable:
     """Open a repository of `host[:port]`; `writing` asks for more than reading.
 
@@ -161,7 +151,7 @@ def open_writable(
     registry.open_repository does.
     """
 
-    def found(origin: Origin) -> stored_credentials.Credentials | None:
+    def found(origin: Origin) -> credential_files.Credentials | None:
         return (find(origin) if find else None) or stored_credentials.find(registry, repository, environ)
 
     client = open_client(
@@ -171,6 +161,6 @@ def open_writable(
         plain=plain,
         connect=connect,
         environ=environ,
-        patience=patience,
+        retry_policy=retry_policy,
     )
     return Writable(client, registry, repository)

@@ -14,12 +14,12 @@ from functools import partial
 from typing import Protocol
 
 from tweed_shim.errors import ComponentError, HostError
-from tweed_shim.image import compression
+from tweed_shim.image import compression, json_fields
 from tweed_shim.image.archive_reader import Directory, Extent, Members
+from tweed_shim.image.content import Content
 from tweed_shim.image.headers import headers
-from tweed_shim.ocm.content import Content
 
-LARGEST_SMALL = 4 << 20
+LARGEST_SMALL = json_fields.MAX_DOCUMENT
 # What gzip makes of honest content. Whatever is smaller than the first figure is expanded in any case.
 LARGEST_SURE = 4 << 30
 LARGEST_RATIO = 100

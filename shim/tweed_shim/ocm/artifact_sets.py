@@ -25,7 +25,7 @@ from tweed_shim.image.manifest import (
     OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
-    Raw,
+    RawManifest,
 )
 from tweed_shim.ocm import archives, blobs, ctf, stores, tars
 from tweed_shim.ocm.blobs import Blob, Spooled
@@ -49,7 +49,7 @@ _FORMS = ("", "+gzip", ".gzip")
 class Holder(Protocol):
     """What has the parts of an artifact: a store, or an artifact set."""
 
-    def manifest(self, repository: str, reference: str, /) -> Raw | None:
+    def manifest(self, repository: str, reference: str, /) -> RawManifest | None:
         """See stores.Store."""
         ...
 
@@ -74,10 +74,10 @@ class ArtifactSet:
         self.main = _main(_read_index(members, what), what)
         self._name = ctf.blob_name if _has(members, ctf.blob_name(self.main.digest)) else layout.blob_name
 
-    def manifest(self, _repository: str, digest: str) -> Raw:
+    def manifest(self, _repository: str, digest: str) -> RawManifest:
         """See Holder."""
         blob = self._member(digest, "", f"the manifest {digest}")
-        return Raw("", blob.read(), digest)
+        return RawManifest("", blob.read(), digest)
 
     def blob(self, _repository: str, blob: Descriptor, what: str) -> Blob:
         """See Holder."""
@@ -126,7 +126,7 @@ def _main(index: Artifact, what: str) -> Descriptor:
 
 def reachable(
     holder: Holder, repository: str, root: Descriptor, what: str, depth: int = 0
-) -> Iterator[tuple[Descriptor, Raw | None]]:
+) -> Iterator[tuple[Descriptor, RawManifest | None]]:
     """All that an artifact is made of, itself last: manifests and indexes as they are, other blobs by name.
 
     Raises ComponentError where a manifest is missing or damaged, or where indexes hold each other.
@@ -147,7 +147,7 @@ def reachable(
     yield Descriptor(_type_of(root, raw, artifact), root.digest, len(raw.body)), raw
 
 
-def _type_of(root: Descriptor, raw: Raw, artifact: Artifact) -> str:
+def _type_of(root: Descriptor, raw: RawManifest, artifact: Artifact) -> str:
     told = (artifact.media_type, root.media_type, raw.media_type)
     usual = OCI_INDEX if artifact.is_index else OCI_MANIFEST
     return next((each for each in told if each in MANIFESTS | INDEXES), usual)
@@ -169,7 +169,7 @@ def collected(holder: Holder, repository: str, digest: str, what: str, tag: str 
     return packed.blob(main.media_type.removesuffix("+json") + ARCHIVED, what)
 
 
-def _blob(holder: Holder, repository: str, each: Descriptor, raw: Raw | None, what: str) -> Blob:
+def _blob(holder: Holder, repository: str, each: Descriptor, raw: RawManifest | None, what: str) -> Blob:
     if raw is not None:
         return blobs.of_bytes(raw.body, each.media_type, f"the manifest {each.digest} of {what}")
     return holder.blob(repository, each, f"the blob {each.digest} of {what}")
@@ -179,7 +179,7 @@ def _file(name: str, blob: Blob) -> tars.Member:
     return tars.Member(name, blob.size, blob.pieces)
 
 
-def _index(found: dict[Descriptor, Raw | None], main: str, tag: str) -> bytes:
+def _index(found: dict[Descriptor, RawManifest | None], main: str, tag: str) -> bytes:
     entries = [
         _entry(each, tag if each.digest == main else "") for each, raw in found.items() if raw is not None
     ]
@@ -239,11 +239,11 @@ class Source:
         self._main = main
         self._what = what
 
-    def resolve(self) -> Raw:
+    def resolve(self) -> RawManifest:
         """See fetch.Source."""
         return self.manifest(self._main.digest)
 
-    def manifest(self, digest: str) -> Raw:
+    def manifest(self, digest: str) -> RawManifest:
         """See fetch.Source."""
         found = self._holder.manifest(self._repository, digest)
         if found is None:

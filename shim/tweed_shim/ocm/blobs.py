@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import ComponentError
 from tweed_shim.image.archive_reader import Extent, Members
+from tweed_shim.image.content import Content, Data, digest_of
 from tweed_shim.ocm import archives
-from tweed_shim.ocm.content import Content, Data
 
 LARGEST_SMALL = archives.LARGEST_SMALL
 
@@ -49,14 +49,6 @@ class Blob(Record):
         if self.size > LARGEST_SMALL:
             raise ComponentError(f"{self.what} is larger than 4 MiB, which no honest one is")
         return b"".join(self.pieces())
-
-
-def digest_of(pieces: Iterable[bytes]) -> str:
-    """The sha256 digest of the pieces together."""
-    found = hashlib.sha256()
-    for piece in pieces:
-        found.update(piece)
-    return f"sha256:{found.hexdigest()}"
 
 
 def of_bytes(data: bytes, media_type: str, what: str) -> Blob:

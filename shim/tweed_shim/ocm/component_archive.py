@@ -9,6 +9,7 @@ component-archive.md. They are read, and not written: a transport archive holds 
 
 from tweed_shim.errors import ComponentError
 from tweed_shim.image.archive_reader import Members
+from tweed_shim.image.content import digest_of
 from tweed_shim.ocm import archives, blobs, codec, stores
 from tweed_shim.ocm.blobs import Blob
 from tweed_shim.ocm.repository import Addition, ComponentVersion
@@ -61,5 +62,5 @@ class ComponentArchive:
         if not stores.DIGEST.fullmatch(digest):
             unnamed = blobs.of_member(self._members, path, "", media_type, what)
             with unnamed.opened() as content:
-                digest = blobs.digest_of(content.chunks())
+                digest = digest_of(content.chunks())
         return blobs.of_member(self._members, path, digest, media_type, what)

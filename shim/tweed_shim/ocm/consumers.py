@@ -8,7 +8,7 @@ type. The rules are those of the reference implementation (`ocm credential-handl
 from collections.abc import Callable, Iterable, Mapping
 
 from tweed_shim.http import hosts
-from tweed_shim.http.hosts import called_hub
+from tweed_shim.http.hosts import normalize_hub
 from tweed_shim.http.urls import Origin, Url
 
 TYPE = "type"
@@ -130,7 +130,7 @@ def _comparable(identity: Consumer, key: str) -> str:
     if key == SCHEME:
         return value.lower()
     host = hosts.canonical(f"[{value}]" if ":" in value and not value.startswith("[") else value)
-    return called_hub(host) if identity.get(TYPE) == OCI_REGISTRY else host
+    return normalize_hub(host) if identity.get(TYPE) == OCI_REGISTRY else host
 
 
 def _path(identity: Consumer) -> list[str]:

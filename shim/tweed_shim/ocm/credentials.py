@@ -16,7 +16,8 @@ from tweed_shim.base.records import Record
 from tweed_shim.base.settings import expand_home, home_directory
 from tweed_shim.errors import ConfigError
 from tweed_shim.http import hosts
-from tweed_shim.http.hosts import called_hub
+from tweed_shim.http.hosts import normalize_hub
+from tweed_shim.image import credential_files, credential_programs
 from tweed_shim.image import stored_credentials as logins
 from tweed_shim.ocm import configuration as settings
 from tweed_shim.ocm import consumers
@@ -42,13 +43,13 @@ class Properties(dict[str, str]):
     __str__ = __repr__
 
 
-def of_login(kept: logins.Kept) -> Properties:
+def of_login(kept: logins.StoredCredentials) -> Properties:
     """What is kept in Docker's format, as the reference has it: a name and a password even where they are empty."""
-    name, password, token = kept.credentials
+    login = kept.credentials
     given = {
-        USERNAME: "" if name == logins.IDENTITY_USER else name,
-        PASSWORD: password,
-        IDENTITY_TOKEN: token,
+        USERNAME: "" if login.username == credential_programs.IDENTITY_USER else login.username,
+        PASSWORD: login.password,
+        IDENTITY_TOKEN: login.identity_token,
         SERVER_ADDRESS: kept.server,
     }
     # Whoever made an entry by `echo name:password | base64` did not mean the end of the line.
@@ -193,7 +194,7 @@ class Credentials(Record):
                 yield {**identity, consumers.PORT: port} if port else identity, found
 
     def _login(self, store: Entry, registry: str, path: str, whose: str = "") -> Properties | None:
-        registry = called_hub(registry)
+        registry = normalize_hub(registry)
         inline = store.get("dockerConfig")
         name = store.get("dockerConfigFile")
         if inline is None and not name and home_directory(self.environ) is None:
@@ -201,7 +202,7 @@ class Credentials(Record):
         name = name or "~/.docker/config.json"
         if inline is None and isinstance(name, str):
             file = expand_home(name, self.environ)
-            found = logins.find_in(logins.read(file), file, registry, path, self.environ)
+            found = logins.find_in(credential_files.read(file), file, registry, path, self.environ)
         else:
             document = dict(self._map(inline, store, whose))
             holder = whose or self.configuration.name

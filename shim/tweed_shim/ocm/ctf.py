@@ -21,7 +21,7 @@ from tweed_shim.data import documents
 from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.image import compression
 from tweed_shim.image.archive_reader import Directory, Members
-from tweed_shim.image.manifest import Descriptor, Raw
+from tweed_shim.image.manifest import Descriptor, RawManifest
 from tweed_shim.ocm import archives, blobs, stores, tars
 from tweed_shim.ocm.blobs import Blob
 
@@ -59,7 +59,7 @@ class Ctf:
         tags = (entry.get("tag") for entry in self._entries.get(repository, ()))
         return sorted(tag for tag in tags if tag)
 
-    def manifest(self, repository: str, reference: str) -> Raw | None:
+    def manifest(self, repository: str, reference: str) -> RawManifest | None:
         """See Store."""
         named = (each for each in self._entries.get(repository, ()) if _stands_for(each, reference))
         entry = next(named, None)
@@ -68,7 +68,7 @@ class Ctf:
         digest = entry["digest"]
         blob = self.added.get(digest)
         body = self._read(digest, f"{repository}:{reference}") if blob is None else blob.read()
-        return Raw(entry.get("mediaType") or "", body, digest)
+        return RawManifest(entry.get("mediaType") or "", body, digest)
 
     def blob(self, _repository: str, blob: Descriptor, what: str) -> Blob:
         """See Store."""
@@ -81,7 +81,7 @@ class Ctf:
             )
         return found
 
-    def put(self, repository: str, tag: str, manifest: Raw, blobs: Sequence[Blob]) -> None:
+    def put(self, repository: str, tag: str, manifest: RawManifest, blobs: Sequence[Blob]) -> None:
         """See Store."""
         made = _of_raw(manifest)
         for blob in (*blobs, made):
@@ -119,7 +119,7 @@ def _file_name(digest: str) -> str:
     return digest.replace(":", ".")
 
 
-def _of_raw(manifest: Raw) -> Blob:
+def _of_raw(manifest: RawManifest) -> Blob:
     return blobs.of_bytes(manifest.body, manifest.media_type, f"the manifest {manifest.digest}")
 
 

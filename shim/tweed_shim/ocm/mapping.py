@@ -13,10 +13,10 @@ from typing import Any
 from tweed_shim.base.records import Record, replace
 from tweed_shim.data import documents
 from tweed_shim.errors import ComponentError
-from tweed_shim.image.manifest import INDEXES, MANIFESTS, OCI_MANIFEST, Descriptor, Raw
+from tweed_shim.image.content import Data, digest_of
+from tweed_shim.image.manifest import INDEXES, MANIFESTS, OCI_MANIFEST, Descriptor, RawManifest
 from tweed_shim.ocm import archives, artifact_sets, blobs, codec, identity, stores, tars
 from tweed_shim.ocm.blobs import Blob, Spooled
-from tweed_shim.ocm.content import Data
 from tweed_shim.ocm.repository import Addition, ComponentVersion, local_reference
 from tweed_shim.ocm.stores import Artifact, Store
 
@@ -112,7 +112,7 @@ def to_version(tag: str) -> str:
     return f"{before}+{build}" if separator else tag
 
 
-def compose(addition: Addition) -> tuple[Raw, list[Blob]]:
+def compose(addition: Addition) -> tuple[RawManifest, list[Blob]]:
     """The manifest of a component version, and all blobs that it names, each once."""
     about = addition.descriptor
     packed = blobs.of_bytes(_pack(addition.text), TAR_TYPE, f"the descriptor of {about}")
@@ -123,7 +123,7 @@ def compose(addition: Addition) -> tuple[Raw, list[Blob]]:
     layers = [_fields(packed), *(_layer(blob, owners.get(digest, [])) for digest, blob in local.items())]
     notes = {VERSION_NOTE: str(about), CREATOR_NOTE: CREATOR}
     body = stores.encode(stores.manifest_fields(_fields(config), layers, notes))
-    return Raw(OCI_MANIFEST, body, blobs.digest_of([body])), [packed, config, *local.values()]
+    return RawManifest(OCI_MANIFEST, body, digest_of([body])), [packed, config, *local.values()]
 
 
 def _pack(text: bytes) -> bytes:
@@ -165,7 +165,9 @@ class _Stored(Record):
     place: str
     what: str
 
-    def open(self, raw: Raw, repository: OciRepository, component: str, version: str) -> ComponentVersion:
+    def open(
+        self, raw: RawManifest, repository: OciRepository, component: str, version: str
+    ) -> ComponentVersion:
         artifact = self._root(raw)
         text = self._descriptor(artifact)
         about = codec.decode(text, name=f"the descriptor of {self.what}")
@@ -179,7 +181,7 @@ class _Stored(Record):
 
         return ComponentVersion(about, text, repository, local_blob)
 
-    def _root(self, raw: Raw) -> Artifact:
+    def _root(self, raw: RawManifest) -> Artifact:
         """The manifest that has the descriptor; an index names it."""
         artifact = stores.parse(raw, f"the manifest of {self.what}")
         if not artifact.is_index:

@@ -10,10 +10,10 @@ from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.http.urls import Origin
 from tweed_shim.image.archive_reader import Directory, Extent
-from tweed_shim.image.manifest import Descriptor, Raw
-from tweed_shim.image.stored_credentials import Credentials
+from tweed_shim.image.credential_files import Credentials
+from tweed_shim.image.manifest import Descriptor, RawManifest
 from tweed_shim.ocm import consumers
-from tweed_shim.ocm.blobs import Blob, digest_of
+from tweed_shim.ocm.blobs import Blob
 
 if TYPE_CHECKING:
     from tweed_shim.image.upload import Writable
@@ -76,13 +76,12 @@ class RegistryStore:
         """See Store."""
         return sorted(self._repository(repository).tags())
 
-    def manifest(self, repository: str, reference: str) -> Raw | None:
+    def manifest(self, repository: str, reference: str) -> RawManifest | None:
         """See Store."""
         place = self._repository(repository)
         if not place.has_manifest(reference):
             return None
-        media_type, body, _ = place.manifest(reference)
-        return Raw(media_type, body, digest_of([body]))
+        return place.manifest(reference)
 
     def blob(self, repository: str, blob: Descriptor, what: str) -> Blob:
         """See Store. It is fetched each time it is opened, and verified then."""
@@ -95,7 +94,7 @@ class RegistryStore:
             lambda: _fetched(place, blob),
         )
 
-    def put(self, repository: str, tag: str, manifest: Raw, blobs: Sequence[Blob]) -> None:
+    def put(self, repository: str, tag: str, manifest: RawManifest, blobs: Sequence[Blob]) -> None:
         """See Store. The manifest comes last: whoever finds it finds the rest."""
         place = self._repository(repository)
         for blob in blobs:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from tweed_shim.base.records import Record
 from tweed_shim.data import documents
 from tweed_shim.errors import ComponentError
-from tweed_shim.image.manifest import LARGEST_BLOB, OCI_MANIFEST, Descriptor, Raw
+from tweed_shim.image.manifest import LARGEST_BLOB, OCI_MANIFEST, Descriptor, RawManifest
 from tweed_shim.ocm.blobs import Blob
 
 DIGEST = re.compile("sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
@@ -29,7 +29,7 @@ class Store(Protocol):
         """The tags of a repository, none where it does not exist."""
         ...
 
-    def manifest(self, repository: str, reference: str) -> Raw | None:
+    def manifest(self, repository: str, reference: str) -> RawManifest | None:
         """What a tag or a digest stands for, verified; None where it is not there."""
         ...
 
@@ -37,7 +37,7 @@ class Store(Protocol):
         """A blob of a repository."""
         ...
 
-    def put(self, repository: str, tag: str, manifest: Raw, blobs: Sequence[Blob]) -> None:
+    def put(self, repository: str, tag: str, manifest: RawManifest, blobs: Sequence[Blob]) -> None:
         """Have an artifact, all of its blobs with it, and let the tag stand for it."""
         ...
 
@@ -63,7 +63,7 @@ class Artifact(Record):
         return self.config is None
 
 
-def parse(raw: Raw, what: str) -> Artifact:
+def parse(raw: RawManifest, what: str) -> Artifact:
     """Read a manifest or an index (image-spec manifest.md, image-index.md). Raises ComponentError."""
     return parse_value(documents.load(raw.body, name=what, error=ComponentError, json_only=True).value, what)
 

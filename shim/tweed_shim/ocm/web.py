@@ -12,8 +12,10 @@ from tweed_shim.base.text import ALPHANUMERIC, made_of
 from tweed_shim.errors import ComponentError, RegistryError
 from tweed_shim.http import credential_gate
 from tweed_shim.http.bodies import read_chunks
-from tweed_shim.http.connection import PATIENCE, Credential, Line, Route, Session, Tries
+from tweed_shim.http.connection import Credential, Route, Session
+from tweed_shim.http.connection_group import ConnectionGroup
 from tweed_shim.http.network_faults import PassingFault, check_passing, explained, host_of
+from tweed_shim.http.retries import DEFAULT_RETRY_POLICY, Retries
 from tweed_shim.http.tls import Tls
 from tweed_shim.http.urls import Url
 from tweed_shim.ocm.registries import Connection
@@ -93,13 +95,15 @@ def fetch(
 
     connect, environ = connection.connect, connection.environ
     route = Route(Tls(url.origin, connect, environ), environ)
-    line = Line()
+    connections = ConnectionGroup()
     try:
-        with Session(PATIENCE, line, route) as session:
+        with Session(DEFAULT_RETRY_POLICY, connections, route) as session:
             session.auth = Credential(url.origin, authorization, insecure=connect.insecure)
             session.private_headers = frozenset(map(str.lower, sent)) - _PUBLIC_HEADERS
             options = {"headers": sent, "data": body, "allow_redirects": redirects}
-            with _answer(session, Tries(PATIENCE, line), method, str(url), options) as response:
+            with _answer(
+                session, Retries(DEFAULT_RETRY_POLICY, connections), method, str(url), options
+            ) as response:
                 if response.status_code != http.HTTPStatus.OK:
                     raise _refused(url, response.status_code, insecure=connect.insecure)
                 on_answer(response.headers)
@@ -126,7 +130,7 @@ def _authorization(properties: Mapping[str, str]) -> str | None:
 
 
 def _answer(
-    session: Session, tries: Tries, method: str, url: str, options: Mapping[str, Any]
+    session: Session, retries: Retries, method: str, url: str, options: Mapping[str, Any]
 ) -> requests.Response:
     """The answer to a request, which is made again where it fails for a passing reason."""
     while True:
@@ -135,7 +139,7 @@ def _answer(
                 response = session.request(method, url, stream=True, **options)
             check_passing(response)
         except PassingFault as fault:
-            tries.failed(fault)
+            retries.failed(fault)
         else:
             return response
 
