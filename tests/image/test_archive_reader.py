@@ -13,21 +13,21 @@ from layouts import hard_link, symlink
 from refusals import refusal
 from tweed_shim.errors import ImageError
 from tweed_shim.image import archive_reader
-from tweed_shim.image.archive_reader import Directory, Tar
+from tweed_shim.image.archive_reader import Directory, TarMembers
 
 
 @contextmanager
-def opened_tar(data: bytes) -> Iterator[Tar]:
+def opened_tar(data: bytes) -> Iterator[TarMembers]:
     fd = os.memfd_create("tar")
     try:
         os.write(fd, data)
-        yield Tar(fd, "the archive")
+        yield TarMembers(fd, "the archive")
     finally:
         os.close(fd)
 
 
 @contextmanager
-def tar_with(files: layouts.Files) -> Iterator[Tar]:
+def tar_with(files: layouts.Files) -> Iterator[TarMembers]:
     with opened_tar(layouts.tar_of(files)) as tar:
         yield tar
 

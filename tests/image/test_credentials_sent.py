@@ -20,7 +20,7 @@ from tweed_shim.image.credential_files import Credentials
 from tweed_shim.image.login import login
 from tweed_shim.image.registry_client import open_client
 from tweed_shim.image.stored_credentials import keep
-from tweed_shim.image.upload import Writable, open_writable
+from tweed_shim.image.upload import WritableRepository, open_writable
 
 FOREIGN = "[::ffff:7f00:1]"
 PASSWORD = "hunter2"
@@ -50,7 +50,7 @@ class Parties(NamedTuple):
     other: FaultyProxy
     environ: dict[str, str]
 
-    def open(self, host: str = "", **options: Any) -> Writable:
+    def open(self, host: str = "", **options: Any) -> WritableRepository:
         """The repository `app` of the registry; host: by which it is called."""
         name = f"{host}:{self.registry.server_address[1]}" if host else self.registry.host
         keep(name, Credentials("me", PASSWORD), self.environ)
@@ -78,7 +78,7 @@ def redirect(target: str) -> Fault:
     return Fault(307, {"Location": target})
 
 
-def read_blob(repository: Writable) -> bytes:
+def read_blob(repository: WritableRepository) -> bytes:
     with repository.open_blob(BLOB) as blob:
         return b"".join(blob.chunks)
 

@@ -1,7 +1,7 @@
-"""Images in one file: an OCI layout in a tar, and what `docker save` writes (Docker image v1.2).
+"""Images in one file: an OCI layout in a tar (oci-archive), and the archives of `docker save` (docker-archive).
 
-Both may be compressed. Of a `docker save` archive the manifest is made here, always the same one for the same
-content, as the archive holds none.
+Both may be compressed. A docker-archive (Docker image specification v1.2) has no OCI manifest. The one that is made here
+is the same each time for the same content.
 """
 
 import json
@@ -13,10 +13,10 @@ from tweed_shim.base import files
 from tweed_shim.errors import BadReference, ImageError
 from tweed_shim.image import blobs, compression, config, json_fields, layout
 from tweed_shim.image import manifest as manifests
-from tweed_shim.image.archive_reader import Extent, Members, Tar, read
+from tweed_shim.image.archive_reader import Extent, Members, TarMembers, read
 from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.content import digest_of
-from tweed_shim.image.disk_quota import Room
+from tweed_shim.image.disk_quota import DiskQuota
 from tweed_shim.image.json_fields import Document
 from tweed_shim.image.layout import LayoutSource
 from tweed_shim.image.manifest import Descriptor, RawManifest
@@ -26,26 +26,26 @@ DOCKER_INDEX = "manifest.json"
 
 
 @contextmanager
-def opened_tar(path: str, scratch: str) -> Iterator[int]:
-    """Yield a descriptor of the archive, of its expanded content where it is compressed, for the length of a block.
+def opened_tar(path: str, tmp: str) -> Iterator[int]:
+    """Open an archive for the length of a with block; yield a file descriptor of the uncompressed tar.
 
-    That content has no name, but takes room in the directory `scratch`.
+    Compressed content is expanded into an unnamed file in the directory `tmp`.
     """
     with ExitStack() as stack:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         stack.callback(os.close, fd)
-        whole = Extent(fd, 0, os.fstat(fd).st_size)
-        how = compression.detect(whole.head(compression.HEAD))
+        archive = Extent(fd, 0, os.fstat(fd).st_size)
+        how = compression.detect(archive.head(compression.HEAD))
         if how != "none":
-            fd = _nameless_file(scratch)
+            fd = _unnamed_file(tmp)
             stack.callback(os.close, fd)
             with open(fd, "wb", closefd=False) as file:
-                file.writelines(Room(scratch, path).content(compression.expand(whole.chunks(), how, path)))
+                file.writelines(DiskQuota(tmp, path).content(compression.expand(archive.chunks(), how, path)))
         yield fd
 
 
-def _nameless_file(directory: str) -> int:
-    # Not O_TMPFILE, which overlayfs lacks before Linux 6.2.
+def _unnamed_file(directory: str) -> int:
+    # Not O_TMPFILE, which overlayfs does not support before Linux 6.2.
     path = os.path.join(directory, files.unique_name("archive-"))
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, files.PRIVATE_FILE)
     os.unlink(path)
@@ -53,32 +53,32 @@ def _nameless_file(directory: str) -> int:
 
 
 class DockerArchive:
-    """One image of a `docker save` archive, as something to pull from."""
+    """One image of a docker-archive. A sources.Source."""
 
     def __init__(self, members: Members, tag: str | None) -> None:
         self._members = members
         self._names: dict[str, str] = {}
-        self._manifest = self._convert(_choose(_entries(members), tag, members.what))
+        self._manifest = self._generate_manifest(_choose(_entries(members), tag, members.what))
 
     @property
     def digest(self) -> str:
-        """The digest of the manifest that is made for it."""
+        """The digest of the generated manifest."""
         return self._manifest.digest
 
     def resolve(self) -> RawManifest:
-        """See pull.Source."""
+        """See sources.Source."""
         return self._manifest
 
     def manifest(self, digest: str) -> RawManifest:
-        """See pull.Source."""
+        """See sources.Source."""
         raise ImageError(f"{self._members.what} has no manifest {digest}; save the image again")
 
     def fetch(self, jobs: Sequence[Job], progress: Progress) -> None:
-        """See pull.Source."""
+        """See sources.Source."""
         for job in jobs:
             blobs.copy(self._members, self._names[job.blob.digest], job, progress)
 
-    def _convert(self, entry: Document) -> RawManifest:
+    def _generate_manifest(self, entry: Document) -> RawManifest:
         config_name = entry.text("Config")
         layer_names = entry.texts("Layers")
         body = self._read(config_name)
@@ -86,22 +86,22 @@ class DockerArchive:
         if len(diff_ids) != len(layer_names):
             entry.wrong("Layers", f"are {len(layer_names)}, and the configuration names {len(diff_ids)}")
         layers = [self._layer(name, diff_id) for name, diff_id in zip(layer_names, diff_ids, strict=True)]
-        about = Descriptor(manifests.OCI_CONFIG, digest_of([body]), len(body))
-        self._names[about.digest] = config_name
+        descriptor = Descriptor(manifests.OCI_CONFIG, digest_of([body]), len(body))
+        self._names[descriptor.digest] = config_name
         manifest = {
             "schemaVersion": 2,
             "mediaType": manifests.OCI_MANIFEST,
-            "config": layout.image_fields(about),
-            "layers": [layout.image_fields(layer) for layer in layers],
+            "config": layout.descriptor_fields(descriptor),
+            "layers": [layout.descriptor_fields(layer) for layer in layers],
         }
-        made = json.dumps(manifest, sort_keys=True).encode()
-        return RawManifest(manifests.OCI_MANIFEST, made, digest_of([made]))
+        data = json.dumps(manifest, sort_keys=True).encode()
+        return RawManifest(manifests.OCI_MANIFEST, data, digest_of([data]))
 
     def _layer(self, name: str, diff_id: str) -> Descriptor:
         try:
             with self._members.opened(name) as extent:
                 how = compression.detect(extent.head(compression.HEAD))
-                # A plain tar's digest is its diff id, which is verified when the layer is copied.
+                # The digest of an uncompressed layer is its diff id. It is verified when the layer is copied.
                 digest = diff_id if how == "none" else digest_of(extent.chunks())
                 size = extent.size
         except KeyError as error:
@@ -132,7 +132,7 @@ def _entries(members: Members) -> tuple[Document, ...]:
 
 
 def _is_named(entry: Document, tag: str) -> bool:
-    """Tell whether a tag, or a reference in any of its forms, is one of an entry's names."""
+    """Tell whether a tag, a repository with a tag or a full reference is one of an entry's `RepoTags`."""
     names = entry.texts("RepoTags")
     return (
         tag in names or _full(tag) in map(_full, names) or tag in (name.rpartition(":")[2] for name in names)
@@ -149,24 +149,26 @@ def _full(name: str) -> str:
 
 
 def _choose(entries: tuple[Document, ...], tag: str | None, what: str) -> Document:
-    fitting = [entry for entry in entries if tag is None or _is_named(entry, tag)]
-    if len(fitting) == 1:
-        return fitting[0]
-    there = (
+    matches = [entry for entry in entries if tag is None or _is_named(entry, tag)]
+    if len(matches) == 1:
+        return matches[0]
+    names = (
         ", ".join(sorted(name for entry in entries for name in entry.texts("RepoTags"))) or "no named image"
     )
     if tag is None:
-        raise ImageError(f"{what} has {len(entries)} images where one is meant; name one of: {there}")
-    fault = "has more than one image" if fitting else "has no image"
-    raise ImageError(f"{what} {fault} named {tag!r}; it has {there}")
+        raise ImageError(
+            f"{what} has {len(entries)} images, and the reference names none; add one of these tags: {names}"
+        )
+    fault = "has more than one image" if matches else "has no image"
+    raise ImageError(f"{what} {fault} named {tag!r}; name one of: {names}")
 
 
 def open_archive(fd: int, reference: Reference, platform: str) -> "LayoutSource | DockerArchive":
-    """Return the image that a reference names in an archive that `opened_tar` opened; without a tag the only one.
+    """Return the image that a reference names in an archive; without a tag the only one.
 
-    platform: as for LayoutSource.
+    fd: from `opened_tar`. platform: as for LayoutSource.
     """
-    members = Tar(fd, reference.path)
+    members = TarMembers(fd, reference.path)
     if reference.transport == "oci-archive":
         return LayoutSource(members, reference.tag, platform)
     return DockerArchive(members, reference.tag)

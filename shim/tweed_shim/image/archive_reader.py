@@ -1,7 +1,7 @@
-"""Files by exact name, out of a directory or out of a tar: where local images are read from.
+"""Reads files by name from a directory or a tar: local images and component archives.
 
-Nothing is extracted. A name is looked up and never becomes a path of this host, a link inside of a tar leads to
-another member of the same tar or nowhere, and a link inside of a directory does not lead out of it.
+Nothing is extracted. A name in a tar never becomes a path of this host, a link in a tar leads to another member of the
+same tar or to nothing, and a link in a directory does not lead out of it.
 """
 
 import errno
@@ -25,14 +25,14 @@ CHUNK = 1024 * 1024
 
 
 class Extent(Record):
-    """`size` bytes of an open file, from `offset` on."""
+    """A range of an open file: `size` bytes from `offset` on. A content.Content."""
 
     fd: int
     offset: int
     size: int
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes in pieces; fewer than `size` where the file ends before."""
+        """Yield the bytes in pieces; fewer than `size` where the file ends earlier."""
         position, end = self.offset, self.offset + self.size
         while position < end and (data := os.pread(self.fd, min(CHUNK, end - position), position)):
             position += len(data)
@@ -44,27 +44,27 @@ class Extent(Record):
 
 
 class Members(Protocol):
-    """A set of files that are read by name; `what` names the set in errors."""
+    """A set of files that are read by name. what: the name of the set in errors."""
 
     what: str
 
     def opened(self, name: str) -> AbstractContextManager[Extent]:
-        """Return a file's content, open for the length of a block. Raises KeyError where there is none."""
+        """Open a file for the length of a with block. Raises KeyError where there is none."""
 
 
 def read(members: Members, name: str) -> bytes:
-    """Return a small file whole. Raises KeyError where there is none, ImageError where it is larger than 4 MiB."""
+    """Return the content of a small file. Raises KeyError for a missing one, ImageError for one over 4 MiB."""
     with members.opened(name) as extent:
         if extent.size > json_fields.MAX_DOCUMENT:
-            raise ImageError(f"{name} in {members.what} is larger than 4 MiB, which no honest one is")
+            raise ImageError(f"{name} in {members.what} is larger than 4 MiB, which is the most that is read")
         return b"".join(extent.chunks())
 
 
 class Directory:
-    """The files below a directory that anybody may have made; see beneath for the links in it."""
+    """The files below an untrusted directory. base/beneath.py says which links in it are followed."""
 
     def __init__(self, path: str, error: type[ShimError] = ImageError, *, what: str = "") -> None:
-        """error: the class of what is raised for a link that leads out. what: the path in messages."""
+        """error: the class to raise for a link that leads out. what: the directory in messages."""
         self._path = path
         self.what = what or path
         self._error = error
@@ -77,7 +77,7 @@ class Directory:
         """
         try:
             fd = beneath.open_file(self._path, name)
-        # No file has a name that Python cannot give to the kernel: one with a NUL, or that is no text.
+        # ValueError: the name holds a NUL or cannot be encoded, so no file can have it.
         except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise KeyError(name) from error
         except OSError as error:
@@ -89,7 +89,7 @@ class Directory:
 
     @contextmanager
     def entered(self, name: str) -> Iterator[int]:
-        """Open a directory below this one for the length of a block; yields a descriptor to list it and write into it.
+        """Open a directory below this one for the length of a with block; yield a descriptor to list it and write into it.
 
         Raises `error` where a link leads out, and OSError where it cannot be opened.
         """
@@ -105,19 +105,19 @@ class Directory:
     def _refusal(self, name: str, error: OSError) -> Exception:
         if error.errno == errno.EXDEV:
             return self._error(
-                f"{name} in {self.what} cannot be used: it leads out of that directory by a link; if you trust who "
-                "made the directory, copy it with cp -rL and use the copy"
+                f"{name} in {self.what} cannot be used: it leads out of that directory by a link; if you trust its "
+                "author, copy it with cp -rL and use the copy"
             )
         if error.errno == errno.ELOOP:
             return self._error(
-                f"{name} in {self.what} cannot be used: its links lead round in a circle; have it made again"
+                f"{name} in {self.what} cannot be used: its links form a loop; create the directory again"
             )
-        # Its own path is relative to a descriptor, and says less.
+        # The error itself names a path relative to a descriptor.
         return OSError(error.errno, error.strerror, os.path.join(self._path, name))
 
 
-class Tar:
-    """The members of a tar that is open as `fd`, which stays the caller's."""
+class TarMembers:
+    """The members of a tar. fd: stays open; the caller closes it."""
 
     def __init__(self, fd: int, what: str) -> None:
         self.what = what
@@ -130,10 +130,12 @@ class Tar:
                     raise ValueError(f"{member.name} is cut short")
                 self._note(member, fd)
         except (ValueError, OverflowError, EOFError, RecursionError) as error:
-            raise ImageError(f"{what} is not a whole tar archive ({error}); save the image again") from error
+            raise ImageError(
+                f"{what} is not a complete tar archive ({error}); save the image again"
+            ) from error
 
     def _note(self, member: "tarfile.TarInfo", fd: int) -> None:
-        """Keep what a header says; a later member of the same name takes the place of an earlier one."""
+        """Record a member. A later member replaces an earlier one of the same name, as when tar(1) extracts."""
         name = _plain_name(member.name)
         if name is None:
             return
@@ -158,6 +160,6 @@ class Tar:
 
 
 def _plain_name(name: str) -> str | None:
-    """Return a member's name without `./` and `..`; None where it leads out of the archive."""
+    """Return a member's normalized name; None where it leads out of the archive."""
     plain = posixpath.normpath(name)
     return None if plain.startswith(("/", "../")) or plain in (".", "..") else plain

@@ -1,4 +1,4 @@
-"""Writing blobs: whole, verified against digest and size while they are written, or not at all."""
+"""Writes blobs, verified against digest and size. A file exists only once it is whole."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -9,11 +9,12 @@ from tweed_shim.errors import ImageError
 from tweed_shim.image.archive_reader import Members
 from tweed_shim.image.manifest import Descriptor
 
+# Called with the number of bytes of each piece.
 Progress = Callable[[int], None]
 
 
 class Job(Record):
-    """A blob that is wanted, and the path of the new file that it shall become."""
+    """A blob to fetch, and the path of the new file for it."""
 
     blob: Descriptor
     path: str
@@ -22,10 +23,9 @@ class Job(Record):
 def write(
     pieces: Iterable[bytes], path: str, digest: str, what: str, progress: Progress | None = None
 ) -> int:
-    """Write a file whose digest is known; returns its size in bytes.
+    """Write a file with a known digest; return its size in bytes.
 
-    Raises ImageError, and leaves no file, where the bytes are others. progress: called with the number of bytes of each
-    piece.
+    Raises ImageError, and leaves no file, where the digest differs. what: the blob in errors.
     """
     sha256, size = hashlib.sha256(), 0
     with files.whole(path) as file:
@@ -41,7 +41,7 @@ def write(
 
 
 def copy(members: Members, name: str, job: Job, progress: Progress) -> None:
-    """Make a blob of the file `name`, verified. Raises ImageError where it is missing or another."""
+    """Copy the file `name` to the file of a job, verified. Raises ImageError where it is missing or differs."""
     what = f"the blob {job.blob.digest} in {members.what}"
     try:
         with members.opened(name) as extent:

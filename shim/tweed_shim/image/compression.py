@@ -1,7 +1,7 @@
-"""How a layer is compressed, told from its first bytes, and its content, with bounds.
+"""Detects how a layer is compressed, and expands it within limits.
 
-The bytes decide and not the media type: tools of the past have mislabelled layers, and the digest of the
-content (the diff id) is verified in either case.
+The first bytes decide, not the media type: old tools wrote wrong media types, and the digest of the content (the diff id)
+is verified in any case.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,30 +11,30 @@ from tweed_shim.errors import ImageError
 
 HEAD = 4
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-# zstd's skippable frames, with which seekable kinds of it may begin: RFC 8878, 3.1.2.
+# zstd's skippable frames, which seekable zstd files may begin with (RFC 8878, section 3.1.2).
 SKIPPABLE = {bytes([0x50 + number, 0x2A, 0x4D, 0x18]) for number in range(16)}
-# What the zstd program itself takes without being told otherwise.
+# The default limit of the zstd program.
 LARGEST_WINDOW = 128 * 1024 * 1024
 LARGEST_CONTENT = 64 * 1024**3
 PIECE = 1024 * 1024
 
 
 def detect(head: bytes) -> str:
-    """`gzip`, `zstd` or `none`, from the first HEAD bytes."""
+    """Return `gzip`, `zstd` or `none`. head: the first HEAD bytes."""
     if head[:HEAD] in SKIPPABLE:
         return "zstd"
     return next((how for magic, how in MAGIC.items() if head.startswith(magic)), "none")
 
 
 class Damaged(Exception):
-    """Compressed data cannot be read."""
+    """The compressed data is damaged."""
 
 
 def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
     import gzip
     import zlib
 
-    # The stubs ask for a whole IO object; reading takes its one method.
+    # The type stubs require a complete IO object; GzipFile calls only its read method.
     with gzip.GzipFile(fileobj=_Reader(pieces), mode="rb") as stream:  # type: ignore[call-overload]
         while data := _read(stream, (EOFError, gzip.BadGzipFile, zlib.error)):
             yield data
@@ -44,7 +44,7 @@ def _zstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
     import zstandard
 
     decoder = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
-    # Likewise.
+    # As above.
     with decoder.stream_reader(_Reader(pieces), read_across_frames=True) as stream:  # type: ignore[arg-type]
         while data := _read(stream, (zstandard.ZstdError,)):
             yield data
@@ -61,7 +61,7 @@ DECODERS: dict[str, Callable[[Iterable[bytes]], Iterable[bytes]]] = {"gzip": _gz
 
 
 class _Reader:
-    """The pieces as the file object that decoders read from."""
+    """Makes a file object, for decoders, of pieces."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
@@ -74,9 +74,9 @@ class _Reader:
 
 
 def expand(pieces: Iterable[bytes], how: str, what: str) -> Iterator[bytes]:
-    """Yield the content of compressed bytes, piece by piece; `what` names them in errors.
+    """Yield the content of compressed pieces. how: from `detect`. what: the name of the data in errors.
 
-    Raises ImageError where they are damaged, want more memory than is fit, or expand to more than 64 GiB.
+    Raises ImageError where the data is damaged, needs too much memory or expands to more than 64 GiB.
     """
     total = 0
     try:

@@ -1,4 +1,4 @@
-"""An image's configuration (image-spec config.md; Docker's has the same fields)."""
+"""The configuration of an image (image-spec config.md; Docker's has the same fields)."""
 
 from collections.abc import Mapping
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from tweed_shim.image.platforms import Platform
 
 
-# The first or the last of the real-time signals, and the direction in which they are counted from there.
+# The signal that a prefix counts from, and the direction.
 _RANGES = {"RTMIN+": (signal.SIGRTMIN, 1), "RTMAX-": (signal.SIGRTMAX, -1)}
 
 
 class ImageConfig(Record):
-    """What an image says about running it; empty where it says nothing. `env` holds NAME=value texts.
+    """How to run an image; fields that the image leaves out are empty. env: NAME=value texts.
 
-    architecture: what its programs are made for, as the image specification calls it. stop_signal: the number of what
-    asks them to end.
+    architecture: of its programs, in the words of the image specification. stop_signal: the number of the signal that
+    asks the program to end.
     """
 
     entrypoint: tuple[str, ...] = ()
@@ -34,10 +34,7 @@ class ImageConfig(Record):
 
 
 class Configuration(Record):
-    """A whole configuration blob: how to run the image, what it is for, and its layers' digests uncompressed.
-
-    platform is None where the blob names none.
-    """
+    """A parsed configuration blob. platform: None where the blob names none. diff_ids: digests of the uncompressed layers."""
 
     run: ImageConfig
     platform: "Platform | None"
@@ -45,7 +42,7 @@ class Configuration(Record):
 
 
 def parse(body: bytes, what: str) -> Configuration:
-    """Return the configuration in a blob; `what` names it in errors. Raises ImageError."""
+    """Parse a configuration blob. what: its name in errors. Raises ImageError."""
     from tweed_shim.image import json_fields, platforms
 
     document = json_fields.parse(body, what)
@@ -105,7 +102,7 @@ def _checked_signal(number: int, *, lowest: int = 1) -> int | None:
 
 
 def is_record(value: object) -> bool:
-    """Say whether these are the fields of an `ImageConfig` as JSON has them."""
+    """Tell whether a JSON value holds the fields of an `ImageConfig`."""
     if not isinstance(value, dict) or not value.keys() <= {*ImageConfig.FIELDS}:
         return False
     return all(
@@ -119,7 +116,7 @@ def is_record(value: object) -> bool:
 
 
 def from_record(fields: Mapping[str, Any]) -> ImageConfig:
-    """Return the configuration that was kept of the fields of an `ImageConfig`, lists being tuples again."""
+    """Return the `ImageConfig` of its fields as JSON holds them: lists become tuples."""
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }

@@ -1,7 +1,7 @@
-"""The room on disk that an image may take while it is unpacked: a small layer can become very large.
+"""Limits the disk space that an image takes while it is unpacked: a small layer can expand to a very large one.
 
-A gzip layer says nothing of what it expands to, and a hole in a file of a tar is written out by umoci, as zeros. So
-what is written is watched, and ended before the disk is full, which others work on too.
+A gzip layer does not state its expanded size, and umoci writes holes of sparse files as zeros. So the writing is watched,
+and stopped before the disk is full for everybody.
 """
 
 import os
@@ -12,34 +12,37 @@ from tweed_shim.base.option_names import option
 from tweed_shim.errors import HostError, ImageError
 from tweed_shim.image.compression import LARGEST_CONTENT
 
-# What is left to others, or an eighth of what there is to begin with.
-KEPT_BYTES = 256 << 20
-KEPT_FILES = 10_000
-SHARE = 8
+# The space that stays free for others, but at most an eighth of what is free at the beginning.
+RESERVED_BYTES = 256 << 20
+RESERVED_FILES = 10_000
+RESERVED_PART = 8
 
 
-class Room:
-    """The room of the disk that a directory is on, for one image, which is called `what`."""
+class DiskQuota:
+    """The free space of the file system of a directory, for one image. what: the image in errors."""
 
     def __init__(self, directory: str, what: str, deadline: Deadline = NO_DEADLINE) -> None:
-        """deadline: ends the work, too."""
+        """deadline: `check` raises PullTimedOut after it."""
         self._directory = directory
         self._deadline = deadline
         self.what = what
         free, files = self._free()
-        self._kept = min(KEPT_BYTES, free // SHARE), min(KEPT_FILES, files // SHARE)
+        self._reserved = (
+            min(RESERVED_BYTES, free // RESERVED_PART),
+            min(RESERVED_FILES, files // RESERVED_PART),
+        )
 
     def _free(self) -> tuple[int, int]:
-        about = os.statvfs(self._directory)
-        return about.f_bavail * about.f_frsize, about.f_favail
+        disk = os.statvfs(self._directory)
+        return disk.f_bavail * disk.f_frsize, disk.f_favail
 
     def check(self) -> None:
-        """Raise HostError where the disk is nearly full, PullTimedOut where the time is over."""
+        """Raise HostError where the disk is nearly full, PullTimedOut after the deadline."""
         self._deadline.check()
-        if any(free < kept for free, kept in zip(self._free(), self._kept, strict=True)):
+        if any(free < reserved for free, reserved in zip(self._free(), self._reserved, strict=True)):
             raise HostError(
-                f"no space is left in {self._directory} to unpack {self.what}: it is larger than all that is free "
-                f"there; make room, or give another {option('--root')}"
+                f"no space is left in {self._directory} to unpack {self.what}: it needs more than what is free "
+                f"there; free some space, or give another {option('--root')}"
             )
 
     def watch(self, pid: int) -> None:
@@ -52,14 +55,14 @@ class Room:
             )
 
     def content(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The pieces, of which each is about to be written to the disk. Raises HostError where it is nearly full."""
+        """Yield the pieces, with a check before each is written. Raises HostError where the disk is nearly full."""
         for piece in pieces:
             self.check()
             yield piece
 
 
 def _written(pid: int) -> int:
-    """How many bytes a process has given to write(2): proc(5), /proc/PID/io; 0 where the kernel does not count."""
+    """Return the bytes that a process passed to write(2), from /proc/PID/io (proc(5)); 0 where the kernel does not count."""
     try:
         with open(f"/proc/{pid}/io", encoding="utf-8") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("wchar:")), 0)

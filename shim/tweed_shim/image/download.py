@@ -1,4 +1,4 @@
-"""Blobs from a registry to files, verified while they are written, and going on where a connection broke."""
+"""Downloads blobs from a registry to files, verified while they are written; resumes after a broken connection."""
 
 import errno
 import hashlib
@@ -17,14 +17,14 @@ from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.registry import Repository
 
 WORKERS = 4
-LAST_WORDS = 5.0  # seconds that an interrupted download has to notice it
-# A connection that brought this much before it broke was worth it: a hundredth of the blob, or a mebibyte.
-WORTH_PART = 100
-WORTH_BYTES = 1 << 20
+JOIN_TIMEOUT = 5.0  # seconds that an interrupted download has to end
+# A connection that brought this much before it broke resets the count of failures: a hundredth of the blob, or 1 MiB.
+PROGRESS_PART = 100
+PROGRESS_BYTES = 1 << 20
 
 
 class WrongContent(RegistryError):
-    """A blob came whole but is not the one that was asked for."""
+    """A blob arrived complete but has another digest or size."""
 
 
 def _ignore(_count: int) -> None:
@@ -34,38 +34,38 @@ def _ignore(_count: int) -> None:
 def download_all(
     repository: Repository, jobs: Iterable[Job], *, workers: int = WORKERS, progress: Progress = _ignore
 ) -> None:
-    """Get blobs side by side. The first failure ends the others, closes the repository, and is raised.
+    """Download blobs in parallel. The first failure ends the others, closes the repository, and is raised.
 
-    `progress` is called as `download_blob` does, from several threads.
+    progress: called as by `download_blob`, from several threads.
     """
-    todo, ends = list(jobs), SimpleQueue[BaseException | None]()
+    todo, results = list(jobs), SimpleQueue[BaseException | None]()
 
     def work() -> None:
-        with suppress(IndexError):  # there is no more to do
+        with suppress(IndexError):  # the list is empty
             while True:
                 job = todo.pop(0)
                 try:
                     download_blob(repository, job.blob.digest, job.blob.size, job.path, progress=progress)
                 except BaseException as error:  # noqa: BLE001 - raised below, after the others have ended
-                    ends.put(error)
+                    results.put(error)
                     todo.clear()
                     repository.close()
                     return
-        ends.put(None)
+        results.put(None)
 
-    # Not a pool of concurrent.futures: an interrupt in the middle of its end would leave it waiting for ever.
+    # Not a pool of concurrent.futures, which waits for ever where an interrupt comes while it shuts down.
     threads = [Thread(target=work, name="download", daemon=True) for _ in range(min(workers, len(todo)))]
     try:
         for thread in threads:
             thread.start()
-        failures = [error for error in (ends.get() for _ in threads) if error is not None]
+        failures = [error for error in (results.get() for _ in threads) if error is not None]
     except BaseException:
         # The caller was interrupted.
         todo.clear()
         repository.close()
         for thread in threads:
             if thread.is_alive():
-                thread.join(LAST_WORDS)
+                thread.join(JOIN_TIMEOUT)
         raise
     if failures:
         raise failures[0]
@@ -74,29 +74,28 @@ def download_all(
 def download_blob(
     repository: Repository, digest: str, size: int, path: str, *, progress: Progress = _ignore
 ) -> None:
-    """Get one blob into a new file (mode 0600), which stays only if every byte is right.
+    """Download one blob to a new file (mode 0600), which stays only if its digest is right.
 
-    It is not synced: unpacking syncs the file system before an image counts as there. What a power cut leaves of a
-    blob before that is noticed, for it is short, and for whoever reads a blob verifies it.
-    `progress` is told how many bytes were written, a negative number where they have to be fetched again.
-    Raises RegistryError where the blob cannot be had or is not what it should be, HostError where the file
-    cannot be written.
+    It is not synced. Unpacking syncs the file system before the image is recorded. A blob that a power cut shortens
+    before that is noticed by its size, and every reader verifies its digest.
+    progress: called with the number of bytes written, and with a negative number where they are fetched again.
+    Raises RegistryError where the download fails or the digest is wrong, HostError where the file cannot be written.
     """
     with _new_file(path) as file:
         partial = Partial(file, digest, size, progress)
         try:
             _fetch(repository, partial)
         except WrongContent:
-            # A byte may have been hurt on the way; if it was wrong from the start, it will be again.
+            # The transfer may have damaged it. If the registry itself holds wrong bytes, the second attempt fails too.
             partial.restart()
             _fetch(repository, partial)
 
 
 class Partial:
-    """A blob that is partly written."""
+    """A partly written blob."""
 
     def __init__(self, file: BinaryIO, digest: str, size: int, progress: Progress) -> None:
-        """Begin with nothing written."""
+        """Start with nothing written. file: empty."""
         self.digest = digest
         self.size = size
         self.written = 0
@@ -105,10 +104,10 @@ class Partial:
         self._hash = hashlib.new(digest.partition(":")[0])
 
     def add(self, chunk: bytes) -> None:
-        """Write what comes next. Raises WrongContent, with nothing written, where that is too much."""
+        """Append a chunk. Raises WrongContent, with nothing written, where the blob becomes too long."""
         if self.written + len(chunk) > self.size:
             raise WrongContent(
-                f"the blob {self.digest} is longer than the {self.size} bytes that its manifest states"
+                f"the blob {self.digest} is longer than the {self.size} bytes that its manifest states; push the image again"
             )
         self._file.write(chunk)
         self._hash.update(chunk)
@@ -116,7 +115,7 @@ class Partial:
         self._progress(len(chunk))
 
     def restart(self) -> None:
-        """Throw away what is written."""
+        """Discard everything written so far."""
         self._progress(-self.written)
         self._file.seek(0)
         self._file.truncate()
@@ -124,22 +123,23 @@ class Partial:
         self.written = 0
 
     def check(self) -> None:
-        """Raise WrongContent where the whole blob is not the right one."""
-        found = f"{self._hash.name}:{self._hash.hexdigest()}"
-        if found != self.digest:
+        """Raise WrongContent where the complete blob has another digest."""
+        actual = f"{self._hash.name}:{self._hash.hexdigest()}"
+        if actual != self.digest:
             raise WrongContent(
-                f"the blob {self.digest} has the digest {found}: what the registry gives is not to be trusted"
+                f"the blob {self.digest} arrived with the digest {actual}: the registry or a proxy changes it; "
+                "do not use the image, and push it again"
             )
 
 
 def _fetch(repository: Repository, partial: Partial) -> None:
-    """Write the blob's bytes, over as many connections as it takes, and check them."""
+    """Download the rest of a blob, over as many connections as it takes, and check its digest."""
     retries = repository.retries()
-    worth = min(partial.size // WORTH_PART, WORTH_BYTES)
+    enough = min(partial.size // PROGRESS_PART, PROGRESS_BYTES)
     reached = 0
     while True:
         fault = PassingFault(
-            f"the blob {partial.digest} ends before its {partial.size} bytes: push the image again"
+            f"the blob {partial.digest} ends before its {partial.size} bytes; push the image again"
         )
         try:
             with repository.open_blob(partial.digest, partial.written, size=partial.size) as blob:
@@ -152,8 +152,8 @@ def _fetch(repository: Repository, partial: Partial) -> None:
         if partial.written == partial.size:
             partial.check()
             return
-        # What comes too slowly is no reason for more retry_policy.
-        if partial.written > reached + worth and not isinstance(fault, SlowServer):
+        # Progress of a server that is too slow does not reset the count.
+        if partial.written > reached + enough and not isinstance(fault, SlowServer):
             reached = partial.written
             retries.renew()
         retries.failed(fault)
@@ -161,7 +161,7 @@ def _fetch(repository: Repository, partial: Partial) -> None:
 
 @contextmanager
 def _new_file(path: str) -> Iterator[BinaryIO]:
-    """Write a new file that has its name only once it is whole. Raises HostError where the disk fails."""
+    """Open a new file, which gets its name only once it is whole. Raises HostError where the disk fails."""
     try:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
@@ -169,5 +169,5 @@ def _new_file(path: str) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise HostError(
-            f"cannot write {path}: {error.strerror}; make room or choose another {option('--root')}"
+            f"cannot write {path}: {error.strerror}; free some space or choose another {option('--root')}"
         ) from None

@@ -50,9 +50,9 @@ def _fetch(request: PullRequest) -> Image:
         request.deadline,
         waiting=lambda: request.report(f"waiting for another process that pulls {name}"),
     ):
-        looking = request.policy == "missing"
-        image = request.policy != "always" and lookup.at_hand(
-            root, request.reference, request.platform, request.ids, looking=looking
+        check_origin = request.policy == "missing"
+        image = request.policy != "always" and lookup.unpacked_image(
+            root, request.reference, request.platform, request.ids, check_origin=check_origin
         )
         return image or _pull(request, started)
 

@@ -1,7 +1,7 @@
-"""Layers without PAX global headers (pax(1), typeflag `g`), with which each archive of `git archive` begins.
+"""Removes PAX global headers (pax(1), typeflag `g`) from layers. Every archive of `git archive` begins with one.
 
-No tool for images gives them a meaning: docker and containerd pass over them, and umoci 0.4.7 refuses the layer. What
-else a tar holds stays as it is, byte for byte.
+No image tool gives them a meaning: docker and containerd ignore them, and umoci 0.4.7 refuses the layer. All other bytes
+of the tar stay as they are.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,24 +10,24 @@ from tweed_shim.base.text import decimal
 
 BLOCK = 512
 GLOBAL, EXTENDED, SPARSE = b"g", b"x", b"S"
-# Links, devices, directories and pipes have no content, whatever their size is.
+# Links, devices, directories and pipes have no content, whatever size their header states.
 NO_CONTENT = frozenset((b"1", b"2", b"3", b"4", b"5", b"6"))
 LARGEST_EXTENDED = 1 << 20
 
 
 class _Stream:
-    """Pieces of bytes, read by length."""
+    """Reads pieces of bytes by length."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
         self._rest = b""
 
     def take(self, count: int) -> Iterator[bytes]:
-        """Yield the next `count` bytes, fewer where they end before."""
+        """Yield the next `count` bytes; fewer at the end."""
         while count > 0 and (piece := self._rest or next(self._pieces, b"")):
-            taken, self._rest = piece[:count], piece[count:]
-            count -= len(taken)
-            yield taken
+            head, self._rest = piece[:count], piece[count:]
+            count -= len(head)
+            yield head
 
     def read(self, count: int) -> bytes:
         return b"".join(self.take(count))
@@ -38,7 +38,7 @@ class _Stream:
 
 
 def without_global_headers(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a tar without its global headers; what is no tar comes out as it went in, from there on."""
+    """Yield a tar without its global headers. From the first block that is not a tar header, all bytes stay unchanged."""
     stream = _Stream(pieces)
     extended: int | None = None
     while len(header := stream.read(BLOCK)) == BLOCK and (size := _number(header[124:136])) is not None:
@@ -71,16 +71,16 @@ def _padded(size: int) -> int:
 
 
 def _number(field: bytes) -> int | None:
-    """Read a size: octal, or GNU's binary form; None for the zeros that end a tar, and for what is no number."""
+    """Parse a size: octal, or GNU's binary form; None for the zeros at the end of a tar and for malformed numbers."""
     if field[:1] == b"\x80":
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b"\0 ")
-    # An empty field is all that tells the zeros at the end from a header with no content: that has "0".
+    # Only an empty field marks the zeros at the end: the header of an empty file has "0".
     return int(digits, 8) if digits and not digits.strip(b"01234567") else None
 
 
 def _extended_size(body: bytes, default: int | None) -> int | None:
-    """Read the size in records `LENGTH KEY=VALUE\\n` of an extended header, which comes in the place of the field's."""
+    """Return the size in the records `LENGTH KEY=VALUE\\n` of an extended header, or else `default`."""
     while body:
         length, blank, _ = body.partition(b" ")
         end = decimal(length.decode("latin-1")) or 0

@@ -1,4 +1,4 @@
-"""The headers of a tar that a stranger made, read one after the other with bounds; never the content between them."""
+"""Reads the headers of an untrusted tar within limits. The content between them is skipped."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 MOST_MEMBERS = 100_000
 LARGEST_HEADER = 1 << 20
 
-# What gives `count` bytes from `position` on, or fewer where the archive ends: read(count, position).
+# read(count, position) returns `count` bytes from `position` on, fewer at the end.
 Read = Callable[[int, int], bytes]
 
 
 class _File:
-    """What of a file object `tarfile` needs to read headers, and no way to have more than that in memory."""
+    """The file object that `tarfile` reads headers from. It refuses reads of more than one header."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
@@ -40,17 +40,17 @@ class _File:
 def headers(read: Read, at_end: Callable[[int], None] = lambda _: None) -> "Iterator[tarfile.TarInfo]":
     """Yield the headers of a tar, in order.
 
-    at_end: called after the last one with the position behind it, where two blocks of zeros have to be.
-    Raises ValueError for what is no tar, and whatever else `tarfile` raises for one that is damaged.
+    at_end: called after the last header with the position behind its content, where two blocks of zeros have to be.
+    Raises ValueError for data that is not a tar, and other errors of `tarfile` for a damaged one.
     """
     import tarfile
 
     try:
-        # The stubs ask for a whole IO object; reading headers takes these three methods.
+        # The type stubs require a complete IO object; reading headers calls only these three methods.
         with tarfile.open(fileobj=_File(read), mode="r:") as tar:  # type: ignore[call-overload]
             before = -1
             while (member := tar.next()) is not None:
-                # A size below zero would lead back to a header that was read before, for ever.
+                # A negative size leads back to an earlier header, which would be read for ever.
                 if member.offset <= before or member.size < 0 or len(tar.members) > MOST_MEMBERS:
                     raise ValueError("it has more members than an archive has")
                 before = member.offset

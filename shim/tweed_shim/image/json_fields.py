@@ -1,6 +1,6 @@
-"""JSON documents that strangers wrote: manifests, indexes, configurations, records, read with bounds.
+"""Reads untrusted JSON documents within limits: manifests, indexes, configurations.
 
-Whatever is wrong with one is an ImageError that names the document, the place in it and the fault.
+Every fault is an ImageError that names the document, the field and the problem.
 """
 
 from tweed_shim.base.lean import json
@@ -13,27 +13,27 @@ MAX_DOCUMENT = 4 << 20
 
 
 class Document(Record):
-    """A JSON object: `what` says whose it is and where in it one is; a null field counts as absent."""
+    """A JSON object. what: the document, and the field of it, in errors. A null field counts as absent."""
 
     what: str
     fields: dict[str, Any]
 
     def wrong(self, key: str, fault: str) -> NoReturn:
-        """Raise the ImageError that says so."""
-        raise ImageError(
-            f"{self.what} is malformed: {key} {fault}; the image has to be built or pushed again"
-        )
+        """Raise the ImageError for a field. fault: follows its name, as in `is not a list`."""
+        raise ImageError(f"{self.what} is malformed: {key} {fault}; build or push the image again")
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Return a string without NUL; `default` where it is absent, an error where there is no default."""
+        """Return a string without NUL. default: for an absent field; without it an absent field is an error."""
         value = self.fields.get(key)
         if value is None and default is not None:
             return default
-        return self._sound(key, value)
+        return self._checked_text(key, value)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return a list of strings; empty where it is absent."""
-        return tuple(self._sound(f"{key}[{number}]", value) for number, value in enumerate(self._list(key)))
+        """Return a list of strings; empty where the field is absent."""
+        return tuple(
+            self._checked_text(f"{key}[{number}]", value) for number, value in enumerate(self._list(key))
+        )
 
     def number(self, key: str, largest: int) -> int:
         """Return a whole number from 0 to `largest`."""
@@ -43,15 +43,15 @@ class Document(Record):
         return value
 
     def child(self, key: str) -> "Document":
-        """Return the object below `key`; an empty one where it is absent."""
+        """Return the object in a field; an empty one where the field is absent."""
         value = self.fields.get(key)
         return self._object(key, {} if value is None else value)
 
     def children(self, key: str) -> tuple["Document", ...]:
-        """Return the list of objects below `key`; empty where it is absent."""
+        """Return the list of objects in a field; empty where the field is absent."""
         return tuple(self._object(f"{key}[{number}]", value) for number, value in enumerate(self._list(key)))
 
-    def _sound(self, key: str, value: object) -> str:
+    def _checked_text(self, key: str, value: object) -> str:
         if not isinstance(value, str):
             self.wrong(key, "is not a text")
         if "\0" in value:
@@ -75,11 +75,9 @@ class Document(Record):
 
 
 def load(body: bytes, what: str) -> Any:
-    """Return the JSON value in `body`, at most 4 MiB of it; `what` names the document in errors."""
+    """Parse JSON of at most 4 MiB. what: the name of the document in errors. Raises ImageError."""
     if len(body) > MAX_DOCUMENT:
-        raise ImageError(
-            f"{what} is larger than 4 MiB, which no honest one is; ask its author for another image"
-        )
+        raise ImageError(f"{what} is larger than 4 MiB, which is the most that is read; use another image")
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -89,7 +87,7 @@ def load(body: bytes, what: str) -> Any:
 
 
 def parse(body: bytes, what: str) -> Document:
-    """Return the JSON object in `body`; `what` names it in errors."""
+    """Parse a JSON object. what: the name of the document in errors. Raises ImageError."""
     value = load(body, what)
     if not isinstance(value, dict):
         raise ImageError(f"{what} is not a JSON object; push or build the image again")

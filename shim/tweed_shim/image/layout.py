@@ -1,8 +1,7 @@
-"""OCI image layouts (image-spec image-layout.md): reading anybody's, and keeping the store's own.
+"""OCI image layouts (image-spec image-layout.md): reads any layout, and changes the one of the store.
 
-The store's layout is ROOT/images: shared blobs, and an index that names every image by its reference, so
-that other tools (skopeo, umoci) can read it. Blobs are added under their digest by one rename, whole and
-verified.
+The store's layout is ROOT/images: blobs, and an index that names every image by its reference, so that other tools
+(skopeo, umoci) can read it. A blob gets its name by one rename, after it is complete and verified.
 """
 
 import os
@@ -25,19 +24,19 @@ if TYPE_CHECKING:
     from tweed_shim.image.blobs import Job, Progress
 
 REF_NAME = "org.opencontainers.image.ref.name"
-# The reference and the platform that an entry of our index stands for.
+# The reference and the platform of an entry in the store's index.
 REFERENCE = "tweed-shim.reference"
 PLATFORM = "tweed-shim.platform"
 VERSION = b'{"imageLayoutVersion": "1.0.0"}'
 
 
 def blob_name(digest: str) -> str:
-    """Where a layout keeps a blob, below its directory."""
+    """Return the path of a blob below the directory of a layout."""
     return "blobs/" + digest.replace(":", "/")
 
 
 def read_index(members: Members) -> tuple[Document, ...]:
-    """Return the entries of a layout's index.json. Raises ImageError where it is no layout."""
+    """Return the entries of a layout's index.json. Raises ImageError where the files are no layout."""
     what = f"the image layout {members.what}"
     try:
         version = json_fields.parse(read(members, "oci-layout"), f"oci-layout of {what}")
@@ -60,33 +59,35 @@ def choose(
     platform: str = "",
     is_image: Callable[[Descriptor], bool] = lambda _: True,
 ) -> Descriptor:
-    """Find the entry that a tag names; without a tag the only one. Raises ImageError, listing what is there.
+    """Return the entry that a tag names; without a tag the only one. Raises ImageError, which lists the names.
 
-    Of several entries of one name the one for the platform is meant, which is as platforms.key gives it; is_image tells
-    the image from what is about it.
+    platform: as platforms.key returns it; it decides between several entries of one name. is_image: tells images from
+    other entries, such as attestations and signatures.
     """
     names = [entry.child("annotations").text(REF_NAME, "") for entry in entries]
-    fitting = [entry for entry, name in zip(entries, names, strict=True) if tag in (None, name)]
-    every = found = _by_digest(map(manifest.read_descriptor, fitting))
+    matches = [entry for entry, name in zip(entries, names, strict=True) if tag in (None, name)]
+    every = chosen = _by_digest(map(manifest.parse_descriptor, matches))
     wanted = platforms.parse(platform) if platform else platforms.host()
     if len(every) > 1 and len({name for name in names if tag in (None, name)}) == 1:
-        found = _for_platform(fitting, wanted)
-        if len(found) > 1:
-            found = [each for each in found[: manifest.MOST_LOOKS] if is_image(each)] or found
-    if len(found) == 1:
-        return found[0]
-    there = ", ".join(sorted(set(filter(None, names)))) or "no named image"
-    if tag is None and (found or not every):
-        raise ImageError(f"{what} has {len(every)} images where one is meant; name one of: {there}")
-    fault = "has more than one image" if found else f"has no image for {wanted}" if every else "has no image"
-    raise ImageError(f"{what} {fault}{f' named {tag!r}' if tag else ''}; it has {there}")
+        chosen = _for_platform(matches, wanted)
+        if len(chosen) > 1:
+            chosen = [each for each in chosen[: manifest.MOST_PROBES] if is_image(each)] or chosen
+    if len(chosen) == 1:
+        return chosen[0]
+    known = ", ".join(sorted(set(filter(None, names)))) or "no named image"
+    if tag is None and (chosen or not every):
+        raise ImageError(
+            f"{what} has {len(every)} images, and the reference names none; add one of these tags: {known}"
+        )
+    fault = "has more than one image" if chosen else f"has no image for {wanted}" if every else "has no image"
+    raise ImageError(f"{what} {fault}{f' named {tag!r}' if tag else ''}; name one of: {known}")
 
 
 def _for_platform(entries: list[Document], wanted: Platform) -> list[Descriptor]:
-    """Return those for the platform that fits best, or else those that do not say for which they are."""
-    offers = [offer for offer in map(manifest.read_entry, entries) if offer.may_be_image]
-    best = platforms.best(wanted, (offer.platform for offer in offers if offer.platform is not None))
-    return _by_digest(offer.descriptor for offer in offers if offer.platform == best)
+    """Return the entries for the best matching platform, or else those that name no platform."""
+    candidates = [each for each in map(manifest.parse_entry, entries) if each.may_be_image]
+    best = platforms.best(wanted, (each.platform for each in candidates if each.platform is not None))
+    return _by_digest(each.descriptor for each in candidates if each.platform == best)
 
 
 def _by_digest(descriptors: Iterable[Descriptor]) -> list[Descriptor]:
@@ -96,9 +97,9 @@ def _by_digest(descriptors: Iterable[Descriptor]) -> list[Descriptor]:
 def read_blob(members: Members, digest: str) -> bytes:
     """Return a small blob (manifest, index, configuration) of a layout, verified.
 
-    Raises ImageError where it is not there or damaged.
+    Raises ImageError where it is missing or damaged.
     """
-    # Imported here, as a warm look-up in a layout needs its index only.
+    # Imported here, because a warm look-up in a layout reads only its index.
     from tweed_shim.image.content import digest_of
 
     try:
@@ -113,78 +114,80 @@ def read_blob(members: Members, digest: str) -> bytes:
 
 
 class Layout:
-    """The store's own layout, at `path`. durable: what is written to its index survives a power cut."""
+    """A layout that the shim writes. durable: sync its index, so that it survives a power cut."""
 
     def __init__(self, path: str, *, durable: bool = True) -> None:
         self.path = path
         self._durable = durable
 
     def create(self) -> bool:
-        """Make it where it is not yet there; returns whether its index was made, which is then empty."""
+        """Create the layout where it is missing; return whether its index was created, which is then empty."""
         files.make_private(os.path.join(self.path, "blobs", "sha256"))
-        empty = not os.path.lexists(self._index)
-        if empty:
+        is_new = not os.path.lexists(self._index)
+        if is_new:
             self._write_entries([])
         if not os.path.exists(os.path.join(self.path, "oci-layout")):
             files.write_whole(os.path.join(self.path, "oci-layout"), VERSION, durable=self._durable)
-        return empty
+        return is_new
 
     def blob_path(self, digest: str) -> str:
-        """Where the blob of a digest is, or would be."""
+        """Return the path of a blob, whether it exists or not."""
         return os.path.join(self.path, blob_name(digest))
 
     def has(self, blob: Descriptor) -> bool:
-        """Tell whether a blob is there, as large as it ought to be."""
+        """Tell whether a blob exists and has the right size."""
         try:
             return os.stat(self.blob_path(blob.digest)).st_size == blob.size
         except FileNotFoundError:
             return False
 
     def document(self, digest: str) -> bytes | None:
-        """Return a small blob (manifest, index, configuration); None where it is not there or no longer whole."""
+        """Return a small blob (manifest, index, configuration); None where it is missing or damaged."""
         try:
             return read_blob(Directory(self.path), digest)
         except ImageError:
             return None
 
     def add_bytes(self, digest: str, body: bytes) -> None:
-        """Keep a small blob that has been verified. Not synced: whoever reads it verifies it."""
+        """Write a small verified blob. It is not synced, because every reader verifies it."""
         files.write_whole(self.blob_path(digest), body, durable=False)
 
     def adopt(self, path: str, digest: str) -> None:
-        """Take over a file that has been verified, by renaming it. Not synced, likewise."""
+        """Rename a verified file to a blob. It is not synced, because every reader verifies it."""
         os.rename(path, self.blob_path(digest))
 
     def drop_damaged(self, digests: Iterable[str]) -> None:
-        """Remove those blobs that are no longer what their digest says, whoever uses them: they are brought again."""
+        """Remove the damaged ones of some blobs, also where images use them: the next pull fetches them again."""
         from tweed_shim.image.content import digest_of
 
-        place = Directory(self.path)
+        directory = Directory(self.path)
         for digest in digests:
-            with suppress(KeyError), place.opened(blob_name(digest)) as extent:
+            with suppress(KeyError), directory.opened(blob_name(digest)) as extent:
                 if digest_of(extent.chunks()) != digest:
                     self.discard(digest)
 
     def discard(self, digest: str) -> None:
-        """Remove a blob; the caller sees to it that nobody uses it."""
+        """Remove a blob. The caller makes sure that nothing uses it."""
         with suppress(FileNotFoundError):
             os.unlink(self.blob_path(digest))
 
     def entries(self) -> tuple[Document, ...]:
-        """What the index names, other tools' entries included. Raises DamagedRecord where it cannot be read."""
-        mend = "move the file away, and pull an image: the index is then made of what the store knows"
+        """Return the entries of the index, those of other tools included. Raises DamagedRecord where it cannot be read."""
+        hint = (
+            "move the file away, and pull an image: the index is then created from the records of the store"
+        )
         try:
-            index = state_files.read(self._index, {"manifests": _are_entries}, mend=mend)
+            index = state_files.read(self._index, {"manifests": _are_entries}, mend=hint)
         except FileNotFoundError:
             raise state_files.damaged(
-                self._index, "it is not there", "pull an image: it is then made"
+                self._index, "it is missing", "pull an image: it is then created"
             ) from None
         return Document(self._index, index).children("manifests")
 
     def put_entry(self, reference: str, platform: str, image: Descriptor) -> None:
-        """Make the index name an image by a reference. The caller holds the index's lock."""
+        """Add an image to the index, or replace the one of the same reference. The caller holds the index's lock."""
         entry = {
-            **image_fields(image),
+            **descriptor_fields(image),
             "annotations": {
                 REF_NAME: ref_name(reference, platform),
                 REFERENCE: reference,
@@ -194,7 +197,7 @@ class Layout:
         self._write_entries([*self._entries_without({(reference, platform)}), entry])
 
     def remove_entries(self, names: set[tuple[str, str]]) -> None:
-        """Forget (reference, platform) pairs. The caller holds the index's lock."""
+        """Remove the entries of (reference, platform) pairs. The caller holds the index's lock."""
         self._write_entries(self._entries_without(names))
 
     def _entries_without(self, names: set[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -211,7 +214,7 @@ class Layout:
 
 
 def _are_entries(value: object) -> bool:
-    """Say whether this is the list of an index (image-spec image-index.md), as far as the store reads it."""
+    """Tell whether a value is the `manifests` of an index (image-spec image-index.md), as far as the store reads it."""
     if value is None:
         return True
     if not isinstance(value, list):
@@ -225,27 +228,29 @@ def _are_entries(value: object) -> bool:
 
 
 def _names(entry: Document) -> tuple[str, str, str]:
-    """Return all three, as tools that copy an entry under another name copy our annotations too."""
-    notes = entry.child("annotations")
-    return notes.text(REF_NAME, ""), notes.text(REFERENCE, ""), notes.text(PLATFORM, "")
+    """Return the annotations (ref name, reference, platform) of an entry.
+
+    All three count, because tools that copy an entry under another name copy our annotations too.
+    """
+    annotations = entry.child("annotations")
+    return annotations.text(REF_NAME, ""), annotations.text(REFERENCE, ""), annotations.text(PLATFORM, "")
 
 
 def own_name(entry: Document) -> tuple[str, str] | None:
-    """Return the reference and the platform that we made an entry of the index for; None where another tool made it."""
+    """Return the (reference, platform) of an entry that the shim wrote; None for an entry of another tool."""
     name, reference, platform = _names(entry)
     return (reference, platform) if reference and name == ref_name(reference, platform) else None
 
 
-def image_fields(descriptor: Descriptor) -> dict[str, Any]:
-    """Return a descriptor as manifests and indexes hold it."""
+def descriptor_fields(descriptor: Descriptor) -> dict[str, Any]:
+    """Return a descriptor as the JSON of manifests and indexes (image-spec descriptor.md)."""
     return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
 
 
 def ref_name(reference: str, platform: str) -> str:
-    """Return the name for other tools, in the letters that the specification's grammar for it allows.
+    """Return the name for other tools, within the grammar of the specification (image-spec annotations.md).
 
-    That is the reference itself for a registry's host name; what has other letters gets a name that is as near
-    to it as can be, and unique.
+    It is the reference itself where the grammar allows it, with small replacements; otherwise a unique hash.
     """
     name = reference.replace(":/", "/") + (f"+{platform.replace('/', '-')}" if platform else "")
     if is_layout_name(name):
@@ -256,10 +261,10 @@ def ref_name(reference: str, platform: str) -> str:
 
 
 class LayoutSource:
-    """One image of a layout that is somebody else's, as something to pull from."""
+    """One image of a layout. A sources.Source."""
 
     def __init__(self, members: Members, tag: str | None, platform: str = "") -> None:
-        """platform: as platforms.key gives it."""
+        """platform: as platforms.key returns it."""
         self._members = members
         self._image = choose(
             read_index(members), tag, members.what, platform=platform, is_image=self._is_image
@@ -271,19 +276,19 @@ class LayoutSource:
 
     @property
     def digest(self) -> str:
-        """What the tag names: the digest of a manifest or of an index."""
+        """The digest that the tag names: of a manifest or of an index."""
         return self._image.digest
 
     def resolve(self) -> RawManifest:
-        """See pull.Source."""
+        """See sources.Source."""
         return RawManifest(self._image.media_type, read_blob(self._members, self.digest), self.digest)
 
     def manifest(self, digest: str) -> RawManifest:
-        """See pull.Source."""
+        """See sources.Source."""
         return RawManifest("", read_blob(self._members, digest), digest)
 
     def fetch(self, jobs: "Sequence[Job]", progress: "Progress") -> None:
-        """See pull.Source."""
+        """See sources.Source."""
         from tweed_shim.image import blobs
 
         for job in jobs:
@@ -291,7 +296,7 @@ class LayoutSource:
 
 
 def in_directory(path: str, tag: str | None, platform: str) -> LayoutSource:
-    """Return an image of the layout in a directory. Raises ImageError."""
+    """Open the image that a tag names in the layout at `path`. Raises ImageError."""
     try:
         is_directory = stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):

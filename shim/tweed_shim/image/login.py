@@ -1,4 +1,4 @@
-"""Login and logout: credentials that a registry accepted are kept, and forgotten again."""
+"""Login and logout: stores credentials that a registry accepts, and removes them."""
 
 import os
 from collections.abc import Mapping
@@ -20,24 +20,24 @@ def login(
     environ: Mapping[str, str] = os.environ,
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> str:
-    """Have `host[:port]` accept a name and password and keep them; returns the file or program that has them.
+    """Log in to `host[:port]` and store the credentials; return the file or program that holds them.
 
-    Raises BadReference for a malformed host, ConfigError for a name or password that cannot be one,
-    RegistryError where the registry refuses them, and what `credentials.keep` raises; then nothing is kept.
+    Raises BadReference for a malformed host, ConfigError for a malformed name or password, RegistryError where the
+    registry refuses them, and as `stored_credentials.keep`. Then nothing is stored.
     """
     host = parse_registry(registry)
     if not username or not password or ":" in username:
-        raise ConfigError(f"a login to {host} needs a name (without ':') and a password: give both")
-    # Nothing is sent where it could not be kept.
+        raise ConfigError(f"a login to {host} needs a name (without ':') and a password; give both")
+    # Without a file to store them in, the credentials are not sent either.
     credential_files.path_to_write(environ)
-    caller = credential_files.Credentials(username, password)
+    credentials = credential_files.Credentials(username, password)
     with open_client(
-        host, lambda _origin: caller, connect=connect, environ=environ, retry_policy=retry_policy
+        host, lambda _origin: credentials, connect=connect, environ=environ, retry_policy=retry_policy
     ) as client:
         client.verify()
-    return stored_credentials.keep(host, caller, environ)
+    return stored_credentials.keep(host, credentials, environ)
 
 
 def logout(registry: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Forget what is kept for `host[:port]`; whether there was something. Raises as `credentials.forget`."""
+    """Remove the credentials for `host[:port]`; return whether there were any. Raises as `stored_credentials.forget`."""
     return stored_credentials.forget(parse_registry(registry), environ)

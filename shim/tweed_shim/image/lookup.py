@@ -1,6 +1,6 @@
-"""Which image is there already, and whether a local reference still means it.
+"""Finds an unpacked image in the store, and tells whether a local reference still names it.
 
-This module is on the path of every run: what reads layouts and archives is imported only for them.
+This module is on the warm path: code that reads layouts and archives is imported only for them.
 """
 
 import os
@@ -13,21 +13,29 @@ from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image
 
 
-def at_hand(root: str, reference: Reference, platform: str, ids: IdMap, *, looking: bool) -> Image | None:
-    """Return the image if it is unpacked and, where one is `looking`, a local reference points to it still."""
+def unpacked_image(
+    root: str, reference: Reference, platform: str, ids: IdMap, *, check_origin: bool
+) -> Image | None:
+    """Return the image of a reference if it is unpacked for these ids, else None.
+
+    check_origin: only where a local reference still names it, which reads the layout or looks at the archive.
+    """
     if not store.check_version(root):
         return None
     try:
         record = store.look_up(root, str(reference), platform)
     except DamagedRecord:
-        return None  # whoever fetches the image says so
-    if record is None or (looking and reference.path and origin(reference, platform) != record.origin):
+        return None  # reported when the image is pulled
+    if record is None or (check_origin and reference.path and origin(reference, platform) != record.origin):
         return None
     return store.unpacked(root, record.reference, record.digest, ids)
 
 
 def origin(reference: Reference, platform: str) -> str:
-    """Return what a local reference points to now: a layout's digest, an archive's stamp. Raises ImageError."""
+    """Return what identifies the image of a local reference: a digest in a layout, or the stamp of an archive.
+
+    Raises ImageError where there is none.
+    """
     if reference.transport != "oci":
         return _stamp(reference.path)
     from tweed_shim.image import layout
@@ -36,16 +44,16 @@ def origin(reference: Reference, platform: str) -> str:
 
 
 def _stamp(path: str) -> str:
-    """Return what changes when a file does: enough to know, without reading it, that it is the one of before.
+    """Return a stamp of a file, which differs after the file was changed or replaced. Raises ImageError for no file.
 
-    Raises ImageError where there is no such file.
+    It is made of the file's device, inode, size and times, as git does for its index.
     """
     try:
-        about = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"{path} does not exist; name an image archive that does") from error
-    if not stat.S_ISREG(about.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ImageError(
             f"{path} is not a file; name an image archive that is, or write oci: for a directory"
         )
-    return f"{about.st_dev}:{about.st_ino}:{about.st_size}:{about.st_mtime_ns}:{about.st_ctime_ns}"
+    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"

@@ -1,4 +1,4 @@
-"""Manifests and indexes, OCI's and Docker's (image-spec manifest.md, image-index.md; Docker manifest v2.2)."""
+"""Parses manifests and indexes of OCI and Docker (image-spec manifest.md, image-index.md; Docker manifest v2.2)."""
 
 from collections.abc import Callable, Iterable
 
@@ -27,25 +27,25 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 MANIFESTS = {OCI_MANIFEST, DOCKER_MANIFEST}
 INDEXES = {OCI_INDEX, DOCKER_LIST}
 CONFIGS = {OCI_CONFIG, DOCKER_CONFIG}
-# How Docker's manifests may call their configuration: docker takes what registries have made of it (distribution issue
-# 1621), and so do others.
+# The media types of a configuration in Docker's manifests. Old registries changed it (distribution issue 1621), and
+# docker accepts these.
 DOCKER_CONFIGS = {*CONFIGS, "application/octet-stream", "application/json", "text/html", ""}
 LAYERS = {*OCI_LAYERS.values(), DOCKER_LAYER, f"{DOCKER_LAYER}.gzip", f"{DOCKER_LAYER}.zstd"}
 
 SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
-ELSEWHERE = (
+NONDISTRIBUTABLE = (
     "application/vnd.oci.image.layer.nondistributable.",
     "application/vnd.docker.image.rootfs.foreign.",
 )
 
 MOST_LAYERS = 1024
-# Entries of an index that are fetched to see whether they are images.
-MOST_LOOKS = 8
+# How many entries of an index are fetched to see whether they are images.
+MOST_PROBES = 8
 LARGEST_BLOB = 1 << 46
 
 
 class Descriptor(Record):
-    """What names a blob: its media type, its digest and its size in bytes."""
+    """The media type, the digest and the size in bytes of a blob (image-spec descriptor.md)."""
 
     media_type: str
     digest: str
@@ -53,7 +53,7 @@ class Descriptor(Record):
 
 
 class RawManifest(Record):
-    """A manifest or an index as it came: its media type where one was told, its bytes, and their digest."""
+    """An unparsed manifest or index. media_type: of the Content-Type or the descriptor, may be empty. digest: of the body."""
 
     media_type: str
     body: bytes
@@ -61,19 +61,19 @@ class RawManifest(Record):
 
 
 class Manifest(Record):
-    """One image for one platform: its configuration and its layers, the lowest first."""
+    """The configuration and the layers, lowest first, of one image for one platform."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """All that it takes, the configuration first."""
+        """All blobs of the image, the configuration first."""
         return (self.config, *self.layers)
 
 
 class Entry(Record):
-    """One image of an index, and what it is for, where the index says so."""
+    """One entry of an index. platform: None where the index names none."""
 
     descriptor: Descriptor
     platform: Platform | None
@@ -81,7 +81,7 @@ class Entry(Record):
 
     @property
     def may_be_image(self) -> bool:
-        """Whether nothing says that it is something else: an attestation, a list of parts, a signature."""
+        """Whether the entry does not say that it is something else: an attestation, an SBOM, a signature."""
         kind = self.descriptor.media_type
         return (
             (self.platform is None or self.platform.os != "unknown")
@@ -90,8 +90,8 @@ class Entry(Record):
         )
 
 
-def read_descriptor(document: Document) -> Descriptor:
-    """Return the descriptor in an object (image-spec descriptor.md). Raises ImageError."""
+def parse_descriptor(document: Document) -> Descriptor:
+    """Parse a descriptor, whose digest has to be sha256. Raises ImageError."""
     digest = document.text("digest")
     algorithm, colon, _ = digest.partition(":")
     if algorithm != "sha256" or not is_digest(digest):
@@ -102,46 +102,48 @@ def read_descriptor(document: Document) -> Descriptor:
 
 
 def is_index(raw: RawManifest, what: str) -> bool:
-    """Tell whether it is an index of images, not one image's manifest. Raises ImageError where it is neither."""
+    """Tell whether a document is an index; it is a manifest otherwise. Raises ImageError where it is neither."""
     return media_type(raw, what) in INDEXES
 
 
 def media_type(raw: RawManifest, what: str) -> str:
-    """Return the media type of a manifest or an index, guessed where there is none. Raises ImageError for others."""
+    """Return the media type of a manifest or index, detected where none is stated. Raises ImageError for others."""
     return _media_type(json_fields.parse(raw.body, what), raw.media_type)
 
 
-def _media_type(document: Document, told: str) -> str:
-    """Return the media type that a document has; what it says itself and what was told about it may not differ."""
-    said = document.text("mediaType", "")
-    if document.fields.get("schemaVersion") == 1 or any(each.startswith(SCHEMA_1) for each in (said, told)):
+def _media_type(document: Document, announced: str) -> str:
+    """Return the media type of a document. announced: by the registry or the descriptor; it may not contradict the document."""
+    stated = document.text("mediaType", "")
+    if document.fields.get("schemaVersion") == 1 or any(
+        each.startswith(SCHEMA_1) for each in (stated, announced)
+    ):
         raise ImageError(
             f"{document.what} has the media type {SCHEMA_1}json, which is out of use since 2017; "
             "push the image again with a current tool"
         )
     known = MANIFESTS | INDEXES
-    # Docker's word for OCI's, or the other way round, is a mistake that nothing hangs on; an index is no manifest.
-    if said and told in known and (said in INDEXES) != (told in INDEXES):
-        document.wrong("mediaType", f"is {said!r} where {told!r} was announced")
-    found = said or (told if told in known else _guess(document))
-    if found not in known:
+    # To announce Docker's type for OCI's is a harmless mistake; to announce an index for a manifest is not.
+    if stated and announced in known and (stated in INDEXES) != (announced in INDEXES):
+        document.wrong("mediaType", f"is {stated!r} where {announced!r} was announced")
+    media_type = stated or (announced if announced in known else _detect(document))
+    if media_type not in known:
         raise ImageError(
-            f"{document.what} has the media type {found!r}, which is not one of a container image"
+            f"{document.what} has the media type {media_type!r}, which is not one of a container image; name an image"
         )
-    # One document that can be read both ways shows different images to different tools.
-    strange = "manifests" if found in MANIFESTS else "layers"
-    if document.fields.get(strange) is not None:
-        document.wrong(strange, f"does not belong into the media type {found!r}")
-    return found
+    # A document that is a manifest and an index at once shows different images to different tools (CVE-2021-41190).
+    foreign = "manifests" if media_type in MANIFESTS else "layers"
+    if document.fields.get(foreign) is not None:
+        document.wrong(foreign, f"does not belong into the media type {media_type!r}")
+    return media_type
 
 
-def _guess(document: Document) -> str:
-    """What an OCI document is that does not name its media type, which the specification allows."""
+def _detect(document: Document) -> str:
+    """Return the media type of an OCI document that states none, as the specification allows."""
     return OCI_INDEX if "manifests" in document.fields else OCI_MANIFEST
 
 
 def parse_manifest(raw: RawManifest, what: str) -> Manifest:
-    """One image's manifest; `what` names it in errors. Raises ImageError."""
+    """Parse the manifest of one image. what: its name in errors. Raises ImageError."""
     document = json_fields.parse(raw.body, what)
     media_type = _media_type(document, raw.media_type)
     if media_type not in MANIFESTS:
@@ -150,10 +152,10 @@ def parse_manifest(raw: RawManifest, what: str) -> Manifest:
         )
     if document.fields.get("config") is None:
         document.wrong("config", "is missing")
-    config = read_descriptor(document.child("config"))
+    config = parse_descriptor(document.child("config"))
     if config.media_type not in (DOCKER_CONFIGS if media_type == DOCKER_MANIFEST else CONFIGS):
         raise ImageError(
-            f"{what} is no container image: its configuration has the media type {config.media_type!r}; "
+            f"{what} is not a container image: its configuration has the media type {config.media_type!r}; "
             "name an image that can be run"
         )
     if config.size > json_fields.MAX_DOCUMENT:
@@ -165,11 +167,11 @@ def parse_manifest(raw: RawManifest, what: str) -> Manifest:
 
 
 def _layer(document: Document) -> Descriptor:
-    layer = read_descriptor(document)
-    if layer.media_type.startswith(ELSEWHERE):
+    layer = parse_descriptor(document)
+    if layer.media_type.startswith(NONDISTRIBUTABLE):
         raise ImageError(
-            f"{document.what} has the media type {layer.media_type!r}: it is kept elsewhere and may not be "
-            "distributed; use an image without such layers"
+            f"{document.what} has the media type {layer.media_type!r}: it may not be distributed by "
+            "registries; use an image without such layers"
         )
     if layer.media_type not in LAYERS:
         raise ImageError(
@@ -180,24 +182,24 @@ def _layer(document: Document) -> Descriptor:
 
 
 def parse_index(raw: RawManifest, what: str) -> tuple[Entry, ...]:
-    """Return the images of an index; `what` names it in errors. Raises ImageError."""
+    """Parse the entries of an index. what: its name in errors. Raises ImageError."""
     document = json_fields.parse(raw.body, what)
     if _media_type(document, raw.media_type) not in INDEXES:
         raise ImageError(
             f"{what} is one image where an index of images is needed; build or push the image again"
         )
-    return tuple(map(read_entry, document.children("manifests")))
+    return tuple(map(parse_entry, document.children("manifests")))
 
 
-def read_entry(document: Document) -> Entry:
-    """Read an entry of an index. Raises ImageError."""
-    return Entry(read_descriptor(document), _platform(document), document.text("artifactType", ""))
+def parse_entry(document: Document) -> Entry:
+    """Parse one entry of an index. Raises ImageError."""
+    return Entry(parse_descriptor(document), _platform(document), document.text("artifactType", ""))
 
 
 def is_image(raw: RawManifest, what: str) -> bool:
-    """Tell whether a manifest is that of an image, which runs, and not of something else that registries keep.
+    """Tell whether a manifest is that of a runnable image, and not of another artifact. An index counts as one.
 
-    An index counts: what is in it is to be looked at. Raises ImageError where it is neither.
+    Raises ImageError where the document is neither a manifest nor an index.
     """
     if is_index(raw, what):
         return True
@@ -223,29 +225,30 @@ def choose(
     what: str,
     is_image: Callable[[Descriptor], bool] = lambda _: True,
 ) -> Descriptor:
-    """Return the image of an index that fits a platform best.
+    """Return the image of an index that matches a platform best. Raises ImageError, which lists the platforms.
 
-    What is no image is passed over: is_image tells that where the index does not and more than one entry may be meant.
-    One single image that does not say what it is for is taken where no other fits: its configuration tells. Raises
-    ImageError, which lists the platforms that are there.
+    is_image: called where several entries may match and the index does not say which of them are images. A single
+    image without a platform is taken where no other matches; its configuration is checked later.
     """
-    offers = [entry for entry in entries if entry.may_be_image]
-    best = platforms.best(wanted, (entry.platform for entry in offers if entry.platform is not None))
-    fitting = _unique(entry for entry in offers if best is not None and entry.platform == best)
-    unsaid = _unique(entry for entry in offers if entry.platform is None)
-    if len(fitting) + len(unsaid) > 1:
-        first = next((each for each in fitting[:MOST_LOOKS] if is_image(each)), None)
+    candidates = [entry for entry in entries if entry.may_be_image]
+    best = platforms.best(wanted, (entry.platform for entry in candidates if entry.platform is not None))
+    matches = _unique(entry for entry in candidates if best is not None and entry.platform == best)
+    unstated = _unique(entry for entry in candidates if entry.platform is None)
+    if len(matches) + len(unstated) > 1:
+        first = next((each for each in matches[:MOST_PROBES] if is_image(each)), None)
         if first is not None:
             return first
-        unsaid = [each for each in unsaid[:MOST_LOOKS] if is_image(each)]
-    if len(unsaid) == 1:
-        return unsaid[0]
-    if fitting:
-        # What is wrong with it is said when it is read.
-        return fitting[0]
-    there = ", ".join(sorted({str(entry.platform) for entry in offers if entry.platform})) or "no platform"
+        unstated = [each for each in unstated[:MOST_PROBES] if is_image(each)]
+    if len(unstated) == 1:
+        return unstated[0]
+    if matches:
+        # It is not an image. The error for that comes when it is parsed.
+        return matches[0]
+    known = (
+        ", ".join(sorted({str(entry.platform) for entry in candidates if entry.platform})) or "no platform"
+    )
     raise ImageError(
-        f"{what} has no image for {wanted}; it has images for {there}: choose one with {option('--platform')}"
+        f"{what} has no image for {wanted}; it has images for {known}; choose one with {option('--platform')}"
     )
 
 

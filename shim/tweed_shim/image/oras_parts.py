@@ -1,10 +1,10 @@
-"""All that is used of oras: its client of registries, and its authentication with bearer tokens.
+"""Everything that the shim uses of oras: the registry client, and the hook for token authentication.
 
-oras sends the requests and answers the challenges of a registry. What decides about trust, time and faults is the
-shim's own: http/connection.py, image/token_auth.py.
+oras sends the requests and calls its authenticator after a 401. The shim's own code decides about trust, time limits and
+faults: http/connection.py, image/token_auth.py.
 
-`import oras.provider` also imports jsonschema, which oras needs for manifests that it reads and writes itself; the shim
-has it do neither. That import takes 50 of the 180 ms in which a cold pull starts. So oras gets an empty module of that
+`import oras.provider` also imports jsonschema, to validate manifests that oras itself reads and writes; the shim uses
+oras for neither. That import takes 50 of the 180 ms in which a cold pull starts. So oras gets an empty module of that
 name, which imports the real one when something in it is used.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class _Unloaded(ModuleType):
-    """A module without content; to ask it for an attribute imports the module of its name."""
+    """An empty module. The first use of an attribute imports the real module of the same name."""
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(import_module(self.__name__), attribute)
@@ -28,7 +28,7 @@ try:
     from oras.logger import logger
     from oras.provider import Registry
 finally:
-    # Imports from now on, by whatever module, give the real one.
+    # Later imports by any module load the real one.
     if sys.modules["jsonschema"] is _empty:
         del sys.modules["jsonschema"]
 

@@ -1,4 +1,4 @@
-"""Platforms of images: parsing, the host's own, and which of an index fits best (image-spec image-index.md)."""
+"""Platforms of images: parsing, that of the host, and the best match in an index (image-spec image-index.md)."""
 
 import os
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from tweed_shim.base.records import Record
 from tweed_shim.base.text import DIGITS, LOWER, made_of
 from tweed_shim.errors import ConfigError
 
-# What uname(2) and people call an architecture, and what images call it: (architecture, variant).
+# The names of architectures in uname(2) and elsewhere, with those of images: (architecture, variant).
 ARCHITECTURES = {
     "x86_64": ("amd64", ""),
     "x86-64": ("amd64", ""),
@@ -21,24 +21,24 @@ ARCHITECTURES = {
     "i686": ("386", ""),
     "loongarch64": ("loong64", ""),
 }
-# The variant that is meant where an image or a person names none.
-PLAIN_LEVEL = {"amd64": 1, "arm64": 8, "arm": 7}
+# The level of an architecture without a variant.
+DEFAULT_LEVEL = {"amd64": 1, "arm64": 8, "arm": 7}
 
 
 class Platform(Record):
-    """What an image was built for, in the words of the image specification."""
+    """The platform of an image, in the words of the image specification."""
 
     os: str
     architecture: str
     variant: str = ""
 
     def __str__(self) -> str:
-        """As `--platform` takes it."""
+        """The text for `--platform`."""
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
 
 def parse(text: str) -> Platform:
-    """Return the platform that `--platform os/arch[/variant]` names. Raises ConfigError."""
+    """Parse `os/architecture[/variant]`, the value of `--platform`. Raises ConfigError."""
     system, _, rest = text.lower().partition("/")
     architecture, slash, variant = rest.partition("/")
     if not (
@@ -47,16 +47,16 @@ def parse(text: str) -> Platform:
         and (made_of(LOWER + DIGITS + ".", variant) or not slash)
     ):
         raise ConfigError(
-            f"platform {text!r} is not one; write os/architecture[/variant], for example linux/arm64"
+            f"platform {text!r} is malformed; write os/architecture[/variant], for example linux/arm64"
         )
     if system != "linux":
-        raise ConfigError(f"platform {text!r} cannot be run here; only linux images can")
+        raise ConfigError(f"platform {text!r} cannot be run here; choose a linux image")
     architecture, usual = ARCHITECTURES.get(architecture, (architecture, ""))
     return Platform(system, architecture, variant or usual)
 
 
 def of_image(system: str, architecture: str, variant: str) -> Platform:
-    """The platform that an image names, in the words of the specification; some tools write those of uname(2)."""
+    """Return the platform of an image. Some tools write the names of uname(2), which are translated."""
     known, usual = ARCHITECTURES.get(architecture.lower(), (architecture, ""))
     return Platform(system.lower(), known, variant or usual)
 
@@ -69,7 +69,7 @@ def host() -> Platform:
 
 
 def key(text: str | None) -> str:
-    """What tells apart images of one reference: empty for the host's platform, else the platform's text."""
+    """Return what distinguishes images of one reference: empty for the host's platform, else the platform's text."""
     if text is None:
         return ""
     platform = parse(text)
@@ -78,7 +78,7 @@ def key(text: str | None) -> str:
 
 def _level(platform: Platform) -> int | None:
     if not platform.variant:
-        return PLAIN_LEVEL.get(platform.architecture, 0)
+        return DEFAULT_LEVEL.get(platform.architecture, 0)
     number = platform.variant.removeprefix("v")
     return (
         int(number) if made_of(DIGITS, number) and number != platform.variant and len(number) <= 3 else None
@@ -86,9 +86,9 @@ def _level(platform: Platform) -> int | None:
 
 
 def fit(wanted: Platform, offered: Platform) -> int | None:
-    """How far an offer is from what is wanted, 0 being exactly it; None where it does not run there.
+    """Return the distance of an image's platform from the wanted one: 0 for the same, None where it does not run there.
 
-    Variants are levels: what was built for a lower one runs on a higher one.
+    Variants are levels: an image for a lower level runs on a higher one.
     """
     if (wanted.os, wanted.architecture) != (offered.os, offered.architecture):
         return None
@@ -98,7 +98,7 @@ def fit(wanted: Platform, offered: Platform) -> int | None:
     return have - need if have >= need else None
 
 
-def best(wanted: Platform, offers: Iterable[Platform]) -> Platform | None:
-    """Return the offer that fits best; the first of equals; None where none fits."""
-    fitting = [(distance, offer) for offer in offers if (distance := fit(wanted, offer)) is not None]
-    return min(fitting, key=lambda pair: pair[0])[1] if fitting else None
+def best(wanted: Platform, offered: Iterable[Platform]) -> Platform | None:
+    """Return the platform nearest to the wanted one, the first of equals; None where none runs there."""
+    matches = [(distance, offer) for offer in offered if (distance := fit(wanted, offer)) is not None]
+    return min(matches, key=lambda pair: pair[0])[1] if matches else None

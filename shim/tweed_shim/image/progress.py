@@ -1,4 +1,4 @@
-"""How far long work has come: on a terminal while it goes on, elsewhere one line for each step that is done."""
+"""Reports the progress of long steps: a bar on a terminal, elsewhere one line for each finished step."""
 
 import sys
 import time
@@ -13,12 +13,12 @@ Report = Callable[[str], None]
 
 
 def silent(_line: str) -> None:
-    """Report to nobody."""
+    """Report nothing."""
 
 
 @contextmanager
 def step(report: Report, doing: str, done: str) -> Iterator[None]:
-    """Report a step: as it begins where somebody watches, with the time that it took elsewhere."""
+    """Report a step: on a terminal when it begins, elsewhere when it has ended, with its duration."""
     if sys.stderr.isatty():
         report(doing)
         yield
@@ -30,9 +30,9 @@ def step(report: Report, doing: str, done: str) -> Iterator[None]:
 
 @contextmanager
 def shown(report: Report, what: str, size: int) -> Iterator[Progress]:
-    """Show the fetching of `size` bytes; yields what is to be told how many bytes are done.
+    """Show the progress of fetching `size` bytes; yield a function to call with the number of bytes of each piece.
 
-    It may be called from several threads. Whoever reports to nobody wants no bar either.
+    The function may be called from several threads. With `silent` there is no bar either.
     """
     if report is silent or not sys.stderr.isatty():
         with step(report, "", f"fetched {what}, {megabytes(size)},"):

@@ -1,6 +1,6 @@
-"""From a reference to an unpacked image: what is here is taken as it is, anything else is fetched.
+"""From a reference to an unpacked image: an image in the store is used, any other is fetched.
 
-This module is on the path of every run: what fetches is imported only when something has to be fetched.
+This module is on the warm path: the code that fetches is imported only when something has to be fetched.
 """
 
 import os
@@ -33,22 +33,24 @@ def obtain(
     idmap: IdMap | None = None,
     source: "Opener | None" = None,
 ) -> Image:
-    """Return the image that a reference names, unpacked for the ids of `idmap` (default: those that the caller has).
+    """Return the image that a reference names, unpacked for the ids of `idmap` (default: those of the caller).
 
-    pull: `missing` uses the network only for what is not here; `always` asks the registry again what the tag means;
-    `never` leaves the network alone. A local image (`oci:`, archives) is looked at each time except with `never`.
-    connect: how the registry is spoken to, and how long all of it may take. report: is told each step of what takes
-    long, in one line. source: where to get it from in place of the registry that the reference names.
+    pull: `missing` uses the network only for an image that is not in the store; `always` resolves the tag again; `never`
+    does not use the network. A local image (`oci:`, archives) is checked for changes each time, except with `never`.
+    connect: the options for the registry, with the time limit for the whole pull. report: called with one line for each
+    long step. source: opens the source to use in place of the registry that the reference names.
 
-    Raises BadReference, ConfigError, RegistryError (PullTimedOut where it takes too long), ImageError, StateError (not
-    here, with `never`) and HostError; then the reference means what it meant before.
+    Raises BadReference, ConfigError, RegistryError (PullTimedOut after the time limit), ImageError, StateError (not in
+    the store, with `never`) and HostError. After an error the reference names the same image as before.
     """
     option_values.argument("pull", pull, option_values.pull_policy)
     name = store.canonical(reference if isinstance(reference, Reference) else parse(reference))
     ids = idmap or idmaps.detect()
     key = store.platform_key(platform)
-    with store.disk_faults(root), _explained(root, name, key):
-        if pull != "always" and (image := lookup.at_hand(root, name, key, ids, looking=pull != "never")):
+    with store.disk_faults(root), _with_hint(root, name, key):
+        if pull != "always" and (
+            image := lookup.unpacked_image(root, name, key, ids, check_origin=pull != "never")
+        ):
             return image
 
         with trace.span("imports"):
@@ -63,8 +65,8 @@ def obtain(
 
 
 @contextmanager
-def _explained(root: str, name: Reference, platform: str) -> Iterator[None]:
-    """Add to an error what else the caller may want: the copy in the store, or the path that has the same name."""
+def _with_hint(root: str, name: Reference, platform: str) -> Iterator[None]:
+    """Add a hint to errors: to use the copy in the store, or the path that has the same name."""
     try:
         yield
     except (ImageError, RegistryError, StateError) as error:
@@ -74,17 +76,17 @@ def _explained(root: str, name: Reference, platform: str) -> Iterator[None]:
                     f"{error}; or use the image as it is in the store: {option('--pull', 'never')}",
                 )
         elif path := _path_like(name):
-            error.args = (f"{error}; if the path {path} is meant, write {_by_kind(path)}",)
+            error.args = (f"{error}; for the path {path} write {_path_reference(path)}",)
         raise
 
 
 def _path_like(name: Reference) -> str:
-    """Return the path that a reference to a registry may be meant for; empty where there is none of its name."""
+    """Return the existing path that has the name of a reference to a registry; empty where there is none."""
     short = name.repository.removeprefix("library/")
     return next((each for each in (f"{name.registry}/{short}", short) if os.path.exists(each)), "")
 
 
-def _by_kind(path: str) -> str:
+def _path_reference(path: str) -> str:
     return f"oci:{path}" if os.path.isdir(path) else f"oci-archive:{path} or docker-archive:{path}"
 
 
@@ -95,10 +97,10 @@ def _is_stored(root: str, name: Reference, platform: str) -> bool:
     return False
 
 
-def moved(root: str, reference: Reference, digest: str, ids: IdMap) -> Image | None:
-    """Return the image of a digest from the store, where nothing is at the path of a local reference any more.
+def image_of_removed_path(root: str, reference: Reference, digest: str, ids: IdMap) -> Image | None:
+    """Return the image of a digest from the store, where the path of a local reference no longer exists.
 
-    None where something is there, or the store does not have the image unpacked for these ids.
+    Return None where the path exists, or the image is not unpacked for these ids.
     """
     if os.path.lexists(reference.path):
         return None
@@ -107,13 +109,13 @@ def moved(root: str, reference: Reference, digest: str, ids: IdMap) -> Image | N
 
 @contextmanager
 def held(obtain: Callable[[], Image]) -> Iterator[Image]:
-    """Yield an image that is kept from removal for the length of a block; `obtain` has it in the store."""
+    """Lock an image against removal for the length of a with block. obtain: pulls it or finds it in the store."""
     with ExitStack() as stack:
         image = obtain()
         try:
             stack.enter_context(store.hold(image))
         except StateError:
-            # Its tag has moved and `gc` has taken it since it was found; what is found now is newer.
+            # Its tag has moved, and `gc` removed it before it was locked. The second image is newer.
             image = obtain()
             stack.enter_context(store.hold(image))
         yield image

@@ -1,11 +1,11 @@
-"""References: what a person types to name an image, and its parts.
+"""Parses references, the names of images on the command line.
 
     [docker://]registry/repository[:tag][@digest]
     oci:DIR[:tag]    oci-archive:FILE[:tag]    docker-archive:FILE[:tag]
 
 Sources: the OCI distribution specification ("Pulling manifests") for repositories and tags, the OCI image
-specification for digests ("Descriptors") and for the names inside a layout ("Annotations"), and Docker's
-custom for what may be left out: the registry is Docker Hub, its namespace `library`, the tag `latest`.
+specification for digests ("Descriptors") and for the names inside a layout ("Annotations"), and Docker
+for the defaults: the registry is Docker Hub, its namespace `library`, the tag `latest`.
 """
 
 import os
@@ -21,17 +21,17 @@ DEFAULT_TAG = "latest"
 MAX_NAME = 255
 DIGEST_LENGTHS = {"sha256": 64, "sha512": 128}
 
-# Between the letters of a repository's component, and of a component of a name inside a layout.
+# The separators inside a component of a repository name, and inside a component of a name in a layout.
 _REPOSITORY_SEPARATORS = frozenset((".", "_", "__", *("-" * count for count in range(1, MAX_NAME))))
 _LAYOUT_SEPARATORS = frozenset((*"-._:@+", "--"))
 
 
 class Reference(Record):
-    """One image, named in full; `str` gives the form that `parse` takes.
+    """The full name of one image; `str` returns the text that `parse` reads.
 
     transport: `docker` (a registry), `oci`, `oci-archive` or `docker-archive` (files). registry:
-    `host[:port]`, empty for files. path: the directory or file as it was written, empty for a registry. A
-    reference to a registry has a tag, a digest, or both (then the digest decides).
+    `host[:port]`, empty for files. path: the directory or file as written, empty for a registry. A reference
+    to a registry has a tag, a digest, or both; then the digest is used.
     """
 
     transport: str
@@ -47,54 +47,56 @@ class Reference(Record):
         if self.transport != "docker":
             return f"{self.transport}:{self.path}{tag}"
         digest = f"@{self.digest}" if self.digest is not None else ""
-        # A host may be called like a file transport: `oci:5000/x` would be read as a directory.
+        # A host may have the name of a file transport: `oci:5000/x` would be parsed as a directory.
         prefix = "docker://" if self.registry.partition(":")[0] in FILE_TRANSPORTS else ""
         return f"{prefix}{self.registry}/{self.repository}{tag}{digest}"
 
 
 def parse(text: str) -> Reference:
-    """Read a reference. Raises BadReference, which names the part that is malformed."""
+    """Parse a reference. Raises BadReference, which names the malformed part."""
     if not isinstance(text, str):
-        raise BadReference(f"the image {text!r} is no text; write registry/repository:tag or oci:DIRECTORY")
+        raise BadReference(
+            f"the image {text!r} is not a string; write registry/repository:tag or oci:DIRECTORY"
+        )
     transport, colon, rest = text.partition(":")
     if colon and transport in FILE_TRANSPORTS:
         if rest.startswith("//") and "@" in rest:
-            # A URL, as other tools write registries: `oci://user:password@host/repository`.
-            raise _named_user()
+            # Other tools write registries as URLs: `oci://user:password@host/repository`.
+            raise _has_user_name()
         return _parse_file(text, transport, rest)
     name = text.removeprefix("docker://")
     _refuse_user(name)
     if name.startswith(("/", "./", "../", "~/")):
-        raise _is_path(name)
+        raise _path_without_transport(name)
     try:
         return _parse_remote(text, name)
     except BadReference as error:
-        # As it cannot be a reference, it is more likely what its name says.
+        # A malformed reference that is the name of an existing file is a path.
         if os.path.exists(name):
-            raise _is_path(name) from error
+            raise _path_without_transport(name) from error
         raise
 
 
 def _parse_remote(text: str, name: str) -> Reference:
     if "://" in name:
         raise BadReference(
-            f"{text!r} begins with {name.partition('://')[0]!r}, which is no way to an image: "
+            f"{text!r} begins with {name.partition('://')[0]!r}, which is not a transport for images; "
             "write registry/repository:tag, docker://, oci:, oci-archive: or docker-archive:"
         )
     return _parse_registry_reference(text, name)
 
 
 def parse_registry(text: str) -> str:
-    """Read `host[:port]`, with or without `https://` before it and a slash after it. Raises BadReference."""
+    """Parse `host[:port]`, with or without `https://` before it and a slash after it. Raises BadReference."""
     registry = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     _check_registry(text, registry)
     return normalize_hub(registry)
 
 
 def repository_key(reference: Reference) -> tuple[str, str]:
-    """Return the registry and the repository of an image in a registry, equal for all references that mean the same.
+    """Return the registry and the repository of an image, equal for all references to the same repository.
 
-    A loopback address without a port is first asked at port 80: there, unlike elsewhere, 443 is another registry.
+    A loopback address without a port is tried at port 80 first, so there port 443 is another registry.
     """
     registry = hosts.comparable(reference.registry)
     port = reference.registry.rpartition(":")[2].lstrip("0")
@@ -105,7 +107,7 @@ def repository_key(reference: Reference) -> tuple[str, str]:
 
 
 def is_digest(value: object) -> bool:
-    """Say whether a value is the text `sha256:` or `sha512:` and the lower-case hexadecimal digits that it needs."""
+    """Tell whether a value is a digest: `sha256:` or `sha512:` and the right number of lower-case hexadecimal digits."""
     if not isinstance(value, str):
         return False
     algorithm, _, encoded = value.partition(":")
@@ -113,7 +115,7 @@ def is_digest(value: object) -> bool:
 
 
 def check_digest(digest: str, text: str) -> str:
-    """Return the digest of a reference. Raises BadReference, which names the reference `text`, for a malformed one."""
+    """Return a digest of the reference `text`. Raises BadReference for a malformed one."""
     if not is_digest(digest):
         raise BadReference(
             f"the digest {digest!r} of {text!r} is malformed: "
@@ -130,7 +132,7 @@ def _parse_file(text: str, transport: str, rest: str) -> Reference:
         )
     if not colon:
         return Reference(transport, path=path)
-    if not (_is_tag(tag) or is_layout_name(tag) or (transport == "docker-archive" and _is_named(tag))):
+    if not (_is_tag(tag) or is_layout_name(tag) or (transport == "docker-archive" and _is_saved_name(tag))):
         raise BadReference(
             f"the tag {quoted(tag)} of {quoted(text)} is malformed: "
             "after the path come one ':' and the name that the image has inside"
@@ -143,12 +145,12 @@ def _is_tag(text: str) -> bool:
 
 
 def is_layout_name(text: str) -> bool:
-    """Say whether a text can be a name inside a layout: image-spec annotations.md, `ref.name`."""
+    """Tell whether a text is a valid name inside a layout (image-spec annotations.md, `ref.name`)."""
     return all(joined(ALPHANUMERIC, _LAYOUT_SEPARATORS, part) for part in text.split("/"))
 
 
-def _is_named(name: str) -> bool:
-    """Tell whether `name` is what `docker save` writes for an image: `repository:tag`."""
+def _is_saved_name(name: str) -> bool:
+    """Tell whether a text is a name as `docker save` writes it: `repository:tag`."""
     try:
         return _parse_registry_reference(name, name).digest is None
     except BadReference:
@@ -182,7 +184,7 @@ def _parse_registry_reference(text: str, name: str) -> Reference:
 
 
 def _split_registry(name: str) -> tuple[str, str]:
-    """Return the registry and the rest: the first component is a host where it is not like a repository's."""
+    """Split off the registry: the first component where it cannot be part of a repository name."""
     first, slash, rest = name.partition("/")
     if slash and (first == "localhost" or first != first.lower() or "." in first or ":" in first):
         return first, rest
@@ -191,7 +193,7 @@ def _split_registry(name: str) -> tuple[str, str]:
 
 def _check_registry(text: str, registry: str) -> None:
     if "@" in registry:
-        raise _named_user()
+        raise _has_user_name()
     parts = hosts.split(registry) if len(registry) <= MAX_NAME else None
     if parts is None:
         raise BadReference(
@@ -203,11 +205,11 @@ def _check_registry(text: str, registry: str) -> None:
 
 
 def _refuse_user(name: str) -> None:
-    """Raise BadReference where '@' is anywhere but before a digest. Nothing of such a text is repeated."""
+    """Raise BadReference where an '@' is not followed by a digest. The message repeats no part of the text."""
     before, at, digest = name.rpartition("@")
-    # No digest has a slash: this is the host after a user name and a password.
+    # A digest has no slash, so this is a host after a user name and a password.
     if "@" in before or (at and "/" in digest):
-        raise _named_user()
+        raise _has_user_name()
     if at and digest.partition(":")[0] not in DIGEST_LENGTHS:
         raise BadReference(
             f"the digest {digest!r} of a reference is malformed: it is 'sha256:' and 64 or 'sha512:' and 128 of the "
@@ -215,24 +217,24 @@ def _refuse_user(name: str) -> None:
         )
 
 
-def _is_path(name: str) -> BadReference:
-    """Return the error for a path that stands where a reference is expected."""
+def _path_without_transport(name: str) -> BadReference:
+    """Return the error for a path without a transport before it."""
     kinds = f"oci:{name} for the directory of an image layout, oci-archive: or docker-archive: before that of a file"
     if os.path.isfile(name):
         kinds = f"oci-archive:{name} or docker-archive:{name}"
-    return BadReference(f"{name!r} is a path, and its kind comes before it: write {kinds}")
+    return BadReference(f"{name!r} is a path without a transport before it; write {kinds}")
 
 
-def _named_user() -> BadReference:
-    # The text is not repeated: what stands there is usually a password.
+def _has_user_name() -> BadReference:
+    # The text is not repeated, because it usually holds a password.
     return BadReference(
-        "a reference has a user name or a password before its registry: leave it out, and use tweed-shim login"
+        "a reference has a user name or a password before its registry; leave it out, and use tweed-shim login"
     )
 
 
 def _check_repository(text: str, registry: str, repository: str) -> None:
     if not repository:
-        raise BadReference(f"{text!r} names no repository: write registry/repository:tag")
+        raise BadReference(f"{text!r} names no repository; write registry/repository:tag")
     if repository != repository.lower():
         raise BadReference(
             f"the repository {repository!r} of {text!r} is malformed: its letters are lower-case"
@@ -245,10 +247,10 @@ def _check_repository(text: str, registry: str, repository: str) -> None:
         )
     if normalize_hub(registry) == DOCKER_HUB and is_digest(f"sha256:{repository}"):
         raise BadReference(
-            f"{text!r} is an image id and names no repository: write registry/repository@sha256:..."
+            f"{text!r} is an image id and names no repository; write registry/repository@sha256:..."
         )
 
 
 def _in_library(repository: str) -> str:
-    """What a repository of Docker Hub is called in full."""
+    """Return the full name of a repository on Docker Hub."""
     return repository if "/" in repository else f"library/{repository}"

@@ -1,7 +1,7 @@
-"""A client of one registry: it finds out how the registry is spoken to, and makes requests of it.
+"""A client of one registry: finds out whether it speaks HTTPS or HTTP, and sends requests with retries.
 
-oras makes the requests and asks its authenticator when one is refused; everything that decides about trust,
-time and faults is this package's own (connection.py, challenge.py).
+oras sends the requests and calls the authenticator after a 401. The shim's own code decides about trust, time limits
+and faults: http/connection.py, image/token_auth.py.
 """
 
 import http
@@ -29,24 +29,24 @@ from tweed_shim.image.token_auth import Authenticator
 
 MAX_ERROR = 64 << 10
 
-# oras would write to stderr.
+# Without this oras logs to stderr.
 oras_logger.log_handler.clear()
 
-# Finds the credentials for the origin of a registry.
+# Returns the credentials for the origin of a registry, or None.
 Find = Callable[[Origin], credential_files.Credentials | None]
 
 
 class Client(Registry):  # type: ignore[misc]  # oras ships no types
-    """An oras client of one registry that keeps trying for as long as its retry_policy lasts."""
+    """A client of one registry that repeats failed requests as its RetryPolicy says."""
 
     def __init__(
         self, host: str, auth: Authenticator, route: Route, *, retry_policy: RetryPolicy, deadline: Deadline
     ) -> None:
-        """host: where to connect to."""
+        """host: `host[:port]` to connect to."""
         super().__init__(host)
         self._retry_policy = retry_policy
         self._connections = ConnectionGroup(deadline)
-        # In place of the session that oras made, which has no time-outs and reads ~/.netrc.
+        # It replaces the session of oras, which has no timeouts and reads ~/.netrc.
         self.session: Session = Session(retry_policy, self._connections, route)
         auth.session = self.session
         self.auth: Authenticator = auth
@@ -60,9 +60,9 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
         json: Any = None,
         stream: bool = True,
     ) -> requests.Response:
-        """Make one request, again where it fails for a passing reason; any other answer is returned.
+        """Send a request, repeat it after a PassingFault, and return the response.
 
-        Raises RegistryError where nothing came of it, and for a URL that is not below the registry's own address.
+        Raises RegistryError where all attempts fail, and for a URL of another origin than the registry's.
         """
         address = self.own_url(url)
         retries = self.retries()
@@ -70,7 +70,7 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
             try:
                 self._connections.check()
                 with explained(self.hostname or ""):
-                    # Without the decorator, which sleeps for minutes and takes errors for answers.
+                    # __wrapped__: without the decorator of oras, which sleeps for minutes between attempts.
                     response: requests.Response = Registry.do_request.__wrapped__(
                         self, str(address), method, data, dict(headers or {}), json, stream
                     )
@@ -85,18 +85,18 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
         return Retries(self._retry_policy, self._connections)
 
     def choose_scheme(self, schemes: tuple[str, ...]) -> None:
-        """Take the first scheme that the registry speaks; one alone is taken without asking."""
+        """Use the first scheme that the registry speaks. A single scheme is used without a request."""
         retries = self.retries()
         while len(schemes) > 1:
             try:
-                self.prefix = self._spoken(schemes)
+                self.prefix = self._find_scheme(schemes)
             except PassingFault as fault:
                 retries.failed(fault)
             else:
                 return
         self.prefix = schemes[0]
 
-    def _spoken(self, schemes: tuple[str, ...]) -> str:
+    def _find_scheme(self, schemes: tuple[str, ...]) -> str:
         fault: RegistryError | None = None
         for scheme in schemes:
             try:
@@ -110,56 +110,56 @@ class Client(Registry):  # type: ignore[misc]  # oras ships no types
             except RegistryError as error:
                 fault = error
                 continue
-            # This is how a server that expects TLS answers plain HTTP.
+            # A server that expects TLS answers plain HTTP with status 400.
             if scheme != "http" or response.status_code != http.HTTPStatus.BAD_REQUEST:
                 return scheme
-        raise fault or RegistryError(f"{self.hostname} is no registry: check the host and the port")
+        raise fault or RegistryError(f"{self.hostname} is not a registry; check the host and the port")
 
     @property
     def origin(self) -> Origin:
-        """The scheme, host and port of the registry; every request begins there."""
+        """The scheme, host and port of the registry, where every request is sent first."""
         return urls.parse(f"{self.prefix}://{self.hostname}").origin
 
     def own_url(self, text: str, relative_to: str = "") -> Url:
-        """Read an address of this registry, which the registry itself may have given. Raises RegistryError."""
+        """Parse a URL of this registry, which may come from a response. Raises RegistryError for another origin."""
         try:
             url = urls.parse(relative_to or self.url("")).join(text)
         except BadUrl as error:
             raise RegistryError(f"an address of the registry {self.hostname} is malformed: {error}") from None
         if url.origin != self.origin:
             raise RegistryError(
-                f"the registry {self.hostname} names {url.origin}, which is not its own address: "
+                f"the registry {self.hostname} names {url.origin}, which is not its own address; "
                 "ask its operator to correct it"
             )
         return url
 
     def url(self, path: str) -> str:
-        """Return the address of something below `/v2/`."""
+        """Return the URL of a path below `/v2/`."""
         return f"{self.prefix}://{self.hostname}/v2/{path}"
 
     def verify(self) -> None:
-        """Have the registry accept the credentials. Raises RegistryError where it does not."""
+        """Check that the registry accepts the credentials. Raises RegistryError where it does not."""
         with self.do_request(self.url("")) as response:
             if response.status_code in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
                 raise self.auth.refused()
             if response.status_code != http.HTTPStatus.OK:
                 raise RegistryError(
-                    f"{self.hostname} is no registry (HTTP {response.status_code}): check host and port"
+                    f"{self.hostname} is not a registry (HTTP {response.status_code}); check the host and the port"
                 )
 
     def close(self) -> None:
-        """End what is under way, in other threads too."""
+        """End all requests, in other threads too."""
         self._connections.close()
         self.session.close()
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return self."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what is under way."""
+        """Close the client."""
         self.close()
 
 
@@ -174,12 +174,12 @@ def open_client(
     environ: Mapping[str, str] = os.environ,
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> Client:
-    """Make a client of `host[:port]`; where HTTP is allowed, find out whether it is spoken.
+    """Return a client of `host[:port]`; where plain HTTP is allowed, find out which scheme the registry speaks.
 
-    It is HTTPS, but plain HTTP too for registries of this machine (where nothing asks for TLS, see tls.is_configured)
-    and for `insecure` ones, whose certificates are not checked. plain: its address says `http://`; credentials are sent
-    there as credential_gate allows. Proxies are those of `environ`.
-    Raises RegistryError where nobody answers, ConfigError for a bad file of authorities, and what `find` raises.
+    Plain HTTP is allowed for loopback addresses without configured TLS (tls.is_configured), and with `insecure`, which
+    does not verify certificates either. find: returns the credentials for the origin. scope: of a token. plain: use
+    HTTP only; credentials are sent as credential_gate allows. environ: names the proxies.
+    Raises RegistryError where the registry does not answer, ConfigError for unusable certificates, and as `find`.
     """
     host = tls.HUB_HOST if registry == hosts.DOCKER_HUB else registry
     insecure = connect.insecure

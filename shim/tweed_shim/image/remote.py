@@ -1,4 +1,4 @@
-"""A registry's image as something to pull from."""
+"""An image in a registry as a source."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -13,30 +13,30 @@ from tweed_shim.image.reference import DEFAULT_TAG, Reference
 
 
 class Remote:
-    """See fetch.Source; it is closed at the end of a `with` block."""
+    """An image in a registry. A sources.Source and a context manager, which closes the connections."""
 
     def __init__(self, reference: Reference, connect: ConnectOptions, deadline: Deadline) -> None:
         self._reference = reference
         self._repository = registry.open_repository(reference, connect=connect, deadline=deadline)
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return self."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what is under way."""
+        """Close the connections."""
         self._repository.close()
 
     def resolve(self) -> RawManifest:
-        """See fetch.Source."""
+        """See sources.Source."""
         return self.manifest(self._reference.digest or self._reference.tag or DEFAULT_TAG)
 
     def manifest(self, digest: str) -> RawManifest:
-        """See fetch.Source."""
+        """See sources.Source."""
         return self._repository.manifest(digest)
 
     def fetch(self, jobs: Sequence[Job], progress: Progress) -> None:
-        """See fetch.Source."""
+        """See sources.Source."""
         download.download_all(self._repository, jobs, progress=progress)

@@ -1,4 +1,4 @@
-"""Waiting for other processes that pull or unpack the same, within the time that a pull has."""
+"""Locks that keep processes from pulling or unpacking the same image at once, within the time limit of a pull."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from tweed_shim.base.deadline import Deadline
 from tweed_shim.host import workdirs
 
-ASK_AGAIN = 0.1  # seconds
+POLL_INTERVAL = 0.1  # seconds
 
 
 class _Busy(Exception):
@@ -18,18 +18,18 @@ class _Busy(Exception):
 def turn(
     root: str, lock: str, deadline: Deadline, *, waiting: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Hold a lock of the store, which other processes may hold for as long as a pull takes.
+    """Hold a lock of the store for the length of a with block. Raises PullTimedOut.
 
-    waiting: called once where another process holds it. Raises PullTimedOut.
+    waiting: called once if another process holds the lock.
     """
-    told = False
+    reported = False
 
     def busy() -> None:
-        nonlocal told
-        if not told:
+        nonlocal reported
+        if not reported:
             waiting()
-            told = True
-        # Waiting for a lock has no time limit (flock(2)), so with one it is asked for again and again.
+            reported = True
+        # flock(2) waits without a time limit, so a deadline needs polling.
         if deadline.is_set:
             raise _Busy
 
@@ -40,5 +40,5 @@ def turn(
                 break
             except _Busy:
                 deadline.check()
-                time.sleep(ASK_AGAIN)
+                time.sleep(POLL_INTERVAL)
         yield

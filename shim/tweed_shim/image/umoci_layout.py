@@ -21,7 +21,7 @@ from tweed_shim.image import blobs, compression, layout
 from tweed_shim.image import manifest as manifests
 from tweed_shim.image.archive_reader import Extent
 from tweed_shim.image.content import digest_of
-from tweed_shim.image.disk_quota import Room
+from tweed_shim.image.disk_quota import DiskQuota
 from tweed_shim.image.global_headers import without_global_headers
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Descriptor, Manifest
@@ -37,7 +37,7 @@ class Source(Record):
     diff_ids: tuple[str, ...]
 
 
-def make(source: Source, path: str, room: Room, *, drop_global_headers: bool = False) -> None:
+def make(source: Source, path: str, room: DiskQuota, *, drop_global_headers: bool = False) -> None:
     """Make the layout at `path`, on the filesystem of the store; the image is called TAG in it.
 
     Raises ImageError where a layer that has to be expanded is damaged or is not that of its diff id, HostError where
@@ -51,8 +51,8 @@ def make(source: Source, path: str, room: Room, *, drop_global_headers: bool = F
     config = {"architecture": "", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     manifest = {
         "schemaVersion": 2,
-        "config": layout.image_fields(_add(target, config, manifests.OCI_CONFIG)),
-        "layers": [layout.image_fields(layer) for layer in layers],
+        "config": layout.descriptor_fields(_add(target, config, manifests.OCI_CONFIG)),
+        "layers": [layout.descriptor_fields(layer) for layer in layers],
     }
     target.put_entry(TAG, "", _add(target, manifest, manifests.OCI_MANIFEST))
 
@@ -69,7 +69,7 @@ class _Maker(Record):
 
     store: Layout
     target: Layout
-    room: Room
+    room: DiskQuota
     drop_global_headers: bool
 
     def layer(self, layer: Descriptor, diff_id: str) -> tuple[Descriptor, str]:

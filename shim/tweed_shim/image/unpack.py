@@ -92,7 +92,10 @@ def unpacked_anew(root: str, order: Order) -> Iterator[str]:
     """
     with workdirs.directory(workdirs.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
-        blobs, space = Layout(os.path.join(root, "images")), disk_quota.Room(root, order.name, order.deadline)
+        blobs, space = (
+            Layout(os.path.join(root, "images")),
+            disk_quota.DiskQuota(root, order.name, order.deadline),
+        )
         source = umoci_layout.Source(blobs, order.manifest, order.config.diff_ids)
         with trace.span("convert"):
             umoci_layout.make(source, layout, space)
@@ -149,7 +152,7 @@ def unpack(root: str, order: Order) -> Image:
     return image
 
 
-def _run_umoci(root: str, order: Order, layout: str, dest: str, space: disk_quota.Room) -> None:
+def _run_umoci(root: str, order: Order, layout: str, dest: str, quota: disk_quota.DiskQuota) -> None:
     umoci = [program("umoci", "umoci"), "raw", "unpack"]
     work = os.path.dirname(layout)
     rootless = ["--rootless"] if order.ids.kind == "single" else []
@@ -165,7 +168,7 @@ def _run_umoci(root: str, order: Order, layout: str, dest: str, space: disk_quot
             os.path.relpath(dest, work),
         ],
         cwd=work,
-        watch=space.watch,
+        watch=quota.watch,
     )
     if code > 0 and _GLOBAL_HEADER.search(output):
         raise _HasGlobalHeaders(

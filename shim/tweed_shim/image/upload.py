@@ -1,6 +1,6 @@
-"""Writing to a registry: blobs and manifests (OCI distribution specification, "Push", "Content Discovery").
+"""Uploads blobs and manifests to a registry, and lists tags (OCI distribution specification, "Push", "Content Discovery").
 
-A blob goes up in one piece, and is read again where the registry asks again; nothing that is there is sent.
+A blob is sent in one request, and read again where the request is repeated. A blob that the registry has is not sent.
 """
 
 import http
@@ -31,7 +31,7 @@ _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 
 class _Body:
-    """A request's body that begins anew with each request, so that one who is asked who he is can ask again."""
+    """A request body that starts again for each request, so that a request can be repeated after a 401."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
@@ -43,19 +43,19 @@ class _Body:
         return self._content.chunks()
 
 
-class Writable(Repository):
-    """One repository of a registry, to be written to and listed."""
+class WritableRepository(Repository):
+    """One repository of a registry, with the requests that write and list."""
 
     def has_manifest(self, tag_or_digest: str) -> bool:
-        """Tell whether there is such a manifest. Raises RegistryError."""
-        return self._is_there(f"manifests/{tag_or_digest}", self._called(tag_or_digest))
+        """Tell whether the repository has a manifest. Raises RegistryError."""
+        return self._exists(f"manifests/{tag_or_digest}", self._name_of(tag_or_digest))
 
     def has_blob(self, digest: str) -> bool:
-        """Tell whether the blob is there. Raises RegistryError."""
-        return self._is_there(f"blobs/{digest}", self._called(digest))
+        """Tell whether the repository has a blob. Raises RegistryError."""
+        return self._exists(f"blobs/{digest}", self._name_of(digest))
 
     def push_blob(self, digest: str, content: Content) -> None:
-        """Have a blob in the repository. Raises RegistryError."""
+        """Upload a blob, unless the repository has it. Raises RegistryError."""
         if self.has_blob(digest):
             return
         what = f"the blob {digest} for {self._registry}/{self._name}"
@@ -66,13 +66,13 @@ class Writable(Repository):
         self._send("PUT", str(target), what, _Body(content), headers).close()
 
     def push_manifest(self, tag_or_digest: str, media_type: str, body: bytes) -> None:
-        """Have a manifest in the repository, of which all blobs are there. Raises RegistryError."""
+        """Upload a manifest, whose blobs the repository has. Raises RegistryError."""
         url = self._client.url(f"{self._name}/manifests/{tag_or_digest}")
-        self._send("PUT", url, self._called(tag_or_digest), body, {"Content-Type": media_type}).close()
+        self._send("PUT", url, self._name_of(tag_or_digest), body, {"Content-Type": media_type}).close()
 
     def tags(self) -> list[str]:
-        """Return all tags; none where the registry does not know the repository. Raises RegistryError."""
-        found: list[str] = []
+        """Return all tags; none for an unknown repository. Raises RegistryError."""
+        tags: list[str] = []
         what = f"the tags of {self._registry}/{self._name}"
         path = "tags/list"
         for _ in range(MOST_PAGES):
@@ -80,24 +80,24 @@ class Writable(Repository):
             link = _NEXT.search(response.headers.get("Link", ""))
             body = read_all(response, MAX_TAGS)
             if response.status_code == http.HTTPStatus.NOT_FOUND:
-                return found
-            found += _tags(body, what)
+                return tags
+            tags += _tags(body, what)
             if link is None:
-                return found
-            # Only the query counts: many registries do not know under which address they are asked.
+                return tags
+            # Only the query is used: many registries do not know their own public address.
             path = f"tags/list?{link[1].partition('?')[2]}"
         raise RegistryError(
-            f"the registry {self._registry} gives {what} without end; ask its operator to correct it"
+            f"the registry {self._registry} sends {what} in more than {MOST_PAGES} pages; ask its operator to correct it"
         )
 
-    def _is_there(self, path: str, what: str) -> bool:
+    def _exists(self, path: str, what: str) -> bool:
         good = (http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND)
         accept = {"Accept": ", ".join(MANIFEST_TYPES)}
         with self._request(path, what, method="HEAD", headers=accept, good=good) as response:
             return response.status_code == http.HTTPStatus.OK
 
     def _upload_address(self, answer: requests.Response, what: str) -> Url:
-        """Where the registry wants the blob: at its own address, where the credentials may go."""
+        """Return the upload URL of a response. Raises RegistryError for one outside of the registry's own origin."""
         location = answer.headers.get("Location", "")
         if not location:
             raise RegistryError(
@@ -116,9 +116,9 @@ class Writable(Repository):
             response.close()
             refused: RegistryError = self._client.auth.refused()
             raise refused
-        told = f"HTTP {response.status_code}{''.join(f', {code}' for code in error_codes(response))}"
+        status = f"HTTP {response.status_code}{''.join(f', {code}' for code in error_codes(response))}"
         raise RegistryError(
-            f"the registry {self._registry} did not take {what} ({told}); ask its operator to correct it"
+            f"the registry {self._registry} did not accept {what} ({status}); ask its operator to correct it"
         )
 
 
@@ -129,7 +129,7 @@ def _tags(body: bytes | None, what: str) -> list[str]:
         tags = None
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise RegistryError(
-            f"the answer of the registry is no list of {what}; ask its operator to correct it"
+            f"the registry did not answer with a list of {what}; ask its operator to correct it"
         )
     return [tag for tag in tags if not is_digest(tag)]
 
@@ -144,23 +144,23 @@ def open_writable(
     connect: ConnectOptions = DEFAULT_OPTIONS,
     environ: Mapping[str, str] = os.environ,
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
-) -> Writable:
-    """Open a repository of `host[:port]`; `writing` asks for more than reading.
+) -> WritableRepository:
+    """Open a repository of `host[:port]`. writing: request a token for pushing too.
 
-    find: what it finds comes before the credentials that are kept. plain: as for `open_client`. Raises as
-    registry.open_repository does.
+    find: its credentials come before the stored ones. plain: as for `open_client`. Raises as
+    registry.open_repository.
     """
 
-    def found(origin: Origin) -> credential_files.Credentials | None:
+    def find_login(origin: Origin) -> credential_files.Credentials | None:
         return (find(origin) if find else None) or stored_credentials.find(registry, repository, environ)
 
     client = open_client(
         registry,
-        found,
+        find_login,
         scope=f"repository:{repository}:{'pull,push' if writing else 'pull'}",
         plain=plain,
         connect=connect,
         environ=environ,
         retry_policy=retry_policy,
     )
-    return Writable(client, registry, repository)
+    return WritableRepository(client, registry, repository)

@@ -16,7 +16,7 @@ from tweed_shim.ocm import consumers
 from tweed_shim.ocm.blobs import Blob
 
 if TYPE_CHECKING:
-    from tweed_shim.image.upload import Writable
+    from tweed_shim.image.upload import WritableRepository
 
 # The properties of the credentials for a consumer (`type`, `hostname`, ...), where there are some.
 Find = Callable[[Mapping[str, str]], Mapping[str, str] | None]
@@ -66,7 +66,7 @@ class RegistryStore:
         self._stack = stack
         self._plain = plain
         self._writing = writing
-        self._open: dict[str, Writable] = {}
+        self._open: dict[str, WritableRepository] = {}
 
     def repositories(self) -> list[str]:
         """See Store. A registry tells its repositories to its operator at most."""
@@ -103,7 +103,7 @@ class RegistryStore:
                     place.push_blob(blob.digest, content)
         place.push_manifest(tag, manifest.media_type, manifest.body)
 
-    def _repository(self, name: str) -> "Writable":
+    def _repository(self, name: str) -> "WritableRepository":
         from tweed_shim.image import upload
 
         if name not in self._open:
@@ -123,7 +123,7 @@ class RegistryStore:
 
 
 @contextmanager
-def _fetched(repository: "Writable", blob: Descriptor) -> Iterator[Extent]:
+def _fetched(repository: "WritableRepository", blob: Descriptor) -> Iterator[Extent]:
     import tempfile
 
     from tweed_shim.image import download

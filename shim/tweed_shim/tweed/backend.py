@@ -321,7 +321,9 @@ class Backend:
         is_ours = recorded and self._name.path and ownership.is_named_like(recorded.record, str(self._name))
         if recorded is None or not is_ours or self._options.pull != "missing":
             return None
-        image = pull.moved(self._root, self._name, recorded.record["digest"], self._runner.host.ids)
+        image = pull.image_of_removed_path(
+            self._root, self._name, recorded.record["digest"], self._runner.host.ids
+        )
         if image is not None:
             self._console.warn(
                 f"there is no {self._name.path} any more: using {image.digest}, which made what is recorded, from "
