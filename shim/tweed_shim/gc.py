@@ -68,7 +68,7 @@ def collect(
         with _noting(failures):
             size = owned_trees.disk_usage(ids, garbage.path) if garbage.path else 0
             if not dry_run:
-                rests.append(garbage.let_go())
+                rests.append(garbage.release())
             yield Removed(garbage.kind, garbage.name, size)
     # What takes long is done when nobody waits for it any more.
     for rest in filter(None, rests):
@@ -93,9 +93,9 @@ def _noting(failures: list[str]) -> Iterator[None]:
 
 
 def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator[Garbage]:
-    def of(kind: str, paths: Iterable[str], let_go: Callable[[str], str]) -> Iterator[Garbage]:
+    def of(kind: str, paths: Iterable[str], release: Callable[[str], str]) -> Iterator[Garbage]:
         for path in paths:
-            yield Garbage(kind, os.path.relpath(path, root), path, partial(let_go, path))
+            yield Garbage(kind, os.path.relpath(path, root), path, partial(release, path))
 
     aside = partial(workdirs.put_aside, root)
     yield from of("work", workdirs.abandoned(root), aside)

@@ -1,7 +1,7 @@
-"""Taking images out of the store: references, what only they used, and what nothing uses any more.
+"""Removes images from the store: references, the blobs and trees that only they use, and unused ones.
 
-What a store keeps besides its images may need them. Who removes says what that is: a `Users` tells, when it is
-called, which manifest digests are needed, and by what.
+Other records in the store, such as clouds, may need an image. The caller passes a `Users` function, which returns the
+needed manifest digests and who needs them.
 """
 
 import os
@@ -23,29 +23,29 @@ from tweed_shim.image.manifest import RawManifest
 from tweed_shim.image.store import ImageRecord
 
 INDEX_LOCK = "index"
-# Trees are claimed so many at a time, as each of them takes a descriptor.
-AT_ONCE = 200
+# How many trees are locked at a time: each lock takes a file descriptor.
+MOST_LOCKED = 200
 _HEX = re.compile("[0-9a-f]{64}")
 
 Warn = Callable[[str], None]
-# Of each digest: who needs it, and the command that ends this.
+# Returns, for each needed digest, pairs of a user and the command that removes it.
 Users = Callable[[], Mapping[str, Sequence[tuple[str, str]]]]
 
 
 def blobs_of(layout: Layout, digests: Iterable[str]) -> set[str]:
-    """Return the digests of all that is in the store of manifests and indexes."""
-    found = set(digests)
-    for digest in found.copy():
+    """Return the digests of manifests and indexes, and of everything in the store that they name."""
+    every = set(digests)
+    for digest in every.copy():
         body = layout.document(digest)
         if body is not None:
-            # What is malformed was not put there by us.
+            # A malformed document was not written by the shim.
             with suppress(ImageError):
-                found |= _named(layout, RawManifest("", body, digest))
-    return found
+                every |= _named(layout, RawManifest("", body, digest))
+    return every
 
 
 def _named(layout: Layout, raw: RawManifest) -> set[str]:
-    """What a manifest names, or what an index names that is here."""
+    """Return the digests that a manifest names, or those in the store that an index names."""
     if not manifest.is_index(raw, raw.digest):
         return {blob.digest for blob in manifest.parse_manifest(raw, raw.digest).blobs}
     inner = {entry.descriptor.digest for entry in manifest.parse_index(raw, raw.digest)}
@@ -57,51 +57,51 @@ def _roots(records: Iterable[ImageRecord]) -> set[str]:
 
 
 def remove(root: str, references: Iterable[str], users: Users = dict, *, warn: Warn = lambda _: None) -> None:
-    """Forget references, and remove trees and blobs that no other reference uses; all or nothing.
+    """Remove references, and the trees and blobs that no other reference uses; all of them or none.
 
-    warn: is told what is waited for. Raises StateError where one is not there or in use. Blobs stay for `gc` where a
-    pull is under way, which may count on them.
+    warn: called before waiting for another process. Raises StateError where an image is not in the store or in use.
+    During a pull, which may need them, blobs stay for `gc`.
     """
     names = {str(store.canonical(reference.parse(text))) for text in references}
     if not store.check_version(root):
         raise _not_there(min(names))
     ids, layout = detect(), Layout(os.path.join(root, "images"))
-    aside = []
+    removed_trees = []
     with store.disk_faults(root), index_lock(root, warn), ExitStack() as held:
-        # What cannot be read may need anything: nothing is removed then.
+        # A damaged record may need anything, so read all of them first: DamagedRecord ends the removal.
         records, _, _ = store.records(root), layout.entries(), users()
         going = [record for record in records if record.reference in names]
         staying = [record for record in records if record.reference not in names]
         if missing := names - {record.reference for record in going}:
             raise _not_there(min(missing))
-        trees = _claim_going(root, going, staying, held)
-        # Only now, when no operation that is under way can come to need one of them.
+        trees = _lock_trees(root, going, staying, held)
+        # Asked once the trees are locked: from now on no operation can start to use them.
         needed = users()
         _refuse_needed(going, staying, needed)
         blobs = blobs_of(layout, _roots(going))
         for record in going:
             os.unlink(store.record_path(root, record.reference, record.platform))
         layout.remove_entries({(record.reference, record.platform) for record in going})
-        aside = [workdirs.put_aside(root, tree) for tree in trees]
+        removed_trees = [workdirs.put_aside(root, tree) for tree in trees]
         _discard(layout, blobs, _roots(staying) | set(needed) | set(unpacked_digests(root)))
-    for tree in aside:
+    for tree in removed_trees:
         remove_tree(ids, tree)
 
 
 def _not_there(name: str) -> StateError:
-    return StateError(f"the image {name} is not in the store; `tweed-shim images` lists what is")
+    return StateError(f"the image {name} is not in the store; list them with: tweed-shim images")
 
 
 def _only_of(going: list[ImageRecord], staying: list[ImageRecord]) -> dict[str, str]:
-    """Return the digests that only the going records mean, each with a reference for people."""
-    kept = {record.digest for record in staying}
-    return {record.digest: record.reference for record in going if record.digest not in kept}
+    """Return the digests that only the removed records name, each with one of their references for messages."""
+    needed = {record.digest for record in staying}
+    return {record.digest: record.reference for record in going if record.digest not in needed}
 
 
-def _claim_going(
+def _lock_trees(
     root: str, going: list[ImageRecord], staying: list[ImageRecord], held: ExitStack
 ) -> list[str]:
-    """Hold alone the trees that only the going records use; an error where somebody else holds one."""
+    """Lock the trees that only the removed records use. Raises StateError where an operation uses one."""
     trees = []
     for digest, name in _only_of(going, staying).items():
         tree = store.tree_path(root, digest)
@@ -109,7 +109,7 @@ def _claim_going(
             continue
         if not held.enter_context(files.held_directory(tree, shared=False, wait=False)):
             raise StateError(
-                f"the image {name} is in use by a running operation; remove it when that has ended"
+                f"the image {name} is in use by a running operation; remove it after that has ended"
             )
         trees.append(tree)
     return trees
@@ -126,7 +126,7 @@ def _refuse_needed(
 
 
 def _discard(layout: Layout, digests: set[str], needed: set[str]) -> None:
-    """Remove blobs that neither `needed` digests nor the index use; none at all while somebody pulls."""
+    """Remove those of the blobs that neither the `needed` digests nor the index use; none during a pull."""
     with no_pull(layout) as alone:
         if alone:
             for digest in digests - _used(layout, needed):
@@ -134,69 +134,68 @@ def _discard(layout: Layout, digests: set[str], needed: set[str]) -> None:
 
 
 def index_lock(root: str, warn: Warn) -> AbstractContextManager[None]:
-    """Be the only one who changes which images there are, for the length of a block. warn: is told of a wait."""
-    note = "waiting for another process that changes the list of images (gc, rm or a pull)"
-    return workdirs.only_one(root, INDEX_LOCK, lambda: warn(note))
+    """Lock the list of images for the length of a with block. warn: called before waiting for another process."""
+    message = "waiting for another process that changes the list of images (gc, rm or a pull)"
+    return workdirs.only_one(root, INDEX_LOCK, lambda: warn(message))
 
 
 def no_pull(layout: Layout) -> AbstractContextManager[bool]:
-    """Keep pulls out for the length of a block; False where one is under way."""
+    """Lock out pulls for the length of a with block; yield False where one is running."""
     return files.held_directory(os.path.join(layout.path, "blobs"), shared=False, wait=False)
 
 
 def _used(layout: Layout, needed: set[str], without: Container[tuple[str, str]] = ()) -> set[str]:
-    """The blobs of the digests, and of what the index names, but for these (reference, platform) pairs of ours."""
+    """Return the blobs of the digests and of the index, without its entries for some (reference, platform) pairs."""
     named = {entry.text("digest", "") for entry in layout.entries() if layouts.own_name(entry) not in without}
     return blobs_of(layout, needed | named)
 
 
 def discard_unused(root: str, digests: set[str]) -> None:
-    """Remove those of the blobs that no reference and no tree uses; none at all while somebody pulls."""
-    # Where a record is damaged, blobs stay that it may need.
+    """Remove those of the blobs that no reference and no tree uses; none during a pull."""
+    # A damaged record may need some of the blobs, so all of them stay.
     with workdirs.only_one(root, INDEX_LOCK), suppress(DamagedRecord):
         needed = _roots(store.records(root)) | set(unpacked_digests(root))
         _discard(Layout(os.path.join(root, "images")), digests, needed)
 
 
 def unpacked_digests(root: str) -> list[str]:
-    """Return the manifest digests that are unpacked, the oldest first."""
+    """Return the manifest digests of the unpacked trees, the oldest first."""
     with suppress(FileNotFoundError), os.scandir(os.path.join(root, "rootfs")) as entries:
-        found = [(entry.stat(follow_symlinks=False).st_mtime, entry.name) for entry in entries]
-        return [f"sha256:{name}" for _, name in sorted(found) if _HEX.fullmatch(name)]
+        trees = [(entry.stat(follow_symlinks=False).st_mtime, entry.name) for entry in entries]
+        return [f"sha256:{name}" for _, name in sorted(trees) if _HEX.fullmatch(name)]
     return []
 
 
 class Garbage(Record):
-    """Something of a store that nothing uses any more.
+    """An unused part of a store.
 
-    kind and name: for people. path: what takes the room, "" where nothing does. let_go: takes it out of the store
-    in one step, and returns the path of what is left to be removed, "" where nothing is.
+    kind, name: for messages. path: the file or directory that takes space, "" for none. release: takes the part out of
+    the store in one step, and returns the path that is left to remove, "" for none.
     """
 
     kind: str
     name: str
     path: str
-    let_go: Callable[[], str]
+    release: Callable[[], str]
 
 
 def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], None]) -> Iterator[Garbage]:
-    """What no reference, and nothing that `users` tells, uses of a store's images, the oldest first.
+    """Yield the parts of a store's images that no reference and no user needs, the oldest first.
 
-    What is yielded can be let go: nobody comes to use it until the next is asked for. keep_last: so many trees,
-    the newest, are not garbage, nor are their blobs. Yields nothing where a pull is under way, which may count on
-    anything; `warn` is told so.
+    A part stays unused until the next one is requested, so the caller may release it. keep_last: the number of newest
+    unused trees to keep, with their blobs. Yields nothing during a pull, which may need anything, and calls `warn`.
     """
     layout = Layout(os.path.join(root, "images"))
     if not os.path.exists(os.path.join(layout.path, "oci-layout")):
         return
     with store.disk_faults(root), index_lock(root, warn), no_pull(layout) as alone:
         if not alone:
-            warn("an image is being pulled, so images and blobs are left alone; run gc again after that")
+            warn("an image is being pulled, so no images and blobs are removed; run gc again after that")
             return
         try:
             records, _, _ = store.records(root), layout.entries(), users()
         except DamagedRecord as damage:
-            warn(f"images and blobs are left alone, as something may need them: {damage}")
+            warn(f"no images and blobs are removed, because a damaged record may need them: {damage}")
             return
         yield from _unused_entries(layout, records)
         needed = _roots(records) | set(unpacked_digests(root))
@@ -211,22 +210,22 @@ def _unused_trees(root: str, referred: set[str], users: Users, keep_last: int) -
     needed = referred | set(users())
     going = [digest for digest in unpacked_digests(root) if digest not in needed]
     going = going[: max(0, len(going) - keep_last)]
-    for start in range(0, len(going), AT_ONCE):
+    for start in range(0, len(going), MOST_LOCKED):
         with ExitStack() as held:
             claimed = [
                 digest
-                for digest in going[start : start + AT_ONCE]
+                for digest in going[start : start + MOST_LOCKED]
                 if held.enter_context(
                     files.held_directory(store.tree_path(root, digest), shared=False, wait=False)
                 )
             ]
-            # Asked again: an operation that has ended since may have left what needs its image.
+            # Asked again: an operation that ended since may have left a record that needs its image.
             needed = set(users())
             yield from (digest for digest in claimed if digest not in needed)
 
 
 def _stray_entries(layout: Layout, records: list[ImageRecord]) -> set[tuple[str, str]]:
-    """Return the (reference, platform) pairs that a crash left in the index, before their record or after it."""
+    """Return the (reference, platform) pairs in the index without a record, which a crash may leave."""
     known = {(record.reference, record.platform) for record in records}
     ours = map(layouts.own_name, layout.entries())
     return {pair for pair in ours if pair is not None and pair not in known}
@@ -247,12 +246,12 @@ def _unused_blobs(layout: Layout, needed: set[str], records: list[ImageRecord]) 
         return ""
 
     used = _used(layout, needed, without=_stray_entries(layout, records))
-    place = os.path.join(layout.path, "blobs", "sha256")
-    for name in sorted(filter(_HEX.fullmatch, os.listdir(place)), key=lambda name: _age(place, name)):
+    directory = os.path.join(layout.path, "blobs", "sha256")
+    for name in sorted(filter(_HEX.fullmatch, os.listdir(directory)), key=lambda name: _age(directory, name)):
         digest = f"sha256:{name}"
         if digest not in used:
             yield Garbage("blob", digest, layout.blob_path(digest), partial(discard, digest))
 
 
-def _age(place: str, name: str) -> float:
-    return os.stat(os.path.join(place, name)).st_mtime
+def _age(directory: str, name: str) -> float:
+    return os.stat(os.path.join(directory, name)).st_mtime

@@ -1,16 +1,16 @@
-"""The store of images below ROOT: which references are there, and which of them are unpacked.
+"""The store of images below ROOT: its records of references, and its unpacked trees.
 
     version                        the store's layout, "1"
     images/                        an OCI image layout (layout.py): blobs, and an index for other tools
-    images/references/NAME.json    one record for each reference and platform: what the shim itself reads
-    rootfs/HEX/                    of each unpacked manifest digest: `rootfs`, the tree, and `image.json`
+    images/references/NAME.json    one record for each reference and platform, which the shim itself reads
+    rootfs/HEX/                    for each unpacked manifest digest: `rootfs`, the tree, and `image.json`
 
-To look an image up costs three small files, however many there are. Records and index are changed together,
-under one lock, in an order by which a crash leaves no record without an image: the index first when a reference
-comes, the record first when it goes. What other tools change in the index does not change what a reference
-means here; blobs that they removed are fetched again.
+A look-up reads three small files, however many images there are. Records and the index are changed together, under one
+lock, in an order that leaves no record without an image after a crash: the index first to add a reference, the record
+first to remove it. If another tool changes the index, references keep their meaning here; blobs that it removes are
+fetched again.
 
-This module is on the path of every run: it imports little.
+This module is on the warm path of every run: it imports little.
 """
 
 import errno
@@ -30,21 +30,21 @@ from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.reference import Reference, is_digest, parse
 
 VERSION = "1"
-# Names of directories are made of the digests.
-PULLED = {
+# The checks of the fields in a record. Directory names are made of the digests.
+RECORD_FIELDS = {
     **dict.fromkeys(("reference", "platform", "origin"), state_files.text),
     **dict.fromkeys(("top", "digest"), is_digest),
     **dict.fromkeys(("size", "pulled"), state_files.number),
 }
-UNPACKED = {"ids": state_files.text, "config": config.is_record}
+TREE_FIELDS = {"ids": state_files.text, "config": config.is_record}
 LONGEST_NAME = 200
 
 
 class Image(Record):
     """An unpacked image.
 
-    reference: canonical. digest: of its manifest. directory: ROOT/rootfs/HEX. rootfs: the tree in it; never
-    to be written to.
+    reference: canonical. digest: of its manifest. directory: ROOT/rootfs/HEX. rootfs: the tree in it, which is never
+    written to.
     """
 
     reference: str
@@ -55,11 +55,10 @@ class Image(Record):
 
 
 class ImageRecord(Record):
-    """What a reference means.
+    """The record of a reference: the image that it names.
 
-    platform: empty for the host's (platforms.key). origin: what a local reference pointed to when it was resolved:
-    a digest in a layout, an archive's stamp; empty for a registry. top: the digest of the manifest or index
-    that it resolved to. digest: of the manifest. size: of all its blobs, bytes. pulled: seconds since the epoch.
+    platform: empty for the host's (platforms.key). origin: what identified a local image when it was pulled (see
+    lookup.origin); empty for a registry. top: the digest of the manifest or index that the reference named. digest: of the manifest. size: of all its blobs, bytes. pulled: seconds since the epoch.
     """
 
     reference: str
@@ -72,7 +71,7 @@ class ImageRecord(Record):
 
 
 class ListedImage(Record):
-    """A line of `images`: see Pulled; `unpacked` says whether its tree is there."""
+    """One image in the list of `images`: see ImageRecord. unpacked: whether its tree exists."""
 
     reference: str
     platform: str
@@ -83,7 +82,7 @@ class ListedImage(Record):
 
 
 def platform_key(platform: str | None) -> str:
-    """Return what tells the images of one reference apart, see `platforms.key`; a platform is rarely named."""
+    """Return what distinguishes the images of one reference: see `platforms.key`, which a warm run need not import."""
     if platform is None:
         return ""
     from tweed_shim.image import platforms
@@ -92,7 +91,7 @@ def platform_key(platform: str | None) -> str:
 
 
 def canonical(reference: Reference) -> Reference:
-    """Return the reference with its path made absolute, so that it means the same from everywhere."""
+    """Return the reference with an absolute path, so that it is the same in every working directory."""
     if not reference.path:
         return reference
     try:
@@ -103,18 +102,18 @@ def canonical(reference: Reference) -> Reference:
 
 
 def open_store(root: str) -> None:
-    """Make the store where it is not yet there.
+    """Create the store where it is missing.
 
-    Raises ConfigError where `root` cannot be one or another user can change it, StateError where a store of another
-    version is there, and HostError where it cannot be written.
+    Raises ConfigError where `root` cannot be a store or another user can change it, StateError for a store of another
+    version, and HostError where it cannot be written.
     """
     with disk_faults(root):
         try:
             if not check_version(root):
                 files.make_private(root, durable=True)
-                # Another user may have made it since its absence was noticed.
+                # Another user may have created it since the check above.
                 trust.check_store(root)
-                # Looked at in this order, what another process has made of it since is no foreign directory.
+                # In this order, because another process may have made a store of it since.
                 if _is_foreign(root) and not check_version(root):
                     raise ConfigError(
                         f"the directory {root} is neither empty nor a store; give another with {option('--root')}"
@@ -128,7 +127,7 @@ def open_store(root: str) -> None:
 
 
 def _is_foreign(root: str) -> bool:
-    # What a crash while the version was written leaves is ours.
+    # A crash while the version was written leaves a file of ours.
     ours = ("version.new-", "lost+found")
     return any(not name.startswith(ours) for name in os.listdir(root))
 
@@ -138,10 +137,9 @@ def _no_directory(root: str) -> ConfigError:
 
 
 def check_version(root: str) -> bool:
-    """Say whether there is a store of our version.
+    """Tell whether `root` is a store of this version.
 
-    Raises ConfigError where there can be none or another user can change it, and StateError where it has another
-    version.
+    Raises ConfigError where it cannot be a store or another user can change it, and StateError for another version.
     """
     check_root(root)
     try:
@@ -163,7 +161,7 @@ def check_version(root: str) -> bool:
 
 
 def record_path(root: str, reference: str, platform: str) -> str:
-    """Where the record of a reference is, or would be."""
+    """Return the path of the record of a reference, whether it exists or not."""
     return os.path.join(root, "images", "references", _record_name(reference, platform))
 
 
@@ -178,14 +176,14 @@ def _record_name(reference: str, platform: str) -> str:
 
 
 def _read_record(path: str, mend: str) -> ImageRecord:
-    fields = state_files.read(path, PULLED, mend=mend)
+    fields = state_files.read(path, RECORD_FIELDS, mend=mend)
     if _record_name(fields["reference"], fields["platform"]) != os.path.basename(path):
-        raise state_files.damaged(path, "it is that of another image", mend)
+        raise state_files.damaged(path, "it is the record of another image", mend)
     return ImageRecord(*[fields[name] for name in ImageRecord.FIELDS])
 
 
 def look_up(root: str, reference: str, platform: str) -> ImageRecord | None:
-    """The record of a canonical reference, None where there is none. platform: see Pulled. Raises DamagedRecord."""
+    """Return the record of a canonical reference, or None. platform: see ImageRecord. Raises DamagedRecord."""
     try:
         return _read_record(record_path(root, reference, platform), f"run: tweed-shim pull {reference}")
     except FileNotFoundError:
@@ -193,14 +191,14 @@ def look_up(root: str, reference: str, platform: str) -> ImageRecord | None:
 
 
 def write_record(root: str, record: ImageRecord) -> None:
-    """Keep a record. The caller holds the index's lock and has changed the index."""
+    """Write a record. The caller holds the index's lock and has changed the index."""
     path = record_path(root, record.reference, record.platform)
     files.make_private(os.path.dirname(path))
     files.write_whole(path, json.dumps(fields(record)).encode())
 
 
 def records(root: str, warn: Callable[[str], None] | None = None) -> list[ImageRecord]:
-    """Return all records, by reference. warn: is told of each that is damaged; without it DamagedRecord is raised."""
+    """Return all records, by reference. warn: called for each damaged one, instead of raising DamagedRecord."""
     try:
         entries = list(os.scandir(os.path.join(root, "images", "references")))
     except FileNotFoundError:
@@ -209,7 +207,7 @@ def records(root: str, warn: Callable[[str], None] | None = None) -> list[ImageR
     for entry in entries:
         if entry.name.endswith(".json"):
             try:
-                found.append(_read_record(entry.path, _mend(entry.name)))
+                found.append(_read_record(entry.path, _remedy(entry.name)))
             except FileNotFoundError:
                 continue  # removed since
             except DamagedRecord as damage:
@@ -219,8 +217,8 @@ def records(root: str, warn: Callable[[str], None] | None = None) -> list[ImageR
     return sorted(found, key=lambda record: (record.reference, record.platform))
 
 
-def _mend(name: str) -> str:
-    """What a person can do about the damaged record of this file name: see `record_path`."""
+def _remedy(name: str) -> str:
+    """Return the remedy for a damaged record. name: of its file, see `record_path`."""
     reference, _, platform = name.removesuffix(".json").replace("%2F", "/").replace("%25", "%").partition(" ")
     if "/" not in reference and ":" not in reference:
         return "remove the file, and pull the image again that 'tweed-shim images' does not list any more"
@@ -228,23 +226,23 @@ def _mend(name: str) -> str:
 
 
 def tree_path(root: str, digest: str) -> str:
-    """Return the directory of an unpacked manifest digest."""
+    """Return the directory of the tree for a manifest digest, whether it exists or not."""
     return os.path.join(root, "rootfs", digest.partition(":")[2])
 
 
 def ids_text(ids: IdMap) -> str:
-    """Return the ids a tree was unpacked with, as `image.json` keeps them: a tree is good for the very same only."""
+    """Return ids as `image.json` holds them. A tree can be used only with the ids that it was unpacked with."""
     ranges = ("+".join(str(each).replace(" ", ",") for each in kind) for kind in (ids.uids, ids.gids))
     return " ".join((ids.kind, *ranges)).strip()
 
 
 def unpacked(root: str, reference: str, digest: str, ids: IdMap | None) -> Image | None:
-    """Return the image of a manifest digest if it is unpacked, with these ids where some are given."""
+    """Return the image of a manifest digest if it is unpacked, else None. ids: only if unpacked with these."""
     directory = tree_path(root, digest)
     try:
-        fields = state_files.read(os.path.join(directory, "image.json"), UNPACKED, mend="")
+        fields = state_files.read(os.path.join(directory, "image.json"), TREE_FIELDS, mend="")
     except (FileNotFoundError, DamagedRecord):
-        # A tree whose record is damaged is as good as none: it is unpacked again.
+        # A tree with a damaged record is unpacked again.
         return None
     if ids is not None and fields["ids"] != ids_text(ids):
         return None
@@ -255,9 +253,9 @@ def unpacked(root: str, reference: str, digest: str, ids: IdMap | None) -> Image
 def find(
     root: str, reference: Reference | str, platform: str | None = None, *, idmap: IdMap | None = None
 ) -> Image | None:
-    """Return the unpacked image that a reference names, by what is in the store alone; None where it is not there.
+    """Return the unpacked image that a reference names in the store, or None. Nothing outside of the store is read.
 
-    idmap: only if it was unpacked with these ids. Raises StateError for a store of another version.
+    idmap: only if unpacked with these ids. Raises StateError for a store of another version.
     """
     if not check_version(root):
         return None
@@ -267,7 +265,7 @@ def find(
 
 
 def images(root: str, warn: Callable[[str], None] | None = None) -> list[ListedImage]:
-    """Return all images that are in the store, by reference. warn: as in `records`."""
+    """Return all images in the store, by reference. warn: as in `records`."""
     check_version(root)
     return [
         ListedImage(
@@ -284,11 +282,11 @@ def images(root: str, warn: Callable[[str], None] | None = None) -> list[ListedI
 
 @contextmanager
 def hold(image: Image) -> Iterator[None]:
-    """Keep an image from being removed for the length of a block, or until the process ends.
+    """Lock an image against removal for the length of a with block, or until the process ends.
 
-    Raises StateError where it was removed or replaced since it was found.
+    Raises StateError where it was removed or replaced since it was looked up.
     """
-    gone = f"the image {image.reference} was removed or replaced in this moment; run the command again"
+    gone = f"the image {image.reference} was removed or replaced meanwhile; run the command again"
     with ExitStack() as stack:
         try:
             before = os.stat(image.directory)
@@ -303,7 +301,7 @@ def hold(image: Image) -> Iterator[None]:
 
 @contextmanager
 def disk_faults(root: str) -> Iterator[None]:
-    """Turn what the disk refuses within a block into a HostError that names the place."""
+    """Turn OSError within the block into a HostError that names the path."""
     try:
         yield
     except OSError as error:
@@ -311,7 +309,7 @@ def disk_faults(root: str) -> Iterator[None]:
 
 
 def disk_fault(root: str, error: OSError) -> HostError:
-    """What the system refused while it was worked with a store, for a person."""
+    """Return the HostError for an OSError of work with a store."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(
             f"no space is left in {root} ({space_left(root)}); make room there, or give another {option('--root')}"
@@ -321,28 +319,28 @@ def disk_fault(root: str, error: OSError) -> HostError:
 
         remedy = faults.ids_remedy() if error.is_map else faults.namespace_remedy(host_root=False)
         what = "no ids for a user namespace" if error.is_map else "no user namespace"
-        return HostError(f"{what} could be had ({error.strerror}); {remedy}")
+        return HostError(f"{what} can be created ({error.strerror}); {remedy}")
     if error.errno in (errno.EMFILE, errno.ENFILE):
         from tweed_shim.host import resource_limits
 
         return HostError(resource_limits.open_files())
     if error.errno == errno.ENOENT and not error.filename:
-        return HostError("the working directory is not there any more; change to another")
+        return HostError("the working directory no longer exists; change to another one")
     name = os.fspath(error.filename or root)
     if error.errno == errno.EINTR:
         return HostError(f"{name} {error.strerror}; run it again")
-    mend = _REMEDIES.get(error.errno or 0, "look what is there with: ls -ld {0}").format(name)
+    mend = _REMEDIES.get(error.errno or 0, "inspect it with: ls -ld {0}").format(name)
     if name.startswith(root) or root.startswith(name):
         mend += f", or give another {option('--root')}"
     return HostError(f"{name} cannot be used ({error.strerror or error}); {mend}")
 
 
-# What an image can come to need: a large one has some hundred thousand files.
+# Below this number messages mention the free inodes: a large image has some hundred thousand files.
 FEW_INODES = 100_000
 _REMEDIES = {
     errno.EACCES: "give this user the right to use it",
     errno.EPERM: "give this user the right to use it",
-    # What the kernel answers in /proc, too, whatever the user.
+    # The kernel returns it below /proc too, for every user.
     errno.EROFS: "have that file system mounted writable",
     errno.ENOTDIR: "remove the file that is in the way",
     errno.EIO: "check the disk (dmesg)",
@@ -350,17 +348,17 @@ _REMEDIES = {
 
 
 def free_space(root: str) -> str:
-    """Return the room that is left for us where the store is, for a person."""
-    about = _file_system(root)
-    return megabytes(about.f_bavail * about.f_frsize)
+    """Return the free space of the store's file system, for messages."""
+    disk = _file_system(root)
+    return megabytes(disk.f_bavail * disk.f_frsize)
 
 
 def space_left(root: str) -> str:
-    """What is left where the store is and does not suffice, for a person: of bytes, or of inodes."""
-    about = _file_system(root)
+    """Return the free bytes of the store's file system, and its free inodes if they are few, for messages."""
+    disk = _file_system(root)
     # Some file systems (btrfs) have no fixed number of inodes, and report none.
-    inodes = f" and {about.f_favail} inodes" if about.f_files and about.f_favail < FEW_INODES else ""
-    return f"{megabytes(about.f_bavail * about.f_frsize)}{inodes} are free"
+    inodes = f" and {disk.f_favail} inodes" if disk.f_files and disk.f_favail < FEW_INODES else ""
+    return f"{megabytes(disk.f_bavail * disk.f_frsize)}{inodes} are free"
 
 
 def _file_system(path: str) -> os.statvfs_result:
@@ -370,5 +368,5 @@ def _file_system(path: str) -> os.statvfs_result:
 
 
 def megabytes(size: int) -> str:
-    """Return a size in bytes for a person, in MB (10^6 bytes)."""
+    """Return a size in bytes as text in MB (10^6 bytes)."""
     return f"{size / 1e6:.1f} MB"

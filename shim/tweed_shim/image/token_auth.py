@@ -1,4 +1,4 @@
-"""Answers to a registry that asks who is calling (a 401 with WWW-Authenticate).
+"""Authentication at a registry: answers the challenges of a 401 response (WWW-Authenticate).
 
 Sources: RFC 9110, section 11 (challenges), RFC 7617 (Basic), and the distribution project's "Token
 Authentication Specification" and "Oauth2 Token Authentication" (Bearer).
@@ -27,19 +27,19 @@ from tweed_shim.image.oras_parts import TokenAuth
 CLIENT_ID = "tweed-shim"
 MAX_ANSWER = 1 << 20
 
-# name="value" or name=value; or a word alone, which begins the next challenge.
+# name="value" or name=value, or a single word, which begins the next challenge.
 _PIECE = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))|([A-Za-z][A-Za-z0-9_-]*)')
 
 
 class Challenge(Record):
-    """What a registry asks for. scheme: lower-case; parameters: by lower-case name."""
+    """One challenge of a registry. scheme: lower-case. parameters: by lower-case name."""
 
     scheme: str
     parameters: dict[str, str]
 
 
 def parse_challenges(header: str) -> list[Challenge]:
-    """Return the challenges of a WWW-Authenticate header, in its order; what is malformed is passed over."""
+    """Parse a WWW-Authenticate header; malformed parts are ignored."""
     challenges: list[Challenge] = []
     for name, quoted, plain, word in _PIECE.findall(header):
         if word:
@@ -50,13 +50,13 @@ def parse_challenges(header: str) -> list[Challenge]:
 
 
 class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
-    """The part of an oras client that answers challenges, for one registry and one repository of it.
+    """Answers the challenges for an oras client, for one registry and one scope.
 
-    `token` is the whole value of the Authorization header that was accepted last.
+    token: the value of the Authorization header for further requests.
     """
 
     def __init__(self, registry: str, scope: str, *, insecure: bool) -> None:
-        """registry: as messages call it. scope: what a token is for. insecure: as for credential_gate."""
+        """registry: its name in messages. scope: of the requested tokens. insecure: as for credential_gate."""
         super().__init__()
         self.session: requests.Session
         self.token: str | None = None
@@ -68,57 +68,57 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         self._lock = threading.Lock()
 
     def bind(self, origin: Origin, credentials: Credentials | None) -> Credential:
-        """Set what was found for the origin of the registry, None to ask anonymously; return what requests carry."""
+        """Set the registry's origin and credentials, None for anonymous access; return the Credential for its requests."""
         self._origin = origin
         self._credentials = credentials
         return Credential(origin, lambda _url: self.token, insecure=self._insecure)
 
     def get_auth_header(self) -> dict[str, str]:
-        """Return no header: the session puts it in, where it knows where the request goes."""
+        """Return no header. The session sets it, because only the session knows the final URL of a request."""
         return {}
 
     def authenticate_request(
         self,
         original: requests.Response,
         headers: dict[str, str] | None,
-        refresh: bool = False,  # noqa: ARG002 - oras says so; here a token that was refused is always renewed
+        refresh: bool = False,  # noqa: ARG002 - a parameter of oras; here a refused token is always renewed
     ) -> tuple[dict[str, str], bool]:
-        """Get what the refused request needs; returns its new headers.
+        """Get a token for a request that was refused; return its headers, and True to repeat it.
 
-        Raises RegistryError where nothing helps.
+        Raises RegistryError where the registry cannot be satisfied.
         """
-        # Read, so that the connection can be used again.
+        # Read the body, so that the connection can be reused.
         read_all(original, MAX_ANSWER)
         origin = urls.parse(original.url).origin
         if origin != self._origin:
-            # Whoever the registry sends to is not the one that the credentials are for.
+            # A redirect led to another server, which the credentials do not belong to.
             raise RegistryError(
-                f"the registry {self._registry} sends to {origin.netloc}, which refuses to answer "
+                f"the registry {self._registry} redirects to {origin.netloc}, which refuses the request "
                 f"(HTTP {original.status_code}); ask its operator to correct it"
             )
         sent = original.request.headers.get("Authorization")
         with self._lock:
-            # Another thread may have got a new token since.
+            # Another thread may have renewed the token since.
             if self.token is None or self.token == sent:
                 self.token = self._answer(original, sent)
         return dict(headers or {}), True
 
     def refused(self) -> RegistryError:
-        """Return the error of a caller who may not do what was asked for."""
+        """Return the error for a request that the registry refuses to the caller."""
         if not credential_gate.is_private(self._origin, insecure=self._insecure):
             return RegistryError(
-                f"the registry {self._registry} asks for credentials over plain HTTP, where others can read them: "
-                f"use its https address, or {option('--insecure')} to send them nevertheless"
+                f"the registry {self._registry} asks for credentials over plain HTTP, where others can read them; "
+                f"use its https address, or {option('--insecure')} to send them anyway"
             )
         login = f"run `tweed-shim login {self._registry}`"
         if self._credentials is None:
             return RegistryError(
-                f"the registry {self._registry} gives {self._what()} to nobody without credentials: "
+                f"the registry {self._registry} requires credentials for {self._what()}; "
                 f"{login}, or check the name"
             )
         return RegistryError(
-            f"the registry {self._registry} refuses {self._what()} to the credentials that it was given: "
-            f"{login} with others, or have its operator allow it"
+            f"the registry {self._registry} refuses {self._what()} to these credentials; "
+            f"{login} with others, or ask its operator for access"
         )
 
     def _what(self) -> str:
@@ -156,25 +156,25 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         return self._read_token(response)
 
     def _realm(self, text: str) -> Url:
-        """Read the address of the token service. Raises RegistryError where it may not be told the credentials."""
+        """Parse the URL of the token service. Raises RegistryError where it may not receive the credentials."""
         try:
             realm = urls.parse(text)
         except BadUrl as error:
             raise RegistryError(
-                f"the registry {self._registry} names a malformed address to get a token from ({error}): "
+                f"the registry {self._registry} names a malformed token service: {error}; "
                 "ask its operator to correct it"
             ) from None
         if not credential_gate.may_ask_for_token(self._origin, realm.origin, insecure=self._insecure):
             raise RegistryError(
-                f"the registry {self._registry} names no https address to get a token from: "
+                f"the registry {self._registry} names a token service without https; "
                 "ask its operator to correct it"
             )
         return realm
 
     def _ask(self, realm: Url, fields: dict[str, str]) -> requests.Response:
-        """Ask for a token: with the identity token, with name and password, or with nothing."""
-        # Always its own, so that what the session has for the registry does not go along.
-        caller = Credential(realm.origin, lambda _url: self._basic(), insecure=self._insecure)
+        """Request a token: with the identity token, with name and password, or anonymously."""
+        # Always set, or requests would use the credential of the session, which is for the registry.
+        credential = Credential(realm.origin, lambda _url: self._basic(), insecure=self._insecure)
         if self._credentials is not None and self._credentials.identity_token:
             form = {
                 **fields,
@@ -182,15 +182,15 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
                 "client_id": CLIENT_ID,
                 "refresh_token": self._credentials.identity_token,
             }
-            # A redirect would carry the form, and the secret in it, somewhere else.
+            # A redirect would send the form, which holds a secret, to another address.
             return self.session.post(
                 str(realm),
                 data=form,
-                auth=caller,
+                auth=credential,
                 stream=True,
                 allow_redirects=False,
             )
-        return self.session.get(str(realm), params=fields, auth=caller, stream=True)
+        return self.session.get(str(realm), params=fields, auth=credential, stream=True)
 
     def _read_token(self, response: requests.Response) -> str:
         body = read_all(response, MAX_ANSWER)
@@ -201,7 +201,7 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
             token = None
         if not isinstance(token, str) or not re.fullmatch("[!-~]+", token):
             raise RegistryError(
-                f"the token server {host_of(response.url)} of the registry {self._registry} gave no token: "
+                f"the token server {host_of(response.url)} of the registry {self._registry} sent no token; "
                 "ask its operator to correct it"
             )
         return token
