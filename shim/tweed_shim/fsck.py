@@ -166,7 +166,7 @@ def _check_tree(root: str, digest: str, ids: IdMap, report: Report, *, repairing
         return None
     try:
         order = fetch.recorded(root, digest, digest, ids)
-        with unpack.unpacked_anew(root, order) as tree:
+        with unpack.unpacked_to_tmp(root, order) as tree:
             problems = _problems(root, digest, tree, ids)
             if not problems:
                 return None
@@ -186,7 +186,7 @@ def _check_tree(root: str, digest: str, ids: IdMap, report: Report, *, repairing
 
 def _is_of_other_ids(directory: str, ids: IdMap) -> bool:
     try:
-        record = state_files.read(os.path.join(directory, "image.json"), store.UNPACKED, mend="")
+        record = state_files.read(os.path.join(directory, "image.json"), store.TREE_FIELDS, mend="")
     except (FileNotFoundError, DamagedRecord):
         return False
     return bool(record["ids"] != store.ids_text(ids))
@@ -199,7 +199,7 @@ def _problems(root: str, digest: str, tree: str, ids: IdMap) -> list[str]:
         image = store.unpacked(root, digest, digest, ids)
         if image is None:
             return ["its image.json is damaged"]
-        fresh = state_files.read(os.path.join(tree, "image.json"), store.UNPACKED, mend="")
+        fresh = state_files.read(os.path.join(tree, "image.json"), store.TREE_FIELDS, mend="")
         problems = [] if image.config == config.from_record(fresh["config"]) else ["its image.json differs"]
         return problems + _differences(os.path.join(tree, "rootfs"), image.rootfs, ids)
 

@@ -1,4 +1,4 @@
-"""`pull`, `images` and `rm`: the images of the store."""
+"""The commands `pull`, `images` and `rm`, for the images in the store."""
 
 import sys
 import time
@@ -30,7 +30,7 @@ def _shim(context: Context) -> Shim:
 
 
 def configure_pull(parser: Parser) -> None:
-    """Return the options of `pull`."""
+    """Add the options of `pull`."""
     check = RunOptions.CHECKS
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="what to pull, as 'exec' takes it")
     parser.add_argument(
@@ -38,20 +38,20 @@ def configure_pull(parser: Parser) -> None:
         choices=option_values.PULL_POLICIES,
         type=checked(check["pull"]),
         default="always",
-        help="always: a tag is looked up again (the default)",
+        help="always (the default): look a tag up again; missing, never: as for 'exec'",
     )
     parser.add_argument(
         "--platform",
         metavar="OS/ARCH[/VARIANT]",
         type=checked(check["platform"]),
-        help="of a multi-platform image",
+        help="the platform to choose from a multi-platform image",
     )
     server_options.configure(parser)
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=number(float, check["pull_timeout"]),
-        help="give each image up that takes longer (default: none, as long as 1 KiB comes a second)",
+        help="stop the pull of an image that takes longer (default: no limit while 1 KiB a second arrives)",
     )
 
 
@@ -59,19 +59,19 @@ def pull_command(arguments: Arguments, context: Context) -> int:
     """Pull images and print their manifest digests."""
     shim = _shim(context)
     for image in arguments.images:
-        found = shim.pull(
+        result = shim.pull(
             image,
             policy=arguments.pull,
             platform=arguments.platform,
             timeout=arguments.timeout,
             **server_options.options(arguments),
         )
-        sys.stdout.write(f"{found.digest}\n")
+        sys.stdout.write(f"{result.digest}\n")
     return 0
 
 
 def configure_images(parser: Parser) -> None:
-    """Return the options of `images`."""
+    """Add the options of `images`."""
     tables.configure(parser)
 
 
@@ -89,7 +89,7 @@ def images_command(arguments: Arguments, context: Context) -> int:
 
 
 def configure_rm(parser: Parser) -> None:
-    """Return the options of `rm`."""
+    """Add the options of `rm`."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="what to remove, as 'images' lists it")
 
 

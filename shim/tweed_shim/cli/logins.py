@@ -1,4 +1,4 @@
-"""`login` and `logout`."""
+"""The commands `login` and `logout`, for registries."""
 
 import os
 import sys
@@ -13,10 +13,10 @@ MAX_PASSWORD = 1 << 20
 
 
 def configure_login(parser: Parser) -> None:
-    """Return the options of `login`."""
+    """Add the options of `login`."""
     parser.add_argument("registry", metavar="REGISTRY", help="HOST[:PORT]")
     parser.add_argument(
-        "-u", "--username", metavar="NAME", help="asked for on a terminal where it is left out"
+        "-u", "--username", metavar="NAME", help="the user name; without it, the terminal asks for it"
     )
     parser.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
     server_options.configure(parser)
@@ -25,12 +25,12 @@ def configure_login(parser: Parser) -> None:
 def _ask(arguments: Arguments) -> tuple[str, str]:
     if arguments.password_stdin:
         if not arguments.username:
-            raise UsageError("--password-stdin needs the name with --username")
+            raise UsageError("--password-stdin needs a user name; add --username NAME")
         data = files.read_bounded(sys.stdin.buffer, MAX_PASSWORD, "the password on stdin")
         try:
             return arguments.username, data.decode().rstrip("\r\n")
         except UnicodeDecodeError:
-            raise ConfigError("the password on stdin is not text in UTF-8: give it as such") from None
+            raise ConfigError("the password on stdin is not UTF-8 text; encode it as UTF-8") from None
     if not os.isatty(0):
         raise UsageError("there is no terminal to ask for the password; use --username NAME --password-stdin")
     import getpass
@@ -40,25 +40,25 @@ def _ask(arguments: Arguments) -> tuple[str, str]:
 
 
 def login_command(arguments: Arguments, context: Context) -> int:
-    """Have the registry accept a name and a password, then keep them."""
+    """Log in to a registry and store the credentials."""
     from tweed_shim.image import login
 
     username, password = _ask(arguments)
     connect = ConnectOptions(**server_options.options(arguments))
-    where = login.login(arguments.registry, username, password, connect=connect)
-    context.voice.warn(f"logged in to {arguments.registry}; the login is kept by {where}")
+    storage = login.login(arguments.registry, username, password, connect=connect)
+    context.voice.warn(f"logged in to {arguments.registry}; the login is stored in {storage}")
     return 0
 
 
 def configure_logout(parser: Parser) -> None:
-    """Return the options of `logout`."""
+    """Add the options of `logout`."""
     parser.add_argument("registry", metavar="REGISTRY", help="HOST[:PORT]")
 
 
 def logout_command(arguments: Arguments, context: Context) -> int:
-    """Forget a login."""
+    """Remove the stored credentials for a registry."""
     from tweed_shim.image import login
 
-    had = login.logout(arguments.registry)
-    context.voice.warn(f"{'forgot the' if had else 'there was no'} login to {arguments.registry}")
+    removed = login.logout(arguments.registry)
+    context.voice.warn(f"{'removed the' if removed else 'there was no'} login to {arguments.registry}")
     return 0

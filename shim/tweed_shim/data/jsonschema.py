@@ -134,7 +134,7 @@ class Examiner:
         code = interpreter.import_in_child("data", "jsonschema") + _SERVE
         command = subprocesses.Command([interpreter.find(), "-I", "-c", code, settings])
         self._process.start(command, {0: questions.fileno(), 1: answers.fileno()})
-        self._process.release()
+        self._process.let_go()
         questions.close()
         answers.close()
 

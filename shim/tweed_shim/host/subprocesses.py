@@ -90,7 +90,7 @@ class Supervised:
         self._their_report.close()
         self._their_go.close()
 
-    def release(self) -> None:
+    def let_go(self) -> None:
         """Let the program begin: it has its ids."""
         with suppress(BrokenPipeError):
             self._go.write(b".")
@@ -207,7 +207,7 @@ def _hear(child: Child, supervised: Supervised, command: Command) -> bool:
     if supervised.ready and not was_ready:
         if command.map_ids is not None:
             command.map_ids(child.pid)
-        supervised.release()
+        supervised.let_go()
     return going_on
 
 

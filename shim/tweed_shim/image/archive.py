@@ -1,7 +1,7 @@
 """Images in one file: an OCI layout in a tar (oci-archive), and the archives of `docker save` (docker-archive).
 
-Both may be compressed. A docker-archive (Docker image specification v1.2) has no OCI manifest. The one that is made here
-is the same each time for the same content.
+Both may be compressed. A docker-archive (Docker image specification v1.2) has no OCI manifest. The one that is made
+here is the same each time for the same content.
 """
 
 import json

@@ -89,7 +89,7 @@ class Directory:
 
     @contextmanager
     def entered(self, name: str) -> Iterator[int]:
-        """Open a directory below this one for the length of a with block; yield a descriptor to list it and write into it.
+        """Open a directory below this one for the length of a with block; yield a descriptor to list it and write to it.
 
         Raises `error` where a link leads out, and OSError where it cannot be opened.
         """

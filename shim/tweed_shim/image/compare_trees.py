@@ -1,8 +1,9 @@
 """A script that compares two directory trees: `python -I -S compare_trees.py EXPECTED ACTUAL`.
 
 It runs as root of the user namespace that the image was unpacked in (`userns.run_mapped`), because the caller may not
-read files of subordinate ids. It uses the standard library only. Each line of its output is a JSON array of a path below
-the trees and the difference other. Only the first `MOST` differences are listed; the last line is the number of all.
+read files of subordinate ids. It uses the standard library only. Each line of its output is a JSON array of a path
+below the trees and the difference there. Only the first `MOST` differences are listed; the last line is the number of
+all.
 
 The trees hold files of an untrusted image: no link is followed, and only directories and regular files are opened.
 """

@@ -1,7 +1,7 @@
 """Detects how a layer is compressed, and expands it within limits.
 
-The first bytes decide, not the media type: old tools wrote wrong media types, and the digest of the content (the diff id)
-is verified in any case.
+The first bytes decide, not the media type: old tools wrote wrong media types, and the digest of the content (the diff
+id) is verified in any case.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -34,7 +34,7 @@ class ImageConfig(Record):
 
 
 class Configuration(Record):
-    """A parsed configuration blob. platform: None where the blob names none. diff_ids: digests of the uncompressed layers."""
+    """A parsed configuration blob. platform: None if it names none. diff_ids: digests of the uncompressed layers."""
 
     run: ImageConfig
     platform: "Platform | None"

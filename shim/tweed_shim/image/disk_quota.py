@@ -1,7 +1,7 @@
 """Limits the disk space that an image takes while it is unpacked: a small layer can expand to a very large one.
 
-A gzip layer does not state its expanded size, and umoci writes holes of sparse files as zeros. So the writing is watched,
-and stopped before the disk is full for everybody.
+A gzip layer does not state its expanded size, and umoci writes holes of sparse files as zeros. So the writing is
+watched, and stopped before the disk is full for everybody.
 """
 
 import os
@@ -62,7 +62,7 @@ class DiskQuota:
 
 
 def _written(pid: int) -> int:
-    """Return the bytes that a process passed to write(2), from /proc/PID/io (proc(5)); 0 where the kernel does not count."""
+    """Return the bytes that a process passed to write(2): proc(5), /proc/PID/io. 0 where the kernel does not count."""
     try:
         with open(f"/proc/{pid}/io", encoding="utf-8") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("wchar:")), 0)

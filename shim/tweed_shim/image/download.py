@@ -107,7 +107,8 @@ class Partial:
         """Append a chunk. Raises WrongContent, with nothing written, where the blob becomes too long."""
         if self.written + len(chunk) > self.size:
             raise WrongContent(
-                f"the blob {self.digest} is longer than the {self.size} bytes that its manifest states; push the image again"
+                f"the blob {self.digest} is longer than the {self.size} bytes that its manifest states; "
+                "push the image again"
             )
         self._file.write(chunk)
         self._hash.update(chunk)

@@ -73,7 +73,7 @@ def restore(request: PullRequest, record: ImageRecord) -> None:
         _complete(request, source, resolved)
 
 
-def recorded(root: str, digest: str, name: str, ids: IdMap) -> unpack.Order:
+def recorded(root: str, digest: str, name: str, ids: IdMap) -> unpack.UnpackOrder:
     """Return the unpack order for the manifest of a digest, whose blobs are all in the store.
 
     Raises ImageError where a blob is missing or has the wrong size.
@@ -87,7 +87,7 @@ def recorded(root: str, digest: str, name: str, ids: IdMap) -> unpack.Order:
         if not layout.has(layer):
             raise ImageError(f"the store lacks the layer {layer.digest} of {name}; pull the image again")
     about = config.parse(body, f"the configuration of {name}")
-    return unpack.Order(name, resolved.digest, resolved.manifest, about, ids)
+    return unpack.UnpackOrder(name, resolved.digest, resolved.manifest, about, ids)
 
 
 def _prepare_index(root: str) -> None:
@@ -275,7 +275,9 @@ def _unpack(request: PullRequest, resolved: ResolvedImage, about: Configuration)
     with turn(request.root, f"unpack-{resolved.digest.partition(':')[2]}", request.deadline):
         if image := store.unpacked(request.root, name, resolved.digest, request.ids):
             return image
-        order = unpack.Order(name, resolved.digest, resolved.manifest, about, request.ids, request.deadline)
+        order = unpack.UnpackOrder(
+            name, resolved.digest, resolved.manifest, about, request.ids, request.deadline
+        )
         with progress.step(request.report, f"unpacking {name}", f"unpacked {name}"):
             return unpack.unpack(request.root, order)
 

@@ -1,7 +1,7 @@
 """Removes PAX global headers (pax(1), typeflag `g`) from layers. Every archive of `git archive` begins with one.
 
-No image tool gives them a meaning: docker and containerd ignore them, and umoci 0.4.7 refuses the layer. All other bytes
-of the tar stay as they are.
+No image tool gives them a meaning: docker and containerd ignore them, and umoci 0.4.7 refuses the layer. All other
+bytes of the tar stay as they are.
 """
 
 from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ class _Stream:
 
 
 def without_global_headers(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a tar without its global headers. From the first block that is not a tar header, all bytes stay unchanged."""
+    """Yield a tar without its global headers. From the first block that is not a header, bytes stay unchanged."""
     stream = _Stream(pieces)
     extended: int | None = None
     while len(header := stream.read(BLOCK)) == BLOCK and (size := _number(header[124:136])) is not None:

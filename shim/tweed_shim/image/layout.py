@@ -172,7 +172,7 @@ class Layout:
             os.unlink(self.blob_path(digest))
 
     def entries(self) -> tuple[Document, ...]:
-        """Return the entries of the index, those of other tools included. Raises DamagedRecord where it cannot be read."""
+        """Return the entries of the index, with those of other tools. Raises DamagedRecord where it cannot be read."""
         hint = (
             "move the file away, and pull an image: the index is then created from the records of the store"
         )

@@ -39,5 +39,5 @@ def login(
 
 
 def logout(registry: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Remove the credentials for `host[:port]`; return whether there were any. Raises as `stored_credentials.forget`."""
+    """Remove the credentials for `host[:port]`; return whether there were any. Raises as stored_credentials.forget."""
     return stored_credentials.forget(parse_registry(registry), environ)

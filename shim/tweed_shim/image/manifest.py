@@ -53,7 +53,7 @@ class Descriptor(Record):
 
 
 class RawManifest(Record):
-    """An unparsed manifest or index. media_type: of the Content-Type or the descriptor, may be empty. digest: of the body."""
+    """An unparsed manifest or index. media_type: as announced by the source, may be empty. digest: of the body."""
 
     media_type: str
     body: bytes
@@ -112,7 +112,7 @@ def media_type(raw: RawManifest, what: str) -> str:
 
 
 def _media_type(document: Document, announced: str) -> str:
-    """Return the media type of a document. announced: by the registry or the descriptor; it may not contradict the document."""
+    """Return the media type of a document. announced: the one that the source stated; it may not contradict it."""
     stated = document.text("mediaType", "")
     if document.fields.get("schemaVersion") == 1 or any(
         each.startswith(SCHEMA_1) for each in (stated, announced)

@@ -1,7 +1,7 @@
 """Everything that the shim uses of oras: the registry client, and the hook for token authentication.
 
-oras sends the requests and calls its authenticator after a 401. The shim's own code decides about trust, time limits and
-faults: http/connection.py, image/token_auth.py.
+oras sends the requests and calls its authenticator after a 401. The shim's own code decides about trust, time limits
+and faults: http/connection.py, image/token_auth.py.
 
 `import oras.provider` also imports jsonschema, to validate manifests that oras itself reads and writes; the shim uses
 oras for neither. That import takes 50 of the 180 ms in which a cold pull starts. So oras gets an empty module of that

@@ -35,8 +35,9 @@ def obtain(
 ) -> Image:
     """Return the image that a reference names, unpacked for the ids of `idmap` (default: those of the caller).
 
-    pull: `missing` uses the network only for an image that is not in the store; `always` resolves the tag again; `never`
-    does not use the network. A local image (`oci:`, archives) is checked for changes each time, except with `never`.
+    pull: `missing` uses the network only for an image that is not in the store; `always` resolves the tag again;
+    `never` does not use the network. A local image (`oci:`, archives) is checked for changes each time, except with
+    `never`.
     connect: the options for the registry, with the time limit for the whole pull. report: called with one line for each
     long step. source: opens the source to use in place of the registry that the reference names.
 

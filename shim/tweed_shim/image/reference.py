@@ -107,7 +107,7 @@ def repository_key(reference: Reference) -> tuple[str, str]:
 
 
 def is_digest(value: object) -> bool:
-    """Tell whether a value is a digest: `sha256:` or `sha512:` and the right number of lower-case hexadecimal digits."""
+    """Tell whether a value is a digest: `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits."""
     if not isinstance(value, str):
         return False
     algorithm, _, encoded = value.partition(":")

@@ -18,7 +18,7 @@ from tweed_shim.host.owned_trees import remove_tree
 from tweed_shim.host.userns import detect
 from tweed_shim.image import layout as layouts
 from tweed_shim.image import manifest, reference, store
-from tweed_shim.image.layout import Layout
+from tweed_shim.image.layout import Layout, store_layout
 from tweed_shim.image.manifest import RawManifest
 from tweed_shim.image.store import ImageRecord
 
@@ -65,7 +65,7 @@ def remove(root: str, references: Iterable[str], users: Users = dict, *, warn: W
     names = {str(store.canonical(reference.parse(text))) for text in references}
     if not store.check_version(root):
         raise _not_there(min(names))
-    ids, layout = detect(), Layout(os.path.join(root, "images"))
+    ids, layout = detect(), store_layout(root)
     removed_trees = []
     with store.disk_faults(root), index_lock(root, warn), ExitStack() as held:
         # A damaged record may need anything, so read all of them first: DamagedRecord ends the removal.
@@ -155,7 +155,7 @@ def discard_unused(root: str, digests: set[str]) -> None:
     # A damaged record may need some of the blobs, so all of them stay.
     with workdirs.only_one(root, INDEX_LOCK), suppress(DamagedRecord):
         needed = _roots(store.records(root)) | set(unpacked_digests(root))
-        _discard(Layout(os.path.join(root, "images")), digests, needed)
+        _discard(store_layout(root), digests, needed)
 
 
 def unpacked_digests(root: str) -> list[str]:
@@ -185,7 +185,7 @@ def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], Non
     A part stays unused until the next one is requested, so the caller may release it. keep_last: the number of newest
     unused trees to keep, with their blobs. Yields nothing during a pull, which may need anything, and calls `warn`.
     """
-    layout = Layout(os.path.join(root, "images"))
+    layout = store_layout(root)
     if not os.path.exists(os.path.join(layout.path, "oci-layout")):
         return
     with store.disk_faults(root), index_lock(root, warn), no_pull(layout) as alone:

@@ -58,7 +58,8 @@ class ImageRecord(Record):
     """The record of a reference: the image that it names.
 
     platform: empty for the host's (platforms.key). origin: what identified a local image when it was pulled (see
-    lookup.origin); empty for a registry. top: the digest of the manifest or index that the reference named. digest: of the manifest. size: of all its blobs, bytes. pulled: seconds since the epoch.
+    lookup.origin); empty for a registry. top: the digest of the manifest or index that the reference named. digest: of
+    the manifest. size: of all its blobs, bytes. pulled: seconds since the epoch.
     """
 
     reference: str

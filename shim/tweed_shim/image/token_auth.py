@@ -68,7 +68,7 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         self._lock = threading.Lock()
 
     def bind(self, origin: Origin, credentials: Credentials | None) -> Credential:
-        """Set the registry's origin and credentials, None for anonymous access; return the Credential for its requests."""
+        """Set the registry's origin and credentials, None for anonymous access; return the Credential of requests."""
         self._origin = origin
         self._credentials = credentials
         return Credential(origin, lambda _url: self.token, insecure=self._insecure)

@@ -1,13 +1,13 @@
-"""A layout that umoci can read, made for one unpacking.
+"""Makes a temporary layout that umoci can read, to unpack one image.
 
-umoci 0.4.7 reads plain and gzip layers of OCI media types only: it refuses Docker's manifests ("not
-implemented"), zstd layers and all of Docker's layer types ("blob is not correct mediatype"), and takes a
-compression that differs from the media type for damage. So every image is shown to it in the same way: a
-manifest and a configuration made here, with the layers' true compression and the image's own diff ids, which
-umoci verifies. Layers that it can read are hard links to the store's blobs; zstd layers are expanded.
+umoci 0.4.7 reads plain and gzip layers of OCI media types only: it refuses Docker's manifests ("not implemented"), zstd
+layers and all of Docker's layer types ("blob is not correct mediatype"), and it reports damage where the compression
+differs from the media type. So umoci gets every image in the same form: a manifest and a configuration made here, with
+the layers' true compression and the image's own diff ids, which umoci verifies. Layers that it can read are hard links
+to the store's blobs; zstd layers are expanded.
 
-It also refuses layers with PAX global headers. To look for them takes as long as to read the layers, so that is left
-to umoci: where it complains, all layers are expanded and written without them.
+umoci also refuses layers with PAX global headers. Searching for them takes as long as reading all layers, so umoci is
+run first: where it complains, all layers are expanded and written without these headers.
 """
 
 import json
@@ -29,24 +29,23 @@ from tweed_shim.image.manifest import Descriptor, Manifest
 TAG = "image"
 
 
-class Source(Record):
-    """An image in the store: what it is made of, and the digests of its layers' contents."""
+class StoredImage(Record):
+    """An image in the store: its manifest, and the digests of its uncompressed layers."""
 
     store: Layout
     image: Manifest
     diff_ids: tuple[str, ...]
 
 
-def make(source: Source, path: str, room: DiskQuota, *, drop_global_headers: bool = False) -> None:
-    """Make the layout at `path`, on the filesystem of the store; the image is called TAG in it.
+def make(source: StoredImage, path: str, quota: DiskQuota, *, drop_global_headers: bool = False) -> None:
+    """Make the layout at `path`, on the file system of the store. The tag of the image in it is TAG.
 
-    Raises ImageError where a layer that has to be expanded is damaged or is not that of its diff id, HostError where
-    it needs more than the room that there is.
+    Raises ImageError where an expanded layer is damaged or differs from its diff id, HostError where the disk is full.
     """
     target = Layout(path, durable=False)
     target.create()
-    maker = _Maker(source.store, target, room, drop_global_headers)
-    pairs = [maker.layer(*each) for each in zip(source.image.layers, source.diff_ids, strict=True)]
+    writer = _LayerWriter(source.store, target, quota, drop_global_headers)
+    pairs = [writer.add(*each) for each in zip(source.image.layers, source.diff_ids, strict=True)]
     layers, diff_ids = [layer for layer, _ in pairs], [diff_id for _, diff_id in pairs]
     config = {"architecture": "", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     manifest = {
@@ -64,16 +63,16 @@ def _add(target: Layout, document: object, media_type: str) -> Descriptor:
     return Descriptor(media_type, digest, len(body))
 
 
-class _Maker(Record):
-    """Makes the layers of a layout of those in the store."""
+class _LayerWriter(Record):
+    """Writes the layers of an image to a layout."""
 
     store: Layout
     target: Layout
-    room: DiskQuota
+    quota: DiskQuota
     drop_global_headers: bool
 
-    def layer(self, layer: Descriptor, diff_id: str) -> tuple[Descriptor, str]:
-        """Make a layer, and return it with the digest of its content."""
+    def add(self, layer: Descriptor, diff_id: str) -> tuple[Descriptor, str]:
+        """Link or write one layer; return its descriptor and its diff id."""
         fd = os.open(self.store.blob_path(layer.digest), os.O_RDONLY | os.O_CLOEXEC)
         try:
             blob = Extent(fd, 0, layer.size)
@@ -81,36 +80,36 @@ class _Maker(Record):
             if how != "zstd" and not self.drop_global_headers:
                 _link_once(self.store.blob_path(layer.digest), self.target.blob_path(layer.digest))
                 return Descriptor(manifests.OCI_LAYERS[how], layer.digest, layer.size), diff_id
-            named = f"the layer {layer.digest} of {self.room.what}"
-            # umoci verifies what it reads; of what is expanded here it never sees the original.
+            what = f"the layer {layer.digest} of {self.quota.what}"
+            # umoci verifies the layers that it reads. The original of an expanded layer is verified here.
             if digest_of(blob.chunks()) != layer.digest:
-                raise ImageError(f"{named} is damaged; pull the image again")
-            content = blob.chunks() if how == "none" else compression.expand(blob.chunks(), how, named)
-            return self._write(content, diff_id, f"the content of {named}")
+                raise ImageError(f"{what} is damaged; pull the image again")
+            content = blob.chunks() if how == "none" else compression.expand(blob.chunks(), how, what)
+            return self._write(content, diff_id, f"the content of {what}")
         finally:
             os.close(fd)
 
     def _write(self, content: Iterable[bytes], diff_id: str, what: str) -> tuple[Descriptor, str]:
-        """Write the content, which has to be that of the diff id, as a plain layer."""
+        """Write the content as an uncompressed layer; it has to match the diff id."""
         if self.drop_global_headers:
-            # Verified before anything reads it: what is written is another.
+            # Verify the content first, because the layer that is written differs from it.
             path = files.unique_name(f"{self.target.blob_path(diff_id)}.whole.")
-            blobs.write(self.room.content(content), path, diff_id, what)
+            blobs.write(self.quota.content(content), path, diff_id, what)
             try:
                 return self._write_without(path)
             finally:
                 os.unlink(path)
         path = files.unique_name(f"{self.target.blob_path(diff_id)}.")
-        size = blobs.write(self.room.content(content), path, diff_id, what)
+        size = blobs.write(self.quota.content(content), path, diff_id, what)
         self.target.adopt(path, diff_id)
         return Descriptor(manifests.OCI_LAYERS["none"], diff_id, size), diff_id
 
     def _write_without(self, path: str) -> tuple[Descriptor, str]:
         with open(path, "rb") as file:
-            whole = Extent(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-            digest = digest_of(without_global_headers(whole.chunks()))
+            layer = Extent(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+            digest = digest_of(without_global_headers(layer.chunks()))
             new = f"{path}.new"
-            size = blobs.write(self.room.content(without_global_headers(whole.chunks())), new, digest, path)
+            size = blobs.write(self.quota.content(without_global_headers(layer.chunks())), new, digest, path)
         self.target.adopt(new, digest)
         return Descriptor(manifests.OCI_LAYERS["none"], digest, size), digest
 

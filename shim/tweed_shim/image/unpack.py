@@ -1,4 +1,4 @@
-"""Unpacking with umoci: from blobs in the store to ROOT/rootfs/HEX, which is there only when it is whole."""
+"""Unpacks images with umoci, from blobs in the store to ROOT/rootfs/HEX, which exists only once it is whole."""
 
 import json
 import os
@@ -16,34 +16,34 @@ from tweed_shim.host.programs import find_program
 from tweed_shim.host.userns import IdMap, run_mapped
 from tweed_shim.image import disk_quota, store, umoci_layout
 from tweed_shim.image.config import Configuration
-from tweed_shim.image.layout import Layout
+from tweed_shim.image.layout import store_layout
 from tweed_shim.image.manifest import Manifest
 from tweed_shim.image.store import Image
 
-# How the words of a Go program begin that its own runtime ends.
+# How the output begins where the Go runtime ends a program.
 CRASHES = ("panic:", "fatal error:", "runtime:", "SIG", "unexpected fault address")
-# What umoci says, of which kind of fault it speaks, and what we say.
+# Patterns in the output of umoci, the class of the error, and its message.
 FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
     (
         r"no space left on device|disk quota exceeded",
         HostError,
-        "no space is left in {root} ({free}) to unpack {image}; make room, or give another {option}",
+        "no space is left in {root} ({free}) to unpack {image}; free some space, or give another {option}",
     ),
     (
         r"diffid mismatch",
         ImageError,
-        "{image} is not what it claims: a layer is not of its diff id in the configuration; build it again",
+        "a layer of {image} does not have its diff id in the configuration; build the image again",
     ),
     (
         r"chown.*invalid argument",
         HostError,
-        "{image} has files of ids that no subordinate range covers; grant more in /etc/subuid and /etc/subgid",
+        "{image} has files of ids outside of the subordinate ranges; grant more in /etc/subuid and /etc/subgid",
     ),
     (
         r"restore xattr metadata: .*operation not permitted",
         ImageError,
-        "{image} has an extended attribute at {entry} that Linux does not allow there (user.* is for files and "
-        "directories only, not for links); build it again without",
+        "{image} has an extended attribute at {entry} that Linux does not allow there (user.* is only for files and "
+        "directories, see xattr(7)); build it again without",
     ),
     (
         r"operation not permitted|permission denied|read-only file system",
@@ -62,11 +62,11 @@ _GLOBAL_HEADER = re.compile(rb"unknown typeflag '\\x67'|unknown typeflag '?g")
 
 
 class _HasGlobalHeaders(ImageError):
-    """umoci has met a PAX global header; see convert."""
+    """umoci found a PAX global header; see umoci_layout."""
 
 
-class Order(Record):
-    """What is to be unpacked: `name` for people, the manifest's digest, what it says, and with which ids."""
+class UnpackOrder(Record):
+    """An image to unpack. name: for messages. digest: of the manifest. ids: to map its owners with."""
 
     name: str
     digest: str
@@ -77,7 +77,7 @@ class Order(Record):
 
 
 def program(name: str, package: str) -> str:
-    """Return the path of a program. Raises HostError, naming the Debian package, where it is missing."""
+    """Return the path of a program. Raises HostError, which names the Debian package, where it is missing."""
     path = find_program(name)
     if path is None:
         raise HostError(f"{name} is not installed; install it with: apt install {package}")
@@ -85,81 +85,81 @@ def program(name: str, package: str) -> str:
 
 
 @contextmanager
-def unpacked_anew(root: str, order: Order) -> Iterator[str]:
-    """Unpack an image into ROOT/tmp for the length of a block; yields the directory, as it is in ROOT/rootfs.
+def unpacked_to_tmp(root: str, order: UnpackOrder) -> Iterator[str]:
+    """Unpack an image to ROOT/tmp for the length of a with block; yield the directory, in the form of ROOT/rootfs/HEX.
 
-    Raises ImageError for an image that cannot be unpacked, HostError where the host is at fault.
+    Raises ImageError for an image that cannot be unpacked, HostError for faults of the host.
     """
     with workdirs.directory(workdirs.place(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
-        blobs, space = (
-            Layout(os.path.join(root, "images")),
+        blobs, quota = (
+            store_layout(root),
             disk_quota.DiskQuota(root, order.name, order.deadline),
         )
-        source = umoci_layout.Source(blobs, order.manifest, order.config.diff_ids)
+        source = umoci_layout.StoredImage(blobs, order.manifest, order.config.diff_ids)
         with trace.span("convert"):
-            umoci_layout.make(source, layout, space)
+            umoci_layout.make(source, layout, quota)
         files.make_private(tree)
         with trace.span("umoci"):
             try:
-                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
+                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), quota)
             except _HasGlobalHeaders:
                 layout, tree = f"{layout}-2", f"{tree}-2"
-                umoci_layout.make(source, layout, space, drop_global_headers=True)
+                umoci_layout.make(source, layout, quota, drop_global_headers=True)
                 files.make_private(tree)
-                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), space)
-        about = {
+                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), quota)
+        record = {
             "digest": order.digest,
             "ids": store.ids_text(order.ids),
             "size": sum(blob.size for blob in order.manifest.blobs),
             "config": fields(order.config.run),
         }
-        files.write_whole(os.path.join(tree, "image.json"), json.dumps(about).encode(), durable=False)
+        files.write_whole(os.path.join(tree, "image.json"), json.dumps(record).encode(), durable=False)
         yield tree
 
 
 def put_in_place(root: str, digest: str, tree: str) -> bool:
-    """Make a directory that `unpacked_anew` has made the image of a digest; returns whether it replaced one.
+    """Move a directory of `unpacked_to_tmp` to ROOT/rootfs/HEX; return whether it replaced an older one.
 
-    What it replaced is in ROOT/tmp then, to be swept when nobody uses it any more.
+    The older one is then in ROOT/tmp, where it is removed once nothing uses it.
     """
-    place = store.tree_path(root, digest)
+    path = store.tree_path(root, digest)
     with trace.span("sync"):
-        # So that a power cut leaves no half tree.
+        # After a power cut the tree is either whole or not there.
         files.sync_filesystem(tree)
-    is_there = os.path.lexists(place)
+    is_there = os.path.lexists(path)
     if is_there:
-        workdirs.put_aside(root, place)
-    os.rename(tree, place)
-    files.sync_directory(os.path.dirname(place))
+        workdirs.put_aside(root, path)
+    os.rename(tree, path)
+    files.sync_directory(os.path.dirname(path))
     return is_there
 
 
-def unpack(root: str, order: Order) -> Image:
-    """Return the unpacked image; it is unpacked first where it is not, or is with other ids than these.
+def unpack(root: str, order: UnpackOrder) -> Image:
+    """Unpack an image and return it; replace a tree that was unpacked with other ids.
 
-    The caller sees to it that nobody else unpacks the same. Raises ImageError for an image that cannot be
+    The caller holds the lock for this manifest (see turns). Raises ImageError for an image that cannot be
     unpacked, HostError where the host is at fault; then nothing is left.
     """
-    with unpacked_anew(root, order) as tree:
+    with unpacked_to_tmp(root, order) as tree:
         has_replaced = put_in_place(root, order.digest, tree)
     if has_replaced:
         workdirs.sweep_tmp(root, order.ids)
     image = store.unpacked(root, order.name, order.digest, order.ids)
     if image is None:
-        place = store.tree_path(root, order.digest)
-        raise HostError(f"{place} was changed while it was made; run the command again")
+        path = store.tree_path(root, order.digest)
+        raise HostError(f"{path} was changed while it was unpacked; run the command again")
     return image
 
 
-def _run_umoci(root: str, order: Order, layout: str, dest: str, quota: disk_quota.DiskQuota) -> None:
+def _run_umoci(root: str, order: UnpackOrder, layout: str, dest: str, quota: disk_quota.DiskQuota) -> None:
     umoci = [program("umoci", "umoci"), "raw", "unpack"]
     work = os.path.dirname(layout)
     rootless = ["--rootless"] if order.ids.kind == "single" else []
     outside = IdMap("host") if order.ids.kind == "single" else order.ids
     code, output = run_mapped(
         outside,
-        # Relative, because umoci takes what follows a ':' in a path for the tag.
+        # Relative, because umoci reads the text after a ':' in a path as the tag.
         [
             *umoci,
             *rootless,
@@ -172,14 +172,14 @@ def _run_umoci(root: str, order: Order, layout: str, dest: str, quota: disk_quot
     )
     if code > 0 and _GLOBAL_HEADER.search(output):
         raise _HasGlobalHeaders(
-            f"umoci cannot unpack {order.name}: it has PAX global headers; build it again"
+            f"umoci cannot unpack {order.name}: a layer has PAX global headers; build it again without"
         )
     if code != 0:
         raise _fault(root, order.name, code, output.decode(errors="replace"))
 
 
 def _fault(root: str, image: str, code: int, output: str) -> ShimError:
-    """umoci's complaint as one sentence."""
+    """Return the error for a failed umoci, from its exit code and output."""
     if code < 0:
         return HostError(
             f"umoci was ended by signal {-code} while it unpacked {image}; run the command again"
@@ -189,7 +189,7 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
     said = "".join(letter for letter in said.lstrip("⨯ ") if letter.isprintable())
     crash = next((line for line in lines if line.startswith(CRASHES)), None)
     for pattern, kind, sentence in FAULTS:
-        # Where it was when it crashed says nothing of the image.
+        # After a crash only its first line counts: the stack trace says nothing about the image.
         if re.search(pattern, crash or output):
             return kind(
                 sentence.format(
@@ -207,6 +207,6 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
 
 
 def _entry(output: str) -> str:
-    """Return the entry of a layer that umoci complains of, as `/path`."""
+    """Return the path in the layer that the output names, as `/path`."""
     match = re.search(r"unpack entry: (.+?): (?:apply hdr|restore)", output)
     return f"/{match[1]}" if match and match[1].isprintable() else "an entry"

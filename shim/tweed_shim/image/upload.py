@@ -1,6 +1,7 @@
-"""Uploads blobs and manifests to a registry, and lists tags (OCI distribution specification, "Push", "Content Discovery").
+"""Uploads blobs and manifests to a registry, and lists tags.
 
 A blob is sent in one request, and read again where the request is repeated. A blob that the registry has is not sent.
+Source: OCI distribution specification, "Push" and "Content Discovery".
 """
 
 import http
@@ -87,7 +88,8 @@ class WritableRepository(Repository):
             # Only the query is used: many registries do not know their own public address.
             path = f"tags/list?{link[1].partition('?')[2]}"
         raise RegistryError(
-            f"the registry {self._registry} sends {what} in more than {MOST_PAGES} pages; ask its operator to correct it"
+            f"the registry {self._registry} sends {what} in more than {MOST_PAGES} pages; "
+            "ask its operator to correct it"
         )
 
     def _exists(self, path: str, what: str) -> bool:
