@@ -112,7 +112,7 @@ REFUSALS = (
     "still has interactions set up",
     "is not in the store",
     "is in use",
-    "was removed or replaced in this moment",
+    "was removed or replaced meanwhile",
     "was configured by",
     "was set up by",
 )

@@ -20,6 +20,7 @@ from small_disks import Disk
 from tweed_shim.base import files, named_files
 from tweed_shim.errors import ShimError
 from tweed_shim.image import blobs as image_blobs
+from tweed_shim.image.blobs import Job
 from tweed_shim.image.content import Content, digest_of
 from tweed_shim.image.download import download_blob
 from tweed_shim.image.manifest import OCI_MANIFEST, Descriptor, RawManifest
@@ -138,7 +139,7 @@ class Repository:
 
 def download(path: str) -> None:
     repository: Any = Repository()
-    download_blob(repository, digest_of(PIECES), len(DATA), path)
+    download_blob(repository, Job(Descriptor("", digest_of(PIECES), len(DATA)), path))
 
 
 WRITERS = {
@@ -148,7 +149,7 @@ WRITERS = {
     "a named file": Writer(lambda path: named(path, durable=True), is_data),
     "a named file, not synced": Writer(lambda path: named(path, durable=False), is_data),
     "a blob of a layout": Writer(
-        lambda path: image_blobs.write(PIECES, path, digest_of(PIECES), "it"), is_data
+        lambda path: image_blobs.write(PIECES, path, digest_of(PIECES), what="it"), is_data
     ),
     "a blob of a registry": Writer(download, is_data, replaces=False),
     "a resource": Writer(lambda path: resources.write(blob(), path), is_data),
@@ -235,10 +236,10 @@ def test_a_blob_has_its_name_only_once_it_is_whole(tmp_path: Path) -> None:
 
     repository: Any = Repository()
     repository.chunks = pieces()
-    download_blob(repository, digest_of(PIECES), len(DATA), str(path))
+    download_blob(repository, Job(Descriptor("", digest_of(PIECES), len(DATA)), str(path)))
     assert is_data(str(path))
     path.unlink()
-    image_blobs.write(pieces(), str(path), digest_of(PIECES), "it")
+    image_blobs.write(pieces(), str(path), digest_of(PIECES), what="it")
     assert is_data(str(path))
     assert seen == [False] * 2 * len(PIECES)
 

@@ -165,7 +165,7 @@ def _check_tree(root: str, digest: str, ids: IdMap, report: Report, *, repairing
         report(f"{digest} was unpacked with other ids; it is unpacked again when it is used")
         return None
     try:
-        order = fetch.recorded(root, digest, digest, ids)
+        order = fetch.recorded(root, digest, digest, ids=ids)
         with unpack.unpacked_to_tmp(root, order) as tree:
             problems = _problems(root, digest, tree, ids)
             if not problems:
@@ -196,7 +196,7 @@ def _problems(root: str, digest: str, tree: str, ids: IdMap) -> list[str]:
     """Return what is wrong with an unpacked image, compared with the freshly unpacked `tree`."""
     directory = store.tree_path(root, digest)
     with files.held_directory(directory):
-        image = store.unpacked(root, digest, digest, ids)
+        image = store.unpacked(root, digest, digest, ids=ids)
         if image is None:
             return ["its image.json is damaged"]
         fresh = state_files.read(os.path.join(tree, "image.json"), store.TREE_FIELDS, mend="")

@@ -156,7 +156,7 @@ def test_credentials_come_from_the_configuration(
     assert run(*words, "--ocmconfig", f"{tmp_path}/config") == 0
     assert run(*words) == 125
     shown = capfd.readouterr().err
-    assert "to nobody without credentials" in shown
+    assert "requires credentials for" in shown
     assert registry_with_password.password not in shown
 
 

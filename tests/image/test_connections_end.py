@@ -47,7 +47,7 @@ FAULTS = {
     "a redirect that is silent": Fault(headers={"Location": "/v2/other"}, stall=10),
     "chunks that are none": Fault(200, {"Transfer-Encoding": "chunked"}, LONG),
     "a length that is none": Fault(200, {"Content-Length": "x"}, LONG),
-    "another part": Fault(206, {"Content-Range": "bytes 7-9/10"}, LONG),
+    "sent another range of the blob": Fault(206, {"Content-Range": "bytes 7-9/10"}, LONG),
     "a range that cannot be": Fault(416, body=LONG),
 }
 

@@ -43,7 +43,7 @@ class Setting(NamedTuple):
         """Get the first blob; returns the progress that was told."""
         told: list[int] = []
         blob = self.blobs[0]
-        download_blob(self.repository, blob.digest, blob.size, self.path, progress=told.append)
+        download_blob(self.repository, Job(blob, self.path), progress=told.append)
         return told
 
     def jobs(self) -> list[Job]:
@@ -112,13 +112,13 @@ def test_a_blob_with_a_sha512_digest_is_verified_too(setting: Setting) -> None:
         setting.proxy.spoil("sha512", Fault(200, body=body), times=2)
         digest = f"sha512:{hashlib.sha512(content).hexdigest()}"
         if good:
-            download_blob(setting.repository, digest, len(content), setting.path)
+            download_blob(setting.repository, Job(Descriptor("", digest, len(content)), setting.path))
             setting.assert_whole()
             os.unlink(setting.path)
             setting.proxy.fault_for("GET", "sha512")
         else:
             with pytest.raises(RegistryError, match="has the digest sha512:"):
-                download_blob(setting.repository, digest, len(content), setting.path)
+                download_blob(setting.repository, Job(Descriptor("", digest, len(content)), setting.path))
 
 
 @pytest.mark.parametrize("tenth", range(10))
@@ -185,7 +185,7 @@ def test_a_range_that_is_refused_means_all_again(setting: Setting) -> None:
 def test_another_part_than_asked_for_is_never_written(setting: Setting) -> None:
     setting.proxy.spoil("blobs", Fault(cut=1000))
     setting.proxy.spoil("blobs", Fault(headers={"Content-Range": "bytes 900-1000/2000"}), times=100)
-    with pytest.raises(RegistryError, match="another part"):
+    with pytest.raises(RegistryError, match="sent another range of the blob"):
         setting.download()
     assert os.listdir(setting.directory) == []
 
@@ -224,7 +224,7 @@ def test_a_short_body_is_completed(setting: Setting) -> None:
 def test_a_blob_that_is_shorter_than_stated_is_refused(setting: Setting) -> None:
     blob = setting.blobs[0]
     with pytest.raises(RegistryError, match=f"ends before its {blob.size + 10} bytes"):
-        download_blob(setting.repository, blob.digest, blob.size + 10, setting.path)
+        download_blob(setting.repository, Job(Descriptor("", blob.digest, blob.size + 10), setting.path))
     assert os.listdir(setting.directory) == []
 
 
@@ -267,7 +267,7 @@ def test_a_fault_that_stays_ends_the_download(setting: Setting) -> None:
 def test_an_empty_blob_can_be_got(setting: Setting) -> None:
     empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     setting.proxy.spoil(empty, Fault(200))
-    download_blob(setting.repository, empty, 0, setting.path)
+    download_blob(setting.repository, Job(Descriptor("", empty, 0), setting.path))
     assert os.path.getsize(setting.path) == 0
 
 
@@ -283,9 +283,7 @@ def test_a_file_that_is_there_is_left_alone(setting: Setting) -> None:
 def test_a_place_that_cannot_be_written_is_named(setting: Setting) -> None:
     blob = setting.blobs[0]
     with pytest.raises(HostError, match=r"cannot write .*/nowhere/blob: No such file"):
-        download_blob(
-            setting.repository, blob.digest, blob.size, os.path.join(setting.directory, "nowhere", "blob")
-        )
+        download_blob(setting.repository, Job(blob, os.path.join(setting.directory, "nowhere", "blob")))
 
 
 @pytest.mark.parametrize("workers", [1, 3, 20])

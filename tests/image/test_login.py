@@ -47,7 +47,7 @@ def test_a_password_that_is_refused_is_not_kept(
     kind: str,
 ) -> None:
     host = registry_with_password.host if kind == "password" else registry_with_token.registry.host
-    with pytest.raises(RegistryError, match="refuses a login to the credentials") as refusal:
+    with pytest.raises(RegistryError, match="refuses a login to these credentials") as refusal:
         login(host, USER, "hunter2", environ=environ)
     assert "hunter2" not in str(refusal.value)
     assert os.listdir(environ["HOME"]) == []

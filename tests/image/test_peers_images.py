@@ -115,7 +115,7 @@ def test_a_docker_manifest_may_call_its_configuration_as_old_registries_do(
     layout.tag("old", changed(layout, image(layout, docker=True), config_type))
     assert file_of(pull.obtain(root, f"oci:{layout.path}:old")) == "x"
     layout.tag("new", changed(layout, image(layout), config_type))
-    with pytest.raises(ImageError, match="is no container image"):
+    with pytest.raises(ImageError, match="is not a container image"):
         pull.obtain(root, f"oci:{layout.path}:new")
 
 
@@ -181,7 +181,7 @@ def test_an_index_of_nothing_but_what_is_about_images_is_refused(root: str, layo
     with pytest.raises(ImageError, match="no image for"):
         pull.obtain(root, f"oci:{layout.path}:one")
     layout.tag("two", index_of(layout, {**sbom(layout), "platform": HOST_PLATFORM}))
-    with pytest.raises(ImageError, match="is no container image"):
+    with pytest.raises(ImageError, match="is not a container image"):
         pull.obtain(root, f"oci:{layout.path}:two")
 
 

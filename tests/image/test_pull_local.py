@@ -117,9 +117,11 @@ def test_without_a_tag_the_only_image_is_taken_and_several_are_listed(
     layout.tag("one", layout.image([small("1")]))
     assert content(obtain(root, f"oci:{layout.path}")) == "1"
     layout.tag("two", layout.image([small("2")]))
-    with pytest.raises(ImageError, match=r"has 2 images where one is meant; name one of: one, two"):
+    with pytest.raises(
+        ImageError, match=r"has 2 images, and the reference names none; add one of these tags: one, two"
+    ):
         obtain(root, f"oci:{layout.path}")
-    with pytest.raises(ImageError, match=r"has no image named 'three'; it has one, two"):
+    with pytest.raises(ImageError, match=r"has no image named 'three'; name one of: one, two"):
         obtain(root, f"oci:{layout.path}:three")
 
 
@@ -291,7 +293,8 @@ def test_what_docker_saves_is_read_by_any_form_of_its_name(root: str, tmp_path: 
         assert image.config.entrypoint == ("/e",)
     assert content(obtain(root, f"docker-archive:{archive}:1")) == "other"
     with pytest.raises(
-        ImageError, match=r"has 2 images where one is meant; name one of: example.org/other:1, redis:7"
+        ImageError,
+        match=r"has 2 images, and the reference names none; add one of these tags: example.org/other:1, redis:7",
     ):
         obtain(root, f"docker-archive:{archive}")
 

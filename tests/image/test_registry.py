@@ -18,8 +18,10 @@ from tweed_shim.errors import ConfigError, RegistryError
 from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.http.network_faults import PassingFault
 from tweed_shim.http.retries import RetryPolicy
+from tweed_shim.image.blobs import Job
 from tweed_shim.image.credential_files import Credentials
 from tweed_shim.image.download import download_blob
+from tweed_shim.image.manifest import Descriptor
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
 from tweed_shim.image.stored_credentials import keep
@@ -187,7 +189,7 @@ def test_another_part_than_asked_for_is_refused(
 ) -> None:
     proxy.spoil("blobs", Fault(headers={"Content-Range": told}))
     with (
-        pytest.raises(RegistryError, match="gave another part of the blob"),
+        pytest.raises(RegistryError, match="sent another range of the blob"),
         opened(f"{proxy.host}/ns/app").open_blob(pushed.layer, 1000),
     ):
         pass
@@ -266,7 +268,9 @@ def test_what_is_compressed_on_the_way_is_expanded(
     proxy.spoil(
         "manifests", Fault(headers=encoded, change=lambda _: gzip.compress(b" " * (64 << 20))), times=9
     )
-    with pytest.raises(RegistryError, match="longer than 4 MiB"):
+    with pytest.raises(
+        RegistryError, match="larger than 4 MiB, which is the most that is read; use another image"
+    ):
         repository.manifest("1")
     token = gzip.compress(b'{"token": "t"}')
     proxy.spoil("GET /token", Fault(200, encoded, token))
@@ -287,14 +291,14 @@ def test_a_blob_that_is_compressed_on_the_way_is_expanded(
     # A part of what is compressed is of no use: it begins anew, as often as it takes.
     for fault in (Fault(cut=1000), compressed, compressed._replace(cut=1000), compressed, compressed):
         proxy.spoil("blobs", fault)
-    download_blob(repository, pushed.layer, size, path)
+    download_blob(repository, Job(Descriptor("", pushed.layer, size), path))
     # It is called compressed by the storage that it lies in, and is what its digest says, in parts too.
     for fault in (Fault(headers=encoded, cut=1000), Fault(headers=encoded)):
         proxy.spoil("blobs", fault)
-    download_blob(repository, pushed.layer, size, f"{path}-2")
+    download_blob(repository, Job(Descriptor("", pushed.layer, size), f"{path}-2"))
     proxy.spoil("blobs", Fault(headers=encoded, change=lambda _: gzip.compress(b" " * (64 << 20))), times=9)
     with pytest.raises(RegistryError, match="is longer than the"):
-        download_blob(repository, pushed.layer, size, f"{path}-3")
+        download_blob(repository, Job(Descriptor("", pushed.layer, size), f"{path}-3"))
     assert sorted(os.listdir(tmp_path)) == ["blob", "blob-2"]
 
 
@@ -363,7 +367,7 @@ def test_a_wrong_password_is_refused_and_not_told(
     opened: Opened, environ: dict[str, str], registry_with_password: RegistryServer
 ) -> None:
     keep(registry_with_password.host, Credentials(USER, "hunter2"), environ)
-    with pytest.raises(RegistryError, match="refuses the repository ns/app to the credentials") as refusal:
+    with pytest.raises(RegistryError, match="refuses the repository ns/app to these credentials") as refusal:
         opened(f"{registry_with_password.host}/ns/app").manifest("1")
     assert "tweed-shim login" in str(refusal.value)
     assert "hunter2" not in str(refusal.value)
@@ -397,7 +401,7 @@ def test_a_token_that_is_good_for_nothing_is_a_matter_of_login(
     opened: Opened, registry_with_token: RegistryWithToken
 ) -> None:
     host = registry_with_token.registry.host
-    with pytest.raises(RegistryError, match=rf"the repository private/app .*run `tweed-shim login {host}`"):
+    with pytest.raises(RegistryError, match=rf"the repository private/app; run `tweed-shim login {host}`"):
         opened(f"{host}/private/app").manifest("1")
 
 
@@ -449,7 +453,7 @@ def test_a_token_that_has_run_out_is_renewed(
 def test_a_token_server_that_gives_no_token_is_named(opened: Opened, proxy: FaultyProxy, body: bytes) -> None:
     proxy.spoil("GET /token", Fault(200, body=body))
     proxy.spoil(MANIFESTS, Fault(401, {"WWW-Authenticate": f'Bearer realm="http://{proxy.host}/token"'}))
-    with pytest.raises(RegistryError, match=f"the token server {proxy.host} .* gave no token"):
+    with pytest.raises(RegistryError, match=f"the token server {proxy.host} .* sent no token"):
         opened(f"{proxy.host}/ns/app").manifest("1")
 
 
@@ -534,7 +538,7 @@ def test_the_named_authority_comes_before_the_environment(
 
 def test_an_unknown_authority_is_not_trusted(opened: Opened, registry_with_tls: RegistryServer) -> None:
     with pytest.raises(
-        RegistryError, match=r"is not trusted \(.*\): name the authority .* ca_file=... or \$SSL_CERT_FILE"
+        RegistryError, match=r"is not trusted \(.*\); name the authority .* ca_file=... or \$SSL_CERT_FILE"
     ):
         opened(f"{registry_with_tls.host}/ns/app")
 
@@ -628,7 +632,9 @@ def test_a_challenge_of_another_host_is_not_answered(
         other.spoil("blobs", Fault(401, {"WWW-Authenticate": f'Bearer realm="http://{other.host}/token"'}))
         proxy.spoil("blobs", redirect(f"http://{other.host}/blobs?signature=hunter2"))
         with (
-            pytest.raises(RegistryError, match=f"sends to {other.host}, which refuses") as refusal,
+            pytest.raises(
+                RegistryError, match=f"redirects to {other.host}, which refuses the request"
+            ) as refusal,
             opened(f"{proxy.host}/ns/app").open_blob(pushed.layer),
         ):
             pass
@@ -811,7 +817,9 @@ def test_a_manifest_over_4_mib_is_refused_while_it_comes(
 ) -> None:
     headers = {"Content-Length": length, "Connection": "close"}
     proxy.spoil(MANIFESTS, Fault(headers=headers, change=lambda _body: b" " * ((4 << 20) + 1)))
-    with pytest.raises(RegistryError, match="longer than 4 MiB"):
+    with pytest.raises(
+        RegistryError, match="larger than 4 MiB, which is the most that is read; use another image"
+    ):
         opened(f"{proxy.host}/ns/app").manifest("1")
 
 

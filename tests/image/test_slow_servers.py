@@ -23,7 +23,9 @@ from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.http.retries import RetryPolicy
 from tweed_shim.http.transfer_rate import LowestRate, TooSlow
 from tweed_shim.image import pull, store
+from tweed_shim.image.blobs import Job
 from tweed_shim.image.download import download_blob
+from tweed_shim.image.manifest import Descriptor
 from tweed_shim.image.reference import parse
 from tweed_shim.image.registry import Repository, open_repository
 
@@ -123,7 +125,7 @@ def test_a_blob_that_drips_once_goes_on_where_it_was(
 ) -> None:
     path = os.path.join(tmp_path, "blob")
     proxy.spoil("blobs", Fault(drip=DRIP, dry=20_000))
-    download_blob(opened(), pushed.layer, pushed.size, path)
+    download_blob(opened(), Job(Descriptor("", pushed.layer, pushed.size), path))
     assert os.path.getsize(path) == pushed.size
     assert "Range" in proxy.requests("blobs")[1].headers
 
@@ -134,7 +136,9 @@ def test_progress_that_is_too_slow_earns_no_more_tries(
     # Each connection brings more than the hundredth of the blob that renews the tries where one breaks.
     proxy.spoil("blobs", Fault(drip=DRIP, dry=5_000), times=100)
     with pytest.raises(RegistryError, match=r"answers too slowly.*\(tried 2 times\)"):
-        download_blob(opened(), pushed.layer, pushed.size, os.path.join(tmp_path, "blob"))
+        download_blob(
+            opened(), Job(Descriptor("", pushed.layer, pushed.size), os.path.join(tmp_path, "blob"))
+        )
     assert os.listdir(tmp_path) == []
 
 
@@ -208,7 +212,7 @@ def test_a_pull_that_is_over_its_time_leaves_the_store_as_it_was(tmp_path: os.Pa
 def test_a_connection_that_the_deadline_ended_is_no_news(tmp_path: os.PathLike[str]) -> None:
     @contextmanager
     def broken() -> Iterator[Any]:
-        raise RegistryError("the token server gave no token")
+        raise RegistryError("the token server sent no token")
         yield
 
     with pytest.raises(PullTimedOut):

@@ -235,11 +235,7 @@ def _pool_classes(
             # urllib3 runs the inner TLS handshake over this socket without a timeout of its own, so a timer ends it.
             outer = super()._connect_tls_proxy(*args, **kwargs)
             connections.add(outer)
-            self._alarm = threading.Timer(
-                retry_policy.read_timeout, socket.socket.shutdown, (outer, socket.SHUT_RDWR)
-            )
-            self._alarm.daemon = True
-            self._alarm.start()
+            self._alarm = _shutdown_after(retry_policy.read_timeout, outer)
             return outer
 
     class PlainPool(HTTPConnectionPool):
@@ -249,3 +245,10 @@ def _pool_classes(
         ConnectionCls = TlsConnection
 
     return {"http": PlainPool, "https": TlsPool}
+
+
+def _shutdown_after(seconds: float, connection: socket.socket) -> threading.Timer:
+    timer = threading.Timer(seconds, socket.socket.shutdown, (connection, socket.SHUT_RDWR))
+    timer.daemon = True
+    timer.start()
+    return timer

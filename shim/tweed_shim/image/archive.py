@@ -76,7 +76,7 @@ class DockerArchive:
     def fetch(self, jobs: Sequence[Job], progress: Progress) -> None:
         """See sources.Source."""
         for job in jobs:
-            blobs.copy(self._members, self._names[job.blob.digest], job, progress)
+            blobs.copy(self._members, self._names[job.blob.digest], job, progress=progress)
 
     def _generate_manifest(self, entry: Document) -> RawManifest:
         config_name = entry.text("Config")

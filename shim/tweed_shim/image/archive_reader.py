@@ -89,7 +89,7 @@ class Directory:
 
     @contextmanager
     def entered(self, name: str) -> Iterator[int]:
-        """Open a directory below this one for the length of a with block; yield a descriptor to list it and write to it.
+        """Open a directory below this one for the length of a with block; yield a descriptor to list or write it.
 
         Raises `error` where a link leads out, and OSError where it cannot be opened.
         """
@@ -130,9 +130,7 @@ class TarMembers:
                     raise ValueError(f"{member.name} is cut short")
                 self._note(member, fd)
         except (ValueError, OverflowError, EOFError, RecursionError) as error:
-            raise ImageError(
-                f"{what} is not a complete tar archive ({error}); save the image again"
-            ) from error
+            raise ImageError(f"{what} is not a whole tar archive ({error}); save the image again") from error
 
     def _note(self, member: "tarfile.TarInfo", fd: int) -> None:
         """Record a member. A later member replaces an earlier one of the same name, as when tar(1) extracts."""

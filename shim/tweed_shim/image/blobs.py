@@ -21,7 +21,7 @@ class Job(Record):
 
 
 def write(
-    pieces: Iterable[bytes], path: str, digest: str, what: str, progress: Progress | None = None
+    pieces: Iterable[bytes], path: str, digest: str, *, what: str, progress: Progress | None = None
 ) -> int:
     """Write a file with a known digest; return its size in bytes.
 
@@ -40,7 +40,7 @@ def write(
     return size
 
 
-def copy(members: Members, name: str, job: Job, progress: Progress) -> None:
+def copy(members: Members, name: str, job: Job, *, progress: Progress) -> None:
     """Copy the file `name` to the file of a job, verified. Raises ImageError where it is missing or differs."""
     what = f"the blob {job.blob.digest} in {members.what}"
     try:
@@ -50,6 +50,6 @@ def copy(members: Members, name: str, job: Job, progress: Progress) -> None:
                     f"{what} is damaged: it has {extent.size} bytes instead of {job.blob.size}; "
                     "copy the image again"
                 )
-            write(extent.chunks(), job.path, job.blob.digest, what, progress)
+            write(extent.chunks(), job.path, job.blob.digest, what=what, progress=progress)
     except KeyError as error:
         raise ImageError(f"{what} is missing; copy the image again") from error

@@ -42,7 +42,7 @@ class DiskQuota:
         if any(free < reserved for free, reserved in zip(self._free(), self._reserved, strict=True)):
             raise HostError(
                 f"no space is left in {self._directory} to unpack {self.what}: it needs more than what is free "
-                f"there; free some space, or give another {option('--root')}"
+                f"there; make room, or give another {option('--root')}"
             )
 
     def watch(self, pid: int) -> None:

@@ -14,6 +14,7 @@ from tweed_shim.base.option_names import option
 from tweed_shim.errors import HostError, RegistryError
 from tweed_shim.http.network_faults import PassingFault, SlowServer
 from tweed_shim.image.blobs import Job, Progress
+from tweed_shim.image.manifest import Descriptor
 from tweed_shim.image.registry import Repository
 
 WORKERS = 4
@@ -45,7 +46,7 @@ def download_all(
             while True:
                 job = todo.pop(0)
                 try:
-                    download_blob(repository, job.blob.digest, job.blob.size, job.path, progress=progress)
+                    download_blob(repository, job, progress=progress)
                 except BaseException as error:  # noqa: BLE001 - raised below, after the others have ended
                     results.put(error)
                     todo.clear()
@@ -71,9 +72,7 @@ def download_all(
         raise failures[0]
 
 
-def download_blob(
-    repository: Repository, digest: str, size: int, path: str, *, progress: Progress = _ignore
-) -> None:
+def download_blob(repository: Repository, job: Job, *, progress: Progress = _ignore) -> None:
     """Download one blob to a new file (mode 0600), which stays only if its digest is right.
 
     It is not synced. Unpacking syncs the file system before the image is recorded. A blob that a power cut shortens
@@ -81,8 +80,8 @@ def download_blob(
     progress: called with the number of bytes written, and with a negative number where they are fetched again.
     Raises RegistryError where the download fails or the digest is wrong, HostError where the file cannot be written.
     """
-    with _new_file(path) as file:
-        partial = Partial(file, digest, size, progress)
+    with _new_file(job.path) as file:
+        partial = Partial(file, job.blob, progress)
         try:
             _fetch(repository, partial)
         except WrongContent:
@@ -94,14 +93,14 @@ def download_blob(
 class Partial:
     """A partly written blob."""
 
-    def __init__(self, file: BinaryIO, digest: str, size: int, progress: Progress) -> None:
+    def __init__(self, file: BinaryIO, blob: Descriptor, progress: Progress) -> None:
         """Start with nothing written. file: empty."""
-        self.digest = digest
-        self.size = size
+        self.digest = blob.digest
+        self.size = blob.size
         self.written = 0
         self._file = file
         self._progress = progress
-        self._hash = hashlib.new(digest.partition(":")[0])
+        self._hash = hashlib.new(self.digest.partition(":")[0])
 
     def add(self, chunk: bytes) -> None:
         """Append a chunk. Raises WrongContent, with nothing written, where the blob becomes too long."""
@@ -128,8 +127,8 @@ class Partial:
         actual = f"{self._hash.name}:{self._hash.hexdigest()}"
         if actual != self.digest:
             raise WrongContent(
-                f"the blob {self.digest} arrived with the digest {actual}: the registry or a proxy changes it; "
-                "do not use the image, and push it again"
+                f"the blob {self.digest} has the digest {actual}: the registry or a proxy changed it; "
+                "push the image again, or use another network"
             )
 
 

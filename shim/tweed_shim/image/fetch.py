@@ -52,7 +52,7 @@ def _fetch(request: PullRequest) -> Image:
     ):
         check_origin = request.policy == "missing"
         image = request.policy != "always" and lookup.unpacked_image(
-            root, request.reference, request.platform, request.ids, check_origin=check_origin
+            root, request.reference, request.platform, ids=request.ids, check_origin=check_origin
         )
         return image or _pull(request, started)
 
@@ -73,7 +73,7 @@ def restore(request: PullRequest, record: ImageRecord) -> None:
         _complete(request, source, resolved)
 
 
-def recorded(root: str, digest: str, name: str, ids: IdMap) -> unpack.UnpackOrder:
+def recorded(root: str, digest: str, name: str, *, ids: IdMap) -> unpack.UnpackOrder:
     """Return the unpack order for the manifest of a digest, whose blobs are all in the store.
 
     Raises ImageError where a blob is missing or has the wrong size.
@@ -135,7 +135,7 @@ def _pull_and_unpack(request: PullRequest, suspects: set[str], started: float) -
             blob.digest for blob in resolved.manifest.blobs
         }
         about = _complete(request, source, resolved)
-    image = store.unpacked(root, name, resolved.digest, request.ids) or _unpack(request, resolved, about)
+    image = store.unpacked(root, name, resolved.digest, ids=request.ids) or _unpack(request, resolved, about)
     if before is not None and before.digest == resolved.digest and before.top == resolved.top:
         request.report(f"{name} is up to date: {resolved.digest}")
     else:
@@ -212,7 +212,7 @@ def _complete(request: PullRequest, source: Source, resolved: ResolvedImage) -> 
     blob = resolved.manifest.config
     body = layout.document(blob.digest)
     if body is None:
-        _transfer(request, source, [blob], silent)
+        _transfer(request, source, [blob], report=silent)
         body = layout.document(blob.digest)
     if body is None:
         raise HostError(f"the blob {blob.digest} has vanished from the store; run the command again")
@@ -220,7 +220,7 @@ def _complete(request: PullRequest, source: Source, resolved: ResolvedImage) -> 
     _check_fit(request, resolved.manifest, about)
     missing = [layer for layer in dict.fromkeys(resolved.manifest.layers) if not layout.has(layer)]
     if missing:
-        _transfer(request, source, missing, request.report)
+        _transfer(request, source, missing, report=request.report)
     return about
 
 
@@ -238,7 +238,7 @@ def _check_fit(request: PullRequest, image: Manifest, about: Configuration) -> N
         )
 
 
-def _transfer(request: PullRequest, source: Source, blobs: Sequence[Descriptor], report: Report) -> None:
+def _transfer(request: PullRequest, source: Source, blobs: Sequence[Descriptor], *, report: Report) -> None:
     """Fetch blobs into the store. Blobs that arrived whole stay there, even if another one fails."""
     layout, size = store_layout(request.root), sum(blob.size for blob in blobs)
     disk = os.statvfs(request.root)
@@ -273,7 +273,7 @@ def _unpack(request: PullRequest, resolved: ResolvedImage, about: Configuration)
     name = str(request.reference)
     # Another process may unpack the same manifest by another reference.
     with turn(request.root, f"unpack-{resolved.digest.partition(':')[2]}", request.deadline):
-        if image := store.unpacked(request.root, name, resolved.digest, request.ids):
+        if image := store.unpacked(request.root, name, resolved.digest, ids=request.ids):
             return image
         order = unpack.UnpackOrder(
             name, resolved.digest, resolved.manifest, about, request.ids, request.deadline

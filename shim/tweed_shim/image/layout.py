@@ -292,7 +292,7 @@ class LayoutSource:
         from tweed_shim.image import blobs
 
         for job in jobs:
-            blobs.copy(self._members, blob_name(job.blob.digest), job, progress)
+            blobs.copy(self._members, blob_name(job.blob.digest), job, progress=progress)
 
 
 def in_directory(path: str, tag: str | None, platform: str) -> LayoutSource:

@@ -14,7 +14,7 @@ from tweed_shim.image.store import Image
 
 
 def unpacked_image(
-    root: str, reference: Reference, platform: str, ids: IdMap, *, check_origin: bool
+    root: str, reference: Reference, platform: str, *, ids: IdMap, check_origin: bool
 ) -> Image | None:
     """Return the image of a reference if it is unpacked for these ids, else None.
 
@@ -28,7 +28,7 @@ def unpacked_image(
         return None  # reported when the image is pulled
     if record is None or (check_origin and reference.path and origin(reference, platform) != record.origin):
         return None
-    return store.unpacked(root, record.reference, record.digest, ids)
+    return store.unpacked(root, record.reference, record.digest, ids=ids)
 
 
 def origin(reference: Reference, platform: str) -> str:

@@ -223,6 +223,7 @@ def choose(
     entries: tuple[Entry, ...],
     wanted: Platform,
     what: str,
+    *,
     is_image: Callable[[Descriptor], bool] = lambda _: True,
 ) -> Descriptor:
     """Return the image of an index that matches a platform best. Raises ImageError, which lists the platforms.

@@ -36,8 +36,7 @@ def obtain(
     """Return the image that a reference names, unpacked for the ids of `idmap` (default: those of the caller).
 
     pull: `missing` uses the network only for an image that is not in the store; `always` resolves the tag again;
-    `never` does not use the network. A local image (`oci:`, archives) is checked for changes each time, except with
-    `never`.
+    `never` does not use the network. Except with `never`, a local image (`oci:`, archives) is checked for changes.
     connect: the options for the registry, with the time limit for the whole pull. report: called with one line for each
     long step. source: opens the source to use in place of the registry that the reference names.
 
@@ -50,7 +49,7 @@ def obtain(
     key = store.platform_key(platform)
     with store.disk_faults(root), _with_hint(root, name, key):
         if pull != "always" and (
-            image := lookup.unpacked_image(root, name, key, ids, check_origin=pull != "never")
+            image := lookup.unpacked_image(root, name, key, ids=ids, check_origin=pull != "never")
         ):
             return image
 
@@ -98,14 +97,14 @@ def _is_stored(root: str, name: Reference, platform: str) -> bool:
     return False
 
 
-def image_of_removed_path(root: str, reference: Reference, digest: str, ids: IdMap) -> Image | None:
+def image_of_removed_path(root: str, reference: Reference, digest: str, *, ids: IdMap) -> Image | None:
     """Return the image of a digest from the store, where the path of a local reference no longer exists.
 
     Return None where the path exists, or the image is not unpacked for these ids.
     """
     if os.path.lexists(reference.path):
         return None
-    return store.unpacked(root, str(reference), digest, ids)
+    return store.unpacked(root, str(reference), digest, ids=ids)
 
 
 @contextmanager

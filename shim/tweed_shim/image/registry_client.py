@@ -182,16 +182,8 @@ def open_client(
     Raises RegistryError where the registry does not answer, ConfigError for unusable certificates, and as `find`.
     """
     host = tls.HUB_HOST if registry == hosts.DOCKER_HUB else registry
-    insecure = connect.insecure
-    server = urls.parse(f"https://{host}").origin
-    loopback = server.is_loopback and not tls.is_configured(server, connect, environ)
-    schemes = (
-        ("http",) if plain
-        else ("http", "https") if loopback
-        else ("https", "http") if insecure
-        else ("https",)
-    )  # fmt: skip
-    auth = Authenticator(registry, scope, insecure=insecure)
+    schemes = ("http",) if plain else _schemes(server, connect, environ)
+    auth = Authenticator(registry, scope, insecure=connect.insecure)
     client = Client(
         host,
         auth,
@@ -206,3 +198,10 @@ def open_client(
         client.close()
         raise
     return client
+
+
+def _schemes(server: Origin, connect: ConnectOptions, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the schemes to try, in order. A registry on this machine usually speaks plain HTTP."""
+    if server.is_loopback and not tls.is_configured(server, connect, environ):
+        return ("http", "https")
+    return ("https", "http") if connect.insecure else ("https",)

@@ -74,7 +74,7 @@ def remove(root: str, references: Iterable[str], users: Users = dict, *, warn: W
         staying = [record for record in records if record.reference not in names]
         if missing := names - {record.reference for record in going}:
             raise _not_there(min(missing))
-        trees = _lock_trees(root, going, staying, held)
+        trees = _lock_trees(root, going, staying, held=held)
         # Asked once the trees are locked: from now on no operation can start to use them.
         needed = users()
         _refuse_needed(going, staying, needed)
@@ -99,7 +99,7 @@ def _only_of(going: list[ImageRecord], staying: list[ImageRecord]) -> dict[str, 
 
 
 def _lock_trees(
-    root: str, going: list[ImageRecord], staying: list[ImageRecord], held: ExitStack
+    root: str, going: list[ImageRecord], staying: list[ImageRecord], *, held: ExitStack
 ) -> list[str]:
     """Lock the trees that only the removed records use. Raises StateError where an operation uses one."""
     trees = []
@@ -199,14 +199,14 @@ def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], Non
             return
         yield from _unused_entries(layout, records)
         needed = _roots(records) | set(unpacked_digests(root))
-        for digest in _unused_trees(root, {record.digest for record in records}, users, keep_last):
+        for digest in _unused_trees(root, {record.digest for record in records}, users, keep_last=keep_last):
             needed.discard(digest)
             tree = store.tree_path(root, digest)
             yield Garbage("image", digest, tree, partial(workdirs.put_aside, root, tree))
         yield from _unused_blobs(layout, needed | set(users()), records)
 
 
-def _unused_trees(root: str, referred: set[str], users: Users, keep_last: int) -> Iterator[str]:
+def _unused_trees(root: str, referred: set[str], users: Users, *, keep_last: int) -> Iterator[str]:
     needed = referred | set(users())
     going = [digest for digest in unpacked_digests(root) if digest not in needed]
     going = going[: max(0, len(going) - keep_last)]

@@ -39,12 +39,12 @@ def resolve(source: Source, platform: str, what: str) -> ResolvedImage:
             raise ImageError(
                 f"{what} is an index in an index in an index, which no tool makes; build it again"
             )
-        documents.append(_choose_manifest(source, documents, wanted, what))
+        documents.append(_choose_manifest(source, documents, wanted, what=what))
     return ResolvedImage(tuple(documents), manifest.parse_manifest(documents[-1], f"the manifest of {what}"))
 
 
 def _choose_manifest(
-    source: Source, documents: Sequence[RawManifest], wanted: Platform, what: str
+    source: Source, documents: Sequence[RawManifest], wanted: Platform, *, what: str
 ) -> RawManifest:
     """Return the manifest for a platform that the last document, an index, names. Raises ImageError."""
     loaded: dict[str, RawManifest] = {}
@@ -57,7 +57,9 @@ def _choose_manifest(
         return loaded[digest]
 
     entries = manifest.parse_index(documents[-1], what)
-    chosen = manifest.choose(entries, wanted, what, lambda entry: manifest.is_image(get(entry.digest), what))
+    chosen = manifest.choose(
+        entries, wanted, what, is_image=lambda entry: manifest.is_image(get(entry.digest), what)
+    )
     document = get(chosen.digest)
     if len(document.body) != chosen.size:
         raise ImageError(

@@ -237,7 +237,7 @@ def ids_text(ids: IdMap) -> str:
     return " ".join((ids.kind, *ranges)).strip()
 
 
-def unpacked(root: str, reference: str, digest: str, ids: IdMap | None) -> Image | None:
+def unpacked(root: str, reference: str, digest: str, *, ids: IdMap | None) -> Image | None:
     """Return the image of a manifest digest if it is unpacked, else None. ids: only if unpacked with these."""
     directory = tree_path(root, digest)
     try:
@@ -262,7 +262,7 @@ def find(
         return None
     name = str(canonical(parse(reference) if isinstance(reference, str) else reference))
     record = look_up(root, name, platform_key(platform))
-    return None if record is None else unpacked(root, name, record.digest, idmap)
+    return None if record is None else unpacked(root, name, record.digest, ids=idmap)
 
 
 def images(root: str, warn: Callable[[str], None] | None = None) -> list[ListedImage]:

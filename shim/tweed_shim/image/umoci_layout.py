@@ -94,13 +94,13 @@ class _LayerWriter(Record):
         if self.drop_global_headers:
             # Verify the content first, because the layer that is written differs from it.
             path = files.unique_name(f"{self.target.blob_path(diff_id)}.whole.")
-            blobs.write(self.quota.content(content), path, diff_id, what)
+            blobs.write(self.quota.content(content), path, diff_id, what=what)
             try:
                 return self._write_without(path)
             finally:
                 os.unlink(path)
         path = files.unique_name(f"{self.target.blob_path(diff_id)}.")
-        size = blobs.write(self.quota.content(content), path, diff_id, what)
+        size = blobs.write(self.quota.content(content), path, diff_id, what=what)
         self.target.adopt(path, diff_id)
         return Descriptor(manifests.OCI_LAYERS["none"], diff_id, size), diff_id
 
@@ -109,7 +109,9 @@ class _LayerWriter(Record):
             layer = Extent(file.fileno(), 0, os.fstat(file.fileno()).st_size)
             digest = digest_of(without_global_headers(layer.chunks()))
             new = f"{path}.new"
-            size = blobs.write(self.quota.content(without_global_headers(layer.chunks())), new, digest, path)
+            size = blobs.write(
+                self.quota.content(without_global_headers(layer.chunks())), new, digest, what=path
+            )
         self.target.adopt(new, digest)
         return Descriptor(manifests.OCI_LAYERS["none"], digest, size), digest
 

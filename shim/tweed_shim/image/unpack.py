@@ -27,7 +27,7 @@ FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
     (
         r"no space left on device|disk quota exceeded",
         HostError,
-        "no space is left in {root} ({free}) to unpack {image}; free some space, or give another {option}",
+        "no space is left in {root} ({free}) to unpack {image}; make room, or give another {option}",
     ),
     (
         r"diffid mismatch",
@@ -102,12 +102,12 @@ def unpacked_to_tmp(root: str, order: UnpackOrder) -> Iterator[str]:
         files.make_private(tree)
         with trace.span("umoci"):
             try:
-                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), quota)
+                _run_umoci(root, order, layout=layout, dest=os.path.join(tree, "rootfs"), quota=quota)
             except _HasGlobalHeaders:
                 layout, tree = f"{layout}-2", f"{tree}-2"
                 umoci_layout.make(source, layout, quota, drop_global_headers=True)
                 files.make_private(tree)
-                _run_umoci(root, order, layout, os.path.join(tree, "rootfs"), quota)
+                _run_umoci(root, order, layout=layout, dest=os.path.join(tree, "rootfs"), quota=quota)
         record = {
             "digest": order.digest,
             "ids": store.ids_text(order.ids),
@@ -145,14 +145,14 @@ def unpack(root: str, order: UnpackOrder) -> Image:
         has_replaced = put_in_place(root, order.digest, tree)
     if has_replaced:
         workdirs.sweep_tmp(root, order.ids)
-    image = store.unpacked(root, order.name, order.digest, order.ids)
+    image = store.unpacked(root, order.name, order.digest, ids=order.ids)
     if image is None:
         path = store.tree_path(root, order.digest)
         raise HostError(f"{path} was changed while it was unpacked; run the command again")
     return image
 
 
-def _run_umoci(root: str, order: UnpackOrder, layout: str, dest: str, quota: disk_quota.DiskQuota) -> None:
+def _run_umoci(root: str, order: UnpackOrder, *, layout: str, dest: str, quota: disk_quota.DiskQuota) -> None:
     umoci = [program("umoci", "umoci"), "raw", "unpack"]
     work = os.path.dirname(layout)
     rootless = ["--rootless"] if order.ids.kind == "single" else []
@@ -175,10 +175,10 @@ def _run_umoci(root: str, order: UnpackOrder, layout: str, dest: str, quota: dis
             f"umoci cannot unpack {order.name}: a layer has PAX global headers; build it again without"
         )
     if code != 0:
-        raise _fault(root, order.name, code, output.decode(errors="replace"))
+        raise _fault(root, order.name, code=code, output=output.decode(errors="replace"))
 
 
-def _fault(root: str, image: str, code: int, output: str) -> ShimError:
+def _fault(root: str, image: str, *, code: int, output: str) -> ShimError:
     """Return the error for a failed umoci, from its exit code and output."""
     if code < 0:
         return HostError(

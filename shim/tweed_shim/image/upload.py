@@ -60,16 +60,18 @@ class WritableRepository(Repository):
         if self.has_blob(digest):
             return
         what = f"the blob {digest} for {self._registry}/{self._name}"
-        with self._send("POST", self._client.url(f"{self._name}/blobs/uploads/"), what, b"") as answer:
+        with self._send("POST", self._client.url(f"{self._name}/blobs/uploads/"), what, data=b"") as answer:
             address = self._upload_address(answer, what)
         headers = {"Content-Type": "application/octet-stream"}
         target = address.with_query(urlencode({"digest": digest}))
-        self._send("PUT", str(target), what, _Body(content), headers).close()
+        self._send("PUT", str(target), what, data=_Body(content), headers=headers).close()
 
     def push_manifest(self, tag_or_digest: str, media_type: str, body: bytes) -> None:
         """Upload a manifest, whose blobs the repository has. Raises RegistryError."""
         url = self._client.url(f"{self._name}/manifests/{tag_or_digest}")
-        self._send("PUT", url, self._name_of(tag_or_digest), body, {"Content-Type": media_type}).close()
+        self._send(
+            "PUT", url, self._name_of(tag_or_digest), data=body, headers={"Content-Type": media_type}
+        ).close()
 
     def tags(self) -> list[str]:
         """Return all tags; none for an unknown repository. Raises RegistryError."""
@@ -109,7 +111,7 @@ class WritableRepository(Repository):
         return address
 
     def _send(
-        self, method: str, url: str, what: str, data: Any, headers: Mapping[str, str] | None = None
+        self, method: str, url: str, what: str, *, data: Any, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
         response: requests.Response = self._client.do_request(url, method, data, dict(headers or {}))
         if response.status_code in (http.HTTPStatus.CREATED, http.HTTPStatus.ACCEPTED):

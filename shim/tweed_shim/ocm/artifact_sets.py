@@ -255,4 +255,4 @@ class Source:
         for job in jobs:
             what = f"the blob {job.blob.digest} of {self._what}"
             blob = self._holder.blob(self._repository, job.blob, what)
-            write(blob.pieces(), job.path, job.blob.digest, what, progress)
+            write(blob.pieces(), job.path, job.blob.digest, what=what, progress=progress)

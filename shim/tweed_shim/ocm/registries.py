@@ -10,6 +10,7 @@ from tweed_shim.errors import ComponentError, HostError
 from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.http.urls import Origin
 from tweed_shim.image.archive_reader import Directory, Extent
+from tweed_shim.image.blobs import Job
 from tweed_shim.image.credential_files import Credentials
 from tweed_shim.image.manifest import Descriptor, RawManifest
 from tweed_shim.ocm import consumers
@@ -137,7 +138,7 @@ def _fetched(repository: "WritableRepository", blob: Descriptor) -> Iterator[Ext
                 "choose another with $TMPDIR"
             ) from None
         path = os.path.join(directory, "blob")
-        download.download_blob(repository, blob.digest, blob.size, path)
+        download.download_blob(repository, Job(blob, path))
         content = stack.enter_context(Directory(directory).opened("blob"))
         # It has no name from here on, so that nothing is left of it wherever this process ends.
         with suppress(OSError):

@@ -322,7 +322,7 @@ class Backend:
         if recorded is None or not is_ours or self._options.pull != "missing":
             return None
         image = pull.image_of_removed_path(
-            self._root, self._name, recorded.record["digest"], self._runner.host.ids
+            self._root, self._name, recorded.record["digest"], ids=self._runner.host.ids
         )
         if image is not None:
             self._console.warn(
