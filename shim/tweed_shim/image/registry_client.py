@@ -182,6 +182,7 @@ def open_client(
     Raises RegistryError where the registry does not answer, ConfigError for unusable certificates, and as `find`.
     """
     host = tls.HUB_HOST if registry == hosts.DOCKER_HUB else registry
+    server = urls.parse(f"https://{host}").origin
     schemes = ("http",) if plain else _schemes(server, connect, environ)
     auth = Authenticator(registry, scope, insecure=connect.insecure)
     client = Client(
