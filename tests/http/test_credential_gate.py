@@ -32,7 +32,7 @@ def origin(text: str) -> Origin:
         ("http://localhost.example", "http://localhost.example", False, True),
     ],
 )
-def test_a_credential_goes_where_it_was_found_for(
+def test_a_credential_is_sent_only_to_its_origin(
     found_for: str, asked: str, plainly: bool, insecurely: bool
 ) -> None:
     assert may_send(origin(found_for), origin(asked), insecure=False) is plainly

@@ -268,7 +268,7 @@ def test_an_address_that_no_proxy_names_is_asked_directly(
 
 
 @pytest.mark.parametrize("insecure", [False, True])
-def test_a_proxy_whose_certificate_nobody_vouches_for_is_not_told_a_password(
+def test_a_proxy_with_an_untrusted_certificate_gets_no_password(
     opened: Opened,
     registry_with_tls: RegistryServer,
     environ: dict[str, str],
@@ -302,7 +302,7 @@ def test_a_certificate_behind_a_proxy_over_tls_is_checked(
     [("", "asks for a user name and a password"), ("me:hunter2@", "refuses the user name and password")],
 )
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTP_PROXY"])
-def test_a_proxy_that_wants_another_password_is_told_as_that(
+def test_a_proxy_that_refuses_the_password_is_named(
     opened: Opened,
     registry_with_tls: RegistryServer,
     environ: dict[str, str],

@@ -224,7 +224,7 @@ def test_a_certificate_that_is_named_is_shown(
     )
 
 
-def test_who_shows_none_or_a_strange_one_is_told_so(
+def test_a_missing_or_untrusted_client_certificate_is_reported(
     opened: Opened, strict_registry: StrictRegistry, tmp_path: os.PathLike[str]
 ) -> None:
     said = f"the registry {strict_registry.host} asks for a client certificate that it trusts .*cert_file="

@@ -35,7 +35,7 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS)
-def test_whatever_is_read_is_what_is_connected_to(text: str) -> None:
+def test_a_parsed_url_is_what_is_connected_to(text: str) -> None:
     try:
         url = parse(text)
     except BadUrl:
@@ -146,7 +146,7 @@ def test_a_url_has_one_spelling(text: str, canonical: str) -> None:
         (f"http://h/{'a' * (16 << 10)}", "longer than 16 KiB"),
     ],
 )
-def test_what_parsers_disagree_about_is_refused_without_a_word_of_it(text: str, reason: str) -> None:
+def test_ambiguous_urls_are_refused_and_not_repeated(text: str, reason: str) -> None:
     with pytest.raises(BadUrl, match=reason) as refusal:
         parse(text)
     assert "hunter2" not in str(refusal.value)
@@ -177,7 +177,7 @@ def test_a_reference_that_is_no_clear_one_is_refused(reference: str) -> None:
         parse("https://h/a/b").join(reference)
 
 
-def test_a_url_is_made_longer_by_its_fields() -> None:
+def test_a_url_is_extended_by_its_fields() -> None:
     url = parse("https://h/a/?x=1")
     assert str(url.child("b/c")) == "https://h/a/b/c?x=1"
     assert str(url.with_query("y=2")) == "https://h/a/?x=1&y=2"

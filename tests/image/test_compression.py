@@ -39,7 +39,7 @@ def test_several_members_or_frames_and_skippable_ones_are_one_content() -> None:
 
 
 @pytest.mark.parametrize("how", ["gzip", "zstd", "none"])
-def test_the_compression_is_told_from_the_bytes(how: str) -> None:
+def test_compression_is_detected_from_the_first_bytes(how: str) -> None:
     assert compression.detect(layouts.compress(layouts.tar_of({"a": "b"}), how)[: compression.HEAD]) == how
 
 

@@ -332,7 +332,7 @@ def test_the_first_failure_ends_the_others_even_if_they_are_silent(setting: Sett
 
 
 @pytest.mark.parametrize("retry_policy", [RetryPolicy(attempts=2, first_pause=3600, longest_pause=3600)])
-def test_the_first_failure_ends_those_who_wait_for_their_next_try(setting: Setting) -> None:
+def test_the_first_failure_ends_downloads_that_wait_for_a_retry(setting: Setting) -> None:
     first, waiting = setting.jobs()[:2]
     setting.proxy.spoil(waiting.blob.digest, Fault(503))
     setting.proxy.spoil(first.blob.digest, Fault(404))
@@ -346,7 +346,7 @@ def test_nothing_at_all_is_soon_got(setting: Setting) -> None:
     assert not setting.proxy.requests("blobs")
 
 
-def test_a_file_whose_last_bytes_the_disk_refuses_is_not_kept(setting: Setting) -> None:
+def test_a_file_whose_last_write_fails_is_removed(setting: Setting) -> None:
     # What is refused may be what the buffer still holds when all has come.
     blob = setting.blobs[0]
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -96,7 +96,7 @@ def test_the_sparse_files_of_gnu_tar_stay_as_they_are(tmp_path: os.PathLike[str]
 
 
 @given(st.binary(max_size=3000), st.integers(1, 1000))
-def test_what_is_no_tar_comes_out_as_it_went_in(data: bytes, size: int) -> None:
+def test_data_that_is_not_a_tar_stays_unchanged(data: bytes, size: int) -> None:
     if data[156:157] != b"g":
         assert b"".join(without_global_headers(pieces(data, size))) == data
 

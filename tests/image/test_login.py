@@ -22,7 +22,7 @@ def environ(tmp_path: os.PathLike[str]) -> dict[str, str]:
     return {"HOME": home, "XDG_RUNTIME_DIR": home, "PATH": os.environ["PATH"]}
 
 
-def test_a_password_that_is_accepted_is_kept(
+def test_an_accepted_password_is_stored(
     environ: dict[str, str], registry_with_password: RegistryServer
 ) -> None:
     host = registry_with_password.host
@@ -40,7 +40,7 @@ def test_a_password_is_checked_with_the_token_server(
 
 
 @pytest.mark.parametrize("kind", ["password", "token"])
-def test_a_password_that_is_refused_is_not_kept(
+def test_a_refused_password_is_not_stored(
     environ: dict[str, str],
     registry_with_password: RegistryServer,
     registry_with_token: RegistryWithToken,
@@ -53,7 +53,7 @@ def test_a_password_that_is_refused_is_not_kept(
     assert os.listdir(environ["HOME"]) == []
 
 
-def test_a_login_over_tls_checks_who_answers(
+def test_a_login_over_tls_verifies_the_certificate(
     environ: dict[str, str], registry_with_tls: RegistryServer
 ) -> None:
     host = registry_with_tls.host
@@ -73,7 +73,7 @@ def test_a_registry_that_is_not_there_leaves_nothing(environ: dict[str, str]) ->
 
 
 @pytest.mark.parametrize(("user", "password"), [("", "p"), ("user", ""), ("us:er", "p")])
-def test_what_is_no_login_is_refused(environ: dict[str, str], user: str, password: str) -> None:
+def test_a_malformed_login_is_refused(environ: dict[str, str], user: str, password: str) -> None:
     with pytest.raises(ConfigError, match="needs a name"):
         login("r.example", user, password, environ=environ)
 
@@ -93,7 +93,7 @@ def test_a_logout_says_whether_there_was_something(
     assert not logout(host, environ)
 
 
-def test_what_skopeo_keeps_is_found_and_what_the_shim_keeps_skopeo_finds(
+def test_skopeo_and_the_shim_read_each_others_logins(
     environ: dict[str, str], registry_with_password: RegistryServer
 ) -> None:
     host = registry_with_password.host

@@ -149,7 +149,7 @@ def test_a_layout_may_not_call_an_index_a_manifest(root: str, layout: LayoutWrit
 @pytest.mark.parametrize("told", [{"artifactType": SBOM}, {}])
 @pytest.mark.parametrize("platform", [{}, {"platform": HOST_PLATFORM}])
 @pytest.mark.parametrize("image_platform", [{}, {"platform": HOST_PLATFORM}])
-def test_what_is_about_an_image_may_come_before_it(
+def test_an_attestation_may_come_before_its_image_in_an_index(
     root: str,
     layout: LayoutWriter,
     config_type: str,
@@ -176,7 +176,7 @@ def test_two_images_of_no_platform_are_not_guessed_between(root: str, layout: La
         pull.obtain(root, f"oci:{layout.path}:one")
 
 
-def test_an_index_of_nothing_but_what_is_about_images_is_refused(root: str, layout: LayoutWriter) -> None:
+def test_an_index_of_attestations_only_is_refused(root: str, layout: LayoutWriter) -> None:
     layout.tag("one", index_of(layout, {**sbom(layout), "artifactType": SBOM}))
     with pytest.raises(ImageError, match="no image for"):
         pull.obtain(root, f"oci:{layout.path}:one")
@@ -207,7 +207,7 @@ def test_a_name_that_is_there_twice_for_one_image_means_it(root: str, layout: La
     assert file_of(pull.obtain(root, f"oci:{layout.path}:twice")) == "x"
 
 
-def test_what_is_about_an_image_may_have_its_name(root: str, layout: LayoutWriter) -> None:
+def test_an_attestation_may_have_the_ref_name_of_its_image(root: str, layout: LayoutWriter) -> None:
     name_all(layout, "one", sbom(layout), image(layout))
     assert file_of(pull.obtain(root, f"oci:{layout.path}:one")) == "x"
 

@@ -25,7 +25,7 @@ def test_a_platform_is_read_as_people_write_it(text: str, platform: Platform) ->
 @pytest.mark.parametrize(
     "text", ["", "linux", "linux/", "/amd64", "linux/amd64/v1/x", "linux/a b", "windows/amd64"]
 )
-def test_what_is_no_platform_of_this_system_is_refused_by_name(text: str) -> None:
+def test_a_malformed_or_foreign_platform_is_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigError, match="platform"):
         platforms.parse(text)
 

@@ -52,6 +52,6 @@ def test_elsewhere_there_is_one_line_and_no_bar_is_imported() -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_who_reports_to_nobody_shows_nothing(terminal: bool) -> None:
+def test_a_silent_report_shows_no_progress_bar(terminal: bool) -> None:
     out, err = shown("silent", terminal=terminal)
     assert (out, err.strip()) == ("False\n", "")

@@ -91,7 +91,7 @@ def test_every_media_type_and_compression_is_unpacked_and_keeps_its_digest(
     assert Path(image.rootfs, "bin/busybox").read_bytes() == Path("/bin/busybox").read_bytes()
 
 
-def test_a_mislabelled_compression_is_told_from_the_bytes(root: str, layout: LayoutWriter) -> None:
+def test_a_mislabelled_layer_is_read_by_its_first_bytes(root: str, layout: LayoutWriter) -> None:
     layers = [
         Layer({name: name}, how, layouts.DOCKER_LAYER_TYPES["gzip"])
         for name, how in (("a", "none"), ("b", "zstd"), ("c", "gzip"))
@@ -126,7 +126,7 @@ def test_without_a_tag_the_only_image_is_taken_and_several_are_listed(
 
 
 @pytest.mark.parametrize("name", ["", "oci-layout", "index.json"])
-def test_what_is_no_layout_is_refused_by_name(root: str, layout: LayoutWriter, name: str) -> None:
+def test_a_directory_that_is_no_layout_is_refused_by_name(root: str, layout: LayoutWriter, name: str) -> None:
     layout.tag("one", layout.image([small()]))
     path = f"{layout.path}/nowhere" if not name else layout.path
     if name:
@@ -137,7 +137,7 @@ def test_what_is_no_layout_is_refused_by_name(root: str, layout: LayoutWriter, n
         obtain(root, f"oci:{path}:one")
 
 
-def test_a_changed_tag_is_seen_at_the_next_use_and_the_same_tree_is_kept_else(
+def test_a_changed_tag_is_unpacked_at_the_next_use_and_an_unchanged_one_is_not(
     root: str, layout: LayoutWriter
 ) -> None:
     layout.tag("one", layout.image([small("old")]))
@@ -317,7 +317,7 @@ def test_an_archive_that_has_not_changed_is_not_read_again_and_one_that_has_is(
     assert content(obtain(root, f"docker-archive:{archive}")) == "new"
 
 
-def test_archives_that_are_none_are_refused_and_leave_nothing(root: str, tmp_path: Path) -> None:
+def test_malformed_archives_are_refused_and_leave_nothing(root: str, tmp_path: Path) -> None:
     store.open_store(root)
     plain = tmp_path / "plain.tar"
     plain.write_bytes(layouts.tar_of({"file": "x"}))
@@ -447,7 +447,7 @@ def test_a_hostile_layer_stays_inside_of_its_tree(root: str, layout: LayoutWrite
 # Policies and faults
 
 
-def test_never_takes_what_is_here_and_refuses_what_is_not(root: str, layout: LayoutWriter) -> None:
+def test_pull_never_uses_stored_images_and_refuses_others(root: str, layout: LayoutWriter) -> None:
     layout.tag("one", layout.image([small()]))
     reference = f"oci:{layout.path}:one"
     with pytest.raises(StateError, match="is not in the store, and the pull policy is never"):
@@ -457,7 +457,7 @@ def test_never_takes_what_is_here_and_refuses_what_is_not(root: str, layout: Lay
     assert obtain(root, reference, pull="never") == image
 
 
-def test_never_unpacks_again_what_is_here_but_not_unpacked(root: str, layout: LayoutWriter) -> None:
+def test_pull_never_unpacks_a_stored_image_without_a_tree(root: str, layout: LayoutWriter) -> None:
     layout.tag("one", layout.image([small()]))
     image = obtain(root, f"oci:{layout.path}:one")
     subprocess.run(["rm", "-rf", image.directory], check=True)

@@ -177,7 +177,7 @@ def test_a_registry_that_gives_no_parts_gives_all(opened: Opened, proxy: FaultyP
         assert b"".join(blob.chunks) == pushed.content
 
 
-def test_a_range_that_cannot_be_had_gives_all(opened: Opened, pushed: Pushed) -> None:
+def test_an_unsatisfiable_range_gives_the_whole_blob(opened: Opened, pushed: Pushed) -> None:
     with opened(pushed.reference).open_blob(pushed.layer, len(pushed.content) + 1) as blob:
         assert blob.offset == 0
         assert b"".join(blob.chunks) == pushed.content
@@ -216,7 +216,7 @@ def test_another_part_than_asked_for_is_refused(
         ("ns/other", f"sha256:{'0' * 64}", "does not have the repository ns/other; check its name"),
     ],
 )
-def test_what_is_not_there_is_named(
+def test_an_unknown_repository_tag_or_digest_is_named(
     opened: Opened, registry: RegistryServer, pushed: Pushed, name: str, asked: str, said: str
 ) -> None:
     repository = opened(f"{registry.host}/{name}")
@@ -251,7 +251,7 @@ def test_what_a_registry_does_not_tell_is_not_guessed(
         opened(f"{proxy.host}/ns/app").manifest("1")
 
 
-def test_what_is_compressed_on_the_way_is_expanded(
+def test_a_content_encoding_of_a_manifest_is_undone(
     opened: Opened, proxy: FaultyProxy, pushed: Pushed
 ) -> None:
     encoded = {"Content-Encoding": "gzip"}
@@ -311,7 +311,7 @@ def test_a_blob_that_is_not_there_is_named(opened: Opened, pushed: Pushed) -> No
         pass
 
 
-def test_a_registry_where_nobody_listens_is_named(opened: Opened) -> None:
+def test_a_registry_that_refuses_connections_is_named(opened: Opened) -> None:
     with faulty_proxy("") as proxy:
         host = proxy.host
     with pytest.raises(RegistryError, match=rf"nothing answers at {host}.*\(tried 3 times\)"):
@@ -336,7 +336,7 @@ def test_a_registry_with_a_password_gives_nothing_to_strangers(
         opened(pushed.reference).manifest("1")
 
 
-def test_a_registry_with_a_password_gives_to_who_has_it(
+def test_a_registry_with_a_password_accepts_stored_credentials(
     opened: Opened, environ: dict[str, str], registry_with_password: RegistryServer, made: Made
 ) -> None:
     pushed = push(registry_with_password, made)
@@ -363,7 +363,7 @@ def test_credentials_are_sent_at_once_after_the_first_request(
         ]
 
 
-def test_a_wrong_password_is_refused_and_not_told(
+def test_a_wrong_password_is_refused_and_not_in_the_message(
     opened: Opened, environ: dict[str, str], registry_with_password: RegistryServer
 ) -> None:
     keep(registry_with_password.host, Credentials(USER, "hunter2"), environ)
@@ -385,7 +385,7 @@ def test_credentials_from_netrc_are_not_used(
     assert not any("Authorization" in each.headers for each in proxy.seen)
 
 
-def test_a_token_is_got_by_anybody_for_what_is_public(
+def test_an_anonymous_token_gives_a_public_repository(
     opened: Opened, registry_with_token: RegistryWithToken, made: Made
 ) -> None:
     pushed = push(registry_with_token.registry, made, "public/app:1")
@@ -495,7 +495,7 @@ def test_challenges_are_read_as_they_are_written() -> None:
     header = (
         'Basic realm="a, \\"b\\"", Bearer REALM="https://t/?a=b",service=s , scope="r:a:pull,push",Negotiate'
     )
-    assert parse_challenges(header) == [
+    assert [(each.scheme, each.parameters) for each in parse_challenges(header)] == [
         ("basic", {"realm": 'a, "b"'}),
         ("bearer", {"realm": "https://t/?a=b", "service": "s", "scope": "r:a:pull,push"}),
         ("negotiate", {}),
@@ -543,7 +543,7 @@ def test_an_unknown_authority_is_not_trusted(opened: Opened, registry_with_tls: 
         opened(f"{registry_with_tls.host}/ns/app")
 
 
-def test_who_asks_for_no_security_gets_none(
+def test_insecure_accepts_any_certificate(
     opened: Opened, registry_with_tls: RegistryServer, made: Made
 ) -> None:
     pushed = push(registry_with_tls, made)
@@ -731,7 +731,7 @@ def test_a_passing_fault_is_survived(opened: Opened, proxy: FaultyProxy, pushed:
         (500, r"failed \(HTTP 500\); try again later"),
     ],
 )
-def test_a_fault_that_stays_is_told_after_the_last_try(
+def test_a_lasting_fault_is_reported_after_the_last_attempt(
     opened: Opened, proxy: FaultyProxy, status: int, said: str
 ) -> None:
     proxy.spoil(MANIFESTS, Fault(status), times=100)
@@ -761,7 +761,7 @@ def test_pauses_grow_and_have_a_limit(opened: Opened, proxy: FaultyProxy) -> Non
         (lambda: "-5", 0.5, 1),
     ],
 )
-def test_the_wish_of_a_server_is_honoured_within_limits(
+def test_retry_after_is_honoured_within_limits(
     opened: Opened, proxy: FaultyProxy, told: Callable[[], str], low: float, high: float
 ) -> None:
     pauses: list[float] = []
@@ -780,7 +780,7 @@ def test_a_registry_that_falls_silent_is_asked_again(
     assert repository.manifest("1").digest == pushed.digest
 
 
-def test_a_registry_that_stays_silent_is_told(opened: Opened, proxy: FaultyProxy) -> None:
+def test_a_silent_registry_ends_in_a_timeout(opened: Opened, proxy: FaultyProxy) -> None:
     proxy.spoil(MANIFESTS, Fault(stall=10), times=100)
     repository = opened(f"{proxy.host}/ns/app", retry_policy=replace(SHORT, read_timeout=0.1))
     with pytest.raises(RegistryError, match="did not answer in time"):
@@ -823,7 +823,7 @@ def test_a_manifest_over_4_mib_is_refused_while_it_comes(
         opened(f"{proxy.host}/ns/app").manifest("1")
 
 
-def test_a_strange_answer_is_told_with_its_codes_only(opened: Opened, proxy: FaultyProxy) -> None:
+def test_an_error_response_is_reported_with_its_codes_only(opened: Opened, proxy: FaultyProxy) -> None:
     body = b'{"errors": [{"code": "UNSUPPORTED", "message": "hunter2"}, {"code": "<b>hunter2"}]}'
     proxy.spoil(MANIFESTS, Fault(418, body=body))
     with pytest.raises(RegistryError, match=r"\(HTTP 418, UNSUPPORTED\)") as refusal:

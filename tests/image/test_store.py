@@ -59,9 +59,7 @@ def blobs(root: str) -> set[str]:
 # Look-up
 
 
-def test_an_image_is_found_by_any_form_of_its_reference_and_not_before_it_is_there(
-    root: str, layout: LayoutWriter
-) -> None:
+def test_an_image_is_looked_up_by_any_form_of_its_reference(root: str, layout: LayoutWriter) -> None:
     assert store.find(root, f"oci:{layout.path}:one") is None
     assert not os.path.exists(root)
     image = add(root, layout, "one")
@@ -71,9 +69,7 @@ def test_an_image_is_found_by_any_form_of_its_reference_and_not_before_it_is_the
     assert store.find(root, f"oci:{layout.path}:one", "linux/s390x") is None
 
 
-def test_an_image_that_was_unpacked_for_other_ids_is_not_found_for_these_and_is_unpacked_again(
-    root: str, layout: LayoutWriter
-) -> None:
+def test_an_image_unpacked_for_other_ids_is_unpacked_again(root: str, layout: LayoutWriter) -> None:
     image = add(root, layout, "one")
     about = json.loads(Path(image.directory, "image.json").read_bytes())
     about["ids"] = "single 0,1234,1 0,1234,1"
@@ -147,7 +143,7 @@ def test_a_long_reference_has_a_record_too(root: str, tmp_path: Path) -> None:
     assert store.images(root) == []
 
 
-def test_a_record_that_is_no_longer_readable_is_named_and_made_again(root: str, layout: LayoutWriter) -> None:
+def test_a_damaged_record_is_named_and_written_again(root: str, layout: LayoutWriter) -> None:
     image = add(root, layout, "one")
     path, said = store.record_path(root, image.reference, ""), list[str]()
     Path(path).write_bytes(b'{"reference": ')
@@ -200,7 +196,7 @@ def test_names_for_other_tools_are_what_their_grammar_allows(
     assert found == name or (name == "image-" and found.startswith(name) and len(found) == 22)
 
 
-def test_what_other_tools_named_in_the_index_is_kept(root: str, layout: LayoutWriter) -> None:
+def test_index_entries_of_other_tools_stay(root: str, layout: LayoutWriter) -> None:
     image = add(root, layout, "one")
     name = image_layouts.ref_name(image.reference, "")
     subprocess.run(["umoci", "tag", "--image", f"{root}/images:{name}", "theirs"], check=True)
@@ -310,7 +306,7 @@ def test_holding_an_image_that_is_gone_or_was_replaced_is_refused(root: str, lay
 # Temporary directories
 
 
-def test_what_a_crash_left_is_swept_and_what_is_held_stays(root: str) -> None:
+def test_leftovers_of_a_crash_are_swept_and_locked_directories_stay(root: str) -> None:
     store.open_store(root)
     os.makedirs(f"{root}/tmp/work-dead/tree/closed")
     os.chmod(f"{root}/tmp/work-dead/tree/closed", 0)

@@ -119,7 +119,7 @@ def test_the_longest_key_that_fits_counts(environ: dict[str, str], repository: s
         "docker.io/library",
     ],
 )
-def test_docker_hub_is_found_by_all_of_its_names(environ: dict[str, str], key: str) -> None:
+def test_credentials_for_docker_hub_are_found_by_all_of_its_names(environ: dict[str, str], key: str) -> None:
     write(docker(environ), {"auths": {key: entry("user", "p")}})
     assert find("docker.io", "library/redis", environ) == Credentials("user", "p")
 
@@ -127,7 +127,7 @@ def test_docker_hub_is_found_by_all_of_its_names(environ: dict[str, str], key: s
 @pytest.mark.parametrize(
     "key", ["https://R.example:5000", "http://r.example:5000/v2/", "r.example:5000/v1/", "r.example:5000/"]
 )
-def test_a_registry_is_found_by_its_older_spellings(environ: dict[str, str], key: str) -> None:
+def test_credentials_are_found_by_older_spellings_of_a_registry(environ: dict[str, str], key: str) -> None:
     write(docker(environ), {"auths": {key: entry("user", "p")}})
     assert find(HOST, "a/b", environ) == Credentials("user", "p")
 
@@ -148,7 +148,7 @@ def test_a_registry_is_found_by_its_older_spellings(environ: dict[str, str], key
         ("docker.io", "hub.docker.io:5000", False),
     ],
 )
-def test_a_registry_is_found_by_its_host_and_port(
+def test_credentials_are_found_by_host_and_port(
     environ: dict[str, str], key: str, registry: str, *, found: bool
 ) -> None:
     write(docker(environ), {"auths": {key: entry("user", "p")}})
@@ -298,7 +298,7 @@ def test_a_password_is_in_no_representation() -> None:
     assert "hunter2" not in f"{Credentials('user', 'hunter2', 'hunter2')}"
 
 
-def test_what_is_kept_is_found_and_private(environ: dict[str, str]) -> None:
+def test_stored_credentials_are_found_in_a_private_file(environ: dict[str, str]) -> None:
     path = keep(HOST, Credentials("user", "p:é"), environ)
     assert path == docker(environ)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
@@ -307,7 +307,7 @@ def test_what_is_kept_is_found_and_private(environ: dict[str, str]) -> None:
     assert find(HOST, "a", environ) == Credentials("user", "p:é")
 
 
-def test_an_identity_token_is_kept_as_one(environ: dict[str, str]) -> None:
+def test_an_identity_token_is_stored_as_one(environ: dict[str, str]) -> None:
     keep(HOST, Credentials("user", identity_token="t"), environ)
     assert find(HOST, "a", environ) == Credentials("user", identity_token="t")
 
@@ -336,13 +336,13 @@ def test_older_spellings_of_the_registry_are_replaced_and_its_repositories_are_n
     assert read(path)["auths"] == {**scoped, HOST: entry("new", "p")}
 
 
-def test_docker_hub_is_kept_under_the_key_that_docker_reads(environ: dict[str, str]) -> None:
+def test_credentials_for_docker_hub_are_stored_under_dockers_key(environ: dict[str, str]) -> None:
     path = keep("docker.io", Credentials("user", "p"), environ)
     assert list(read(path)["auths"]) == ["https://index.docker.io/v1/"]
 
 
 @pytest.mark.parametrize("first", range(5))
-def test_what_is_kept_is_what_is_found_next(environ: dict[str, str], first: int) -> None:
+def test_stored_credentials_come_first_at_the_next_look_up(environ: dict[str, str], first: int) -> None:
     paths = places(environ)
     del environ["REGISTRY_AUTH_FILE"], environ["DOCKER_CONFIG"]
     if first < 2:
@@ -394,7 +394,7 @@ def test_a_place_that_cannot_be_written_is_named(environ: dict[str, str]) -> Non
         keep(HOST, Credentials("user", "p"), environ)
 
 
-def test_what_is_forgotten_is_in_no_file(environ: dict[str, str]) -> None:
+def test_removed_credentials_are_in_no_file(environ: dict[str, str]) -> None:
     for path in places(environ):
         write(path, {"auths": {f"https://{HOST}": entry("user", "p"), "other": entry("user", "p")}, "x": 1})
     assert forget(HOST, environ)
@@ -415,12 +415,12 @@ def test_a_program_forgets_too(environ: dict[str, str]) -> None:
     assert not forget(HOST, environ)
 
 
-def test_nothing_is_made_where_there_is_nothing_to_forget(environ: dict[str, str]) -> None:
+def test_logout_creates_no_file(environ: dict[str, str]) -> None:
     assert not forget(HOST, environ)
     assert os.listdir(environ["HOME"]) == []
 
 
-def test_many_who_keep_at_once_lose_nothing(environ: dict[str, str]) -> None:
+def test_concurrent_logins_lose_no_entry(environ: dict[str, str]) -> None:
     code = (
         "import os, sys; from tweed_shim.image.stored_credentials import *;"
         "keep(sys.argv[1], Credentials('user', 'p'), os.environ)"

@@ -224,7 +224,7 @@ def test_a_token_service_that_the_registry_names_gets_them_and_the_registry_the_
 
 
 @pytest.mark.parametrize("identity", [False, True])
-def test_a_token_service_passes_them_on_to_nobody(parties: Parties, identity: bool) -> None:
+def test_a_token_service_cannot_redirect_credentials(parties: Parties, identity: bool) -> None:
     with faulty_proxy("") as third:
         parties.registry.spoil("blobs", bearer(f"http://{parties.other.host}/token"))
         parties.other.spoil("token", redirect(f"http://{third.host}/token"))
@@ -254,7 +254,7 @@ def test_a_token_service_passes_them_on_to_nobody(parties: Parties, identity: bo
         "https://[",
     ],
 )
-def test_a_token_service_that_is_not_to_be_told_gets_nothing(parties: Parties, realm: str) -> None:
+def test_an_unsafe_token_service_gets_no_credentials(parties: Parties, realm: str) -> None:
     parties.registry.spoil("blobs", bearer(realm.replace("PORT", str(parties.other.server_address[1]))))
     with (
         parties.open() as repository,
@@ -298,7 +298,7 @@ def test_a_login_over_plain_http_takes_insecure(parties: Parties) -> None:
     assert not any(parties.sent(parties.registry))
 
 
-def test_a_client_asks_nobody_but_its_registry(parties: Parties) -> None:
+def test_a_client_sends_requests_only_to_its_registry(parties: Parties) -> None:
     with open_client(parties.registry.host, lambda _origin: None, retry_policy=SHORT) as client:
         for address in (f"http://{parties.other.host}/v2/", f"{client.url('')}../x", "http://[", "x y"):
             with pytest.raises(RegistryError):

@@ -159,9 +159,7 @@ def test_ids_beyond_the_range_are_named_and_the_file_with_the_way_to_mend_it(
         assert os.stat(f"{answer['rootfs']}/file").st_uid == outside(user.account, 3_000_000_000)
 
 
-def test_a_tree_is_unpacked_anew_when_the_user_has_been_granted_a_range_since(
-    user: User, layout: LayoutWriter
-) -> None:
+def test_a_tree_is_unpacked_again_after_the_user_got_a_range(user: User, layout: LayoutWriter) -> None:
     if user.account.kind != "range":
         pytest.skip("only a user with a range can be without one first")
     before = user.does(f"oci:{layout.path}:odd", "single")
@@ -188,7 +186,7 @@ def test_eight_processes_that_want_the_same_image_unpack_it_once(user: User, lay
     assert os.listdir(f"{user.root}/tmp") == []
 
 
-def test_a_crash_of_umoci_is_told_with_its_reason(user: User, layout: LayoutWriter) -> None:
+def test_a_crash_of_umoci_is_reported_with_its_reason(user: User, layout: LayoutWriter) -> None:
     programs = os.path.join(user.place, "bin")
     os.mkdir(programs)
     trace = "goroutine 1:\\ncompress/gzip.read()\\nmain.main()\\n\\t/umoci/main.go:172 +0x32\\n"

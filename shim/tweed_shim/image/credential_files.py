@@ -32,6 +32,23 @@ class Credentials(Record):
 Document = dict[str, Any]
 
 
+class CredentialsFile(Record):
+    """A credentials file that has been read. path: for messages. environ: of the programs that the file names."""
+
+    path: str
+    document: Document
+    environ: Mapping[str, str]
+
+    def table(self, name: str) -> Document:
+        """Return one of the objects in the file; empty where it is missing. Raises ConfigError."""
+        value = self.document.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise wrong_shape(self.path, name)
+        return value
+
+
 def named_paths(environ: Mapping[str, str]) -> list[str]:
     """Return the files that $REGISTRY_AUTH_FILE and $DOCKER_CONFIG name, whether they exist or not."""
     paths = []
@@ -140,13 +157,3 @@ def write(target: Target, document: Document) -> None:
 def wrong_shape(path: str, part: str) -> ConfigError:
     """Return the error for a malformed part of a credentials file."""
     return ConfigError(f"the credentials file {path} is malformed ({part}); correct it or move it away")
-
-
-def table(document: Document, name: str, path: str) -> Document:
-    """Return one of the objects in a credentials file; empty where it is missing."""
-    table = document.get(name)
-    if table is None:
-        return {}
-    if not isinstance(table, dict):
-        raise wrong_shape(path, name)
-    return table

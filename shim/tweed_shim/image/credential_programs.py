@@ -11,7 +11,7 @@ from tweed_shim.base.records import Record
 from tweed_shim.errors import HostError
 from tweed_shim.host import subprocesses
 from tweed_shim.http.hosts import DOCKER_HUB
-from tweed_shim.image.credential_files import Credentials, wrong_shape
+from tweed_shim.image.credential_files import Credentials, CredentialsFile, wrong_shape
 
 HUB_KEY = "https://index.docker.io/v1/"
 IDENTITY_USER = "<token>"
@@ -93,8 +93,8 @@ class Program(Record):
         )
 
 
-def named_program(name: Any, path: str, registry: str, environ: Mapping[str, str]) -> Program:
+def named_program(name: Any, file: CredentialsFile, registry: str) -> Program:
     """Return the program that a credentials file names for a registry. Raises ConfigError for a malformed name."""
     if not isinstance(name, str) or "/" in name or "\0" in name:
-        raise wrong_shape(path, "the name of a credential program")
-    return Program(f"docker-credential-{name}", path, registry, environ)
+        raise wrong_shape(file.path, "the name of a credential program")
+    return Program(f"docker-credential-{name}", file.path, registry, file.environ)

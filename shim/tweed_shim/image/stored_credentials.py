@@ -28,13 +28,13 @@ from tweed_shim.http import hosts
 from tweed_shim.http.hosts import normalize_hub
 from tweed_shim.image.credential_files import (
     Credentials,
+    CredentialsFile,
     Document,
     changing,
     path_to_write,
     paths,
     read,
     read_to_change,
-    table,
     write,
     wrong_shape,
 )
@@ -60,7 +60,7 @@ def find(registry: str, repository: str, environ: Mapping[str, str]) -> Credenti
 def look_up(registry: str, repository: str, environ: Mapping[str, str]) -> StoredCredentials | None:
     """Return the credentials for a repository together with their server, or None. Raises as `find`."""
     for path in paths(environ):
-        if stored := find_in(read(path), path, registry, repository, environ):
+        if stored := find_in(CredentialsFile(path, read(path), environ), registry, repository):
             return stored
     return None
 
@@ -73,14 +73,13 @@ def keep(registry: str, credentials: Credentials, environ: Mapping[str, str]) ->
     """
     path = path_to_write(environ)
     with changing(path, environ) as target:
-        document = read_to_change(target.path, path, to_use=False)
-        program = _trusted_program(document, target, path, registry, environ)
-        _forget_entries(document, path, registry)
+        file = CredentialsFile(path, read_to_change(target.path, path, to_use=False), environ)
+        program = _trusted_program(file, target, registry)
+        _forget_entries(file, registry)
         if program:
             program.store(credentials)
         entry = {} if program else _entry(credentials)
-        document["auths"] = {**table(document, "auths", path), server_key(registry): entry}
-        write(target, document)
+        write(target, {**file.document, "auths": {**file.table("auths"), server_key(registry): entry}})
     return program.command if program else target.real
 
 
@@ -96,14 +95,14 @@ def _forget_in(path: str, registry: str, environ: Mapping[str, str]) -> bool:
     if not os.path.exists(path):
         return False
     with changing(path, environ) as target:
-        document = read_to_change(target.path, path, to_use=False)
-        program = _trusted_program(document, target, path, registry, environ)
+        file = CredentialsFile(path, read_to_change(target.path, path, to_use=False), environ)
+        program = _trusted_program(file, target, registry)
         removed = False
         if program and program.get() is not None:
             program.erase()
             removed = True
-        if _forget_entries(document, path, registry):
-            write(target, document)
+        if _forget_entries(file, registry):
+            write(target, file.document)
             removed = True
     return removed
 
@@ -125,29 +124,27 @@ def _host(registry: str) -> str:
     return normalize_hub(hosts.comparable(registry))
 
 
-def _forget_entries(document: Document, path: str, registry: str) -> bool:
+def _forget_entries(file: CredentialsFile, registry: str) -> bool:
     """Remove the entries of a registry, but not those of single repositories; return whether there were any."""
-    auths = table(document, "auths", path)
+    auths = file.table("auths")
     keys = [key for key in auths if _registry_of(key) == _host(registry)]
     for key in keys:
         del auths[key]
     return bool(keys)
 
 
-def find_in(
-    document: Document, path: str, registry: str, repository: str, environ: Mapping[str, str]
-) -> StoredCredentials | None:
-    """Return the stored credentials of one file, which has been read already. path: the file, for messages."""
-    helper = _helper(document, path, registry, environ)
+def find_in(file: CredentialsFile, registry: str, repository: str) -> StoredCredentials | None:
+    """Return the credentials for a repository of `host[:port]` in one file, or None. Raises as `find`."""
+    helper = _helper(file, registry)
     if helper:
         return _from_program(helper)
-    entries = {_registry_of(key): (key, entry) for key, entry in table(document, "auths", path).items()}
+    entries = {_registry_of(key): (key, entry) for key, entry in file.table("auths").items()}
     prefix = f"{_host(registry)}/{repository}"
     while prefix:
-        if prefix in entries and (credentials := _parse_entry(*entries[prefix], path)):
+        if prefix in entries and (credentials := _parse_entry(*entries[prefix], file.path)):
             return StoredCredentials(entries[prefix][0], credentials)
         prefix = prefix.rpartition("/")[0]
-    program = _program(document, path, registry, environ)
+    program = _program(file, registry)
     return _from_program(program) if program else None
 
 
@@ -189,27 +186,23 @@ def _encode(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def _helper(document: Document, path: str, registry: str, environ: Mapping[str, str]) -> Program | None:
+def _helper(file: CredentialsFile, registry: str) -> Program | None:
     """Return the credential program that `credHelpers` names for a registry, or None."""
-    for key, name in table(document, "credHelpers", path).items():
+    for key, name in file.table("credHelpers").items():
         if _registry_of(key) == _host(registry) and name:
-            return named_program(name, path, registry, environ)
+            return named_program(name, file, registry)
     return None
 
 
-def _program(document: Document, path: str, registry: str, environ: Mapping[str, str]) -> Program | None:
+def _program(file: CredentialsFile, registry: str) -> Program | None:
     """Return the credential program for a registry: of `credHelpers`, or else of `credsStore`."""
-    name = document.get("credsStore")
-    return _helper(document, path, registry, environ) or (
-        named_program(name, path, registry, environ) if name else None
-    )
+    name = file.document.get("credsStore")
+    return _helper(file, registry) or (named_program(name, file, registry) if name else None)
 
 
-def _trusted_program(
-    document: Document, target: Target, path: str, registry: str, environ: Mapping[str, str]
-) -> Program | None:
+def _trusted_program(file: CredentialsFile, target: Target, registry: str) -> Program | None:
     """Return the program of a file that is being changed. Raises ConfigError if another user can change the file."""
-    program = _program(document, path, registry, environ)
+    program = _program(file, registry)
     if program:
-        read_to_change(target.path, path, to_use=True)
+        read_to_change(target.path, file.path, to_use=True)
     return program

@@ -19,6 +19,7 @@ from tweed_shim.http import hosts
 from tweed_shim.http.hosts import normalize_hub
 from tweed_shim.image import credential_files, credential_programs
 from tweed_shim.image import stored_credentials as logins
+from tweed_shim.image.credential_files import CredentialsFile
 from tweed_shim.ocm import configuration as settings
 from tweed_shim.ocm import consumers
 from tweed_shim.ocm.configuration import Configuration, Entry
@@ -202,11 +203,13 @@ class Credentials(Record):
         name = name or "~/.docker/config.json"
         if inline is None and isinstance(name, str):
             file = expand_home(name, self.environ)
-            found = logins.find_in(credential_files.read(file), file, registry, path, self.environ)
+            found = logins.find_in(
+                CredentialsFile(file, credential_files.read(file), self.environ), registry, path
+            )
         else:
             document = dict(self._map(inline, store, whose))
             holder = whose or self.configuration.name
-            found = logins.find_in(document, holder, registry, path, self.environ)
+            found = logins.find_in(CredentialsFile(holder, document, self.environ), registry, path)
         return of_login(found) if found else None
 
     def _maps(self, holder: Entry, key: str, of: Entry | None = None) -> Sequence[Entry]:
