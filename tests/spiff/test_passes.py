@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from tweed_shim import spiff
 from tweed_shim.spiff import output
-from tweed_shim.spiff.nodes import Node, components, find, measure
+from tweed_shim.spiff.nodes import Node
+from tweed_shim.spiff.paths import components, find
 from tweed_shim.spiff.plain import plain, wrapped
 from tweed_shim.spiff.reading import ReadFault, read, scalar
+from tweed_shim.spiff.trees import measure
 
 
 @pytest.mark.parametrize(
@@ -133,10 +135,9 @@ def test_the_limit_of_recursion_is_what_it_was_and_threads_do_not_disturb_each_o
 
 
 def test_what_nothing_is_evaluated_in_is_the_same_node_after_the_passes() -> None:
-    from tweed_shim.spiff.environment import Environment
+    from tweed_shim.spiff.environment import Environment, State
     from tweed_shim.spiff.flow import flow
     from tweed_shim.spiff.merging import Engine
-    from tweed_shim.spiff.state import State
 
     (node,) = read("a: {b: [1, {c: x}]}\nd: ~\n", "x")
     (stub,) = read("e: 5\n", "y")

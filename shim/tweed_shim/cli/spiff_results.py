@@ -111,7 +111,8 @@ def _evaluated(node: "Node", expression: str, options: "Options") -> "Node":
 
 
 def _selected(node: "Node", paths: Sequence[str]) -> "Node":
-    from tweed_shim.spiff.nodes import Node, components
+    from tweed_shim.spiff.nodes import Node
+    from tweed_shim.spiff.paths import components
 
     if not paths or node.value is None:
         return node
@@ -120,7 +121,7 @@ def _selected(node: "Node", paths: Sequence[str]) -> "Node":
 
 def _at(node: "Node", path: str | None) -> "Node":
     """What is at a path; the whole of it where no path is given, or the document is empty."""
-    from tweed_shim.spiff.nodes import components, find
+    from tweed_shim.spiff.paths import components, find
 
     if not path or node.value is None:
         return node

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tweed_shim.spiff import addresses
-from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Info, Outcome, pending
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending
 from tweed_shim.spiff.operators import Binary
+from tweed_shim.spiff.outcomes import NOTHING, Failure, Info, Outcome
 from tweed_shim.spiff.terms import integer_operand, is_integer
 from tweed_shim.spiff.values import Value
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
 
 
 class Arithmetic(Binary):

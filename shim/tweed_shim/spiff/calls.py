@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tweed_shim.base.records import replace
 from tweed_shim.spiff import documents, lambdas
-from tweed_shim.spiff.evaluation import NOTHING, Constant, Evaluable, Failure, Info, Outcome, pending, pushed
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import Constant, pending, pushed
 from tweed_shim.spiff.functions import registry
-from tweed_shim.spiff.nodes import Node, Path, derived
+from tweed_shim.spiff.nodes import Lambda, Node, Path, derived
+from tweed_shim.spiff.outcomes import NOTHING, Failure, Info, Outcome
 from tweed_shim.spiff.plain import plain, wrapped
 from tweed_shim.spiff.references import Reference
 from tweed_shim.spiff.special import LAZY, STRICT
 from tweed_shim.spiff.terms import Expansion, Named, resolve_all
-from tweed_shim.spiff.values import Fault, Lambda, Pending, Value
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.values import Fault, Pending, Value
 
 _ARGUMENTS = "__args"
 

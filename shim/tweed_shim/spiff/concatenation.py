@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Info, Outcome, pending, pushed, resolve
-from tweed_shim.spiff.nodes import derived
-from tweed_shim.spiff.values import Lambda, Value, simple_text, type_name
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending, pushed, resolve
+from tweed_shim.spiff.nodes import Lambda, derived, type_name
+from tweed_shim.spiff.outcomes import NOTHING, Failure, Info, Outcome
+from tweed_shim.spiff.values import Value, simple_text
 
 MAX_TEXT = 32 << 20
 MAX_ENTRIES = 1_000_000

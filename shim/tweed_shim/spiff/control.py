@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from tweed_shim.base.records import Record
 from tweed_shim.spiff import lambdas, loops
+from tweed_shim.spiff.environment import Environment
 from tweed_shim.spiff.loops import Refusal
-from tweed_shim.spiff.nodes import Issue, Node, derived, equivalent
-from tweed_shim.spiff.values import Fault, Lambda, Value, short, shorten, type_name
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.nodes import Issue, Lambda, Node, derived, short, type_name
+from tweed_shim.spiff.trees import equivalent
+from tweed_shim.spiff.values import Fault, Value, shorten
 
 PREFIX = "<<"
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from tweed_shim.spiff.evaluation import Failure, Info, Outcome
+from tweed_shim.spiff.environment import Environment
 from tweed_shim.spiff.interpolation import expression_in
-from tweed_shim.spiff.nodes import MERGE_KEYS, Node, copied, derived
-from tweed_shim.spiff.values import Fault, Template
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.nodes import MERGE_KEYS, Node, Template, derived
+from tweed_shim.spiff.outcomes import Failure, Info, Outcome
+from tweed_shim.spiff.trees import copied
+from tweed_shim.spiff.values import Fault
 
 _TEMPLATE_MARKER = re.compile(r"\s&template(\(|\s|$)|^&template")
 

@@ -3,61 +3,93 @@
 from __future__ import annotations
 
 import os.path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Protocol
 
-from tweed_shim.spiff.nodes import DEFAULT, IMPLIED, Node, Path, find, joined, step
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tweed_shim.spiff.state import State
+from tweed_shim.spiff.nodes import DEFAULT, IMPLIED, Expression, Node, Path
+from tweed_shim.spiff.outcomes import Outcome
+from tweed_shim.spiff.paths import find, joined, step
+from tweed_shim.spiff.scopes import Scope
+from tweed_shim.spiff.tags import Tags
+from tweed_shim.spiff.unresolved import Unresolved
 
 SELF, DOCUMENT, ROOT, CONTEXT = "_", "__", "___", "__ctx"
 VERSION = "1.7.0"
 
 
-class Scope:
-    """The names that a map declares; the passes of a flow renew them, so that lambdas see the newest values."""
+class Evaluable(Expression):
+    """An expression of the language. `str()` is its text in the reference's notation."""
 
-    __slots__ = ("_node", "ahead", "children", "entries", "names", "next", "path", "root")
+    # Whether a call has become this expression, and is not evaluated anew itself.
+    deferred = False
+
+    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+        """The value, or an expression where it is not known yet. `locally`: what is in it need not be known.
+
+        Raises Fault where there is none.
+        """
+        raise NotImplementedError
+
+    def merges_directly(self) -> bool:
+        """Whether the expression takes the value at its own path from a stub."""
+        return False
+
+
+class Engine(Protocol):
+    """What expressions ask of the parts that are built on them."""
+
+    def expression(self, text: str, path: Path, stub_path: Path) -> Evaluable:
+        """Parse an expression. Raises Fault."""
+
+    def flow(self, env: Environment, node: Node) -> tuple[Node, Unresolved | None]:
+        """Process a node where an expression stands, and tell what of it could not be resolved."""
+
+    def merge(self, env: Environment, template: Node, stubs: list[Node]) -> Node:
+        """Process a template with stubs as a document of its own. Raises Fault."""
+
+    def documents(self, text: str, source: str) -> list[Node]:
+        """Read YAML. Raises Fault."""
+
+
+class State:
+    """What all documents of one merge share. `functions` are the caller's own, by name; they get plain values."""
 
     def __init__(
         self,
-        outer: Scope | None,
-        path: Path | None,
-        names: dict[str, Node] | None,
-        entries: list[Node] | None = None,
+        engine: Engine,
+        *,
+        files_allowed: bool = False,
+        commands_allowed: bool = False,
+        features: frozenset[str] = frozenset(),
+        encryption_key: str = "",
+        temporary_prefix: str = "spiff-",
+        functions: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
-        self.next = outer
-        # None: not a part of the document.
-        self.path = path
-        self.names = names
-        # A document that is a list.
-        self.entries = entries
-        self.root: Scope | None = self if outer is None or outer.root is None else outer.root
-        self.children: dict[Path, Scope] = {}
-        # Processes a field of the map before its turn; None while the map is not in process.
-        self.ahead: Callable[[str], None] | None = None
-        self._node: Node | None = None
+        self.engine = engine
+        self.files_allowed = files_allowed
+        self.commands_allowed = commands_allowed
+        self.features = features
+        # Every node asks for these in every pass.
+        self.control = "control" in features
+        self.interpolation = "interpolation" in features
+        self.encryption_key = encryption_key
+        self.temporary_prefix = temporary_prefix
+        self.functions = functions or {}
+        self.tags = Tags()
+        self.cache: dict[Hashable, Any] = {}
+        # How many lambdas and templates are in use within each other, and how many fields are processed early.
+        self.calls = 0
+        self.ahead = 0
+        self._endings: list[Callable[[], None]] = []
 
-    def known(self, name: str, control: bool) -> Node | None:
-        """What the scope holds under a name, as far as that can be known in this pass."""
-        node = self.names.get(name) if self.names is not None else None
-        if node is None or self.ahead is None or node.resolved(control):
-            return node
-        self.ahead(name)
-        return self.names.get(name) if self.names is not None else None
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Call a function when the merge has ended, well or not."""
+        self._endings.append(action)
 
-    def renew(self, names: dict[str, Node]) -> None:
-        """What the map holds in this pass."""
-        self.names = names
-        self._node = None
-
-    def node(self) -> Node:
-        """The scope as a map, to be looked into."""
-        if self._node is None:
-            self._node = Node(self.names, "scope")
-        return self._node
+    def end(self) -> None:
+        """Call the functions that `at_end` was given, the last one first."""
+        while self._endings:
+            self._endings.pop()()
 
 
 class Environment:

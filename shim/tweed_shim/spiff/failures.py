@@ -1,14 +1,9 @@
-"""The errors of this room."""
+"""The errors of a merge that the Python API raises."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tweed_shim.base.records import Record
 from tweed_shim.errors import ConfigError
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.unresolved import Unresolved
 
 
 class UnresolvedNode(Record):
@@ -26,17 +21,9 @@ class SpiffError(ConfigError):
     Where the documents or options themselves are refused `nodes` is empty and the message is one sentence.
     """
 
-    nodes: tuple[UnresolvedNode, ...] = ()
-
-    def __init__(self, unresolved: Unresolved | str) -> None:
-        super().__init__(str(unresolved))
-        if not isinstance(unresolved, str):
-            self.nodes = tuple(
-                [
-                    UnresolvedNode(str(found.node.value), found.node.source, found.context, found.reason)
-                    for found in unresolved.nodes
-                ]
-            )
+    def __init__(self, message: str, nodes: tuple[UnresolvedNode, ...] = ()) -> None:
+        super().__init__(message)
+        self.nodes = nodes
 
 
 class Mistake(SpiffError):

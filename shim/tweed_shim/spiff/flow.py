@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tweed_shim.base.records import Record
 from tweed_shim.spiff.control import is_control
-from tweed_shim.spiff.evaluation import NOTHING, Constant, Evaluable, Info, fault_info
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import Constant
 from tweed_shim.spiff.flow_lists import flow_list
 from tweed_shim.spiff.flow_maps import flow_map
 from tweed_shim.spiff.lambdas import TooDeep
@@ -22,17 +21,17 @@ from tweed_shim.spiff.nodes import (
     Node,
     Note,
     Path,
-    joined,
-    measure,
+    Template,
 )
+from tweed_shim.spiff.outcomes import NOTHING, Info, fault_info
 from tweed_shim.spiff.output import MAX_DEPTH, MAX_VALUES
 from tweed_shim.spiff.passes import marker_of, parsed, substituted
-from tweed_shim.spiff.state import LOCAL, STREAM
-from tweed_shim.spiff.unresolved import Unresolved, find_unresolved
-from tweed_shim.spiff.values import Fault, Template, Value
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.paths import joined
+from tweed_shim.spiff.tags import STREAM, Tag
+from tweed_shim.spiff.trees import measure
+from tweed_shim.spiff.unresolved import Unresolved
+from tweed_shim.spiff.unresolved_search import find_unresolved
+from tweed_shim.spiff.values import Fault, Value
 
 MAX_PASSES = 20_000
 MAX_REWRITES = 500
@@ -267,9 +266,9 @@ def _with_issue(node: Node, issue: Issue, env: Environment, *, error: bool, fail
 def _tagged(node: Node, original: Node, env: Environment) -> Node:
     """Define the tag of a node that is resolved."""
     tag = node.note.tag
-    scope = LOCAL if tag.startswith("*") else LOCAL | STREAM
+    scope = 0 if tag.startswith("*") else STREAM
     try:
-        env.state.set_tag(tag.removeprefix("*"), node, env.path, scope)
+        env.state.tags.define(Tag(tag.removeprefix("*"), node, env.path, scope))
     except Fault as fault:
         if node.value is None:
             node = node.with_value(original.value)

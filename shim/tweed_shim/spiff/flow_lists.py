@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tweed_shim.base.records import Record
 from tweed_shim.spiff.control import is_control
-from tweed_shim.spiff.evaluation import Evaluable
+from tweed_shim.spiff.environment import Environment, Evaluable
 from tweed_shim.spiff.loops import Refusal
 from tweed_shim.spiff.nodes import (
     DEFAULT,
@@ -16,7 +14,7 @@ from tweed_shim.spiff.nodes import (
     Issue,
     Node,
     Path,
-    find,
+    Template,
     merge_entry,
 )
 from tweed_shim.spiff.nodes import field as field_of
@@ -28,10 +26,8 @@ from tweed_shim.spiff.passes import (
     marker_of,
     updated,
 )
-from tweed_shim.spiff.values import Template, Value
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.paths import find
+from tweed_shim.spiff.values import Value
 
 # The name of the key field of lists that are not to be merged by one (`key:!name`).
 NO_KEY = "<<<NO LIST KEY>>"

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tweed_shim.base.records import Record
 from tweed_shim.spiff.control import TEMPLATE_OPTIONS, controlled
-from tweed_shim.spiff.evaluation import Evaluable
-from tweed_shim.spiff.nodes import (
-    DEFAULT,
-    IMPLIED,
-    INJECT,
-    INJECTED,
-    Issue,
-    Node,
-    Path,
-)
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.nodes import DEFAULT, IMPLIED, INJECT, INJECTED, Issue, Node, Path, Template, type_name
 from tweed_shim.spiff.passes import (
     Walker,
     inherited,
@@ -25,11 +15,9 @@ from tweed_shim.spiff.passes import (
     substituted,
     updated,
 )
-from tweed_shim.spiff.state import MAX_AHEAD
-from tweed_shim.spiff.values import Template, type_name
 
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+MAX_AHEAD = 300
+"""How many fields that refer to each other are processed before their turn, each for the one before."""
 
 
 class _Pass(Record, frozen=False):

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from tweed_shim.base.records import replace
 from tweed_shim.base.text import decimal
-from tweed_shim.spiff.environment import SELF
-from tweed_shim.spiff.evaluation import (
-    NOTHING,
-    Constant,
-    Evaluable,
-    Failure,
-    Info,
-    Outcome,
-    fault_issue,
-    pending,
-)
-from tweed_shim.spiff.nodes import Expression, Node, Path, derived, joined
-from tweed_shim.spiff.state import MAX_CALLS
-from tweed_shim.spiff.values import Fault, Lambda, Parameter, Value, short, shorten
+from tweed_shim.spiff.environment import SELF, Environment, Evaluable
+from tweed_shim.spiff.evaluation import Constant, pending
+from tweed_shim.spiff.nodes import Expression, Lambda, Node, Parameter, Path, Resolver, derived, short
+from tweed_shim.spiff.outcomes import NOTHING, Failure, Info, Outcome, fault_issue
+from tweed_shim.spiff.paths import joined
+from tweed_shim.spiff.values import Fault, Value, shorten
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tweed_shim.spiff.environment import Environment
+MAX_CALLS = 1_000
+"""How deep lambdas and templates may be used inside of each other."""
 
 
 class LambdaExpression(Evaluable):
@@ -77,7 +66,7 @@ def _declared(parameter: Parameter) -> tuple[str, Evaluable | None]:
     return parameter.name, Constant(parameter.default[0]) if parameter.default else None
 
 
-def _scope(env: Environment) -> Environment:
+def _scope(env: Environment) -> Resolver:
     """Inside of a lambda `_` looks where the outermost lambda was written."""
     itself = env.reference((SELF,))
     return itself.resolver if itself is not None and itself.resolver is not None else env

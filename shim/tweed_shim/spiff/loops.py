@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 from tweed_shim.base.records import Record
-from tweed_shim.spiff.evaluation import Constant, fault_issue, pending
+from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.evaluation import Constant, pending
 from tweed_shim.spiff.markers import Substitution
-from tweed_shim.spiff.nodes import Issue, Node, derived
-from tweed_shim.spiff.values import Fault, Template, Value, short, shorten, type_name
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.nodes import Issue, Node, Template, derived, short, type_name
+from tweed_shim.spiff.outcomes import fault_issue
+from tweed_shim.spiff.values import Fault, Value, shorten
 
 _NAME = re.compile("[a-zA-Z0-9_]+")
 

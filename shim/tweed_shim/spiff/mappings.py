@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tweed_shim.base.records import Record, replace
 from tweed_shim.spiff import lambdas
-from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Outcome, pending, pushed, resolve
-from tweed_shim.spiff.nodes import Node, derived
-from tweed_shim.spiff.values import Lambda, Value, truth, type_name
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending, pushed, resolve
+from tweed_shim.spiff.nodes import Lambda, Node, derived, type_name
+from tweed_shim.spiff.outcomes import NOTHING, Failure, Outcome
+from tweed_shim.spiff.values import Value, truth
 
 # What a mapping does with an entry: its key, its node and what the lambda made of it, to be added to the result.
 Add = Callable[[Any, Value, Node, Value, str], None]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tweed_shim.spiff.environment import SELF
-from tweed_shim.spiff.evaluation import NOTHING, UNDEFINED, Evaluable, Failure, Info, Outcome, pending
+from tweed_shim.spiff.environment import SELF, Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending
 from tweed_shim.spiff.lambdas import deeper
 from tweed_shim.spiff.nodes import (
     DEFAULT,
@@ -16,17 +14,14 @@ from tweed_shim.spiff.nodes import (
     TEMPORARY,
     Node,
     Path,
-    copied,
-    find,
+    Template,
     is_resolved,
-    joined,
 )
+from tweed_shim.spiff.outcomes import NOTHING, UNDEFINED, Failure, Info, Outcome
+from tweed_shim.spiff.paths import find, joined
 from tweed_shim.spiff.references import Reference
 from tweed_shim.spiff.terms import is_integer
-from tweed_shim.spiff.values import Template
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.trees import copied
 
 TEMPLATE = "&template"
 _FLAGS = {

@@ -9,15 +9,14 @@ from typing import Any
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.spiff import flow as flowing
 from tweed_shim.spiff import parser, reading
-from tweed_shim.spiff.environment import Environment
-from tweed_shim.spiff.evaluation import Evaluable
-from tweed_shim.spiff.failures import Mistake, SpiffError
+from tweed_shim.spiff.environment import Environment, Evaluable, State
+from tweed_shim.spiff.failures import Mistake
 from tweed_shim.spiff.interpolation import unescaped_node
 from tweed_shim.spiff.lambdas import TooDeep
 from tweed_shim.spiff.nodes import LOCAL, STATE, TEMPORARY, Node, Path, derived
 from tweed_shim.spiff.plain import wrapped
 from tweed_shim.spiff.recursion import deep
-from tweed_shim.spiff.state import State, Tag, check_tag_name
+from tweed_shim.spiff.tags import check_name
 from tweed_shim.spiff.unresolved import Unresolved
 from tweed_shim.spiff.values import Fault, Value
 
@@ -121,11 +120,11 @@ def _state(options: Options) -> State:
     )
     for name, value in (options.tags or {}).items():
         try:
-            check_tag_name(name)
+            check_name(name)
         except Fault as fault:
             raise Mistake(f"the tag name '{name}' is not valid: {fault}") from None
         node = value if isinstance(value, Node) else derived(wrapped(value, name), name)
-        state.tags[name.replace(":", ".")] = Tag(name.replace(":", "."), node)
+        state.tags.preset(name, node)
     return state
 
 
@@ -174,12 +173,12 @@ def _single(document: Document) -> Node:
 
 
 def _prepared_stubs(env: Environment, stubs: list[Node], options: Options) -> list[Node]:
-    env.state.begin_stream()
+    env.state.tags.begin_stream()
     try:
         prepared = _prepared(env, stubs, partial=options.partial)
     except _Unprepared as fault:
-        raise SpiffError(fault.unresolved) from None
-    env.state.begin_stream()
+        raise fault.unresolved.error() from None
+    env.state.tags.begin_stream()
     return prepared
 
 
@@ -196,7 +195,7 @@ def _prepared(env: Environment, stubs: list[Node], *, partial: bool) -> list[Nod
     prepared: list[Node] = []
     for stub in reversed(stubs):
         if env.outer is None:
-            env.state.begin_stream()
+            env.state.tags.begin_stream()
         result, unresolved = _nested(env, stub, prepared)
         if unresolved and not partial:
             raise _Unprepared(unresolved)
@@ -214,9 +213,9 @@ def _applied(env: Environment, template: Node, stubs: list[Node], options: Optio
     result, unresolved = _nested(env, template, stubs)
     if not unresolved:
         result = _cleaned(result, env.state, options)
-        env.state.end_document(result)
+        env.state.tags.end_document(result)
     elif not options.partial:
-        raise SpiffError(unresolved)
+        raise unresolved.error()
     return result
 
 

@@ -6,24 +6,15 @@ The value of a map is a dict of nodes, the value of a list a list of nodes; an e
 
 from __future__ import annotations
 
-import re
 from enum import IntFlag
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tweed_shim.base.records import Record, replace
-from tweed_shim.spiff.values import Lambda, Template, Value
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.values import Value, float_text, shorten
 
 Path = tuple[str, ...]
 
 MERGE_KEYS = ("<<", "<<<")
-
-_INDEX = re.compile(r"\[(-?[0-9]{1,18})\]")
-_INDICES = re.compile(r"\[[^\[]*|[^\[]+")
 
 
 class Flag(IntFlag):
@@ -78,6 +69,13 @@ class Note(Record):
 PLAIN = Note()
 
 
+class Resolver(Protocol):
+    """Looks up names: what a node, a lambda or a template needs of the environment that it was written in."""
+
+    def reference(self, path: Path) -> Node | None:
+        """Return what a relative path leads to, None where nothing has its first name."""
+
+
 class Node:
     """A value, the document it comes from, and what is noted on it."""
 
@@ -100,7 +98,7 @@ class Node:
         source: str,
         note: Note = PLAIN,
         template: Template | None = None,
-        resolver: Environment | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         self.value = value
         self.source = source
@@ -259,38 +257,6 @@ def merge_entry(entry: Node) -> tuple[Node, str] | None:
     return None
 
 
-def step(here: Node, name: str, raw: bool, control: bool) -> Node | None:
-    """The entry of a map or list. `raw` looks into incomplete ones as well."""
-    value = here.value
-    if isinstance(value, dict):
-        return value.get(name) if raw or here.complete(control) else None
-    if isinstance(value, list):
-        return _list_step(here, name, raw, control) if raw or here.complete(control) else None
-    return None
-
-
-def _list_step(here: Node, name: str, raw: bool, control: bool) -> Node | None:
-    index = _INDEX.fullmatch(name)
-    if index:
-        position, entries = int(index[1]), here.value
-        return entries[position] if -len(entries) <= position < len(entries) else None
-    key = here.note.key_name or "name"
-    split = name.find(":")
-    if split > 0:
-        key, name = name[:split], name[split + 1 :]
-    return here.by_name(key, raw, control).get(name)
-
-
-def find(root: Node, path: Iterable[str], control: bool, *, raw: bool = False) -> Node | None:
-    """What a path leads to."""
-    here: Node | None = root
-    for name in path:
-        here = step(here, name, raw, control) if here is not None else None
-        if here is None:
-            return None
-    return here
-
-
 def derived(value: Value, source: str) -> Node:
     """A node that an expression made; its source tells so."""
     if not source:
@@ -298,70 +264,92 @@ def derived(value: Value, source: str) -> Node:
     return Node(value, source if source.startswith("dynaml@") else f"dynaml@{source}")
 
 
-def copied(node: Node) -> Node:
-    """The node and all below it without notes."""
-    value = node.value
+_MAX_SHOWN_DEPTH = 8
+
+
+class Parameter(Record):
+    """A lambda's parameter. `default` is a one-element tuple with the value it has when it is left out, or empty."""
+
+    name: str
+    default: tuple[Value, ...] = ()
+
+
+class Lambda(Record):
+    """A lambda value; `str()` is its text as the reference prints it. `Call.apply` calls it."""
+
+    parameters: tuple[Parameter, ...]
+    variadic: bool
+    expression: Any
+    bound: dict[str, Node]
+    scope: Resolver
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        """What is bound already, and the expression."""
+        return self.described(0)
+
+    def described(self, depth: int) -> str:
+        """As `str()`, so many levels deep in another value."""
+        bound = shorten(short(self.bound, hide_self=True, depth=depth)) if self.bound else ""
+        return f"{bound}{self.expression}"
+
+
+class Template(Record):
+    """A template value; `original` is the node as it was written, `prepared` what is processed when it is used."""
+
+    path: tuple[str, ...]
+    prepared: Node
+    original: Node
+    scope: Resolver
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        """Its path and the beginning and end of what it holds."""
+        return f"<template {'/'.join(self.path)}: {shorten(short(self.prepared.value))}>"
+
+
+def type_name(value: Value) -> str:
+    """The name that dynaml's `type()` gives to the kind of a value."""
+    if value is None:
+        return "nil"
+    for kind, name in _TYPE_NAMES:
+        if isinstance(value, kind):
+            return name
+    return ""
+
+
+_TYPE_NAMES: tuple[tuple[type, str], ...] = (
+    (bool, "bool"), (str, "string"), (int, "int"), (float, "float"), (list, "list"), (dict, "map"),
+    (Template, "template"), (Lambda, "lambda"),
+)  # fmt: skip
+
+
+def short(value: Value, *, hide_self: bool = False, depth: int = 0) -> str:
+    """A value in one line for messages; `hide_self` leaves out the entries named `_`; deep down it is only `...`."""
+    value = getattr(value, "value", value)
+    if depth > _MAX_SHOWN_DEPTH:
+        return "..."
+    if isinstance(value, list):
+        return "[" + ", ".join([short(entry, hide_self=hide_self, depth=depth + 1) for entry in value]) + "]"
     if isinstance(value, dict):
-        value = {key: copied(entry) for key, entry in value.items()}
-    elif isinstance(value, list):
-        value = [copied(entry) for entry in value]
-    return Node(value, node.source)
+        keys = [key for key in sorted(value) if key != "_" or not hide_self]
+        entries = [f"{key}: {short(value[key], hide_self=hide_self, depth=depth + 1)}" for key in keys]
+        return "{" + ", ".join(entries) + "}"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'"{escaped}"'
+    return _short_scalar(value, depth)
 
 
-def equivalent(one: Value, other: Value) -> bool:
-    """Whether two values are the same, whatever is noted on them; 1, 1.0 and true are three values."""
-    if isinstance(one, Lambda) and isinstance(other, Lambda):
-        return bool(one.expression == other.expression)
-    if isinstance(one, Template) and isinstance(other, Template):
-        return equivalent(one.original.value, other.original.value)
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and _all_equivalent(
-            [(entry, other[key]) for key, entry in one.items()]
-        )
-    if isinstance(one, list):
-        return len(one) == len(other) and _all_equivalent([*zip(one, other, strict=True)])
-    return bool(one == other)
-
-
-def _all_equivalent(pairs: list[tuple[Node, Node]]) -> bool:
-    # No generator: it would need the interpreter's stack for every level of what is nested.
-    for one, other in pairs:  # noqa: SIM110
-        if not equivalent(one.value, other.value):
-            return False
-    return True
-
-
-def measure(node: Node) -> tuple[int, int]:
-    """How many values a node holds, what is shared counting wherever it is, and how deep they are nested."""
-    known: dict[int, tuple[int, int]] = {}
-
-    def measured(value: Value) -> tuple[int, int]:
-        if not isinstance(value, (dict, list)):
-            return 1, 0
-        result = known.get(id(value))
-        if result is None:
-            size, deepest = 1, 0
-            for entry in value.values() if isinstance(value, dict) else value:
-                more, deep = measured(entry.value)
-                size += more
-                deepest = max(deepest, deep)
-            result = known[id(value)] = size, deepest + 1
-        return result
-
-    return measured(node.value)
-
-
-def components(text: str, *, leading: bool) -> Path:
-    """The steps of a path such as `foo.[0].bar`; `leading` keeps the empty one before a leading dot."""
-    path: list[str] = []
-    *parts, last = text.split(".")
-    for part in parts:
-        path += _INDICES.findall(part) or ([""] if leading else [])
-    return (*path, *_INDICES.findall(last))
-
-
-def joined(path: Sequence[str]) -> str:
-    """A path as messages show it."""
-    return ".".join(path)
+def _short_scalar(value: Value, depth: int) -> str:
+    if isinstance(value, Lambda):
+        return value.described(depth + 1)
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return float_text(value) if isinstance(value, float) else str(value)

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tweed_shim.base.records import replace
-from tweed_shim.spiff.evaluation import (
-    Evaluable,
-    Failure,
-    Info,
-    Outcome,
-    fault_info,
-    pending,
-    pushed,
-    resolve,
-)
-from tweed_shim.spiff.nodes import equivalent
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending, pushed, resolve
+from tweed_shim.spiff.nodes import Lambda, Template
+from tweed_shim.spiff.outcomes import Failure, Info, Outcome, fault_info
 from tweed_shim.spiff.terms import is_integer
-from tweed_shim.spiff.values import Fault, Lambda, Template, Value, simple_text, truth
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.trees import equivalent
+from tweed_shim.spiff.values import Fault, Value, simple_text, truth
 
 
 class Not(Evaluable):

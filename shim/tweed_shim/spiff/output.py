@@ -10,9 +10,9 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim.spiff.nodes import Expression, Node
+from tweed_shim.spiff.nodes import Expression, Lambda, Node, Template
 from tweed_shim.spiff.reading import scalar
-from tweed_shim.spiff.values import Fault, Lambda, Template, Value, float_text
+from tweed_shim.spiff.values import Fault, Value, float_text
 
 if TYPE_CHECKING:
     import yaml

@@ -12,9 +12,10 @@ from tweed_shim.spiff import syntax
 from tweed_shim.spiff.arithmetic import Arithmetic, Modulo
 from tweed_shim.spiff.calls import Call
 from tweed_shim.spiff.concatenation import Concatenation
-from tweed_shim.spiff.evaluation import Constant, Evaluable
+from tweed_shim.spiff.environment import Evaluable
+from tweed_shim.spiff.evaluation import Constant
 from tweed_shim.spiff.markers import Auto, Marker, Merge, Prefer, Substitution
-from tweed_shim.spiff.nodes import Path, components
+from tweed_shim.spiff.nodes import Path
 from tweed_shim.spiff.operators import (
     Comparison,
     Conditional,
@@ -24,6 +25,7 @@ from tweed_shim.spiff.operators import (
     ValidOr,
 )
 from tweed_shim.spiff.parser_functions import FunctionParser
+from tweed_shim.spiff.paths import components
 from tweed_shim.spiff.references import Current, Dynamic, Projection, Qualified, Reference, Slice
 from tweed_shim.spiff.terms import Group, ListOf, MapOf, Range, Scoped, Undefined
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tweed_shim.spiff import syntax
-from tweed_shim.spiff.evaluation import Evaluable
+from tweed_shim.spiff.environment import Evaluable
 from tweed_shim.spiff.lambdas import LambdaExpression, LambdaReference
 from tweed_shim.spiff.mappings import KINDS, Mapping, Sum
 from tweed_shim.spiff.recovery import Catch, Sync

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from tweed_shim.spiff.evaluation import Constant, Evaluable
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import Constant
 from tweed_shim.spiff.interpolation import expression_in
 from tweed_shim.spiff.markers import TEMPLATE, Marker, Merge, Substitution
-from tweed_shim.spiff.nodes import DYNAMIC, INJECTED, STATE, TEMPORARY, Node
-from tweed_shim.spiff.values import Fault, Template, Value
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.nodes import DYNAMIC, INJECTED, STATE, TEMPORARY, Node, Template
+from tweed_shim.spiff.values import Fault, Value
 
 
 class Walker(Protocol):

@@ -11,7 +11,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tweed_shim.spiff.nodes import Node, measure
+from tweed_shim.spiff.nodes import Node
+from tweed_shim.spiff.trees import measure
 from tweed_shim.spiff.values import Fault, Value
 
 if TYPE_CHECKING:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from tweed_shim.base.records import Record, replace
 from tweed_shim.spiff import lambdas
-from tweed_shim.spiff.evaluation import (
-    NOTHING,
-    Evaluable,
-    Failure,
-    Info,
-    Outcome,
-    fault_info,
-    fault_issue,
-    pending,
-)
-from tweed_shim.spiff.nodes import Node, derived
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending
+from tweed_shim.spiff.nodes import Lambda, Node, derived
+from tweed_shim.spiff.outcomes import NOTHING, Failure, Info, Outcome, fault_info, fault_issue
 from tweed_shim.spiff.terms import integer_operand
-from tweed_shim.spiff.values import Fault, Lambda, Value
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.values import Fault, Value
 
 SYNC_TIMEOUT = 300
 """Seconds."""

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tweed_shim.base.records import replace
-from tweed_shim.spiff.environment import SELF
-from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Info, Outcome, pending
-from tweed_shim.spiff.nodes import (
-    Issue,
-    Node,
-    Path,
-    derived,
-    find,
-    is_resolved,
-    joined,
-    locally_resolved,
-    step,
-)
+from tweed_shim.spiff.environment import SELF, Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending
+from tweed_shim.spiff.nodes import Issue, Node, Path, derived, is_resolved, locally_resolved
+from tweed_shim.spiff.outcomes import NOTHING, Failure, Info, Outcome
+from tweed_shim.spiff.paths import find, joined, step
+from tweed_shim.spiff.tags import Tag
 from tweed_shim.spiff.terms import Range, is_integer
 from tweed_shim.spiff.values import Value
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
-    from tweed_shim.spiff.state import Tag
 
 # What a path's first so many steps lead to.
 Look = Callable[[int], Node | None]
@@ -66,7 +54,7 @@ class Reference(Evaluable):
             if whole:
                 raise Failure("no reference to actual document possible")
             return self._from_root(env, locally)
-        tags = env.state.find_tags(self.tag)
+        tags = env.state.tags.find(self.tag)
         if not tags:
             raise Failure(f"tag '{self.tag}' not found")
         if not whole:

@@ -6,7 +6,8 @@ import json
 import re
 
 from tweed_shim.spiff import syntax
-from tweed_shim.spiff.evaluation import Constant, Evaluable
+from tweed_shim.spiff.environment import Evaluable
+from tweed_shim.spiff.evaluation import Constant
 from tweed_shim.spiff.nodes import Path
 from tweed_shim.spiff.terms import Expansion
 

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from tweed_shim.spiff import static_ips, tags
-from tweed_shim.spiff.evaluation import NOTHING, UNDEFINED, Evaluable, Failure, Info, Outcome, pending
-from tweed_shim.spiff.nodes import Node, components, copied, derived, joined
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending
+from tweed_shim.spiff.nodes import Node, Template, derived, type_name
+from tweed_shim.spiff.outcomes import NOTHING, UNDEFINED, Failure, Info, Outcome
+from tweed_shim.spiff.paths import components, joined
 from tweed_shim.spiff.recovery import Catch, Sync
 from tweed_shim.spiff.references import Reference
-from tweed_shim.spiff.values import Fault, Template, Value, truth, type_name
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
+from tweed_shim.spiff.trees import copied
+from tweed_shim.spiff.values import Fault, Value, truth
 
 
 def _valid(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) -> Outcome:
@@ -224,11 +224,39 @@ def _map(what: str, value: Value) -> dict[str, Node]:
     return value
 
 
+_TAG_SCOPES = {"local": tags.STREAM, "global": 0}
+
+
+def _tagdef(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see STRICT
+    """Tag a value; it is the result as well."""
+    if not 2 <= len(values) <= 3:
+        raise Failure("two or three arguments expected for tagdef")
+    name, value = values[0], values[1]
+    if not isinstance(name, str):
+        raise Failure("name argument for tagdef must be a string")
+    scope = "local"
+    if len(values) == 3:
+        scope = values[2]
+        if not isinstance(scope, str):
+            raise Failure("type argument for tagdef must be a string (local or global)")
+    elif name.startswith("*"):
+        name, scope = name[1:], "global"
+    try:
+        tags.check_name(name)
+    except Fault as fault:
+        raise Failure(f'invalid tag name "{name}" for tagdef: {fault}') from None
+    if scope not in _TAG_SCOPES:
+        raise Failure(f'invalid scope argument "{scope}" for tagdef (must be local or global)')
+    node = Node(value, f"tagdef({joined(env.path)})")
+    env.state.tags.define(tags.Tag(name, node, env.path, _TAG_SCOPES[scope]))
+    return value, NOTHING
+
+
 STRICT: dict[str, Callable[[Sequence[Value], Info, Environment, bool], Outcome]] = {
     "deepmerge": _deepmerge,
     "eval": _eval,
     "features": _features,
     "merge": _merge,
-    "tagdef": tags.define,
+    "tagdef": _tagdef,
     "type": _type,
 }

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tweed_shim.spiff.evaluation import NOTHING, Evaluable, Failure, Info, pending
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending
 from tweed_shim.spiff.nodes import Node, derived
+from tweed_shim.spiff.outcomes import NOTHING, Failure, Info
 from tweed_shim.spiff.references import Reference
 from tweed_shim.spiff.terms import is_integer
 from tweed_shim.spiff.values import Value
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
-
-    from tweed_shim.spiff.environment import Environment
 
 _MAX_ADDRESSES = 1 << 20
 

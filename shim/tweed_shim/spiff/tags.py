@@ -1,40 +1,103 @@
-"""`tagdef`: a tag that an expression defines."""
+"""Tags: the named nodes of a stream's documents, and the documents themselves as `doc.N`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from tweed_shim.base.records import Record, replace
+from tweed_shim.base.text import decimal
+from tweed_shim.spiff.nodes import Node, Path
+from tweed_shim.spiff.paths import joined
+from tweed_shim.spiff.values import Fault
 
-from tweed_shim.spiff.evaluation import NOTHING, Failure, Info, Outcome
-from tweed_shim.spiff.nodes import Node, joined
-from tweed_shim.spiff.state import LOCAL, STREAM, check_tag_name
-from tweed_shim.spiff.values import Fault, Value
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
-
-_SCOPES = {"local": STREAM, "global": 0}
+OWN, STREAM = 1, 2
+"""A tag's scope: the document in process has defined it; it is gone at the end of its stream."""
 
 
-def define(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see `special.STRICT`
-    """Tag a value; it is the result as well."""
-    if not 2 <= len(values) <= 3:
-        raise Failure("two or three arguments expected for tagdef")
-    name, value = values[0], values[1]
-    if not isinstance(name, str):
-        raise Failure("name argument for tagdef must be a string")
-    scope = "local"
-    if len(values) == 3:
-        scope = values[2]
-        if not isinstance(scope, str):
-            raise Failure("type argument for tagdef must be a string (local or global)")
-    elif name.startswith("*"):
-        name, scope = name[1:], "global"
-    try:
-        check_tag_name(name)
-    except Fault as fault:
-        raise Failure(f'invalid tag name "{name}" for tagdef: {fault}') from None
-    if scope not in _SCOPES:
-        raise Failure(f'invalid scope argument "{scope}" for tagdef (must be local or global)')
-    env.state.set_tag(name, Node(value, f"tagdef({joined(env.path)})"), env.path, _SCOPES[scope] | LOCAL)
-    return value, NOTHING
+class Tag(Record):
+    """A named node of a document."""
+
+    name: str
+    node: Node
+    path: Path | None = None
+    scope: int = 0
+
+    @property
+    def level(self) -> int:
+        """How many components the name has beyond the first one."""
+        return self.name.count(".")
+
+
+class Tags:
+    """The tags of one merge, and the number of the document in process."""
+
+    def __init__(self) -> None:
+        self._tags: dict[str, Tag] = {}
+        self._documents: dict[int, Node] = {}
+        self._document = 1
+        # The names of those that the document in process has defined.
+        self._own: set[str] = set()
+
+    def preset(self, name: str, node: Node) -> None:
+        """Set a global tag of the caller's."""
+        name = name.replace(":", ".")
+        self._tags[name] = Tag(name, node)
+
+    def define(self, tag: Tag) -> None:
+        """Define a tag of the document in process. Raises Fault where another document or path has defined it."""
+        name, path = tag.name.replace(":", "."), tag.path
+        old = self._tags.get(name)
+        if old and not old.scope & OWN:
+            raise Fault(f'duplicate tag "{name}": {joined(path or ())} in foreign document')
+        if old and old.path != path:
+            raise Fault(f'duplicate tag "{name}": {joined(path or ())} <-> {joined(old.path or ())}')
+        self._tags[name] = Tag(name, untagged(tag.node), path, tag.scope | OWN)
+        self._own.add(name)
+
+    def find(self, name: str) -> list[Tag]:
+        """Return the tags with that name, or with it as their first components; the shortest names first."""
+        name = name.replace(":", ".")
+        if name.startswith("doc."):
+            number = (decimal(name[4:].lstrip("-")) or 0) * (-1 if name[4] == "-" else 1)
+            # Numbers below 1 count back from the document in process.
+            node = self._documents.get(number if number > 0 else number + self._document)
+            return [Tag(name, node)] if node is not None else []
+        tags = [tag for tag in self._tags.values() if tag.name == name or tag.name.startswith(f"{name}.")]
+        return sorted(tags, key=lambda tag: (tag.level, tag.name))
+
+    def begin_stream(self) -> None:
+        """Forget the documents and the tags of the stream before."""
+        self._tags = {name: tag for name, tag in self._tags.items() if not tag.scope & STREAM}
+        self._own.clear()
+        self._documents.clear()
+        self._document = 1
+
+    def end_document(self, node: Node) -> None:
+        """End a document of the stream: later ones reach it as `doc.N::`, and may not define its tags again."""
+        self._documents[self._document] = untagged(node)
+        for name in self._own:
+            self._tags[name] = replace(self._tags[name], scope=self._tags[name].scope & ~OWN)
+        self._own.clear()
+        self._document += 1
+
+
+def untagged(node: Node) -> Node:
+    """The node, the tags of what is in it taken away."""
+    if node.inert():
+        return node
+    value = node.value
+    if isinstance(value, dict):
+        value = {key: untagged(entry.noted(tag="")) for key, entry in value.items()}
+    elif isinstance(value, list):
+        value = [untagged(entry.noted(tag="")) for entry in value]
+    return node.with_value(value)
+
+
+def check_name(name: str) -> None:
+    """Raises Fault with what is wrong with a tag's name."""
+    for component in name.replace(":", ".").split("."):
+        if not component:
+            raise Fault("empty tag component not allowed")
+        if component[0].isdigit():
+            raise Fault("tag component must start with alnum rune")
+        for letter in component:
+            if not (letter.isascii() and letter.isalnum()):
+                raise Fault(f'invalid character "{letter}" in tag component')

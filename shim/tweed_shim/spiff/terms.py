@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from tweed_shim.spiff.evaluation import (
-    NOTHING,
-    UNDEFINED,
-    Evaluable,
-    Failure,
-    Info,
-    Outcome,
-    pending,
-    pushed,
-    resolve,
-)
+from tweed_shim.spiff.environment import Environment, Evaluable
+from tweed_shim.spiff.evaluation import pending, pushed, resolve
 from tweed_shim.spiff.nodes import derived
+from tweed_shim.spiff.outcomes import NOTHING, UNDEFINED, Failure, Info, Outcome
 from tweed_shim.spiff.values import Value
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
 
 MAX_RANGE = 1_000_000
 

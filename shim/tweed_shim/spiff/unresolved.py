@@ -1,4 +1,4 @@
-"""What could not be resolved, found in a tree and told as the reference tells it.
+"""What could not be resolved in a tree, and the report of it in the reference's words.
 
 A line is the expression, the document, the path, the path that the expression speaks of, and the reason, behind one of
 `*` (the expression failed), `@` (it depends on others or is part of a cycle) and `-` (it depends on a failed one).
@@ -6,13 +6,11 @@ A line is the expression, the document, the path, the path that the expression s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tweed_shim.base.records import Record
-from tweed_shim.spiff.markers import Auto, Merge
-from tweed_shim.spiff.nodes import Expression, Issue, Node, Path, embedded, joined
-from tweed_shim.spiff.parser import parse
-from tweed_shim.spiff.values import Fault, Lambda, Template, Value, float_text
+from tweed_shim.spiff.failures import SpiffError, UnresolvedNode
+from tweed_shim.spiff.nodes import Expression, Issue, Node, Path
+from tweed_shim.spiff.paths import joined
+from tweed_shim.spiff.values import Value, float_text
 
 
 class Found(Record):
@@ -62,6 +60,14 @@ class Unresolved(Record):
         )
         return Issue(text, nested=nested), any(found.node.note.failed for found in self.nodes)
 
+    def error(self) -> SpiffError:
+        """Return the error that reports them."""
+        nodes = [
+            UnresolvedNode(str(found.node.value), found.node.source, found.context, found.reason)
+            for found in self.nodes
+        ]
+        return SpiffError(str(self), tuple(nodes))
+
     def __str__(self) -> str:
         """The report."""
         text = "unresolved nodes:"
@@ -86,53 +92,3 @@ def _nested(issue: Issue) -> str:
     prefix, gap = ("\n\t\t... ", "") if issue.sequence else ("\n", "\t\t\t")
     text = "".join([prefix + cause.text + _nested(cause) for cause in issue.nested])
     return text.replace("\n", f"\n{gap}")
-
-
-def find_unresolved(root: Node) -> Unresolved | None:
-    """What is not resolved in a tree, or None."""
-    found = sorted(
-        _found(root, ()), key=lambda item: 0 if item.node.note.error else 2 if item.node.note.failed else 1
-    )
-    return Unresolved(tuple(found)) if found else None
-
-
-def _found(root: Node, context: Path) -> Iterator[Found]:
-    waiting = [(root, context)]
-    while waiting:
-        node, context = waiting.pop()
-        if node.inert():
-            continue
-        value = node.value
-        if isinstance(value, dict):
-            waiting += [(value[key], (*context, key)) for key in sorted(value, reverse=True)]
-        elif isinstance(value, list):
-            waiting += [(entry, (*context, f"[{number}]")) for number, entry in reversed([*enumerate(value)])]
-        problem = _problem(node, context)
-        if problem:
-            yield problem
-
-
-def _problem(node: Node, context: Path) -> Found | None:
-    value = node.value
-    if isinstance(value, Expression):
-        return Found(node, context, _path(node, context))
-    text = embedded(value) if isinstance(value, str) else None
-    if text is not None:
-        try:
-            parse(text)
-        except Fault as fault:
-            return Found(node.with_issue(Issue(fault.reason), error=True, failed=False), context, ())
-    if node.note.failed and not isinstance(value, (Lambda, Template)):
-        return Found(node, context, _path(node, context))
-    return None
-
-
-def _path(node: Node, context: Path) -> Path:
-    if isinstance(node.value, (Auto, Merge)):
-        return node.value.path
-    origin = node.note.issue.origin
-    if origin is None or origin == context:
-        return ()
-    if origin[: len(context)] == context:
-        return ("..", *origin[len(context) :])
-    return origin

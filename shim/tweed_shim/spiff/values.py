@@ -8,17 +8,9 @@ as it is, whole or as a part of the result, keeps what the engine knows about it
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-from tweed_shim.base.records import Record
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.environment import Environment
-    from tweed_shim.spiff.nodes import Node
+from typing import Any, TypeAlias
 
 Value: TypeAlias = Any
-
-_MAX_SHOWN_DEPTH = 8
 
 
 class Fault(Exception):
@@ -41,67 +33,6 @@ class Fault(Exception):
 
 class Pending(Exception):
     """What an expression needs is not resolved yet. Functions let it pass through."""
-
-
-class Parameter(Record):
-    """A lambda's parameter. `default` is a one-element tuple with the value it has when it is left out, or empty."""
-
-    name: str
-    default: tuple[Value, ...] = ()
-
-
-class Lambda(Record):
-    """A lambda value; `str()` is its text as the reference prints it. `Call.apply` calls it."""
-
-    parameters: tuple[Parameter, ...]
-    variadic: bool
-    expression: Any
-    bound: dict[str, Node]
-    scope: Environment
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def __str__(self) -> str:
-        """What is bound already, and the expression."""
-        return self.described(0)
-
-    def described(self, depth: int) -> str:
-        """As `str()`, so many levels deep in another value."""
-        bound = shorten(short(self.bound, hide_self=True, depth=depth)) if self.bound else ""
-        return f"{bound}{self.expression}"
-
-
-class Template(Record):
-    """A template value; `original` is the node as it was written, `prepared` what is processed when it is used."""
-
-    path: tuple[str, ...]
-    prepared: Node
-    original: Node
-    scope: Environment
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def __str__(self) -> str:
-        """Its path and the beginning and end of what it holds."""
-        return f"<template {'/'.join(self.path)}: {shorten(short(self.prepared.value))}>"
-
-
-def type_name(value: Value) -> str:
-    """The name that dynaml's `type()` gives to the kind of a value."""
-    if value is None:
-        return "nil"
-    for kind, name in _TYPE_NAMES:
-        if isinstance(value, kind):
-            return name
-    return ""
-
-
-_TYPE_NAMES: tuple[tuple[type, str], ...] = (
-    (bool, "bool"), (str, "string"), (int, "int"), (float, "float"), (list, "list"), (dict, "map"),
-    (Template, "template"), (Lambda, "lambda"),
-)  # fmt: skip
 
 
 def truth(value: Value) -> bool:
@@ -153,30 +84,3 @@ def simple_text(value: Value) -> str | None:
 def shorten(text: str) -> str:
     """At most 40 characters of a text for a message: its beginning and its end."""
     return text if len(text) <= 40 else f"{text[:17]} ... {text[-17:]}"
-
-
-def short(value: Value, *, hide_self: bool = False, depth: int = 0) -> str:
-    """A value in one line for messages; `hide_self` leaves out the entries named `_`; deep down it is only `...`."""
-    value = getattr(value, "value", value)
-    if depth > _MAX_SHOWN_DEPTH:
-        return "..."
-    if isinstance(value, list):
-        return "[" + ", ".join([short(entry, hide_self=hide_self, depth=depth + 1) for entry in value]) + "]"
-    if isinstance(value, dict):
-        keys = [key for key in sorted(value) if key != "_" or not hide_self]
-        entries = [f"{key}: {short(value[key], hide_self=hide_self, depth=depth + 1)}" for key in keys]
-        return "{" + ", ".join(entries) + "}"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
-    return _short_scalar(value, depth)
-
-
-def _short_scalar(value: Value, depth: int) -> str:
-    if isinstance(value, Lambda):
-        return value.described(depth + 1)
-    if value is None:
-        return "<nil>"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return float_text(value) if isinstance(value, float) else str(value)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TypeGuard
 
+from tweed_shim.spiff.functions.registry import Call
 from tweed_shim.spiff.values import Fault, Value, simple_text
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.functions.registry import Call
 
 ORDINALS = ("first", "second", "third", "fourth")
 SMALLEST, LARGEST = -(2**63), 2**63 - 1

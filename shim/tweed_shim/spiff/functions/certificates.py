@@ -11,7 +11,8 @@ from tweed_shim.spiff.functions.arguments import is_integer, parse_bool, parse_i
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.networks import parse_ip
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, simple_text, type_name
+from tweed_shim.spiff.nodes import type_name
+from tweed_shim.spiff.values import Fault, Value, simple_text
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateBuilder, Name

@@ -10,7 +10,8 @@ from tweed_shim.spiff.functions.arguments import is_integer
 from tweed_shim.spiff.functions.lists import same
 from tweed_shim.spiff.functions.printing import quoted, shown
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Lambda, Value, truth, type_name
+from tweed_shim.spiff.nodes import Lambda, type_name
+from tweed_shim.spiff.values import Fault, Value, truth
 
 
 class Verdict(NamedTuple):

@@ -6,8 +6,9 @@ from tweed_shim.base.records import Record, replace
 from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.strings import from_base64
+from tweed_shim.spiff.nodes import type_name
 from tweed_shim.spiff.output import to_yaml
-from tweed_shim.spiff.values import Fault, Value, simple_text, type_name
+from tweed_shim.spiff.values import Fault, Value, simple_text
 
 
 class Options(Record):

@@ -13,7 +13,8 @@ from tweed_shim.spiff.functions.arguments import (
     parse_integer,
 )
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, float_text, type_name
+from tweed_shim.spiff.nodes import type_name
+from tweed_shim.spiff.values import Fault, Value, float_text
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 

@@ -9,7 +9,8 @@ from functools import lru_cache
 from tweed_shim.spiff.functions import patterns
 from tweed_shim.spiff.functions.arguments import LARGEST, is_integer
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, type_name
+from tweed_shim.spiff.nodes import type_name
+from tweed_shim.spiff.values import Fault, Value
 
 _LONGEST = 1_000_000
 

@@ -37,7 +37,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from tweed_shim.base.records import Record
-from tweed_shim.spiff.values import Fault, Lambda, Value
+from tweed_shim.spiff.nodes import Lambda
+from tweed_shim.spiff.values import Fault, Value
 
 
 class Call(Protocol):

@@ -10,8 +10,9 @@ from tweed_shim.errors import BadVersion
 from tweed_shim.spiff import semver
 from tweed_shim.spiff.functions.printing import quoted
 from tweed_shim.spiff.functions.registry import Call, function
+from tweed_shim.spiff.nodes import type_name
 from tweed_shim.spiff.semver import Version
-from tweed_shim.spiff.values import Fault, Value, type_name
+from tweed_shim.spiff.values import Fault, Value
 
 
 def parsed(name: str, text: Value) -> Version:
