@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from component_descriptors import UNHURRIED, VERSIONS
+from tweed_shim.base import semver
 from tweed_shim.errors import BadVersion, UsageError
 from tweed_shim.ocm import identity, versions
 from tweed_shim.ocm.descriptor import Resource
-from tweed_shim.spiff import semver
 
 ELEMENTS = (
     Resource("image", "1.0.0", {"platform": "aws"}),

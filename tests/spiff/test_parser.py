@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tweed_shim.base.records import Record, fields
-from tweed_shim.spiff.markers import Marker, Merge
-from tweed_shim.spiff.parser import parse
+from tweed_shim.spiff.expressions.markers import Marker, Merge
+from tweed_shim.spiff.expressions.references import Reference
 from tweed_shim.spiff.recursion import deep
-from tweed_shim.spiff.references import Reference
-from tweed_shim.spiff.scanner import MAX_DEPTH, MAX_LINKS
-from tweed_shim.spiff.syntax import SyntaxFault
+from tweed_shim.spiff.syntax.parser import parse
+from tweed_shim.spiff.syntax.scanner import MAX_DEPTH, MAX_LINKS
+from tweed_shim.spiff.syntax.tokens import SyntaxFault
 
 
 @pytest.mark.parametrize(

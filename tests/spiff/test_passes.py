@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tweed_shim import spiff
-from tweed_shim.spiff import output
-from tweed_shim.spiff.nodes import Node
-from tweed_shim.spiff.paths import components, find
-from tweed_shim.spiff.plain import plain, wrapped
-from tweed_shim.spiff.reading import ReadFault, read, scalar
-from tweed_shim.spiff.trees import measure
+from tweed_shim.spiff.tree import output
+from tweed_shim.spiff.tree.nodes import Node
+from tweed_shim.spiff.tree.paths import components, find
+from tweed_shim.spiff.tree.plain import plain, wrapped
+from tweed_shim.spiff.tree.reading import ReadFault, read, scalar
+from tweed_shim.spiff.tree.size import measure
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_the_limit_of_recursion_is_what_it_was_and_threads_do_not_disturb_each_o
 
 
 def test_what_nothing_is_evaluated_in_is_the_same_node_after_the_passes() -> None:
-    from tweed_shim.spiff.environment import Environment, State
-    from tweed_shim.spiff.flow import flow
+    from tweed_shim.spiff.expressions.environment import Environment, State
+    from tweed_shim.spiff.flow.fixpoint import flow
     from tweed_shim.spiff.merging import Engine
 
     (node,) = read("a: {b: [1, {c: x}]}\nd: ~\n", "x")

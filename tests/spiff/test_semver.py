@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tweed_shim.base.semver import Version, compare, parse, parse_constraint, satisfies
 from tweed_shim.errors import BadVersion
-from tweed_shim.spiff.semver import Version, compare, parse, parse_constraint, satisfies
 
 ASCENDING = [
     "0.0.0-0", "0.0.0", "0.0.9", "0.0.10", "0.9.0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.2",

@@ -13,7 +13,7 @@ from tweed_shim.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.merging import Document, Options
-    from tweed_shim.spiff.nodes import Node
+    from tweed_shim.spiff.tree.nodes import Node
 
 STDIN = "-"
 DOCUMENT_STUB = "document: (( &temporary &inject(merge) ))\n"
@@ -111,8 +111,8 @@ def configure_spiff_diff(parser: Parser) -> None:
 
 def spiff_diff_command(arguments: Arguments, _: Context) -> int:
     """Print where two files differ; how many documents they have comes first."""
-    from tweed_shim.spiff.comparison import differences
-    from tweed_shim.spiff.output import plain_data
+    from tweed_shim.spiff.tree.comparison import differences
+    from tweed_shim.spiff.tree.output import plain_data
 
     reader = _Reader()
     one, other = reader.nodes(arguments.one), reader.nodes(arguments.other)
@@ -138,7 +138,7 @@ def spiff_diff_command(arguments: Arguments, _: Context) -> int:
 
 def _show_side(name: str, value: Any, colour: str) -> None:
     from tweed_shim import spiff
-    from tweed_shim.spiff.comparison import MISSING
+    from tweed_shim.spiff.tree.comparison import MISSING
 
     if value is MISSING:
         return
@@ -175,7 +175,7 @@ def configure_spiff_encrypt(parser: Parser) -> None:
 def spiff_encrypt_command(arguments: Arguments, context: Context) -> int:
     """Encrypt a document as the function `encrypt` does, or decrypt it."""
     from tweed_shim.spiff.functions.encryption import decrypted, encrypted
-    from tweed_shim.spiff.values import Fault
+    from tweed_shim.spiff.tree.values import Fault
 
     password = os.environ.get("SPIFF_ENCRYPTION_KEY", "")
     if arguments.password not in (None, "3DES"):
@@ -219,7 +219,7 @@ class _Reader:
         return spiff_results.single(self.document(name))
 
     def _text(self, name: str) -> str:
-        from tweed_shim.spiff.concatenation import MAX_TEXT
+        from tweed_shim.spiff.tree.values import MAX_TEXT
 
         try:
             if name == STDIN:
@@ -281,7 +281,7 @@ def _features(arguments: Arguments) -> list[str]:
 
 def _bindings(arguments: Arguments, reader: _Reader) -> dict[str, Any]:
     from tweed_shim.spiff.functions.arguments import parse_integer
-    from tweed_shim.spiff.output import plain_data
+    from tweed_shim.spiff.tree.output import plain_data
 
     bindings: Any = plain_data(reader.node(arguments.bindings)) if arguments.bindings else {}
     if not isinstance(bindings, dict):
@@ -332,7 +332,7 @@ def _tag(text: str, reader: _Reader) -> "tuple[str, Document]":
 
 
 def _keep_state(path: str, text: str) -> None:
-    from tweed_shim.spiff.concatenation import MAX_TEXT
+    from tweed_shim.spiff.tree.values import MAX_TEXT
 
     with _state_faults(path), ExitStack() as stack:
         stack.enter_context(named_files.writing(path)).write(text.encode())

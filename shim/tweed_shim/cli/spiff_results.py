@@ -11,7 +11,7 @@ from tweed_shim.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.merging import Document, Options
-    from tweed_shim.spiff.nodes import Node
+    from tweed_shim.spiff.tree.nodes import Node
 
 
 class Inputs(Record):
@@ -54,8 +54,8 @@ def merge(options: "Options", inputs: Inputs, arguments: Arguments) -> Merged:
 
 def nodes(document: "Document") -> "list[Node]":
     """Return the documents of a text, unprocessed. Raises ConfigError."""
-    from tweed_shim.spiff import reading
-    from tweed_shim.spiff.values import Fault
+    from tweed_shim.spiff.tree import reading
+    from tweed_shim.spiff.tree.values import Fault
 
     try:
         return reading.read(document.text, document.name)
@@ -111,8 +111,8 @@ def _evaluated(node: "Node", expression: str, options: "Options") -> "Node":
 
 
 def _selected(node: "Node", paths: Sequence[str]) -> "Node":
-    from tweed_shim.spiff.nodes import Node
-    from tweed_shim.spiff.paths import components
+    from tweed_shim.spiff.tree.nodes import Node
+    from tweed_shim.spiff.tree.paths import components
 
     if not paths or node.value is None:
         return node
@@ -121,7 +121,7 @@ def _selected(node: "Node", paths: Sequence[str]) -> "Node":
 
 def _at(node: "Node", path: str | None) -> "Node":
     """What is at a path; the whole of it where no path is given, or the document is empty."""
-    from tweed_shim.spiff.paths import components, find
+    from tweed_shim.spiff.tree.paths import components, find
 
     if not path or node.value is None:
         return node

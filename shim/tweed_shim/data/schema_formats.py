@@ -141,7 +141,7 @@ def _is_template(text: str) -> bool:
 
 def _is_regex(text: str) -> bool:
     from tweed_shim.spiff.functions import patterns
-    from tweed_shim.spiff.values import Fault
+    from tweed_shim.spiff.tree.values import Fault
 
     try:
         patterns.compiled(text)

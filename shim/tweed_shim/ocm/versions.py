@@ -1,14 +1,14 @@
 """Versions of a component: their order, the newest of them, and those that meet a constraint.
 
-Order and constraints are those of `tweed_shim.spiff.semver`. What is no semantic version, which a repository may
+Order and constraints are those of `tweed_shim.base.semver`. What is no semantic version, which a repository may
 hold all the same, comes before all that are.
 """
 
 from collections.abc import Iterable
 from functools import cmp_to_key
 
+from tweed_shim.base import semver
 from tweed_shim.errors import BadVersion
-from tweed_shim.spiff import semver
 
 
 def ordered(versions: Iterable[str]) -> list[str]:

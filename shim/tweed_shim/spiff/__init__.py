@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from tweed_shim.spiff.failures import SpiffError, UnresolvedNode
-from tweed_shim.spiff.values import Fault
+from tweed_shim.spiff.tree.values import Fault
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.merging import Document
@@ -43,8 +43,9 @@ def merge(
 
     Raises SpiffError, which lists all nodes that could not be resolved.
     """
-    from tweed_shim.spiff import merging, output
+    from tweed_shim.spiff import merging
     from tweed_shim.spiff.recursion import deep
+    from tweed_shim.spiff.tree import output
 
     options = merging.Options(features, mode, bindings, tags, functions or {}, partial)
     with deep("the result"):
@@ -65,8 +66,9 @@ def merge_stream(
     partial: bool = False,
 ) -> list[Any]:
     """As `merge`, but the result of every document of the template in a list, without those that are temporary."""
-    from tweed_shim.spiff import merging, output
+    from tweed_shim.spiff import merging
     from tweed_shim.spiff.recursion import deep
+    from tweed_shim.spiff.tree import output
 
     options = merging.Options(features, mode, bindings, tags, functions or {}, partial)
     with deep("the result"):
@@ -86,8 +88,8 @@ def dump(value: Any, format: Literal["yaml", "json"] = "yaml") -> str:  # noqa: 
 
     Raises SpiffError for what JSON has no word for.
     """
-    from tweed_shim.spiff import output
     from tweed_shim.spiff.recursion import deep
+    from tweed_shim.spiff.tree import output
 
     try:
         with deep("the value"):

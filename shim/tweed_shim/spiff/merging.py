@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from tweed_shim.base.records import EMPTY, Record
-from tweed_shim.spiff import flow as flowing
-from tweed_shim.spiff import parser, reading
-from tweed_shim.spiff.environment import Environment, Evaluable, State
+from tweed_shim.spiff.expressions.environment import Environment, Evaluable, State
+from tweed_shim.spiff.expressions.lambdas import TooDeep
+from tweed_shim.spiff.expressions.tags import check_name
 from tweed_shim.spiff.failures import Mistake
-from tweed_shim.spiff.interpolation import unescaped_node
-from tweed_shim.spiff.lambdas import TooDeep
-from tweed_shim.spiff.nodes import LOCAL, STATE, TEMPORARY, Node, Path, derived
-from tweed_shim.spiff.plain import wrapped
+from tweed_shim.spiff.flow import fixpoint
 from tweed_shim.spiff.recursion import deep
-from tweed_shim.spiff.tags import check_name
-from tweed_shim.spiff.unresolved import Unresolved
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.syntax import parser
+from tweed_shim.spiff.tree import reading
+from tweed_shim.spiff.tree.interpolation import unescaped_node
+from tweed_shim.spiff.tree.nodes import LOCAL, STATE, TEMPORARY, Node, Path, derived
+from tweed_shim.spiff.tree.plain import wrapped
+from tweed_shim.spiff.tree.unresolved import Unresolved
+from tweed_shim.spiff.tree.values import Fault, Value
 
 MODES = ("private", "files", "system")
 FEATURES = ("control", "interpolation")
@@ -61,7 +62,7 @@ class Engine:
 
     def flow(self, env: Environment, node: Node) -> tuple[Node, Unresolved | None]:
         """See `state.Engine`."""
-        return flowing.flow(env, node, override=False)
+        return fixpoint.flow(env, node, override=False)
 
     def merge(self, env: Environment, template: Node, stubs: list[Node]) -> Node:
         """See `state.Engine`."""
@@ -204,7 +205,7 @@ def _prepared(env: Environment, stubs: list[Node], *, partial: bool) -> list[Nod
 
 
 def _nested(outer: Environment, source: Node, stubs: list[Node]) -> tuple[Node, Unresolved | None]:
-    return flowing.flow(Environment(outer.state, source.source, stubs, outer), source)
+    return fixpoint.flow(Environment(outer.state, source.source, stubs, outer), source)
 
 
 def _applied(env: Environment, template: Node, stubs: list[Node], options: Options) -> Node:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from tweed_shim.base.records import replace
 from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.spiff.merging import Document, Options, lasting, process
-from tweed_shim.spiff.output import plain_data
 from tweed_shim.spiff.recursion import deep
+from tweed_shim.spiff.tree.output import plain_data
 
 # What an expression or a control structure begins with, and what can stand for it within quotes ("\x28").
 _EVALUATED = ("((", "<<", "\\")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from tweed_shim.spiff.values import Fault
+from tweed_shim.spiff.tree.values import Fault
 
 Values = Mapping[str, Mapping[str, str]]
 ONLY = ("", "*")

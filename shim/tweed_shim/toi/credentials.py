@@ -22,9 +22,10 @@ from tweed_shim.ocm.descriptor import Identity
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
-from tweed_shim.spiff import SpiffError, reading
+from tweed_shim.spiff import SpiffError
 from tweed_shim.spiff.merging import Document
-from tweed_shim.spiff.values import float_text
+from tweed_shim.spiff.tree import reading
+from tweed_shim.spiff.tree.values import float_text
 from tweed_shim.toi.credential_requests import Requested
 from tweed_shim.toi.reading import Part, Specification
 from tweed_shim.toi.templates import Templates

@@ -7,7 +7,7 @@ from typing import Any
 from tweed_shim.data import documents
 from tweed_shim.data.documents import Document
 from tweed_shim.errors import ShimError
-from tweed_shim.spiff import reading as spiff_reading
+from tweed_shim.spiff.tree import reading as spiff_reading
 
 Path = tuple[str | int, ...]
 

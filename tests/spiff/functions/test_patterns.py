@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tweed_shim.spiff.functions.patterns import compiled, matches
-from tweed_shim.spiff.values import Fault
+from tweed_shim.spiff.tree.values import Fault
 
 
 def found(pattern: str, text: str) -> list[str]:

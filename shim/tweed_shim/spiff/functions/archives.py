@@ -12,8 +12,8 @@ from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.permission import file_path
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.functions.strings import LINE, from_base64, in_base64
-from tweed_shim.spiff.nodes import type_name
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _FILE = content.Options(mode=0o644)
 

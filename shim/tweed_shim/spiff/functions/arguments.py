@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
-
 from tweed_shim.spiff.functions.registry import Call
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.values import MAX_TEXT, Fault, Value, is_integer, simple_text
 
 ORDINALS = ("first", "second", "third", "fourth")
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
-LONGEST_TEXT = 32 << 20
-"""Of a text that a function makes out of others: its characters."""
-
-
-def is_integer(value: Value) -> TypeGuard[int]:
-    """Whether a value is an integer; a bool is none."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def string(call: Call, position: int, value: Value) -> str:
@@ -34,8 +25,8 @@ def integer(call: Call, position: int, value: Value) -> int:
 
 def bound(call: Call, length: int) -> None:
     """Raise Fault where a text is to be longer than any may be."""
-    if length > LONGEST_TEXT:
-        raise Fault(f"{call.name}: the result would be longer than {LONGEST_TEXT:,} characters")
+    if length > MAX_TEXT:
+        raise Fault(f"{call.name}: the result would be longer than {MAX_TEXT:,} characters")
 
 
 def parse_integer(text: str, base: int = 10) -> int | None:

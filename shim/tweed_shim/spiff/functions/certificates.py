@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tweed_shim.spiff.functions import keys
-from tweed_shim.spiff.functions.arguments import is_integer, parse_bool, parse_integer
+from tweed_shim.spiff.functions.arguments import parse_bool, parse_integer
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.networks import parse_ip
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.nodes import type_name
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateBuilder, Name

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tweed_shim.spiff.functions import dnsnames, networks, patterns, versions
-from tweed_shim.spiff.functions.arguments import is_integer
 from tweed_shim.spiff.functions.lists import same
 from tweed_shim.spiff.functions.printing import quoted, shown
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.nodes import Lambda, type_name
-from tweed_shim.spiff.values import Fault, Value, truth
+from tweed_shim.spiff.tree.nodes import Lambda, type_name
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, truth
 
 
 class Verdict(NamedTuple):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 
 from tweed_shim.host import subprocesses
-from tweed_shim.spiff.concatenation import MAX_TEXT
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.arguments import parse_integer, texts
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.permission import file_path, need_commands
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.values import MAX_TEXT, Fault, Value, simple_text
 
 
 @function("env", 1)

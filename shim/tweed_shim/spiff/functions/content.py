@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tweed_shim.base.records import Record, replace
-from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
+from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.strings import from_base64
-from tweed_shim.spiff.nodes import type_name
-from tweed_shim.spiff.output import to_yaml
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.output import to_yaml
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
 
 class Options(Record):

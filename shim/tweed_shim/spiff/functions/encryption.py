@@ -16,9 +16,9 @@ from typing import Any
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.nodes import type_name
-from tweed_shim.spiff.output import to_yaml
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.output import to_yaml
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _METHOD = "3DES"
 _BLOCK = 8

@@ -13,7 +13,7 @@ from tweed_shim.base.records import replace
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.permission import file_path, need_files
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _FILE = content.Options(mode=0o644)
 _DIRECTORY = content.Options(mode=0o755)

@@ -9,7 +9,7 @@ from tweed_shim.spiff.functions.arguments import integer, string
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _NAMES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha512/224", "sha512/256")
 # The language's md4 is the data itself and behind it the hash of nothing; so its documentation has it.

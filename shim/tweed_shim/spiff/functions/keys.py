@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
+from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey

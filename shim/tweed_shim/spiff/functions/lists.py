@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cmp_to_key
 
-from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
+from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.nodes import Lambda, type_name
-from tweed_shim.spiff.operators import equal
-from tweed_shim.spiff.plain import wrapped
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.equality import equal
+from tweed_shim.spiff.tree.nodes import Lambda, type_name
+from tweed_shim.spiff.tree.plain import wrapped
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
 
 def same(one: Value, other: Value) -> bool:

@@ -9,7 +9,7 @@ from tweed_shim.base.records import Record
 from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})(.{0,2})", re.DOTALL)

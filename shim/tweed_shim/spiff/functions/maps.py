@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.values import Fault, Value, simple_text
 
 
 @function("keys", 1, 1)

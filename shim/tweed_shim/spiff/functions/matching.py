@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 
 from tweed_shim.spiff.functions import patterns
-from tweed_shim.spiff.functions.arguments import bound, integer, is_integer, string
+from tweed_shim.spiff.functions.arguments import bound, integer, string
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.nodes import Lambda
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.nodes import Lambda
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
 # A place in a string: where it begins and ends, and the texts of the match and its groups.
 Place = tuple[int, int, list[str]]

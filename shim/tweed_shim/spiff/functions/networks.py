@@ -6,9 +6,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip
 from typing import Any
 
 from tweed_shim.base.records import Record
-from tweed_shim.spiff.functions.arguments import LARGEST, is_integer
+from tweed_shim.spiff.functions.arguments import LARGEST
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer
 
 Address = IPv4Address | IPv6Address
 # More addresses in a set than any deployment has: a typing error.

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from tweed_shim.spiff.functions.arguments import (
     LARGEST,
     SMALLEST,
-    is_integer,
     parse_bool,
     parse_integer,
 )
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.nodes import type_name
-from tweed_shim.spiff.values import Fault, Value, float_text
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value, float_text, is_integer
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from functools import lru_cache
 
-from tweed_shim.spiff.values import Fault
+from tweed_shim.spiff.tree.values import Fault
 
 _POSIX = {
     "alnum": "0-9A-Za-z",

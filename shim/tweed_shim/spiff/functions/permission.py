@@ -7,7 +7,7 @@ import os
 from tweed_shim.base.settings import expand_home
 from tweed_shim.errors import ConfigError
 from tweed_shim.spiff.functions.registry import Call
-from tweed_shim.spiff.values import Fault
+from tweed_shim.spiff.tree.values import Fault
 
 DENIED = "no OS operations supported in this execution environment"
 """Why an expression failed that the mode does not allow."""

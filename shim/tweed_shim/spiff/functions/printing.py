@@ -9,9 +9,9 @@ from tweed_shim.base.text import decimal
 from tweed_shim.spiff.functions.arguments import bound
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.nodes import Lambda, Template, type_name
-from tweed_shim.spiff.output import to_yaml
-from tweed_shim.spiff.values import Fault, Value, float_text
+from tweed_shim.spiff.tree.nodes import Lambda, Template, type_name
+from tweed_shim.spiff.tree.output import to_yaml
+from tweed_shim.spiff.tree.values import Fault, Value, float_text
 
 _VERB = re.compile(
     r"%(?P<flags>[-+# 0]*)(?P<width>(?:\[\d+\])?\*|\d+)?(?:\.(?P<precision>(?:\[\d+\])?\*|\d*))?"

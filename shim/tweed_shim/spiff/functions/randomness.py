@@ -7,10 +7,10 @@ import secrets
 from functools import lru_cache
 
 from tweed_shim.spiff.functions import patterns
-from tweed_shim.spiff.functions.arguments import LARGEST, is_integer
+from tweed_shim.spiff.functions.arguments import LARGEST
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.nodes import type_name
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer
 
 _LONGEST = 1_000_000
 

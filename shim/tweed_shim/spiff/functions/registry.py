@@ -3,7 +3,7 @@
 Division of labour. A **plain function** gets the values of its arguments and returns a value; it is declared in a
 module of this package, and `MODULES` names that module, which is imported when the first expression calls it.
 The **special functions** need unevaluated arguments, bindings, stubs or the engine, and live in it
-(`tweed_shim.spiff.special`):
+(`tweed_shim.spiff.expressions.special`):
 
     catch  deepmerge  defined  eval  features  merge  optional  require  static_ips  stub  sync  tagdef  type  valid
 
@@ -16,7 +16,7 @@ All others are plain ones:
     numbers   floor ceil round roundtoeven abs sin cos sinh cosh asin acos asinh acosh sqrt exp log log10
               string integer float bool
     networks  contains_ip ipset max_ip min_ip num_ip
-    documents asjson asyaml parse read read_uncached
+    json_yaml asjson asyaml parse read read_uncached
     files     archive list_dirs list_files lookup_dir lookup_file mkdir tempfile write
     system    env exec exec_uncached pipe pipe_uncached
     crypto    bcrypt bcrypt_check decrypt encrypt hash md5 md5crypt md5crypt_check rand wggenkey wgpublickey
@@ -37,8 +37,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from tweed_shim.base.records import Record
-from tweed_shim.spiff.nodes import Lambda
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.nodes import Lambda
+from tweed_shim.spiff.tree.values import Fault, Value
 
 
 class Call(Protocol):
@@ -147,7 +147,7 @@ _FUNCTIONS = {
     "certificates": "x509cert x509parsecert",
     "checks": "check validate",
     "commands": "env exec exec_uncached pipe pipe_uncached",
-    "documents": "asjson asyaml parse read read_uncached",
+    "json_yaml": "asjson asyaml parse read read_uncached",
     "encryption": "decrypt encrypt",
     "files": "list_dirs list_files lookup_dir lookup_file mkdir tempfile write",
     "hashes": "bcrypt bcrypt_check hash md5 md5crypt md5crypt_check",

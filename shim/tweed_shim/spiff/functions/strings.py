@@ -6,10 +6,10 @@ import base64 as coding
 import binascii
 from collections.abc import Callable
 
-from tweed_shim.spiff.functions.arguments import bound, integer, is_integer, parse_integer, string, texts
+from tweed_shim.spiff.functions.arguments import bound, integer, parse_integer, string, texts
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
 # The columns of base64 in lines, where a function does not let one choose.
 LINE = 60

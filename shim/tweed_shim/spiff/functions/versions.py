@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cmp_to_key
 
+from tweed_shim.base import semver
 from tweed_shim.base.records import replace
+from tweed_shim.base.semver import Version
 from tweed_shim.errors import BadVersion
-from tweed_shim.spiff import semver
 from tweed_shim.spiff.functions.printing import quoted
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.nodes import type_name
-from tweed_shim.spiff.semver import Version
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value
 
 
 def parsed(name: str, text: Value) -> Version:

@@ -7,7 +7,7 @@ import secrets
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.functions.strings import from_base64, in_base64
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _LENGTH = 32
 

@@ -1,0 +1,51 @@
+"""The names that a map declares for the expressions in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tweed_shim.spiff.tree.nodes import Node, Path
+
+
+class Scope:
+    """The names that a map declares; the passes of a flow renew them, so that lambdas see the newest values."""
+
+    __slots__ = ("_node", "ahead", "children", "entries", "names", "next", "path", "root")
+
+    def __init__(
+        self,
+        outer: Scope | None,
+        path: Path | None,
+        names: dict[str, Node] | None,
+        entries: list[Node] | None = None,
+    ) -> None:
+        self.next = outer
+        # None: not a part of the document.
+        self.path = path
+        self.names = names
+        # A document that is a list.
+        self.entries = entries
+        self.root: Scope | None = self if outer is None or outer.root is None else outer.root
+        self.children: dict[Path, Scope] = {}
+        # Processes a field of the map before its turn; None while the map is not in process.
+        self.ahead: Callable[[str], None] | None = None
+        self._node: Node | None = None
+
+    def known(self, name: str, control: bool) -> Node | None:
+        """What the scope holds under a name, as far as that can be known in this pass."""
+        node = self.names.get(name) if self.names is not None else None
+        if node is None or self.ahead is None or node.resolved(control):
+            return node
+        self.ahead(name)
+        return self.names.get(name) if self.names is not None else None
+
+    def renew(self, names: dict[str, Node]) -> None:
+        """What the map holds in this pass."""
+        self.names = names
+        self._node = None
+
+    def node(self) -> Node:
+        """The scope as a map, to be looked into."""
+        if self._node is None:
+            self._node = Node(self.names, "scope")
+        return self._node

@@ -1,0 +1,126 @@
+"""Reads an expression's text from left to right."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tweed_shim.spiff.expressions.environment import Evaluable
+from tweed_shim.spiff.expressions.evaluation import Constant
+from tweed_shim.spiff.expressions.terms import Expansion
+from tweed_shim.spiff.syntax import tokens
+from tweed_shim.spiff.tree.nodes import Path
+
+MAX_DEPTH = 200
+"""How deep expressions may be nested in each other."""
+
+MAX_LINKS = 2_000
+"""How many operators, calls and other qualifiers of an expression may follow each other; concatenation is unbounded."""
+
+
+class Scanner:
+    """`position` is how far it has come, `depth` how deep in expressions it is."""
+
+    def __init__(self, text: str, path: Path, stub_path: Path) -> None:
+        self.text = text
+        self.path = path
+        self.stub_path = stub_path
+        self.position = 0
+        self.depth = 0
+        # How many operators and qualifiers stand on top of each other.
+        self.links = 0
+        # Groups that were read already to find out that they are no scope: position to group and its end.
+        self.groups: dict[int, tuple[Evaluable, int]] = {}
+
+    def space(self) -> bool:
+        """Skip white space; whether there was any."""
+        begin = self.position
+        match = tokens.SPACE.match(self.text, begin)
+        self.position = match.end() if match else begin
+        return self.position > begin
+
+    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Take what matches here."""
+        match = pattern.match(self.text, self.position)
+        if match:
+            self.position = match.end()
+        return match
+
+    def take(self, token: str) -> bool:
+        """Take a token if it is here."""
+        if self.text.startswith(token, self.position):
+            self.position += len(token)
+            return True
+        return False
+
+    def require(self, token: str) -> None:
+        """Take a token that has to be here."""
+        if not self.take(token):
+            raise self.fault(f"'{token}' expected")
+
+    def peek(self, token: str) -> bool:
+        """Whether a token is here."""
+        return self.text.startswith(token, self.position)
+
+    def fault(self, expected: str) -> tokens.SyntaxFault:
+        """What is wrong here."""
+        return tokens.fault(self.text, self.position, expected)
+
+    # --- bounds
+
+    def deeper(self) -> None:
+        """One more expression inside of others."""
+        if self.depth >= MAX_DEPTH:
+            raise self.fault(f"the expression is nested more than {MAX_DEPTH} levels deep")
+        self.depth += 1
+
+    def linked(self) -> None:
+        """One more operator or qualifier."""
+        self.links += 1
+        if self.links > MAX_LINKS:
+            raise self.fault(f"the expression has more than {MAX_LINKS:,} operators")
+
+    # --- literals
+
+    def number(self, text: str) -> int | float:
+        """A number; those with point or exponent are floats."""
+        digits = text.replace("_", "")
+        if set(digits) & set(".eE"):
+            number = float(digits)
+            if number in (float("inf"), float("-inf")):
+                raise self.fault(f"the number {text} is too large")
+            return number
+        if len(digits) > 20 or not -(1 << 63) <= int(digits) < 1 << 63:
+            raise self.fault(f"the number {text} is too large")
+        return int(digits)
+
+    def string(self) -> Evaluable:
+        """`"text"` with the escapes of JSON."""
+        begin = self.position
+        match = self.match(tokens.STRING)
+        if not match:
+            raise self.fault("the string is not closed")
+        try:
+            text: str = json.loads(match[0])
+        except ValueError:
+            self.position = begin
+            raise self.fault("the string has an escape or a character that JSON does not allow") from None
+        # Half characters (lone surrogates) are replaced, as they cannot be written.
+        return Constant(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+    # --- what is read by those that know more of the language
+
+    def expression(self) -> Evaluable:
+        """Any expression, and the white space behind it."""
+        raise NotImplementedError
+
+    def nested(self) -> Evaluable:
+        """An expression without scope or lambda of its own."""
+        raise NotImplementedError
+
+    def expanded(self, expression: Evaluable) -> Evaluable:
+        """`expression...` or the expression alone."""
+        if not self.take("..."):
+            return expression
+        self.space()
+        return Expansion(expression)

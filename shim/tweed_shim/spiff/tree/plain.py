@@ -1,0 +1,53 @@
+"""Between nodes and the plain data that functions work on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tweed_shim.spiff.tree.nodes import Node, derived
+from tweed_shim.spiff.tree.values import Value
+
+
+class Entries(dict[str, Any]):
+    """A map as functions see it: plain, but aware of the nodes it is made of."""
+
+    __slots__ = ("origin",)
+    origin: dict[str, Node]
+
+
+class Items(list[Any]):
+    """A list as functions see it: plain, but aware of the nodes it is made of."""
+
+    __slots__ = ("origin",)
+    origin: list[Node]
+
+
+def plain(value: Value) -> Value:
+    """A value as functions see it: without nodes. What is shared in it stays shared."""
+    return _plain(value, {}) if isinstance(value, (dict, list)) else value
+
+
+def _plain(value: Value, known: dict[int, Value]) -> Value:
+    if not isinstance(value, (dict, list)):
+        return value
+    seen: Value = known.get(id(value))
+    if seen is not None:
+        return seen
+    if isinstance(value, dict):
+        seen = Entries({key: _plain(entry.value, known) for key, entry in value.items()})
+    else:
+        seen = Items([_plain(entry.value, known) for entry in value])
+    seen.origin = value
+    known[id(value)] = seen
+    return seen
+
+
+def wrapped(value: Value, source: str) -> Value:
+    """A value that a function returned, with nodes again; parts of arguments are what they were."""
+    if isinstance(value, (Entries, Items)):
+        return value.origin
+    if isinstance(value, dict):
+        return {str(key): derived(wrapped(entry, source), source) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [derived(wrapped(entry, source), source) for entry in value]
+    return value

@@ -1,0 +1,94 @@
+"""What could not be resolved in a tree, and the report of it in the reference's words.
+
+A line is the expression, the document, the path, the path that the expression speaks of, and the reason, behind one of
+`*` (the expression failed), `@` (it depends on others or is part of a cycle) and `-` (it depends on a failed one).
+"""
+
+from __future__ import annotations
+
+from tweed_shim.base.records import Record
+from tweed_shim.spiff.failures import SpiffError, UnresolvedNode
+from tweed_shim.spiff.tree.nodes import Expression, Issue, Node, Path
+from tweed_shim.spiff.tree.paths import joined
+from tweed_shim.spiff.tree.values import Value, float_text
+
+
+class Found(Record):
+    """A node that is not resolved: where it is, and the path that it speaks of."""
+
+    node: Node
+    context: Path
+    path: Path
+
+    @property
+    def reason(self) -> str:
+        """Class and reason; "" where there is none."""
+        note = self.node.note
+        if not note.issue.text:
+            return ""
+        return ("*" if note.error else "-" if note.failed else "@") + note.issue.text
+
+    def line(self, gap: str) -> str:
+        """The node in one line."""
+        value = self.node.value
+        shown = f"(( {value} ))" if isinstance(value, Expression) else _shown(value)
+        reason = f"{gap}{self.reason}" if self.reason else ""
+        return f"{shown}\tin {self.node.source}\t{joined(self.context)}\t({joined(self.path)}){reason}"
+
+
+class Unresolved(Record):
+    """All nodes that are not resolved, the failed ones first."""
+
+    nodes: tuple[Found, ...]
+
+    @property
+    def has_error(self) -> bool:
+        """Whether there is a reason for any of them."""
+        return any(found.node.note.issue.text for found in self.nodes)
+
+    def issue(self, text: str) -> tuple[Issue, bool]:
+        """All of them as one issue, and whether one depends on a failed one."""
+        nested = tuple(
+            [
+                Issue(
+                    found.line(" "),
+                    nested=found.node.note.issue.nested,
+                    sequence=found.node.note.issue.sequence,
+                )
+                for found in self.nodes
+            ]
+        )
+        return Issue(text, nested=nested), any(found.node.note.failed for found in self.nodes)
+
+    def error(self) -> SpiffError:
+        """Return the error that reports them."""
+        nodes = [
+            UnresolvedNode(str(found.node.value), found.node.source, found.context, found.reason)
+            for found in self.nodes
+        ]
+        return SpiffError(str(self), tuple(nodes))
+
+    def __str__(self) -> str:
+        """The report."""
+        text = "unresolved nodes:"
+        for found in self.nodes:
+            text += "\n\t" + found.line("\t").replace("\n", "\n\t") + _nested(found.node.note.issue)
+        return text
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, dict):
+        return "<map>"
+    if isinstance(value, list):
+        return "<list>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return float_text(value)
+    return "<nil>" if value is None else str(value)
+
+
+def _nested(issue: Issue) -> str:
+    prefix, gap = ("\n\t\t... ", "") if issue.sequence else ("\n", "\t\t\t")
+    text = "".join([prefix + cause.text + _nested(cause) for cause in issue.nested])
+    return text.replace("\n", f"\n{gap}")

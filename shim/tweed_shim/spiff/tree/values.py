@@ -1,0 +1,95 @@
+"""What a dynaml expression can be worth, and how one says that it has no worth (yet).
+
+Functions see plain Python data: None, bool, int (64 bits), float, str, list and dict (keys are str), and the
+two classes below, `Lambda` and `Template`. Lists and dicts that are arguments are read-only: one that is handed back
+as it is, whole or as a part of the result, keeps what the engine knows about its entries (markers, tags, origin).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias, TypeGuard
+
+Value: TypeAlias = Any
+
+MAX_TEXT = 32 << 20
+MAX_ENTRIES = 1_000_000
+"""The most characters of a text, and the most entries of a list or map, that an expression may make."""
+
+
+class Fault(Exception):
+    """An expression failed; `str()` is the reason in the reference's words, without expression and path.
+
+    `nested` are the faults that led to it. `sequence`: they are causes of causes, not a list of problems.
+    """
+
+    def __init__(self, reason: str, *nested: Fault, sequence: bool = False, local: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.nested = nested
+        self.sequence = sequence
+        self.local = local
+
+    def __str__(self) -> str:
+        """The reason."""
+        return self.reason
+
+
+class Pending(Exception):
+    """What an expression needs is not resolved yet. Functions let it pass through."""
+
+
+def truth(value: Value) -> bool:
+    """Whether a value counts as true: nil, false, 0 and what is empty do not; 0.0 does."""
+    return isinstance(value, float) or bool(value)
+
+
+def float_text(number: float, plain: range = range(-4, 6)) -> str:
+    """A float in its shortest form, as Go's `strconv.FormatFloat(f, 'g', -1, 64)` writes it.
+
+    plain: the powers of ten that are written without an exponent.
+    """
+    if math.isnan(number):
+        return "NaN"
+    if math.isinf(number):
+        return "+Inf" if number > 0 else "-Inf"
+    digits, exponent = f"{number:.17e}".split("e")
+    for precision in range(17):
+        text = f"{number:.{precision}e}"
+        if float(text) == number:
+            digits, exponent = text.split("e")
+            break
+    if int(exponent) in plain:
+        return _positional(digits, int(exponent))
+    return f"{digits}e{exponent}"
+
+
+def _positional(digits: str, exponent: int) -> str:
+    sign = "-" if digits.startswith("-") else ""
+    digits = digits.lstrip("-").replace(".", "")
+    if exponent < 0:
+        return f"{sign}0.{'0' * (-exponent - 1)}{digits}"
+    whole = digits[: exponent + 1].ljust(exponent + 1, "0")
+    rest = digits[exponent + 1 :]
+    return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
+
+
+def simple_text(value: Value) -> str | None:
+    """A string, an integer or a bool as text; None for anything else."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    return None
+
+
+def shorten(text: str) -> str:
+    """At most 40 characters of a text for a message: its beginning and its end."""
+    return text if len(text) <= 40 else f"{text[:17]} ... {text[-17:]}"
+
+
+def is_integer(value: Value) -> TypeGuard[int]:
+    """Whether a value is an integer; bools are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
