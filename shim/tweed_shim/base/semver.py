@@ -97,10 +97,24 @@ def parse(text: str) -> Version:
 
 def compare(a: Version, b: Version) -> int:
     """-1, 0 or 1, where `a` comes before `b`, has the same rank, or comes after it."""
-    from semver import Version as Ordered
+    left, right = _precedence(a), _precedence(b)
+    return (left > right) - (left < right)
 
-    left, right = (Ordered(v.major, v.minor, v.patch, v.prerelease or None) for v in (a, b))
-    return left.compare(right)
+
+def _precedence(version: Version) -> tuple[object, ...]:
+    """What versions are ordered by: Semantic Versioning 2.0.0, section 11.
+
+    A release comes after its prereleases, numbers come before words, and a longer list after its beginning.
+    """
+    numbers = (version.major, version.minor, version.patch)
+    if not version.prerelease:
+        return *numbers, 1
+    return *numbers, 0, [_rank(part) for part in version.prerelease.split(".")]
+
+
+def _rank(part: str) -> tuple[int, int, str]:
+    # Numbers have no leading zeros: of two, the one with more digits is larger. So none is too long to be converted.
+    return (0, len(part), part) if part.isdigit() else (1, 0, part)
 
 
 def satisfies(constraint: str, version: str | Version) -> bool:

@@ -140,12 +140,11 @@ def _is_template(text: str) -> bool:
 
 
 def _is_regex(text: str) -> bool:
-    from tweed_shim.spiff.functions import patterns
-    from tweed_shim.spiff.tree.values import Fault
+    from tweed_shim.base import re2
 
     try:
-        patterns.compiled(text)
-    except Fault:
+        re2.compiled(text)
+    except re2.BadPattern:
         return False
     return True
 

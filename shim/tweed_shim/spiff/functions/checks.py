@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tweed_shim.spiff.functions import dnsnames, networks, patterns, versions
+from tweed_shim.base import re2
+from tweed_shim.spiff.functions import dnsnames, networks, versions
 from tweed_shim.spiff.functions.lists import same
 from tweed_shim.spiff.functions.printing import quoted, shown
 from tweed_shim.spiff.functions.registry import Call, function
@@ -247,8 +248,8 @@ def _match(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> V
     if len(arguments) != 1 or not isinstance(arguments[0], str):
         raise Fault("match requires a regexp argument")
     try:
-        expression = patterns.compiled(arguments[0])
-    except Fault as fault:
+        expression = re2.compiled(arguments[0])
+    except re2.BadPattern as fault:
         raise Fault(f"regexp {arguments[0]}: {fault}") from None
     if not isinstance(value, str):
         raise Fault("no string to match regexp")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from tweed_shim.spiff.functions import patterns
+from tweed_shim.base import re2
 from tweed_shim.spiff.functions.arguments import bound, integer, string
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.tree.nodes import Lambda
@@ -35,7 +35,7 @@ def match(call: Call, pattern: Value, text: Value, *repeat: Value) -> Value:
         raise Fault("simple value for argument two of function match required")
     expression = _compiled("match", pattern)
     if limit is not None:
-        return [_groups(found) for found in patterns.matches(expression, simple, limit)]
+        return [_groups(found) for found in re2.matches(expression, simple, limit)]
     found = expression.search(simple)
     return _groups(found) if found else []
 
@@ -53,8 +53,8 @@ def _limit(repeat: Value) -> int:
 
 def _compiled(name: str, pattern: str) -> re.Pattern[str]:
     try:
-        return patterns.compiled(pattern)
-    except Fault as fault:
+        return re2.compiled(pattern)
+    except re2.BadPattern as fault:
         raise Fault(f"{name}: {fault}") from None
 
 
@@ -70,7 +70,7 @@ def split_match(call: Call, separator: Value, text: Value, limit: Value = -1) ->
         return [""]
     parts: list[str] = []
     begin = end = 0
-    for found in patterns.matches(expression, text, most):
+    for found in re2.matches(expression, text, most):
         if most > 0 and len(parts) == most - 1:
             break
         end = found.start()

@@ -6,7 +6,7 @@ import re
 import secrets
 from functools import lru_cache
 
-from tweed_shim.spiff.functions import patterns
+from tweed_shim.base import re2
 from tweed_shim.spiff.functions.arguments import LARGEST
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.tree.nodes import type_name
@@ -45,8 +45,8 @@ def _string(members: str, length: Value) -> str:
 def _characters(members: str) -> str:
     """The characters of a class: those of ASCII and those that are named; all others only if there are none."""
     try:
-        expression = patterns.compiled(f"[{members}]")
-    except Fault as fault:
+        expression = re2.compiled(f"[{members}]")
+    except re2.BadPattern as fault:
         raise Fault(f'invalid rand character set specification "{members}": {fault}') from None
     named = {character for character in members if not character.isascii()}
     found = _matching(expression, [*map(chr, range(128)), *sorted(named)])

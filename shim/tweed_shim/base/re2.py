@@ -1,7 +1,8 @@
-"""Regular expressions as the language writes them: the syntax of RE2, matched with Python's engine.
+"""Regular expressions in the syntax of RE2, matched with Python's engine.
 
 Source of the syntax: https://github.com/google/re2/wiki/Syntax. What RE2 does not have (references to groups,
-lookarounds, possessive repetition) is refused here too. Digits, words and blanks are those of ASCII.
+lookarounds, possessive repetition) is refused here too. Digits, words and blanks are those of ASCII. Spiff and the
+format `regex` of JSON Schema need it: the reference implementations of both are written in Go.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import sys
 from collections.abc import Iterator
 from functools import lru_cache
 
-from tweed_shim.spiff.tree.values import Fault
+
+class BadPattern(ValueError):
+    """A text is no regular expression; `str()` is the reason, in the words of Go's regexp."""
+
 
 _POSIX = {
     "alnum": "0-9A-Za-z",
@@ -55,18 +59,18 @@ _MOST_REPEATS = 1000
 
 @lru_cache(maxsize=512)
 def compiled(pattern: str) -> re.Pattern[str]:
-    """The compiled expression. Raises Fault with what is wrong with it."""
+    """Compile an expression. Raises BadPattern."""
     try:
         return re.compile(_Translation(pattern).text())
     except (re.error, OverflowError, RecursionError) as error:
         reason = error.msg if isinstance(error, re.error) else "expression nests too deeply"
         if reason.startswith("missing )"):
             reason = "missing closing )"
-        raise Fault(f"error parsing regexp: {reason}: `{pattern}`") from None
+        raise BadPattern(f"error parsing regexp: {reason}: `{pattern}`") from None
 
 
 def matches(pattern: re.Pattern[str], text: str, limit: int = -1) -> Iterator[re.Match[str]]:
-    """All matches from left to right, at most `limit`; an empty one that touches the one before does not count."""
+    """Return the matches from left to right, at most `limit`, without empty ones that touch the one before."""
     position, previous, found = 0, -1, 0
     while position <= len(text) and found != limit:
         match = pattern.search(text, position)

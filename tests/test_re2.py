@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tweed_shim.spiff.functions.patterns import compiled, matches
-from tweed_shim.spiff.tree.values import Fault
+from tweed_shim.base.re2 import BadPattern, compiled, matches
 
 
 def found(pattern: str, text: str) -> list[str]:
@@ -92,7 +91,7 @@ def test_the_syntax(pattern: str, text: str, expected: list[str]) -> None:
     ],
 )
 def test_what_is_no_expression_is_refused(pattern: str, reason: str) -> None:
-    with pytest.raises(Fault, match="error parsing regexp") as refusal:
+    with pytest.raises(BadPattern, match="error parsing regexp") as refusal:
         compiled(pattern)
     assert reason in str(refusal.value)
 
@@ -107,5 +106,5 @@ def test_any_text_is_an_expression_or_refused(pattern: str, text: str) -> None:
         warnings.simplefilter("error")
         try:
             found(pattern, text)
-        except Fault:
+        except BadPattern:
             return
