@@ -87,7 +87,7 @@ def test_the_steps_of_a_path(text: str, leading: bool, path: tuple[str, ...]) ->
 )
 def test_paths_go_through_maps_and_lists_by_index_and_by_name(path: str, value: Any) -> None:
     (node,) = read("l: [{name: one, id: eins, x: 1}, {name: dos, id: two, x: 2}]", "x")
-    found = find(node, components(path, leading=False), False)
+    found = find(node, components(path, leading=False), control=False)
     assert (found.value if found else None) == value
 
 

@@ -90,7 +90,7 @@ class _Group:
     a group of their own: how each of those begins.
     """
 
-    def __init__(self, multiline: bool = False, ungreedy: bool = False) -> None:
+    def __init__(self, *, multiline: bool = False, ungreedy: bool = False) -> None:
         self.multiline = multiline
         self.ungreedy = ungreedy
         self.flagged: list[str] = []
@@ -110,14 +110,14 @@ class _Translation:
         """The expression in Python's syntax. Raises re.error."""
         repeatable = False
         while self.position < len(self.pattern):
-            repeatable = self._next(repeatable)
+            repeatable = self._next(repeatable=repeatable)
         self.written.append(")" * len(self.groups[0].flagged))
         return "".join(self.written)
 
     def _fail(self, reason: str) -> re.error:
         return re.error(reason)
 
-    def _next(self, repeatable: bool) -> bool:
+    def _next(self, *, repeatable: bool) -> bool:
         """Translate one element; answers whether what follows may repeat it."""
         character = self.pattern[self.position]
         if character == "\\":
@@ -130,7 +130,7 @@ class _Translation:
             return self._close()
         repeat = _REPEAT.match(self.pattern, self.position)
         if repeat is not None:
-            return self._repeat(repeat, repeatable)
+            return self._repeat(repeat, repeatable=repeatable)
         self.position += 1
         group = self.groups[-1]
         if character == "|":
@@ -141,7 +141,7 @@ class _Translation:
         self.written.append(anchors.get(character, r"\{" if character == "{" else character))
         return True
 
-    def _repeat(self, repeat: re.Match[str], repeatable: bool) -> bool:
+    def _repeat(self, repeat: re.Match[str], *, repeatable: bool) -> bool:
         if not repeatable:
             before = self.written[-1] if self.written else ""
             nested = before and before[0] in "*+?{"
@@ -202,12 +202,12 @@ class _Translation:
         around = self.groups[-1]
         if match["end"] is None:
             self.written.append(f"(?P<{match['name']}>" if match["name"] else "(")
-            self.groups.append(_Group(around.multiline, around.ungreedy))
+            self.groups.append(_Group(multiline=around.multiline, ungreedy=around.ungreedy))
             return False
         on, _, off = (match["flags"] or "").partition("-")
         group = _Group(
-            (around.multiline or "m" in on) and "m" not in off,
-            (around.ungreedy or "U" in on) and "U" not in off,
+            multiline=(around.multiline or "m" in on) and "m" not in off,
+            ungreedy=(around.ungreedy or "U" in on) and "U" not in off,
         )
         on, off = on.replace("U", ""), off.replace("U", "")
         prefix = f"(?{on}-{off}:" if off else f"(?{on}:"

@@ -223,7 +223,7 @@ def _applied(env: Environment, template: Node, stubs: list[Node], options: Optio
 def _cleaned(node: Node, state: State, options: Options) -> Node:
     if not options.preserve_temporary:
         node = _discarded(node, TEMPORARY | LOCAL)
-    return node if options.preserve_escapes else _unescaped(node, state.interpolation)
+    return node if options.preserve_escapes else _unescaped(node, interpolation=state.interpolation)
 
 
 def _discarded(node: Node, flags: int) -> Node:
@@ -240,20 +240,25 @@ def _discarded(node: Node, flags: int) -> Node:
     return node
 
 
-def _unescaped(node: Node, interpolation: bool) -> Node:
+def _unescaped(node: Node, *, interpolation: bool) -> Node:
     if node.inert():
         return node
     value = node.value
     if isinstance(value, dict):
         return node.with_value(
             {
-                key: _unescaped(unescaped_node(entry, interpolation), interpolation)
+                key: _unescaped(
+                    unescaped_node(entry, interpolation=interpolation), interpolation=interpolation
+                )
                 for key, entry in value.items()
             }
         )
     if isinstance(value, list):
         return node.with_value(
-            [_unescaped(unescaped_node(entry, interpolation), interpolation) for entry in value]
+            [
+                _unescaped(unescaped_node(entry, interpolation=interpolation), interpolation=interpolation)
+                for entry in value
+            ]
         )
     return node
 

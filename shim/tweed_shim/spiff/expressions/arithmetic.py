@@ -78,7 +78,7 @@ class Modulo(Evaluable):
     left: Evaluable
     right: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
         """The remainder, with the sign of the first operand."""
         left, info = integer_operand(self.left, env, NOTHING)
         right, info = integer_operand(self.right, env, info)

@@ -11,7 +11,7 @@ from tweed_shim.spiff.expressions.environment import Environment, Evaluable
 from tweed_shim.spiff.expressions.evaluation import Constant, pending, pushed
 from tweed_shim.spiff.expressions.outcomes import NOTHING, Failure, Info, Outcome
 from tweed_shim.spiff.expressions.references import Reference
-from tweed_shim.spiff.expressions.special import LAZY, STRICT
+from tweed_shim.spiff.expressions.special import LAZY, STRICT, StrictCall
 from tweed_shim.spiff.expressions.terms import Expansion, Named, resolve_all
 from tweed_shim.spiff.functions import registry
 from tweed_shim.spiff.tree.nodes import Lambda, Node, Path, derived
@@ -28,7 +28,7 @@ class Call(Evaluable):
     arguments: tuple[Evaluable, ...]
     curry: bool = False
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """What the function returns."""
         name = self._name()
         if name in LAZY:
@@ -46,7 +46,7 @@ class Call(Evaluable):
             raise Failure(f"no named arguments for builtin function ({name})", info)
         if self.curry:
             return _curried(name, values, env), NOTHING
-        return self._built_in(name, values, info, env, locally)
+        return self._built_in(name, values, info, env, locally=locally)
 
     def _name(self) -> str:
         """The function's name; "" where it is a lambda that is called."""
@@ -82,10 +82,10 @@ class Call(Evaluable):
         return (result if known else self), found.joined(info)
 
     def _built_in(
-        self, name: str, values: list[Value], info: Info, env: Environment, locally: bool
+        self, name: str, values: list[Value], info: Info, env: Environment, *, locally: bool
     ) -> Outcome:
         if name in STRICT:
-            result, found = STRICT[name](values, info, env, locally)
+            result, found = STRICT[name](StrictCall(values, info, env, locally=locally))
             if name == "type":
                 return result, found
         else:
@@ -105,7 +105,7 @@ def _curried(name: str, values: list[Value], env: Environment) -> Lambda:
     """A lambda that passes what it is given on to a function of the language, behind the values."""
     arguments = (*[Constant(value) for value in values], Expansion(Reference((_ARGUMENTS,))))
     body = Call(Reference((name,)), arguments)
-    expression = lambdas.LambdaExpression(((_ARGUMENTS, None),), True, body)
+    expression = lambdas.LambdaExpression(((_ARGUMENTS, None),), variadic=True, body=body)
     curried: Lambda = expression.evaluate(env)[0]
     return curried
 

@@ -14,7 +14,7 @@ class Concatenation(Evaluable):
 
     parts: tuple[Evaluable, ...]
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - parts are needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - parts are needed whole
         """All in one."""
         values: list[Value] = []
         unknown = False

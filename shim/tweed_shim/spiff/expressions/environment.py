@@ -10,7 +10,7 @@ from tweed_shim.spiff.expressions.outcomes import Outcome
 from tweed_shim.spiff.expressions.scopes import Scope
 from tweed_shim.spiff.expressions.tags import Tags
 from tweed_shim.spiff.tree.nodes import DEFAULT, IMPLIED, Expression, Node, Path
-from tweed_shim.spiff.tree.paths import find, joined, step
+from tweed_shim.spiff.tree.paths import find, joined
 from tweed_shim.spiff.tree.unresolved import Unresolved
 
 SELF, DOCUMENT, ROOT, CONTEXT = "_", "__", "___", "__ctx"
@@ -23,7 +23,7 @@ class Evaluable(Expression):
     # Whether a call has become this expression, and is not evaluated anew itself.
     deferred = False
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The value, or an expression where it is not known yet. `locally`: what is in it need not be known.
 
         Raises Fault where there is none.
@@ -226,22 +226,24 @@ class Environment:
         control = self.state.control
         if scope.root.entries is None:
             if path:
-                scope.root.known(path[0], control)
+                scope.root.known(path[0], control=control)
             # Of the whole it has to be asked anew whether it is resolved.
             return (
-                find(scope.root.node(), path, control, raw=True) if path else Node(scope.root.names, "scope")
+                find(scope.root.node(), path, control=control, raw=True)
+                if path
+                else Node(scope.root.names, "scope")
             )
         if not path:
             return Node(scope.root.entries, "root")
         if path[0] != "__map":
-            return find(Node(scope.root.entries, "scope"), path, control, raw=True)
+            return find(Node(scope.root.entries, "scope"), path, control=control, raw=True)
         # In a document that is a list `__map` is the outermost map around.
         outermost = None
         current: Scope | None = scope
         while current is not None:
             outermost = current.names if current.names is not None else outermost
             current = current.next
-        return find(Node(outermost, "scope"), path[1:], control, raw=True)
+        return find(Node(outermost, "scope"), path[1:], control=control, raw=True)
 
     def reference(self, path: Path) -> Node | None:
         """What a relative path leads to, from the innermost scope that knows its first step outwards."""
@@ -250,13 +252,15 @@ class Environment:
         control = self.state.control
         if node is None:
             if name == ROOT:
-                return find(Node(self._outermost().root_names() or {}, CONTEXT), path[1:], control, raw=True)
+                return find(
+                    Node(self._outermost().root_names() or {}, CONTEXT), path[1:], control=control, raw=True
+                )
             if name == DOCUMENT and enclosing is not None:
                 return self._in_scopes(enclosing, path[1:])
             return self.outer.reference(path) if self.outer else None
         if name == SELF and len(path) > 1:
             return node.resolver.reference(path[1:]) if node.resolver else None
-        return find(node, path[1:], control, raw=True)
+        return find(node, path[1:], control=control, raw=True)
 
     def _outermost(self) -> Environment:
         outer = self
@@ -273,7 +277,7 @@ class Environment:
             if scope.names is not None:
                 if enclosing is None and scope.path:
                     enclosing = scope
-                node = scope.known(name, self.state.control)
+                node = scope.known(name, control=self.state.control)
                 if node is not None:
                     return node, None
             scope = scope.next
@@ -284,9 +288,9 @@ class Environment:
         if not path:
             return Node(scope.names, CONTEXT) if scope else None
         while scope is not None and scope.names is not None:
-            node = scope.known(path[0], control)
+            node = scope.known(path[0], control=control)
             if node is not None:
-                return find(node, path[1:], control, raw=True)
+                return find(node, path[1:], control=control, raw=True)
             scope = scope.next
         return None
 
@@ -294,11 +298,7 @@ class Environment:
         """What the first stub that has the path holds there."""
         control = self.state.control
         for stub in self.stubs:
-            node: Node | None = stub
-            for name in path:
-                node = step(node, name, False, control) if node is not None else None
-                if node is None:
-                    break
+            node = find(stub, path, control=control)
             if node is not None and node.note.flags & (IMPLIED | DEFAULT) != IMPLIED:
                 return node
         return None
@@ -306,7 +306,11 @@ class Environment:
     def has_stub(self) -> bool:
         """Whether any stub has the path."""
         control = self.state.control
-        return any(find(stub, self.stub_path, control) is not None for stub in self.stubs)
+        # No generator: every node asks in every pass.
+        for stub in self.stubs:  # noqa: SIM110
+            if find(stub, self.stub_path, control=control) is not None:
+                return True
+        return False
 
     def _context(self) -> Node:
         def texts(path: Path) -> Node:

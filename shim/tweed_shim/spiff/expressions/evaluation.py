@@ -15,7 +15,7 @@ def resolve(
     expression: Evaluable, env: Environment, info: Info = NOTHING, *, locally: bool = False
 ) -> Outcome:
     """Evaluate an operand after others, whose `info` is joined."""
-    value, found = expression.evaluate(env, locally)
+    value, found = expression.evaluate(env, locally=locally)
     return value, found if info is NOTHING else info.joined(found)
 
 
@@ -34,7 +34,7 @@ class Constant(Evaluable):
 
     value: Value
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - a constant needs neither
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - a constant needs neither
         """The value."""
         return self.value, NOTHING
 

@@ -25,7 +25,7 @@ class LambdaExpression(Evaluable):
     variadic: bool
     body: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The lambda, bound to where it is written."""
         parameters: list[Parameter] = []
         for number, (name, default) in enumerate(self.parameters):
@@ -33,12 +33,12 @@ class LambdaExpression(Evaluable):
                 parameters.append(Parameter(name))
                 continue
             try:
-                value, info = default.evaluate(env, locally)
+                value, info = default.evaluate(env, locally=locally)
             except Fault as fault:
                 reason = f"evaluation of lambda call default argument {number} failed: {self}: {default}"
                 raise Failure(reason, nested=(fault_issue(fault),), sequence=True) from None
             if isinstance(value, Evaluable) and value.deferred:
-                value, info = value.evaluate(env, locally)
+                value, info = value.evaluate(env, locally=locally)
             if pending(value):
                 return self, info
             parameters.append(Parameter(name, (value,)))
@@ -79,7 +79,7 @@ class LambdaReference(Evaluable):
     path: Path
     stub_path: Path
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The lambda."""
         value, info = self.inner.evaluate(env)
         if pending(value):
@@ -88,7 +88,7 @@ class LambdaReference(Evaluable):
             return value, info
         if not isinstance(value, str):
             raise Failure("lambda reference must resolve to lambda value or string", info)
-        return self._parsed(value, env).evaluate(env, locally)
+        return self._parsed(value, env).evaluate(env, locally=locally)
 
     def _parsed(self, text: str, env: Environment) -> LambdaExpression:
         try:

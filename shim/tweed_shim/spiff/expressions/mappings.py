@@ -65,9 +65,9 @@ class Mapping(Evaluable):
     source: Evaluable
     function: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
         """What the kind makes of the source."""
-        source, info = self.source.evaluate(env, True)
+        source, info = self.source.evaluate(env, locally=True)
         function, found = self.function.evaluate(env)
         if pending(source) or pending(function):
             return self._pushed(source, function), info.joined(found)
@@ -142,9 +142,9 @@ class Sum(Evaluable):
     initial: Evaluable
     function: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
         """What the lambda makes of all entries, one after the other."""
-        source, info = self.source.evaluate(env, True)
+        source, info = self.source.evaluate(env, locally=True)
         initial, info = resolve(self.initial, env, info)
         function, found = self.function.evaluate(env)
         if pending(source) or pending(initial) or pending(function):

@@ -45,7 +45,7 @@ class Merge(Evaluable):
     nothing: bool = False
     key_name: str = ""
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - stubs are resolved
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - stubs are resolved
         """The stubs' value."""
         redirect = self.path if self.redirect else None
         if self.nothing:
@@ -84,7 +84,7 @@ class Auto(Evaluable):
 
     path: Path
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - jobs are needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - jobs are needed whole
         """The number of instances."""
         if len(self.path) != 3 or self.path[0] != "resource_pools" or self.path[2] != "size":
             raise Failure("auto only allowed for size entry in resource pools")
@@ -92,7 +92,7 @@ class Auto(Evaluable):
             jobs, info = Reference(("", "jobs")).evaluate(env)
         except Failure:
             raise Failure("no jobs found") from None
-        if not is_resolved(jobs, env.state.control):
+        if not is_resolved(jobs, control=env.state.control):
             return self, info
         if not isinstance(jobs, list):
             raise Failure("jobs must be a list")
@@ -100,10 +100,10 @@ class Auto(Evaluable):
 
     def _instances(self, job: Node, env: Environment) -> int:
         control = env.state.control
-        pool = find(job, ["resource_pool"], control)
+        pool = find(job, ["resource_pool"], control=control)
         if pool is None or (pool.value != self.path[1].partition(":")[2] and pool.value != self.path[1]):
             return 0
-        instances = find(job, ["instances"], control)
+        instances = find(job, ["instances"], control=control)
         if instances is None or not is_integer(instances.value):
             raise Failure("")
         return int(instances.value)
@@ -118,9 +118,9 @@ class Prefer(Evaluable):
 
     inner: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The value, preferred."""
-        value, info = self.inner.evaluate(env, locally)
+        value, info = self.inner.evaluate(env, locally=locally)
         return value, info.changed(preferred=True)
 
     def __str__(self) -> str:
@@ -162,14 +162,14 @@ class Marker(Evaluable):
             flags |= _FLAGS.get(name, 0)
         return flags
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The marked expression's value, flagged."""
         if self.is_template:
             raise Failure("&template only usable as marker for templates")
         own = Info(flags=self.flags)
         if self.inner is None:
             return None, own
-        value, info = self.inner.evaluate(env, locally)
+        value, info = self.inner.evaluate(env, locally=locally)
         return value, info.joined(own)
 
     def template_of(self, original: Node) -> Node | None:
@@ -193,7 +193,7 @@ class Substitution(Evaluable):
 
     inner: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - the result is needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the result is needed whole
         """The template, processed here."""
         template, info = self.inner.evaluate(env)
         if pending(template):

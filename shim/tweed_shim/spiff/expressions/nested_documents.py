@@ -76,6 +76,8 @@ def _is_marked(entry: Node, env: Environment) -> bool:
     for key in reversed(MERGE_KEYS):
         if key in entry.value:
             text = entry.value[key].value
-            expression = expression_in(text, env.state.interpolation) if isinstance(text, str) else None
+            expression = (
+                expression_in(text, interpolation=env.state.interpolation) if isinstance(text, str) else None
+            )
             return expression is not None and bool(_TEMPLATE_MARKER.search(expression))
     return False

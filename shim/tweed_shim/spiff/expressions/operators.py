@@ -17,7 +17,7 @@ class Not(Evaluable):
 
     inner: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operand is needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operand is needed whole
         """The opposite of what the operand counts as."""
         value, info = self.inner.evaluate(env)
         if pending(value):
@@ -36,7 +36,7 @@ class Conditional(Evaluable):
     then: Evaluable
     otherwise: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
         """One branch; where its value is not known yet, that branch alone."""
         condition, info = self.condition.evaluate(env)
         if pending(condition):
@@ -59,7 +59,7 @@ class Or(Evaluable):
     left: Evaluable
     right: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
         """The first operand's value if it has one."""
         try:
             value, info = self.left.evaluate(env)
@@ -96,7 +96,7 @@ class ValidOr(Evaluable):
     left: Evaluable
     right: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
         """The first operand's value if it has one."""
         try:
             value, info = self.left.evaluate(env)
@@ -122,7 +122,7 @@ class Logic(Evaluable):
     operator: str
     right: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
         """A bool or an integer."""
         left, info = self.left.evaluate(env)
         if pending(left):
@@ -153,7 +153,7 @@ class Binary(Evaluable):
     operator: str
     right: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
         """The result."""
         left, info = self.left.evaluate(env)
         right, info = resolve(self.right, env, info)

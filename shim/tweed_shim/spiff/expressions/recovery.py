@@ -56,7 +56,7 @@ class Catch(Evaluable):
     inner: Evaluable
     function: Evaluable | None = None
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
         """What the lambda makes of the value and the reason."""
         function: Value = None
         if self.function is not None:
@@ -108,7 +108,7 @@ class Sync(Evaluable):
     began: float | None = None
     tries: int = 0
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
         """The value once the condition holds; the attempt's fault where it never does."""
         began = self.began if self.began is not None else time.monotonic()
         timeout: Value = SYNC_TIMEOUT

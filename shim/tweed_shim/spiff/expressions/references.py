@@ -24,13 +24,17 @@ class Reference(Evaluable):
     path: Path
     tag: str = ""
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """What the path leads to; itself where that is not resolved yet."""
         if self.tag:
-            return self._tagged(env, locally)
-        return self._from_root(env, locally) if self.path[0] == "" else self._relative(env, locally)
+            return self._tagged(env, locally=locally)
+        return (
+            self._from_root(env, locally=locally)
+            if self.path[0] == ""
+            else self._relative(env, locally=locally)
+        )
 
-    def _relative(self, env: Environment, locally: bool) -> Outcome:
+    def _relative(self, env: Environment, *, locally: bool) -> Outcome:
         path = self.path
         found: list[Node | None] = []
 
@@ -39,38 +43,40 @@ class Reference(Evaluable):
             if steps == 1 or path[0].startswith(SELF):
                 found[:] = [env.reference(path[:steps])]
             elif found[0] is not None:
-                found[:] = [step(found[0], path[steps - 1], True, env.state.control)]
+                found[:] = [step(found[0], path[steps - 1], raw=True, control=env.state.control)]
             return found[0]
 
-        return follow(self, path, look, env, locally)
+        return follow(self, path, look, env, locally=locally)
 
-    def _from_root(self, env: Environment, locally: bool) -> Outcome:
+    def _from_root(self, env: Environment, *, locally: bool) -> Outcome:
         start = 1 if self.path[0] == "" else 0
-        return follow(self, self.path, lambda steps: env.from_root(self.path[start:steps]), env, locally)
+        return follow(
+            self, self.path, lambda steps: env.from_root(self.path[start:steps]), env, locally=locally
+        )
 
-    def _tagged(self, env: Environment, locally: bool) -> Outcome:
+    def _tagged(self, env: Environment, *, locally: bool) -> Outcome:
         whole = self.path == ("",)
         if self.tag in ("doc:0", "doc.0"):
             if whole:
                 raise Failure("no reference to actual document possible")
-            return self._from_root(env, locally)
+            return self._from_root(env, locally=locally)
         tags = env.state.tags.find(self.tag)
         if not tags:
             raise Failure(f"tag '{self.tag}' not found")
         if not whole:
-            return self._in_tags(tags, env, locally)
+            return self._in_tags(tags, env, locally=locally)
         if len(tags) > 1 and tags[0].name != self.tag:
             raise Failure(f"found multiple tags for '{self.tag}': {', '.join([tag.name for tag in tags])}")
         return tags[0].node.value, NOTHING
 
-    def _in_tags(self, tags: list[Tag], env: Environment, locally: bool) -> Outcome:
+    def _in_tags(self, tags: list[Tag], env: Environment, *, locally: bool) -> Outcome:
         """The answer of the tag with the shortest name that has one."""
         best: tuple[Tag, Outcome] | None = None
         for tag in tags:
             if best and best[0].level < tag.level:
                 break
             try:
-                outcome = self._in_node(tag.node, env, locally)
+                outcome = self._in_node(tag.node, env, locally=locally)
             except Failure:
                 continue
             if tag.name == self.tag:
@@ -82,9 +88,10 @@ class Reference(Evaluable):
             raise Failure(f"'{joined(self.path)}' not found")
         return best[1]
 
-    def _in_node(self, node: Node, env: Environment, locally: bool) -> Outcome:
+    def _in_node(self, node: Node, env: Environment, *, locally: bool) -> Outcome:
         # The reference always follows the whole path here.
-        return follow(self, self.path, lambda steps: find(node, self.path, env.state.control), env, locally)  # noqa: ARG005
+        found = find(node, self.path, control=env.state.control)
+        return follow(self, self.path, lambda _: found, env, locally=locally)
 
     def __str__(self) -> str:
         """As the language writes it."""
@@ -92,7 +99,7 @@ class Reference(Evaluable):
         return f"{tag}." if self.path == ("",) else tag + joined(self.path)
 
 
-def follow(expression: Evaluable, path: Path, look: Look, env: Environment, locally: bool) -> Outcome:
+def follow(expression: Evaluable, path: Path, look: Look, env: Environment, *, locally: bool) -> Outcome:
     """The value at a path's end; the expression where a step or (unless `locally`) what is in it is not resolved."""
     control = env.state.control
     node = None
@@ -102,10 +109,10 @@ def follow(expression: Evaluable, path: Path, look: Look, env: Environment, loca
             raise Failure(f"'{joined(path[:steps])}' not found")
         if isinstance(node.value, Evaluable):
             return expression, _unresolved(node, f"'{joined(path[:steps])}' unresolved")
-        if not node.complete(control):
+        if not node.complete(control=control):
             return expression, _unresolved(node, f"'{joined(path[:steps])}' not complete")
     assert node is not None  # noqa: S101 - a path has at least one step
-    if not locally and not node.resolved(control):
+    if not locally and not node.resolved(control=control):
         return expression, _unresolved(node, f"'{expression}' unresolved")
     return node.value, Info(key_name=node.note.key_name) if node.note.key_name else NOTHING
 
@@ -120,19 +127,23 @@ class Qualified(Evaluable):
     inner: Evaluable
     path: Path
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """What the path leads to in the expression's value."""
-        root, info = self.inner.evaluate(env, locally)
+        root, info = self.inner.evaluate(env, locally=locally)
         locally = locally or info.raw
         if pending(root):
             return (self if root is self.inner else replace(self, inner=root)), info
         control = env.state.control
-        if not (locally_resolved(root, control) and (locally or is_resolved(root, control))):
+        if not (locally_resolved(root, control=control) and (locally or is_resolved(root, control=control))):
             return self, info
         node = Node(root, "dynaml")
         reference = Reference(self.path)
         value, info = follow(
-            reference, self.path, lambda steps: find(node, self.path[:steps], control), env, locally
+            reference,
+            self.path,
+            lambda steps: find(node, self.path[:steps], control=control),
+            env,
+            locally=locally,
         )
         return (self if value is reference else value), info
 
@@ -147,20 +158,22 @@ class Dynamic(Evaluable):
     inner: Evaluable
     index: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The entry or field of the value; only that has to be resolved where the value is a reference's."""
         control = env.state.control
-        root, info = self.inner.evaluate(env, locally or isinstance(self.inner, Reference))
-        if not locally_resolved(root, control):
+        root, info = self.inner.evaluate(env, locally=locally or isinstance(self.inner, Reference))
+        if not locally_resolved(root, control=control):
             return self, info
-        index, found = self.index.evaluate(env, locally or info.raw)
-        if not is_resolved(index, control):
+        index, found = self.index.evaluate(env, locally=locally or info.raw)
+        if not is_resolved(index, control=control):
             return self, info
         path = self._path(root, index, info.joined(found))
         node = Node(root, "dynaml")
         reference = Reference(path)
-        value, info = follow(reference, path, lambda steps: find(node, path[:steps], control), env, True)
-        return (value if is_resolved(value, control) else self), info
+        value, info = follow(
+            reference, path, lambda steps: find(node, path[:steps], control=control), env, locally=True
+        )
+        return (value if is_resolved(value, control=control) else self), info
 
     def _path(self, root: Value, index: Value, info: Info) -> Path:
         if isinstance(index, list) and len(index) == 1:
@@ -193,11 +206,13 @@ class Slice(Evaluable):
     inner: Evaluable
     range: Range
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """A part of the list, both ends included."""
         control = env.state.control
-        entries, info = self.inner.evaluate(env, locally)
-        if not (locally_resolved(entries, control) and (locally or is_resolved(entries, control))):
+        entries, info = self.inner.evaluate(env, locally=locally)
+        if not (
+            locally_resolved(entries, control=control) and (locally or is_resolved(entries, control=control))
+        ):
             return self, info
         if not isinstance(entries, list):
             raise Failure("slice requires array expression", info)
@@ -230,7 +245,7 @@ def _part(entries: list[Node], start: int, end: int, info: Info) -> list[Node]:
 class Current(Evaluable):
     """Stands for the entry that a projection looks at."""
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - it is known
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - it is known
         """The entry's value."""
         node = env.bound.get(PROJECTED)
         return (node.value if node else None), NOTHING
@@ -250,7 +265,7 @@ class Projection(Evaluable):
     inner: Evaluable
     part: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The list of the parts."""
         value, info = self.inner.evaluate(env)
         if pending(value):
@@ -265,7 +280,7 @@ class Projection(Evaluable):
             raise Failure("only map or list allowed for projection", info)
         parts = []
         for entry in entries:
-            part, _ = self.part.evaluate(env.with_bound({PROJECTED: entry}), locally)
+            part, _ = self.part.evaluate(env.with_bound({PROJECTED: entry}), locally=locally)
             if pending(part):
                 return self, info
             parts.append(derived(part, env.source))

@@ -31,10 +31,10 @@ class Scope:
         self.ahead: Callable[[str], None] | None = None
         self._node: Node | None = None
 
-    def known(self, name: str, control: bool) -> Node | None:
+    def known(self, name: str, *, control: bool) -> Node | None:
         """What the scope holds under a name, as far as that can be known in this pass."""
         node = self.names.get(name) if self.names is not None else None
-        if node is None or self.ahead is None or node.resolved(control):
+        if node is None or self.ahead is None or node.resolved(control=control):
             return node
         self.ahead(name)
         return self.names.get(name) if self.names is not None else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.expressions import static_ips, tags
 from tweed_shim.spiff.expressions.environment import Environment, Evaluable
 from tweed_shim.spiff.expressions.evaluation import pending
@@ -23,7 +24,7 @@ def _valid(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) ->
     unknown = False
     for argument in arguments:
         try:
-            value, _ = argument.evaluate(env, True)
+            value, _ = argument.evaluate(env, locally=True)
         except Fault:
             if not unknown:
                 return False, NOTHING
@@ -37,7 +38,7 @@ def _defined(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) 
     unknown = False
     for argument in arguments:
         try:
-            value, info = argument.evaluate(env, True)
+            value, info = argument.evaluate(env, locally=True)
         except Fault:
             if not unknown:
                 return False, NOTHING
@@ -67,7 +68,7 @@ def _require(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) 
     if len(arguments) != 1:
         raise Failure("one argument expected for 'require'")
     try:
-        value, _ = arguments[0].evaluate(env, True)
+        value, _ = arguments[0].evaluate(env, locally=True)
     except Fault:
         value = None
     if pending(value):
@@ -86,7 +87,7 @@ def _stub(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) -> 
         if isinstance(argument, Reference):
             path = argument.path
         else:
-            value, info = argument.evaluate(env, True)
+            value, info = argument.evaluate(env, locally=True)
             if pending(value):
                 return call, info
             if not info.undefined:
@@ -143,51 +144,60 @@ LAZY: dict[str, Callable[[Evaluable, Sequence[Evaluable], Environment], Outcome]
 }
 
 
-def _eval(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see STRICT
-    if len(values) != 1:
+class StrictCall(Record):
+    """A call of a function whose arguments are evaluated first: their values, and what was found with them."""
+
+    values: Sequence[Value]
+    info: Info
+    env: Environment
+    locally: bool = False
+
+
+def _eval(call: StrictCall) -> Outcome:
+    if len(call.values) != 1:
         raise Failure("one argument required for 'eval'")
-    text = values[0]
+    text = call.values[0]
     if not isinstance(text, str):
         raise Failure("string argument required for 'eval'")
     try:
-        expression = env.state.engine.expression(text, env.path, env.stub_path)
+        expression = call.env.state.engine.expression(text, call.env.path, call.env.stub_path)
     except Fault as fault:
         raise Failure(f"({text})\t {fault}") from None
-    return expression.evaluate(env, locally)
+    return expression.evaluate(call.env, locally=call.locally)
 
 
-def _type(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see STRICT
-    if len(values) != 1:
+def _type(call: StrictCall) -> Outcome:
+    if len(call.values) != 1:
         raise Failure("exactly one argument required for function 'type'")
-    return ("undef", NOTHING) if info.undefined else (type_name(values[0]), info)
+    return ("undef", NOTHING) if call.info.undefined else (type_name(call.values[0]), call.info)
 
 
-def _features(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see STRICT
-    if len(values) > 1:
+def _features(call: StrictCall) -> Outcome:
+    if len(call.values) > 1:
         raise Failure("features acctepts a maximum of one arguments")
-    if not values:
-        return [derived(name, env.source) for name in sorted(env.state.features)], NOTHING
-    if not isinstance(values[0], str):
+    if not call.values:
+        return [derived(name, call.env.source) for name in sorted(call.env.state.features)], NOTHING
+    if not isinstance(call.values[0], str):
         raise Failure("features: argument must be a string")
-    return values[0] in env.state.features, NOTHING
+    return call.values[0] in call.env.state.features, NOTHING
 
 
-def _merge(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see STRICT
-    if not values:
+def _merge(call: StrictCall) -> Outcome:
+    if not call.values:
         raise Failure("at least one argument required for merge function")
-    template, *stubs = [Node(entries, "dynaml") for entries in _maps("merge", values)]
+    template, *stubs = [Node(entries, "dynaml") for entries in _maps("merge", call.values)]
     try:
-        result = env.state.engine.merge(env, template, stubs)
+        result = call.env.state.engine.merge(call.env, template, stubs)
     except Fault as fault:
         raise Failure(f"merging failed: {fault}") from None
     return result.value, NOTHING
 
 
-def _deepmerge(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see STRICT
-    if not values:
+def _deepmerge(call: StrictCall) -> Outcome:
+    if not call.values:
         raise Failure("at least one argument required for deepmerge function")
     result: dict[str, Node] = {}
-    for entries in _maps("deepmerge", values):
+    for entries in _maps("deepmerge", call.values):
         result = _deep(result, entries)
     return result, NOTHING
 
@@ -226,16 +236,16 @@ def _map(what: str, value: Value) -> dict[str, Node]:
 _TAG_SCOPES = {"local": tags.STREAM, "global": 0}
 
 
-def _tagdef(values: Sequence[Value], info: Info, env: Environment, locally: bool) -> Outcome:  # noqa: ARG001 - see STRICT
+def _tagdef(call: StrictCall) -> Outcome:
     """Tag a value; it is the result as well."""
-    if not 2 <= len(values) <= 3:
+    if not 2 <= len(call.values) <= 3:
         raise Failure("two or three arguments expected for tagdef")
-    name, value = values[0], values[1]
+    name, value = call.values[0], call.values[1]
     if not isinstance(name, str):
         raise Failure("name argument for tagdef must be a string")
     scope = "local"
-    if len(values) == 3:
-        scope = values[2]
+    if len(call.values) == 3:
+        scope = call.values[2]
         if not isinstance(scope, str):
             raise Failure("type argument for tagdef must be a string (local or global)")
     elif name.startswith("*"):
@@ -246,12 +256,12 @@ def _tagdef(values: Sequence[Value], info: Info, env: Environment, locally: bool
         raise Failure(f'invalid tag name "{name}" for tagdef: {fault}') from None
     if scope not in _TAG_SCOPES:
         raise Failure(f'invalid scope argument "{scope}" for tagdef (must be local or global)')
-    node = Node(value, f"tagdef({joined(env.path)})")
-    env.state.tags.define(tags.Tag(name, node, env.path, _TAG_SCOPES[scope]))
+    node = Node(value, f"tagdef({joined(call.env.path)})")
+    call.env.state.tags.define(tags.Tag(name, node, call.env.path, _TAG_SCOPES[scope]))
     return value, NOTHING
 
 
-STRICT: dict[str, Callable[[Sequence[Value], Info, Environment, bool], Outcome]] = {
+STRICT: dict[str, Callable[[StrictCall], Outcome]] = {
     "deepmerge": _deepmerge,
     "eval": _eval,
     "features": _features,

@@ -16,7 +16,7 @@ MAX_RANGE = 1_000_000
 class Undefined(Evaluable):
     """`~~`: the node is as if it were not there."""
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - it is the same anywhere
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - it is the same anywhere
         """Nil, marked as undefined."""
         return None, UNDEFINED
 
@@ -30,9 +30,9 @@ class Group(Evaluable):
 
     inner: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """What is inside."""
-        return self.inner.evaluate(env, locally)
+        return self.inner.evaluate(env, locally=locally)
 
     def merges_directly(self) -> bool:
         """See Evaluable."""
@@ -48,9 +48,9 @@ class Expansion(Evaluable):
 
     inner: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The list."""
-        return self.inner.evaluate(env, locally)
+        return self.inner.evaluate(env, locally=locally)
 
     def __str__(self) -> str:
         """As the language writes it."""
@@ -63,9 +63,9 @@ class Named(Evaluable):
     name: str
     inner: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The argument's value."""
-        return self.inner.evaluate(env, locally)
+        return self.inner.evaluate(env, locally=locally)
 
     def __str__(self) -> str:
         """As the language writes it."""
@@ -123,7 +123,7 @@ class ListOf(Evaluable):
 
     entries: tuple[Evaluable, ...]
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - entries are needed whole
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - entries are needed whole
         """The list."""
         values, became, info = resolve_all(self.entries, env)
         if values is None:
@@ -140,16 +140,16 @@ class MapOf(Evaluable):
 
     assignments: tuple[tuple[Evaluable, Evaluable], ...]
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The map."""
         result = {}
         for key_expression, value_expression in self.assignments:
-            key, info = key_expression.evaluate(env, locally)
+            key, info = key_expression.evaluate(env, locally=locally)
             if pending(key):
                 return self, info
             if not isinstance(key, str):
                 raise Failure("assignment target must evaluate to string", info)
-            value, info = value_expression.evaluate(env, locally)
+            value, info = value_expression.evaluate(env, locally=locally)
             if pending(value):
                 return self, info
             result[key] = derived(value, env.source)
@@ -170,12 +170,12 @@ class Scoped(Evaluable):
     names: MapOf
     inner: Evaluable
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
         """The expression's value, with the names known."""
-        names, info = self.names.evaluate(env, locally)
+        names, info = self.names.evaluate(env, locally=locally)
         if pending(names):
             return self, info
-        value, info = self.inner.evaluate(env.with_bound(names), locally)
+        value, info = self.inner.evaluate(env.with_bound(names), locally=locally)
         return (self if pending(value) else value), info
 
     def __str__(self) -> str:
@@ -216,7 +216,7 @@ class Range(Evaluable):
             pushed(self.start, start) if self.start else None, pushed(self.end, end) if self.end else None
         )
 
-    def evaluate(self, env: Environment, locally: bool = False) -> Outcome:  # noqa: ARG002 - numbers have no parts
+    def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - numbers have no parts
         """The list of the numbers, upwards or downwards."""
         bounds = self.bounds(env, None)
         if len(bounds) == 2:

@@ -30,10 +30,12 @@ class Structure(Record):
     def ready(self) -> bool:
         """Whether value, options and fields are resolved (or failed: then they are not chosen)."""
         control = self.env.state.control
-        known = not self.value.note.failed and self.value.resolved(control)
+        known = not self.value.note.failed and self.value.resolved(control=control)
         if not (self.value.note.undefined or known):
             return False
-        return all(accepted(node, control) for node in (*self.options.values(), *self.fields.values()))
+        return all(
+            accepted(node, control=control) for node in (*self.options.values(), *self.fields.values())
+        )
 
     def refuse_fields(self) -> None:
         """Raises Refusal where there are other fields."""
@@ -45,20 +47,20 @@ class Structure(Record):
         return derived(None, self.env.source).noted(undefined=True)
 
 
-def accepted(node: Node, control: bool) -> bool:
+def accepted(node: Node, *, control: bool) -> bool:
     """Whether a node is resolved, or failed."""
-    if node.note.failed or node.note.error or node.resolved(control):
+    if node.note.failed or node.note.error or node.resolved(control=control):
         return True
     value = node.value
-    if isinstance(value, dict) and node.complete(control):
-        return _all_accepted(value.values(), control)
-    return isinstance(value, list) and _all_accepted(value, control)
+    if isinstance(value, dict) and node.complete(control=control):
+        return _all_accepted(value.values(), control=control)
+    return isinstance(value, list) and _all_accepted(value, control=control)
 
 
-def _all_accepted(entries: Iterable[Node], control: bool) -> bool:
+def _all_accepted(entries: Iterable[Node], *, control: bool) -> bool:
     # No generator: it would need the interpreter's stack for every level of what is nested.
     for entry in entries:  # noqa: SIM110
-        if not accepted(entry, control):
+        if not accepted(entry, control=control):
             return False
     return True
 

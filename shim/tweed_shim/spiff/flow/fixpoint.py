@@ -45,7 +45,7 @@ def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node
     env = env.with_scopes()
     for _ in range(MAX_PASSES):
         inside = env.with_list_scope(result.value) if isinstance(result.value, list) else env
-        new = walker.flow(result, inside, override, False)
+        new = walker.flow(result, inside, override=override, template=False)
         if new.note.undefined:
             result = Node(None, source.source).noted(undefined=True)
             break
@@ -81,43 +81,45 @@ class _Walker:
     def __init__(self) -> None:
         self.rewrites: dict[Path, int] = {}
 
-    def flow(self, node: Node, env: Environment, override: bool, template: bool) -> Node:
+    def flow(self, node: Node, env: Environment, *, override: bool = False, template: bool = False) -> Node:
         """See `passes.Walker`."""
         if not template and node.inert() and (not env.stubs or not env.has_stub()):
             return node
         settled = (self, env.stub_path, override, env.no_merge)
         if node.settled == settled:
             return node
-        result = self.untagged_flow(node, env, override, template)
+        result = self.untagged_flow(node, env, override=override, template=template)
         control = env.state.control
         if (
             result.note.tag
             and not result.note.failed
             and not result.note.undefined
-            and result.resolved(control)
+            and result.resolved(control=control)
         ):
-            result = _tagged(result, node, env)
-        if result is node and node.resolved(control):
+            result = _with_tag(result, node, env)
+        if result is node and node.resolved(control=control):
             # Without expressions nothing is different in the passes to come.
             node.settled = settled
         return result
 
-    def untagged_flow(self, node: Node, env: Environment, override: bool, template: bool) -> Node:
+    def untagged_flow(
+        self, node: Node, env: Environment, *, override: bool = False, template: bool = False
+    ) -> Node:
         """See `passes.Walker`."""
         note = node.note
         if note.redirect is not None:
             env = env.redirected(note.redirect)
         value = node.value
-        found = _Evaluated(node, note.flags, note.replace, note.redirect, note.key_name, False)
+        found = _Evaluated(node, note.flags, note.replace, note.redirect, note.key_name, final=False)
         if not note.replace:
             if note.merged and not isinstance(value, Evaluable):
                 return node
             if isinstance(value, dict):
-                found.node, found.final = self._map(node, env, template)
+                found.node, found.final = self._map(node, env, template=template)
             elif isinstance(value, list):
-                return flow_list(self, node, env, template)
+                return flow_list(self, node, env, template=template)
             elif isinstance(value, Evaluable):
-                found = _evaluated(node, value, env, override, template)
+                found = _evaluated(node, value, env, override=override, template=template)
                 if isinstance(found.node.value, Evaluable) and found.node is not node:
                     self._rewritten(env)
             elif isinstance(value, str):
@@ -133,22 +135,22 @@ class _Walker:
         if count > MAX_REWRITES:
             raise TooDeep(f"{env.source}: {joined(env.path) or 'the document'} never comes to an end")
 
-    def _map(self, node: Node, env: Environment, template: bool) -> tuple[Node, bool]:
+    def _map(self, node: Node, env: Environment, *, template: bool) -> tuple[Node, bool]:
         """A map after this pass, and whether it is to stay: what a control has become may still be overridden."""
         try:
             control = is_control(node, env)
         except Refusal as refusal:
             return _with_issue(node, Issue(refusal.reason), env, error=True, failed=True), True
-        result = flow_map(self, node, env, not control, template)
+        result = flow_map(self, node, env, override=not control, template=template)
         return result, not control or isinstance(result.value, dict)
 
 
 def _evaluated(
-    root: Node, expression: Evaluable, env: Environment, override: bool, template: bool
+    root: Node, expression: Evaluable, env: Environment, *, override: bool, template: bool
 ) -> _Evaluated:
     """Evaluate a node's expression."""
     inside = env.with_source(root.source)
-    marker = marker_of(expression, template)
+    marker = marker_of(expression, template=template)
     if marker and marker.tag and not root.note.tag:
         root = root.noted(tag=marker.tag)
     flags = root.note.flags
@@ -179,7 +181,7 @@ def _evaluated(
     if fault:
         failed = _with_issue(root, fault_info(fault).issue, env, error=True, failed=False)
         return _Evaluated(failed, flags, replace, note.redirect, note.key_name, not override)
-    return _noted(root, value, info, made_of, flags, inside, override)
+    return _noted(root, value, info, made_of, flags, inside, override=override)
 
 
 def _noted(
@@ -189,6 +191,7 @@ def _noted(
     made_of: Template | None,
     flags: int,
     env: Environment,
+    *,
     override: bool,
 ) -> _Evaluated:
     """The node of an expression's value."""
@@ -263,7 +266,7 @@ def _with_issue(node: Node, issue: Issue, env: Environment, *, error: bool, fail
     return node.with_issue(issue, error=error, failed=failed)
 
 
-def _tagged(node: Node, original: Node, env: Environment) -> Node:
+def _with_tag(node: Node, original: Node, env: Environment) -> Node:
     """Define the tag of a node that is resolved."""
     tag = node.note.tag
     scope = 0 if tag.startswith("*") else STREAM

@@ -49,7 +49,7 @@ class _Pass(Record, frozen=False):
     process: bool = True
 
 
-def flow_list(walker: Walker, root: Node, env: Environment, template: bool) -> Node:
+def flow_list(walker: Walker, root: Node, env: Environment, *, template: bool) -> Node:
     """What a list is after this pass."""
     note = root.note
     if note.merged:
@@ -98,7 +98,7 @@ def _splice(walker: Walker, state: _Pass, root: Node) -> None:
 def _spliced(walker: Walker, state: _Pass, root: Node, entry: Node, node: Node, key: str) -> Node | None:
     """What a merge entry becomes in this pass; None where it is done with."""
     initial = isinstance(node.value, str)
-    result = walker.untagged_flow(node, state.env, False, False)
+    result = walker.untagged_flow(node, state.env)
     state.key_name = result.note.key_name or state.key_name
     if isinstance(result.value, Evaluable):
         if not initial and is_optional_merge(node.value):
@@ -122,7 +122,7 @@ def _spliced(walker: Walker, state: _Pass, root: Node, entry: Node, node: Node, 
 
 
 def _pending_entry(state: _Pass, root: Node, entry: Node, result: Node, key: str) -> Node | None:
-    marker = marker_of(result.value, state.template)
+    marker = marker_of(result.value, template=state.template)
     kept: Node | None = result
     if marker:
         state.flags |= marker.flags
@@ -143,8 +143,8 @@ def _new_entries(entries: list[Node], old: list[Node], key_name: str, env: Envir
     known = Node(old, root_source(old)).noted(key_name=key)
     result = []
     for entry in entries:
-        name = field_of(entry, key, True, False)
-        if not isinstance(name, str) or find(known, [name], env.state.control, raw=True) is None:
+        name = field_of(entry, key, raw=True, control=False)
+        if not isinstance(name, str) or find(known, [name], control=env.state.control, raw=True) is None:
             result.append(entry.noted(merged=True))
     return result
 
@@ -181,7 +181,7 @@ def _without_controls(walker: Walker, state: _Pass) -> list[Node]:
             entry = entry.with_issue(Issue(refusal.reason), error=True, failed=True)
             control = False
         if control:
-            entry = walker.untagged_flow(entry, state.env, False, False)
+            entry = walker.untagged_flow(entry, state.env)
             if isinstance(entry.value, list):
                 result += entry.value
                 continue
@@ -195,11 +195,11 @@ def _processed(walker: Walker, state: _Pass, entries: list[Node]) -> list[Node]:
     unique = state.key_name != NO_KEY and _unique(walker, state, entries)
     result = []
     for index, entry in enumerate(entries):
-        name, keyed, known, _ = _step(walker, state, index, entry, unique)
+        name, keyed, known, _ = _step(walker, state, index, entry, unique=unique)
         if not keyed and state.flags & NO_MERGE:
             entry = entry.noted(merged=True)
         if known:
-            entry = walker.flow(entry, state.env.with_step(name), False, False)
+            entry = walker.flow(entry, state.env.with_step(name))
         if not entry.note.undefined:
             result.append(entry)
     return result
@@ -209,7 +209,7 @@ def _unique(walker: Walker, state: _Pass, entries: list[Node]) -> bool:
     """Whether all entries have names, and different ones."""
     names = set()
     for index, entry in enumerate(entries):
-        name, _, known, has_name = _step(walker, state, index, entry, True)
+        name, _, known, has_name = _step(walker, state, index, entry, unique=True)
         if not known or not has_name or name in names:
             return False
         names.add(name)
@@ -217,21 +217,21 @@ def _unique(walker: Walker, state: _Pass, entries: list[Node]) -> bool:
 
 
 def _step(
-    walker: Walker, state: _Pass, index: int, entry: Node, unique: bool
+    walker: Walker, state: _Pass, index: int, entry: Node, *, unique: bool
 ) -> tuple[str, bool, bool, bool]:
     """The step of a path that leads to an entry; whether it is a name; whether that is known; whether it is unique."""
     key = state.key_name or "name"
     control = state.env.state.control
     if unique:
-        name = field_of(entry, key, False, control)
+        name = field_of(entry, key, raw=False, control=control)
         if isinstance(name, str):
             return f"{key}:{name}", True, True, True
     by_index = f"[{index}]"
-    node = find(entry, [key], control, raw=True)
+    node = find(entry, [key], control=control, raw=True)
     if node is None or node.value is None:
         return by_index, False, True, False
     if isinstance(node.value, Evaluable):
-        node = walker.flow(node, state.env.with_step(by_index), False, False)
+        node = walker.flow(node, state.env.with_step(by_index))
         if isinstance(node.value, Evaluable):
             return by_index, False, False, False
     if isinstance(node.value, str) and unique:

@@ -50,7 +50,7 @@ class _Pass(Record, frozen=False):
     refused: str = ""
 
 
-def flow_map(walker: Walker, root: Node, env: Environment, override: bool, template: bool) -> Node:
+def flow_map(walker: Walker, root: Node, env: Environment, *, override: bool, template: bool) -> Node:
     """What a map is after this pass."""
     entries: dict[str, Node] = root.value
     if "<<" in entries and "<<<" in entries:
@@ -62,7 +62,7 @@ def flow_map(walker: Walker, root: Node, env: Environment, override: bool, templ
     result: dict[str, Node] = {}
     state.merge_key = "<<" if "<<" in entries else "<<<" if "<<<" in entries else None
     if state.merge_key is not None:
-        base = walker.untagged_flow(entries[state.merge_key], inside, False, False)
+        base = walker.untagged_flow(entries[state.merge_key], inside)
         if base.note.undefined:
             return root.noted(undefined=True)
         _merge(state, base, root, initial=isinstance(entries[state.merge_key].value, str))
@@ -70,7 +70,7 @@ def flow_map(walker: Walker, root: Node, env: Environment, override: bool, templ
             result.update(base.value)
     if state.template:
         state.process = False
-    fields = _Fields(walker, state, entries, result, override)
+    fields = _Fields(walker, state, entries, result, override=override)
     if state.fields:
         fields.process()
     _inject(state, stub, result)
@@ -97,7 +97,7 @@ def _merge(state: _Pass, base: Node, root: Node, *, initial: bool) -> None:
 
 
 def _pending_merge(state: _Pass, base: Node, root: Node, *, initial: bool) -> None:
-    marker = marker_of(base.value, state.template)
+    marker = marker_of(base.value, template=state.template)
     if marker:
         state.tag = marker.tag or state.tag
         state.flags |= marker.flags
@@ -114,7 +114,13 @@ class _Fields:
     """The fields of a map in this pass: one after the other, and before its turn where another one refers to it."""
 
     def __init__(
-        self, walker: Walker, state: _Pass, entries: dict[str, Node], result: dict[str, Node], override: bool
+        self,
+        walker: Walker,
+        state: _Pass,
+        entries: dict[str, Node],
+        result: dict[str, Node],
+        *,
+        override: bool,
     ) -> None:
         self.walker = walker
         self.state = state
@@ -164,7 +170,10 @@ class _Fields:
             node = state.entry
         elif state.process:
             node = self.walker.flow(
-                self.entries[key], state.env.with_step(key), self.override, key in TEMPLATE_OPTIONS
+                self.entries[key],
+                state.env.with_step(key),
+                override=self.override,
+                template=key in TEMPLATE_OPTIONS,
             )
         else:
             node = self.entries[key]

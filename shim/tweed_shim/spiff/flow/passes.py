@@ -15,10 +15,12 @@ from tweed_shim.spiff.tree.values import Fault, Value
 class Walker(Protocol):
     """Leads one pass through the nodes of a tree."""
 
-    def flow(self, node: Node, env: Environment, override: bool, template: bool) -> Node:
+    def flow(self, node: Node, env: Environment, *, override: bool = False, template: bool = False) -> Node:
         """What a node is after this pass. `override`: stubs replace its value; `template`: it is to become one."""
 
-    def untagged_flow(self, node: Node, env: Environment, override: bool, template: bool) -> Node:
+    def untagged_flow(
+        self, node: Node, env: Environment, *, override: bool = False, template: bool = False
+    ) -> Node:
         """The same, leaving alone the tag that the node may have."""
 
 
@@ -34,7 +36,7 @@ def updated(node: Node, flags: int, tag: str) -> Node:
     return node.noted(tag=tag) if tag and tag != node.note.tag else node
 
 
-def marker_of(expression: Evaluable, template: bool) -> Marker | None:
+def marker_of(expression: Evaluable, *, template: bool) -> Marker | None:
     """The markers of an expression; where it is to become a template, any other is marked as one."""
     if isinstance(expression, Marker):
         return expression
@@ -55,7 +57,7 @@ def parsed(node: Node, env: Environment) -> Node:
     text = node.value
     if not isinstance(text, str) or "((" not in text:
         return node
-    expression = expression_in(text, env.state.interpolation)
+    expression = expression_in(text, interpolation=env.state.interpolation)
     if expression is None:
         return node
     try:
@@ -67,7 +69,7 @@ def parsed(node: Node, env: Environment) -> Node:
 
 def is_text_of_expression(value: Value, env: Environment) -> bool:
     """Whether a value is the text of an expression (that could not be parsed)."""
-    return isinstance(value, str) and expression_in(value, env.state.interpolation) is not None
+    return isinstance(value, str) and expression_in(value, interpolation=env.state.interpolation) is not None
 
 
 def is_optional_merge(value: Value) -> bool:

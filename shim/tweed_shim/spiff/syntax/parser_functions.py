@@ -115,7 +115,7 @@ class FunctionParser(Scanner):
         timeout = None
         self.space()
         if isinstance(condition, LambdaExpression) and self.take(","):
-            value = LambdaExpression(condition.parameters, False, self.expression())
+            value = LambdaExpression(condition.parameters, variadic=False, body=self.expression())
         elif self.peek("|"):
             value = self.function()
         self.space()

@@ -7,7 +7,7 @@ import json
 from tweed_shim.spiff.tree.nodes import Node, embedded
 
 
-def expression_in(text: str, interpolation: bool) -> str | None:
+def expression_in(text: str, *, interpolation: bool) -> str | None:
     """The expression that a text is or, with interpolation, stands for; None where it is only a text."""
     found = embedded(text)
     if found is not None or not interpolation:
@@ -23,7 +23,7 @@ def expression_in(text: str, interpolation: bool) -> str | None:
     return " ".join([f"( {part.strip()} )" if code else json.dumps(part) for code, part in _joined(parts)])
 
 
-def unescaped(text: str, interpolation: bool) -> str:
+def unescaped(text: str, *, interpolation: bool) -> str:
     """The text with its escaped expressions (`((! ... ))`) as they are meant."""
     if text.startswith("((") and text.endswith("))") and len(text) >= 4:
         return f"(({text[3:]}" if text.startswith("((!") else text
@@ -35,11 +35,11 @@ def unescaped(text: str, interpolation: bool) -> str:
     return "".join([part for _, part in parts])
 
 
-def unescaped_node(node: Node, interpolation: bool) -> Node:
+def unescaped_node(node: Node, *, interpolation: bool) -> Node:
     """A node whose text or merge keys (`<<!`) are not escaped any more; what is below it is left as it is."""
     value = node.value
     if isinstance(value, str):
-        text = unescaped(value, interpolation)
+        text = unescaped(value, interpolation=interpolation)
         return node if text == value else Node(text, node.source)
     if isinstance(value, dict) and any(key.startswith(("<<!", "<<<!")) for key in value):
         return Node({_unescaped_key(key): entry for key, entry in value.items()}, node.source)
@@ -64,7 +64,7 @@ def _joined(parts: list[tuple[bool, str]]) -> list[tuple[bool, str]]:
     return result
 
 
-def _split(text: str, unescape: bool = False) -> list[tuple[bool, str]]:
+def _split(text: str, *, unescape: bool = False) -> list[tuple[bool, str]]:
     """The parts of a text: whether each is an expression, and its text."""
     parts: list[tuple[bool, str]] = []
     position = 0

@@ -126,7 +126,11 @@ class Node:
     def noted(self, **changes: Any) -> Node:
         """The same node with other notes; itself where they are the same."""
         note = self.note
-        if all(getattr(note, name) == value for name, value in changes.items()):
+        # No generator, which is slower: every node comes here in every pass.
+        for name, value in changes.items():
+            if getattr(note, name) != value:
+                break
+        else:
             return self
         return Node(self.value, self.source, replace(note, **changes), self.template, self.resolver)
 
@@ -142,16 +146,16 @@ class Node:
             issue = self.note.issue
         return self.noted(issue=issue, error=error, failed=failed)
 
-    def complete(self, control: bool) -> bool:
+    def complete(self, *, control: bool) -> bool:
         """Whether a map or list has no merge entry any more, nor, where controls are enabled, a control."""
         if self._complete is None:
-            self._complete = is_complete(self.value, control)
+            self._complete = is_complete(self.value, control=control)
         return self._complete
 
-    def resolved(self, control: bool) -> bool:
+    def resolved(self, *, control: bool) -> bool:
         """Whether nothing in the node is still to be evaluated."""
         if self._resolved is None:
-            self._resolved = is_resolved(self.value, control)
+            self._resolved = is_resolved(self.value, control=control)
         return self._resolved
 
     def inert(self) -> bool:
@@ -160,7 +164,7 @@ class Node:
             self._inert = self.note is PLAIN and self.template is None and is_inert(self.value)
         return self._inert
 
-    def by_name(self, key: str, raw: bool, control: bool) -> dict[str, Node]:
+    def by_name(self, key: str, *, raw: bool, control: bool) -> dict[str, Node]:
         """The entries of a list that are maps, by their field `key`; the first one wins."""
         if self._names is None:
             self._names = {}
@@ -168,7 +172,7 @@ class Node:
         if names is None:
             names = self._names[key, raw] = {}
             for entry in self.value:
-                name = field(entry, key, raw, control)
+                name = field(entry, key, raw=raw, control=control)
                 if isinstance(name, str):
                     names.setdefault(name, entry)
         return names
@@ -178,15 +182,15 @@ class Expression(Record):
     """The base of every expression; one that is a value has still to be evaluated."""
 
 
-def field(entry: Node, key: str, raw: bool, control: bool) -> Value:
+def field(entry: Node, key: str, *, raw: bool, control: bool) -> Value:
     """The value of a map's field; None for anything else."""
-    if not isinstance(entry.value, dict) or not (raw or entry.complete(control)):
+    if not isinstance(entry.value, dict) or not (raw or entry.complete(control=control)):
         return None
     found = entry.value.get(key)
     return found.value if found is not None else None
 
 
-def is_complete(value: Value, control: bool) -> bool:
+def is_complete(value: Value, *, control: bool) -> bool:
     """See `Node.complete`."""
     if isinstance(value, dict):
         if control:
@@ -197,21 +201,21 @@ def is_complete(value: Value, control: bool) -> bool:
     return True
 
 
-def is_resolved(value: Value, control: bool) -> bool:
+def is_resolved(value: Value, *, control: bool) -> bool:
     """See `Node.resolved`."""
     if isinstance(value, Expression):
         return False
     if isinstance(value, str):
         return embedded(value) is None
     if isinstance(value, dict):
-        if not is_complete(value, control):
+        if not is_complete(value, control=control):
             return False
         for entry in value.values():
-            if not entry.resolved(control):
+            if not entry.resolved(control=control):
                 return False
     elif isinstance(value, list):
         for entry in value:
-            if not entry.resolved(control):
+            if not entry.resolved(control=control):
                 return False
     return True
 
@@ -235,9 +239,9 @@ def is_inert(value: Value) -> bool:
     return value is None or isinstance(value, (bool, int, float))
 
 
-def locally_resolved(value: Value, control: bool) -> bool:
+def locally_resolved(value: Value, *, control: bool) -> bool:
     """Whether the value itself, not what is in it, is known."""
-    return not isinstance(value, Expression) and is_complete(value, control)
+    return not isinstance(value, Expression) and is_complete(value, control=control)
 
 
 def embedded(text: str) -> str | None:
