@@ -32,7 +32,7 @@ def merge(
     functions: Mapping[str, Callable[..., Any]] | None = None,
     partial: bool = False,
 ) -> Any:
-    """Process a template with stubs (YAML texts), each stub against those behind it, and return plain data.
+    """Process a template with stubs (YAML texts) and return plain data; each stub sees the stubs behind it.
 
     A template of several documents gives a list, as `merge_stream` does.
 
@@ -65,7 +65,7 @@ def merge_stream(
     functions: Mapping[str, Callable[..., Any]] | None = None,
     partial: bool = False,
 ) -> list[Any]:
-    """As `merge`, but the result of every document of the template in a list, without those that are temporary."""
+    """Process a template as `merge` does and return a list: the results of its documents, without temporary ones."""
     from tweed_shim.spiff import merging
     from tweed_shim.spiff.recursion import deep
     from tweed_shim.spiff.tree import output
@@ -84,7 +84,7 @@ def _documents(template: str, stubs: Sequence[str]) -> tuple[Document, list[Docu
 
 
 def dump(value: Any, format: Literal["yaml", "json"] = "yaml") -> str:  # noqa: A002 - the word that people know
-    """A value as YAML, which ends with a line feed, or as one line of JSON; the keys of maps are in order.
+    """Return a value as YAML, which ends with a line feed, or as one line of JSON, with the keys of maps in order.
 
     Raises SpiffError for what JSON has no word for.
     """

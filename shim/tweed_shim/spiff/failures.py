@@ -7,7 +7,7 @@ from tweed_shim.errors import ConfigError
 
 
 class UnresolvedNode(Record):
-    """A node that could not be resolved: its expression, its document, its path, and the reason with its class."""
+    """A node that could not be resolved: its expression, document and path, and the reason with its class."""
 
     expression: str
     document: str
@@ -27,4 +27,4 @@ class SpiffError(ConfigError):
 
 
 class Mistake(SpiffError):
-    """The documents or the options of a merge are refused."""
+    """The documents or the options of a merge are refused before anything is evaluated, or it has no end."""

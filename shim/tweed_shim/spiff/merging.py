@@ -26,14 +26,14 @@ FEATURES = ("control", "interpolation")
 
 
 class Document(Record):
-    """A text to be processed, and what messages call it."""
+    """A text to be processed, and its name in messages."""
 
     text: str
     name: str
 
 
 class Options(Record):
-    """What a merge may do and how; see `tweed_shim.spiff.merge`.
+    """What a merge may do, and how; see `tweed_shim.spiff.merge`.
 
     preserve_escapes, preserve_temporary: escaped expressions, and what is marked &temporary or &local, stay in the
     result.
@@ -78,7 +78,7 @@ class Engine:
 
 
 def process(template: Document, stubs: Iterable[Document], options: Options) -> list[Node]:
-    """The results of all documents of the template; `lasting` tells which are for others. Raises SpiffError."""
+    """Process all documents of a template with stubs, and return their results. Raises SpiffError."""
     state = _state(options)
     with _ended(state), deep(template.name):
         env = Environment(state, "context", binding=True)
@@ -90,12 +90,12 @@ def process(template: Document, stubs: Iterable[Document], options: Options) -> 
 
 
 def lasting(results: Iterable[Node]) -> list[Node]:
-    """Those documents of a stream that are not marked &temporary as a whole."""
+    """Return the documents of a stream that are not marked &temporary as a whole."""
     return [result for result in results if not result.note.flags & TEMPORARY]
 
 
 def state_of(node: Node) -> Node:
-    """What of a result is marked with &state: the state to be kept for the next merge."""
+    """Return what of a result is marked with &state: the state to keep for the next merge."""
     value = node.value
     if isinstance(value, dict):
         kept = {key: _kept_state(entry) for key, entry in value.items()}
@@ -192,7 +192,7 @@ class _Unprepared(Fault):
 
 
 def _prepared(env: Environment, stubs: list[Node], *, partial: bool) -> list[Node]:
-    """Every stub processed against those behind it."""
+    """Process every stub against the stubs behind it."""
     prepared: list[Node] = []
     for stub in reversed(stubs):
         if env.outer is None:
@@ -227,7 +227,7 @@ def _cleaned(node: Node, state: State, options: Options) -> Node:
 
 
 def _discarded(node: Node, flags: int) -> Node:
-    """The node without what is flagged below it."""
+    """Return the node without the entries below it that have one of the flags."""
     if node.inert():
         return node
     value = node.value

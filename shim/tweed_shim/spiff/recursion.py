@@ -22,7 +22,7 @@ _usual = 0
 
 @contextmanager
 def deep(name: str) -> Iterator[None]:
-    """Go as deep as need be. Raises Mistake, which names what is processed, where that is too deep all the same."""
+    """Allow deep recursion in a block. Raises Mistake, with `name`, where the recursion is too deep even so."""
     _enter()
     try:
         yield
@@ -33,7 +33,7 @@ def deep(name: str) -> Iterator[None]:
 
 
 def _enter() -> None:
-    """Raise the limit, which all threads share, for the first one that needs it."""
+    """Raise the limit, which all threads share, for the first user."""
     global _users, _usual
     with _lock:
         if not _users:

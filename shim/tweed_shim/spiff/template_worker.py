@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 def merge(
     worker: WorkerProcess, template: Document, stubs: Sequence[Document], options: Options
 ) -> list[tuple[Any, bool]]:
-    """Process a template with stubs, and return each document as plain data with whether it is a lasting one.
+    """Process a template with stubs in a worker; return each document as plain data, with whether it is lasting.
 
     The worker does so, unless nothing has to be evaluated. Functions among the options have to be pickled. Raises
     SpiffError, TimedOut where the worker's time is used up, and HostError where the worker dies.
@@ -47,7 +47,7 @@ def _merge(options: Options, template: Document, stubs: Iterable[Document]) -> l
 def call(
     worker: WorkerProcess, function: Callable[..., _T], options: Options, *arguments: Any, what: str
 ) -> _T:
-    """Call a function that evaluates templates in the worker, with the options before the other arguments.
+    """Call a function that evaluates templates in the worker; it gets the options before the other arguments.
 
     Temporary files of templates are removed also where the worker is killed. what: names the work in errors.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def parse(text: str) -> tuple[Address, Interface | None]:
-    """An address, or a CIDR's address and the CIDR. Raises ValueError."""
+    """Read an IP address, or a CIDR: return its address, and the CIDR or None. Raises ValueError."""
     import ipaddress
 
     if "/" not in text:
@@ -44,7 +44,7 @@ def _moved(address: Address, offset: int) -> Address:
 
 
 def add(left: str, right: Value) -> Value:
-    """The address that comes so many after; a CIDR's stays within it."""
+    """Add an integer to an IP address, or to a CIDR's address, which then has to stay within the CIDR."""
     try:
         address, interface = parse(left)
     except ValueError:
@@ -63,7 +63,7 @@ def _within(address: Address, interface: Interface | None) -> str:
 
 
 def subtract(left: str, right: Value) -> Value:
-    """The address that comes so many before, or how many addresses lie between two."""
+    """Subtract an integer from an IP address as `add` does, or count the addresses from one to another."""
     try:
         address, interface = parse(left)
     except ValueError:
@@ -82,7 +82,7 @@ def subtract(left: str, right: Value) -> Value:
 
 
 def multiply(left: str, right: Value) -> Value:
-    """The network of the same size that comes so many after."""
+    """Return the network of the same size that is `right` networks behind the CIDR's own."""
     network = _cidr(left, "multiplication").network
     if not is_integer(right):
         raise Fault("CIDR multiplication requires an integer argument")
@@ -90,7 +90,7 @@ def multiply(left: str, right: Value) -> Value:
 
 
 def divide(left: str, right: Value) -> Value:
-    """The first of that many networks, or the next power of two, of the same size."""
+    """Return the first network where a CIDR is divided into `right` ones, rounded up to a power of two."""
     network = _cidr(left, "division").network
     if not is_integer(right):
         raise Fault("IP address division requires an integer argument")

@@ -15,7 +15,7 @@ class Arithmetic(Binary):
     """`a + b` and its like, of numbers, IP addresses and CIDRs."""
 
     def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:  # noqa: ARG002 - see Binary
-        """A number, an address or a CIDR."""
+        """Return a number, an address or a CIDR."""
         if isinstance(left, str):
             return addresses.OPERATIONS[self.operator](left, right)
         if not (_is_number(left) and _is_number(right)):
@@ -25,7 +25,7 @@ class Arithmetic(Binary):
         return bounded(_integers(self.operator, left, right))
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.left} {self.operator} {self.right}"
 
 
@@ -52,7 +52,7 @@ def _integers(operator: str, left: int, right: int) -> int:
 
 
 def _quotient(left: int, right: int) -> int:
-    """Towards zero."""
+    """Divide two integers, rounding towards zero as Go does."""
     if right == 0:
         raise Failure("division by zero")
     quotient = abs(left) // abs(right)
@@ -68,7 +68,7 @@ def _floats(operator: str, left: float, right: float) -> float:
 
 
 def bounded(number: int) -> int:
-    """The number as 64 bits hold it."""
+    """Return the number as 64 bits hold it: it wraps around as Go's int64 does."""
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
@@ -79,7 +79,7 @@ class Modulo(Evaluable):
     right: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
-        """The remainder, with the sign of the first operand."""
+        """Return the remainder, with the sign of the first operand."""
         left, info = integer_operand(self.left, env, NOTHING)
         right, info = integer_operand(self.right, env, info)
         if pending(left) or pending(right):
@@ -87,5 +87,5 @@ class Modulo(Evaluable):
         return left - right * _quotient(left, right), info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.left} % {self.right}"

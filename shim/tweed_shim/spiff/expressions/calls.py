@@ -22,14 +22,14 @@ _ARGUMENTS = "__args"
 
 
 class Call(Evaluable):
-    """`function(a, name=b)`; `curry`: `function*(a)` binds the arguments only."""
+    """`function(a, name=b)`. `curry`: it was written `function*(a)`, which binds the arguments only."""
 
     function: Evaluable
     arguments: tuple[Evaluable, ...]
     curry: bool = False
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """What the function returns."""
+        """Return what the function returns."""
         name = self._name()
         if name in LAZY:
             return self._lazy(name, env)
@@ -49,7 +49,7 @@ class Call(Evaluable):
         return self._built_in(name, values, info, env, locally=locally)
 
     def _name(self) -> str:
-        """The function's name; "" where it is a lambda that is called."""
+        """Return the function's name; "" for a lambda."""
         function = self.function
         if isinstance(function, Reference) and not function.tag and len(function.path) == 1:
             return function.path[0] if function.path[0] != "_" else ""
@@ -96,13 +96,13 @@ class Call(Evaluable):
         return (self if pending(result) else result), found.joined(info)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         arguments = ", ".join([str(argument) for argument in self.arguments])
         return f"{self.function}{'*' if self.curry else ''}({arguments})"
 
 
 def _curried(name: str, values: list[Value], env: Environment) -> Lambda:
-    """A lambda that passes what it is given on to a function of the language, behind the values."""
+    """Return a lambda that calls a function of the language with these values before its own arguments."""
     arguments = (*[Constant(value) for value in values], Expansion(Reference((_ARGUMENTS,))))
     body = Call(Reference((name,)), arguments)
     expression = lambdas.LambdaExpression(((_ARGUMENTS, None),), variadic=True, body=body)
@@ -111,7 +111,7 @@ def _curried(name: str, values: list[Value], env: Environment) -> Lambda:
 
 
 def _function(written: Call, name: str, values: list[Value], env: Environment) -> Outcome:
-    """Call a plain function, the caller's own first. Raises Fault and Pending."""
+    """Call a plain function, or the caller's own, which comes first. Raises Fault and Pending."""
     own = env.state.functions.get(name)
     function = None if own else registry.find(name)
     if own is None and function is None:
@@ -125,7 +125,7 @@ def _function(written: Call, name: str, values: list[Value], env: Environment) -
 
 
 class Context:
-    """What a plain function is given to ask: see `registry.Call`."""
+    """What a plain function may ask of the engine: see `registry.Call`."""
 
     def __init__(self, name: str, written: Call, env: Environment) -> None:
         self.name = name

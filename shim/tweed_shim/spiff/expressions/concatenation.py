@@ -15,7 +15,7 @@ class Concatenation(Evaluable):
     parts: tuple[Evaluable, ...]
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - parts are needed whole
-        """All in one."""
+        """Return all parts as one text, list or map."""
         values: list[Value] = []
         unknown = False
         info = NOTHING
@@ -64,7 +64,7 @@ class Concatenation(Evaluable):
         return any(part.merges_directly() for part in self.parts)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return " ".join([str(part) for part in self.parts])
 
 

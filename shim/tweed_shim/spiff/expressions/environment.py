@@ -24,31 +24,31 @@ class Evaluable(Expression):
     deferred = False
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The value, or an expression where it is not known yet. `locally`: what is in it need not be known.
+        """Return the value, or an expression where it is not known yet.
 
         Raises Fault where there is none.
         """
         raise NotImplementedError
 
     def merges_directly(self) -> bool:
-        """Whether the expression takes the value at its own path from a stub."""
+        """Return whether the expression takes the value at its own path from a stub."""
         return False
 
 
 class Engine(Protocol):
-    """What expressions ask of the parts that are built on them."""
+    """What expressions ask of the rooms above them: the parser, the passes and the merge."""
 
     def expression(self, text: str, path: Path, stub_path: Path) -> Evaluable:
         """Parse an expression. Raises Fault."""
 
     def flow(self, env: Environment, node: Node) -> tuple[Node, Unresolved | None]:
-        """Process a node where an expression stands, and tell what of it could not be resolved."""
+        """Process a node where an expression stands; return the result and what of it is unresolved, or None."""
 
     def merge(self, env: Environment, template: Node, stubs: list[Node]) -> Node:
         """Process a template with stubs as a document of its own. Raises Fault."""
 
     def documents(self, text: str, source: str) -> list[Node]:
-        """Read YAML. Raises Fault."""
+        """Read the documents of a YAML text. Raises Fault."""
 
 
 class State:
@@ -93,7 +93,7 @@ class State:
 
 
 class Environment:
-    """Immutable: what is different further in is another environment."""
+    """Where an expression is evaluated. It is immutable: each `with_` method returns another one."""
 
     __slots__ = (
         "binding",
@@ -143,7 +143,7 @@ class Environment:
         return other
 
     def with_source(self, source: str) -> Environment:
-        """The same for an expression of another document."""
+        """Return the environment for an expression of another document."""
         if source == self.source:
             return self
         other = self._copy()
@@ -151,7 +151,7 @@ class Environment:
         return other
 
     def with_scope(self, names: dict[str, Node]) -> Environment:
-        """Inside of the map at the path, which holds those names. The scope's names are a copy."""
+        """Return the environment inside of the map at the path. Its scope holds a copy of `names`."""
         other = self._copy()
         siblings = self.scope.children if self.scope else self.scopes
         known = siblings.get(self.path)
@@ -163,7 +163,7 @@ class Environment:
         return other
 
     def with_list_scope(self, entries: list[Node]) -> Environment:
-        """Inside of a document that is a list."""
+        """Return the environment inside of a document that is a list."""
         other = self._copy()
         other.scope = Scope(self.scope, self.path, None, entries)
         if self.scope is not None and self.scope.root is not None:
@@ -171,40 +171,40 @@ class Environment:
         return other
 
     def with_new_root(self) -> Environment:
-        """What is processed inside is a document of its own: `.name` begins there."""
+        """Return the environment of a document of its own: a path with a leading dot begins there."""
         other = self._copy()
         other.scope = Scope(self.scope, self.path, {})
         other.scope.root = None
         return other
 
     def with_bound(self, names: dict[str, Node]) -> Environment:
-        """With names that a lambda, a scope or a loop binds."""
+        """Return the environment with names that a lambda, a scope or a loop binds."""
         other = self._copy()
         other.bound = {**self.bound, **names}
         other.scope = Scope(self.scope, None, names)
         return other
 
     def with_fresh_scope(self) -> Environment:
-        """The same names, but what is flowed inside shares no scope with what was flowed at this path before."""
+        """Return the environment with a scope of its own, which nodes at this path have not used before."""
         other = self._copy()
         other.scope = Scope(self.scope, None, {})
         return other
 
     def with_scopes(self) -> Environment:
-        """For the passes of another flow: its outermost scopes are its own."""
+        """Return the environment for another tree, whose outermost scopes are its own."""
         other = self._copy()
         other.scopes = {}
         return other
 
     def with_step(self, name: str) -> Environment:
-        """One step further down."""
+        """Return the environment one step further down."""
         other = self._copy()
         other.path = (*self.path, name)
         other.stub_path = (*self.stub_path, name)
         return other
 
     def redirected(self, path: Path) -> Environment:
-        """Merging from another path of the stubs, or, for an empty one, not at all."""
+        """Return the environment that merges from another path of the stubs; from none for an empty path."""
         other = self._copy()
         if path:
             other.stub_path, other.no_merge = path, False
@@ -213,13 +213,13 @@ class Environment:
         return other
 
     def root_names(self) -> dict[str, Node] | None:
-        """The names of the document's root."""
+        """Return the names of the document's root."""
         if self.scope is None or self.scope.root is None:
             return None
         return self.scope.root.names
 
     def from_root(self, path: Path) -> Node | None:
-        """What an absolute path leads to."""
+        """Return what an absolute path leads to."""
         scope = self.scope
         if scope is None or scope.root is None:
             return None
@@ -246,7 +246,7 @@ class Environment:
         return find(Node(outermost, "scope"), path[1:], control=control, raw=True)
 
     def reference(self, path: Path) -> Node | None:
-        """What a relative path leads to, from the innermost scope that knows its first step outwards."""
+        """Return what a relative path leads to, from the innermost scope that has its first name."""
         name = path[0]
         node, enclosing = self._symbol(name)
         control = self.state.control
@@ -295,7 +295,7 @@ class Environment:
         return None
 
     def in_stubs(self, path: Path) -> Node | None:
-        """What the first stub that has the path holds there."""
+        """Return what the first stub that has the path holds there."""
         control = self.state.control
         for stub in self.stubs:
             node = find(stub, path, control=control)
@@ -304,7 +304,7 @@ class Environment:
         return None
 
     def has_stub(self) -> bool:
-        """Whether any stub has the path."""
+        """Return whether any stub has the path."""
         control = self.state.control
         # No generator: every node asks in every pass.
         for stub in self.stubs:  # noqa: SIM110

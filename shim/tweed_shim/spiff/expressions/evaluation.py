@@ -14,37 +14,37 @@ from tweed_shim.spiff.tree.values import Value, float_text
 def resolve(
     expression: Evaluable, env: Environment, info: Info = NOTHING, *, locally: bool = False
 ) -> Outcome:
-    """Evaluate an operand after others, whose `info` is joined."""
+    """Evaluate an operand, and join what is found with `info`, which comes from the operands before it."""
     value, found = expression.evaluate(env, locally=locally)
     return value, found if info is NOTHING else info.joined(found)
 
 
 def pending(value: Value) -> bool:
-    """Whether a value is not known yet."""
+    """Return whether a value is not known yet."""
     return isinstance(value, Expression)
 
 
 def pushed(expression: Evaluable, value: Value) -> Evaluable:
-    """What an operand became: the expression closer to its value, or what it was."""
+    """Return what an operand has become: the expression closer to its value, or the operand itself."""
     return value if isinstance(value, Evaluable) else expression
 
 
 class Constant(Evaluable):
-    """A value that is known."""
+    """A value that is known already."""
 
     value: Value
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - a constant needs neither
-        """The value."""
+        """Return the value."""
         return self.value, NOTHING
 
     def __str__(self) -> str:
-        """The value as a literal."""
+        """Return the value as a literal."""
         return literal(self.value)
 
 
 def literal(value: Value) -> str:
-    """A value as the language writes it."""
+    """Return a value as the language writes it."""
     if isinstance(value, Node):
         value = value.value
     if isinstance(value, bool):
@@ -64,7 +64,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b
 
 
 def quoted(text: str) -> str:
-    """A text as a literal that the parser reads."""
+    """Return a text as a literal that the parser reads."""
     return '"' + "".join([_ESCAPES.get(letter) or _visible(letter) for letter in text]) + '"'
 
 

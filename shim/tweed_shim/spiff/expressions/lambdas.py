@@ -26,7 +26,7 @@ class LambdaExpression(Evaluable):
     body: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The lambda, bound to where it is written."""
+        """Return the lambda, bound to the environment in which it is written."""
         parameters: list[Parameter] = []
         for number, (name, default) in enumerate(self.parameters):
             if default is None:
@@ -47,17 +47,17 @@ class LambdaExpression(Evaluable):
         ), NOTHING
 
     def _with(self, parameters: Sequence[Parameter]) -> LambdaExpression:
-        """The expression with the values of its defaults in place of their expressions."""
+        """Return the expression with the values of the defaults in place of their expressions."""
         if not any(parameter.default for parameter in parameters):
             return self
         return replace(self, parameters=tuple([_declared(parameter) for parameter in parameters]))
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"lambda{self.without_keyword()}"
 
     def without_keyword(self) -> str:
-        """As `map[...]` and its like write it."""
+        """Return the text as `map[...]` and its like write it."""
         names = [name if default is None else f"{name}={default}" for name, default in self.parameters]
         return f"|{','.join(names)}{'...' if self.variadic else ''}|->{self.body}"
 
@@ -67,7 +67,7 @@ def _declared(parameter: Parameter) -> tuple[str, Evaluable | None]:
 
 
 def _scope(env: Environment) -> Resolver:
-    """Inside of a lambda `_` looks where the outermost lambda was written."""
+    """Return what `_` resolves names with: the environment in which the outermost lambda was written."""
     itself = env.reference((SELF,))
     return itself.resolver if itself is not None and itself.resolver is not None else env
 
@@ -80,7 +80,7 @@ class LambdaReference(Evaluable):
     stub_path: Path
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The lambda."""
+        """Return the lambda."""
         value, info = self.inner.evaluate(env)
         if pending(value):
             raise Failure(info.issue.text, info)
@@ -100,12 +100,12 @@ class LambdaReference(Evaluable):
         return expression
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"lambda {self.inner}"
 
 
 def is_inline(expression: Evaluable | None) -> bool:
-    """Whether a lambda is written where it is used: then it does not change what `_` is."""
+    """Return whether a lambda is written where it is used: then it does not change what `_` is."""
     return isinstance(expression, LambdaExpression)
 
 
@@ -119,7 +119,7 @@ def call(
     curry: bool = False,
     auto_curry: bool = False,
 ) -> tuple[bool, Value, Info]:
-    """Whether the result is known, the result, and what was found with it.
+    """Call a lambda: return whether the result is known, the result, and what was found with it.
 
     inline: see `is_inline`. curry: bind the arguments only; auto_curry: where there are too few. Raises Fault.
     """
@@ -150,12 +150,12 @@ def _evaluated(function: Lambda, bound: dict[str, Node], env: Environment) -> tu
 
 
 class TooDeep(Exception):
-    """Something has no end, or grows beyond all bounds. No alternative (`||`, `catch`) goes on from here."""
+    """The expressions have no end, or their result is too large. `||` and `catch` do not catch it."""
 
 
 @contextmanager
 def deeper(env: Environment) -> Iterator[None]:
-    """One more use of a lambda or a template inside of others. Raises TooDeep beyond the limit."""
+    """Count one more use of a lambda or template within others. Raises TooDeep beyond MAX_CALLS."""
     state = env.state
     if state.calls >= MAX_CALLS:
         raise TooDeep(
@@ -170,7 +170,7 @@ def deeper(env: Environment) -> Iterator[None]:
 
 
 def _by_name(function: Lambda, named: Mapping[str, Node]) -> dict[str, Node]:
-    """Named arguments, those that are named by their number (from 1) under the parameter's name."""
+    """Return named arguments by the names of their parameters; an argument may be named by a number, from 1."""
     given: dict[str, Node] = {}
     for name, node in named.items():
         number = decimal(name)
@@ -187,7 +187,7 @@ def _by_name(function: Lambda, named: Mapping[str, Node]) -> dict[str, Node]:
 
 
 def _positional(function: Lambda, arguments: Sequence[Value], env: Environment) -> list[Value]:
-    """The arguments by position, those of a variadic parameter as a list."""
+    """Return the arguments by position, those of a variadic parameter as one list."""
     values = list(arguments)
     count = len(function.parameters)
     if function.variadic:
@@ -231,7 +231,7 @@ def _curried(function: Lambda, bound: dict[str, Node], given: Mapping[str, Node]
 def _fill(
     function: Lambda, bound: dict[str, Node], given: Mapping[str, Node], count: int, env: Environment
 ) -> None:
-    """Bind what was not given to its default."""
+    """Bind the parameters without an argument to their defaults."""
     parameters = function.parameters
     for number, parameter in enumerate(parameters[count:], count + 1):
         if parameter.name in given:

@@ -40,7 +40,7 @@ def _set_entry(result: dict[str, Node], key: Value, node: Node, value: Value, so
 
 
 class Kind(Record):
-    """One of the mappings: its keyword, its brackets, and what it makes of a list and of a map (None: nothing)."""
+    """A mapping: its keyword and brackets, and how it collects from a list and from a map (None: not at all)."""
 
     keyword: str
     brackets: str
@@ -66,7 +66,7 @@ class Mapping(Evaluable):
     function: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
-        """What the kind makes of the source."""
+        """Return the list or map that the kind collects."""
         source, info = self.source.evaluate(env, locally=True)
         function, found = self.function.evaluate(env)
         if pending(source) or pending(function):
@@ -108,20 +108,20 @@ class Mapping(Evaluable):
         return result, NOTHING
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         begin, end = self.kind.brackets[0], self.kind.brackets[1]
         return f"{self.kind.keyword}{begin}{self.source}{_function_text(self.function)}{end}"
 
 
 def entries(source: Value) -> Iterator[tuple[int | str, Node]]:
-    """The entries of a list with their indices, or of a map with their keys, in order."""
+    """Return the entries of a list with their indices, or of a map with their keys, in order."""
     if isinstance(source, dict):
         return iter(sorted(source.items()))
     return iter(enumerate(source))
 
 
 def _arguments(function: Lambda, first: list[Value], last: Value) -> list[Value]:
-    """As many arguments as the lambda has parameters: the first ones, and always the last one."""
+    """Return as many arguments as the lambda has parameters; the last parameter always gets `last`."""
     count = len(function.parameters)
     arguments = [*first, *[None] * count][:count]
     if arguments:
@@ -143,7 +143,7 @@ class Sum(Evaluable):
     function: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
-        """What the lambda makes of all entries, one after the other."""
+        """Return what the lambda makes of the initial value and all entries, one after the other."""
         source, info = self.source.evaluate(env, locally=True)
         initial, info = resolve(self.initial, env, info)
         function, found = self.function.evaluate(env)
@@ -176,5 +176,5 @@ class Sum(Evaluable):
         return result, NOTHING
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"sum[{self.source}|{self.initial}{_function_text(self.function)}]"

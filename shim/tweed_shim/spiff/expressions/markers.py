@@ -35,7 +35,7 @@ _FLAGS = {
 
 
 class Merge(Evaluable):
-    """`merge` in all its forms; `path` is where the stubs are asked."""
+    """`merge` in all its forms. `path` is the path in the stubs."""
 
     path: Path
     # Whether that is another path than the node's own.
@@ -46,7 +46,7 @@ class Merge(Evaluable):
     key_name: str = ""
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - stubs are resolved
-        """The stubs' value."""
+        """Return the stubs' value."""
         redirect = self.path if self.redirect else None
         if self.nothing:
             return None, Info(key_name=self.key_name, redirect=redirect, merged=True)
@@ -68,7 +68,7 @@ class Merge(Evaluable):
         return not self.redirect
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         text = "merge"
         if self.replace:
             text += " replace"
@@ -85,7 +85,7 @@ class Auto(Evaluable):
     path: Path
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - jobs are needed whole
-        """The number of instances."""
+        """Return the number of instances."""
         if len(self.path) != 3 or self.path[0] != "resource_pools" or self.path[2] != "size":
             raise Failure("auto only allowed for size entry in resource pools")
         try:
@@ -109,7 +109,7 @@ class Auto(Evaluable):
         return int(instances.value)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return "auto"
 
 
@@ -119,17 +119,17 @@ class Prefer(Evaluable):
     inner: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The value, preferred."""
+        """Return the value, preferred."""
         value, info = self.inner.evaluate(env, locally=locally)
         return value, info.changed(preferred=True)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"prefer {self.inner}"
 
 
 class Marker(Evaluable):
-    """`&temporary &local (expression)`: markers, and what they mark (None: the node around)."""
+    """`&temporary &local (expression)`: markers, and what they mark (None: the node that holds them)."""
 
     names: tuple[str, ...]
     inner: Evaluable | None = None
@@ -137,7 +137,7 @@ class Marker(Evaluable):
     text: str = ""
 
     def __eq__(self, other: object) -> bool:
-        """Whether both mark the same in the same way."""
+        """Return whether both have the same markers and mark the same."""
         return isinstance(other, Marker) and (self.names, self.inner) == (other.names, other.inner)
 
     def __hash__(self) -> int:
@@ -163,7 +163,7 @@ class Marker(Evaluable):
         return flags
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The marked expression's value, flagged."""
+        """Return the marked expression's value, flagged."""
         if self.is_template:
             raise Failure("&template only usable as marker for templates")
         own = Info(flags=self.flags)
@@ -173,7 +173,7 @@ class Marker(Evaluable):
         return value, info.joined(own)
 
     def template_of(self, original: Node) -> Node | None:
-        """The node that the template is prepared from; None where nothing is marked."""
+        """Return the node that the template is prepared from; None where nothing is marked."""
         if self.inner is None:
             return None
         return original.with_value(f"(( {self.text or self.inner} ))").flagged(self.flags)
@@ -183,18 +183,18 @@ class Marker(Evaluable):
         return self.inner is not None and self.inner.merges_directly()
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         names = " ".join(self.names)
         return f"{names} ({self.text or self.inner})" if self.inner else names
 
 
 class Substitution(Evaluable):
-    """`*expression`: what a template is worth where it is used."""
+    """`*expression`: the result of processing a template where it is used."""
 
     inner: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the result is needed whole
-        """The template, processed here."""
+        """Return the template, processed here."""
         template, info = self.inner.evaluate(env)
         if pending(template):
             return self, info
@@ -214,5 +214,5 @@ class Substitution(Evaluable):
         raise Failure(issue.text, info.changed(failed=failed), nested=issue.nested)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"*({self.inner})"

@@ -14,7 +14,7 @@ _TEMPLATE_MARKER = re.compile(r"\s&template(\(|\s|$)|^&template")
 
 
 def parsed(text: str, mode: str, name: str, env: Environment) -> Outcome:
-    """The value of a document's text, read in one of the modes of `read`. Raises Fault."""
+    """Return the value of a document's text, read in one of the modes of `read`. Raises Fault."""
     if mode.startswith("."):
         env, mode = env.with_new_root(), mode[1:]
     info = Info(source=name)
@@ -56,7 +56,7 @@ def _flowed(node: Node, name: str, env: Environment, info: Info) -> Outcome:
 
 
 def template(node: Node, env: Environment) -> Template:
-    """The template that a document is; written out it says that it is one."""
+    """Return the template that a document is. Its original has a `&template` marker, so that output shows one."""
     original = copied(node)
     value = original.value
     marker = derived("(( &template ))", node.source)

@@ -18,14 +18,14 @@ class Not(Evaluable):
     inner: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operand is needed whole
-        """The opposite of what the operand counts as."""
+        """Return the opposite of what the operand counts as."""
         value, info = self.inner.evaluate(env)
         if pending(value):
             return (self if value is self.inner else Not(value)), info
         return not truth(value), info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"!({self.inner})"
 
 
@@ -37,7 +37,7 @@ class Conditional(Evaluable):
     otherwise: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
-        """One branch; where its value is not known yet, that branch alone."""
+        """Return the value of one branch; where it is not known yet, that branch alone."""
         condition, info = self.condition.evaluate(env)
         if pending(condition):
             return (self if condition is self.condition else replace(self, condition=condition)), info
@@ -49,18 +49,18 @@ class Conditional(Evaluable):
         return self.then.merges_directly() or self.otherwise.merges_directly()
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.condition} ? {self.then} : {self.otherwise}"
 
 
 class Or(Evaluable):
-    """`a || b`: the other one where the first one fails or is undefined."""
+    """`a || b`: b where a fails or is undefined."""
 
     left: Evaluable
     right: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
-        """The first operand's value if it has one."""
+        """Return the first operand's value if it has one, else the second's."""
         try:
             value, info = self.left.evaluate(env)
         except Fault as fault:
@@ -79,25 +79,25 @@ class Or(Evaluable):
         return self.left.merges_directly() or self.right.merges_directly()
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.left} || {self.right}"
 
 
 def _rest(alternative: Or | ValidOr, value: Value) -> Evaluable:
-    """An alternative whose first operand is not known yet."""
+    """Return an alternative whose first operand is not known yet, with what that operand has become."""
     return (
         replace(alternative, left=value) if isinstance(value, Evaluable) and value.deferred else alternative
     )
 
 
 class ValidOr(Evaluable):
-    """`a // b`: the other one where the first one fails, is undefined or nil."""
+    """`a // b`: b where a fails, is undefined or nil."""
 
     left: Evaluable
     right: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
-        """The first operand's value if it has one."""
+        """Return the first operand's value if it has one, else the second's."""
         try:
             value, info = self.left.evaluate(env)
         except Fault as fault:
@@ -111,7 +111,7 @@ class ValidOr(Evaluable):
         return value, info.cleared().joined(found).changed(undefined=found.undefined)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.left} // {self.right}"
 
 
@@ -123,7 +123,7 @@ class Logic(Evaluable):
     right: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
-        """A bool or an integer."""
+        """Return a bool, or an integer for two integers."""
         left, info = self.left.evaluate(env)
         if pending(left):
             return self, info
@@ -142,7 +142,7 @@ class Logic(Evaluable):
         return (truth(left) if decided else truth(right)), info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.left} {self.operator} {self.right}"
 
 
@@ -154,7 +154,7 @@ class Binary(Evaluable):
     right: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - operands are needed whole
-        """The result."""
+        """Return the result."""
         left, info = self.left.evaluate(env)
         right, info = resolve(self.right, env, info)
         if pending(left) or pending(right):
@@ -165,7 +165,7 @@ class Binary(Evaluable):
         return self.apply(left, right, info, env), info
 
     def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:
-        """The result for two values."""
+        """Return the result for two values."""
         raise NotImplementedError
 
 
@@ -173,7 +173,7 @@ class Comparison(Binary):
     """`a == b` and its like."""
 
     def apply(self, left: Value, right: Value, info: Info, env: Environment) -> Value:  # noqa: ARG002 - see Binary
-        """A bool."""
+        """Return the result as a bool."""
         if self.operator == "==":
             return equal(left, right)
         if self.operator == "!=":
@@ -188,7 +188,7 @@ class Comparison(Binary):
         return _ORDERS[self.operator](left, right)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.left} {self.operator} {self.right}"
 
 

@@ -10,7 +10,7 @@ from tweed_shim.spiff.tree.values import Fault, Value
 
 
 class Info(Record):
-    """What an evaluation found beside the value."""
+    """What an evaluation has to say about the node beside its value."""
 
     redirect: Path | None = None
     replace: bool = False
@@ -25,7 +25,7 @@ class Info(Record):
     flags: int = 0
 
     def joined(self, other: Info) -> Info:
-        """What two evaluations found, the later one's word counting more. `replace` is only the later one's."""
+        """Combine with what a later evaluation found: the later one decides, and `replace` is only the later one's."""
         if other is NOTHING and not self.replace:
             return self
         if self is NOTHING and not other.source and not other.raw:
@@ -45,11 +45,11 @@ class Info(Record):
         )
 
     def changed(self, **changes: Any) -> Info:
-        """The same with other words."""
+        """Return it with other values for some fields."""
         return replace(self, **changes)
 
     def cleared(self) -> Info:
-        """The same without issue."""
+        """Return it without issue, failure and mark of being undefined."""
         if self.issue is NO_ISSUE and not self.failed and not self.undefined:
             return self
         return replace(self, issue=NO_ISSUE, failed=False, undefined=False)
@@ -61,7 +61,7 @@ Outcome = tuple[Value, Info]
 
 
 class Failure(Fault):
-    """A fault of the engine's own, with what had been found before it."""
+    """A fault of the engine itself, with what had been found before it."""
 
     def __init__(
         self, reason: str, info: Info = NOTHING, *, nested: tuple[Issue, ...] = (), sequence: bool = False
@@ -72,13 +72,13 @@ class Failure(Fault):
 
 
 def fault_info(fault: Fault) -> Info:
-    """What is to be noted for a fault."""
+    """Return what is noted on the node of an expression that failed."""
     info = fault.info if isinstance(fault, Failure) else NOTHING
     return info.changed(issue=fault_issue(fault))
 
 
 def fault_issue(fault: Fault) -> Issue:
-    """A fault as an issue."""
+    """Return a fault as an issue."""
     issues = (
         fault.issues if isinstance(fault, Failure) else tuple([fault_issue(cause) for cause in fault.nested])
     )

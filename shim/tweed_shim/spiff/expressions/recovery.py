@@ -20,7 +20,7 @@ _PAUSE = 0.01
 
 
 class Attempt(Record):
-    """What evaluating an expression came to: a value or a fault."""
+    """The result of evaluating an expression that may fail: a value or a fault."""
 
     value: Value
     info: Info
@@ -32,7 +32,7 @@ class Attempt(Record):
         return self.fault.reason if self.fault else ""
 
     def described(self, source: str) -> dict[str, Node]:
-        """As a map with `valid`, `error` and, where there is one, `value`."""
+        """Return a map with `valid`, `error` and, where there is one, `value`."""
         result = {"valid": derived(not self.fault, source), "error": derived(self.reason, source)}
         if not self.fault:
             result["value"] = derived(self.value, source)
@@ -57,7 +57,7 @@ class Catch(Evaluable):
     function: Evaluable | None = None
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
-        """What the lambda makes of the value and the reason."""
+        """Return what the lambda makes of the value and the reason; without a lambda, both as a map."""
         function: Value = None
         if self.function is not None:
             function, info = self.function.evaluate(env)
@@ -83,7 +83,7 @@ class Catch(Evaluable):
         return self.inner.merges_directly()
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         if self.function is None:
             return f"catch({self.inner})"
         if isinstance(self.function, lambdas.LambdaExpression):
@@ -109,7 +109,7 @@ class Sync(Evaluable):
     tries: int = 0
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
-        """The value once the condition holds; the attempt's fault where it never does."""
+        """Return the value once the condition holds. Raises the fault of the last attempt when the time is up."""
         began = self.began if self.began is not None else time.monotonic()
         timeout: Value = SYNC_TIMEOUT
         if self.timeout is not None:
@@ -171,5 +171,5 @@ class Sync(Evaluable):
         return (value if known else self), info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"sync({self.inner})"

@@ -25,7 +25,7 @@ class Reference(Evaluable):
     tag: str = ""
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """What the path leads to; itself where that is not resolved yet."""
+        """Return what the path leads to, or the reference itself where that is not resolved yet."""
         if self.tag:
             return self._tagged(env, locally=locally)
         return (
@@ -70,7 +70,7 @@ class Reference(Evaluable):
         return tags[0].node.value, NOTHING
 
     def _in_tags(self, tags: list[Tag], env: Environment, *, locally: bool) -> Outcome:
-        """The answer of the tag with the shortest name that has one."""
+        """Look in the tags, those with the shortest names first."""
         best: tuple[Tag, Outcome] | None = None
         for tag in tags:
             if best and best[0].level < tag.level:
@@ -94,13 +94,16 @@ class Reference(Evaluable):
         return follow(self, self.path, lambda _: found, env, locally=locally)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         tag = f"{self.tag}::" if self.tag else ""
         return f"{tag}." if self.path == ("",) else tag + joined(self.path)
 
 
 def follow(expression: Evaluable, path: Path, look: Look, env: Environment, *, locally: bool) -> Outcome:
-    """The value at a path's end; the expression where a step or (unless `locally`) what is in it is not resolved."""
+    """Return the value at a path's end, or `expression` where a step of the path is not resolved yet.
+
+    locally: the entries of the value need not be resolved. Raises Failure where a step leads nowhere.
+    """
     control = env.state.control
     node = None
     for steps in range(1, len(path) + 1):
@@ -128,7 +131,7 @@ class Qualified(Evaluable):
     path: Path
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """What the path leads to in the expression's value."""
+        """Return what the path leads to in the expression's value."""
         root, info = self.inner.evaluate(env, locally=locally)
         locally = locally or info.raw
         if pending(root):
@@ -148,7 +151,7 @@ class Qualified(Evaluable):
         return (self if value is reference else value), info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"({self.inner}).{joined(self.path)}"
 
 
@@ -159,7 +162,7 @@ class Dynamic(Evaluable):
     index: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The entry or field of the value; only that has to be resolved where the value is a reference's."""
+        """Return the entry or field of the value; of a reference's value only that has to be resolved."""
         control = env.state.control
         root, info = self.inner.evaluate(env, locally=locally or isinstance(self.inner, Reference))
         if not locally_resolved(root, control=control):
@@ -187,7 +190,7 @@ class Dynamic(Evaluable):
         return tuple([_index(entry, info) for entry in (index if isinstance(index, list) else [index])])
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.inner}.{self.index}"
 
 
@@ -207,7 +210,7 @@ class Slice(Evaluable):
     range: Range
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """A part of the list, both ends included."""
+        """Return the part of the list, both ends included."""
         control = env.state.control
         entries, info = self.inner.evaluate(env, locally=locally)
         if not (
@@ -223,7 +226,7 @@ class Slice(Evaluable):
         return _part(entries, start, end, info), info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.inner}.[{self.range}]"
 
 
@@ -243,15 +246,15 @@ def _part(entries: list[Node], start: int, end: int, info: Info) -> list[Node]:
 
 
 class Current(Evaluable):
-    """Stands for the entry that a projection looks at."""
+    """The entry that a projection looks at."""
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - it is known
-        """The entry's value."""
+        """Return the entry's value."""
         node = env.bound.get(PROJECTED)
         return (node.value if node else None), NOTHING
 
     def __str__(self) -> str:
-        """As the language writes it: not at all."""
+        """Return nothing: the language has no word for it."""
         return ""
 
 
@@ -266,7 +269,7 @@ class Projection(Evaluable):
     part: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The list of the parts."""
+        """Return the list of the parts."""
         value, info = self.inner.evaluate(env)
         if pending(value):
             raise Failure(info.issue.text, info)
@@ -287,5 +290,5 @@ class Projection(Evaluable):
         return parts, info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.inner}.[*] {self.part}"

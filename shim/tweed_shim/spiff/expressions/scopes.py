@@ -8,7 +8,7 @@ from tweed_shim.spiff.tree.nodes import Node, Path
 
 
 class Scope:
-    """The names that a map declares; the passes of a flow renew them, so that lambdas see the newest values."""
+    """The names that a map declares. Each pass renews them, so that lambdas see the newest values."""
 
     __slots__ = ("_node", "ahead", "children", "entries", "names", "next", "path", "root")
 
@@ -32,7 +32,7 @@ class Scope:
         self._node: Node | None = None
 
     def known(self, name: str, *, control: bool) -> Node | None:
-        """What the scope holds under a name, as far as that can be known in this pass."""
+        """Return the node with a name, as far as it is known in this pass; process it first where that is possible."""
         node = self.names.get(name) if self.names is not None else None
         if node is None or self.ahead is None or node.resolved(control=control):
             return node
@@ -40,12 +40,12 @@ class Scope:
         return self.names.get(name) if self.names is not None else None
 
     def renew(self, names: dict[str, Node]) -> None:
-        """What the map holds in this pass."""
+        """Replace the names by what the map holds in this pass."""
         self.names = names
         self._node = None
 
     def node(self) -> Node:
-        """The scope as a map, to be looked into."""
+        """Return the scope as a map that paths can be followed in."""
         if self._node is None:
             self._node = Node(self.names, "scope")
         return self._node

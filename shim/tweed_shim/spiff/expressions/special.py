@@ -123,7 +123,7 @@ def _sync(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) -> 
 
 
 def _later(expression: Evaluable, env: Environment) -> Outcome:
-    """As in the reference, a document's expression becomes this one for the next pass; a lambda's is evaluated."""
+    """Make a document's expression this one in the next pass, as the reference does; evaluate it in a lambda."""
     return expression.evaluate(env) if env.bound else (expression, NOTHING)
 
 
@@ -213,7 +213,7 @@ def _deep(one: dict[str, Node], other: dict[str, Node]) -> dict[str, Node]:
 
 
 def _maps(name: str, values: Sequence[Value]) -> list[dict[str, Node]]:
-    """The maps that are given as arguments or as entries of a list."""
+    """Return the maps that are given as arguments, or as the entries of one list."""
     if len(values) == 1 and isinstance(values[0], list):
         if not values[0]:
             raise Failure(f"{name}: no map found for merge")
@@ -237,7 +237,7 @@ _TAG_SCOPES = {"local": tags.STREAM, "global": 0}
 
 
 def _tagdef(call: StrictCall) -> Outcome:
-    """Tag a value; it is the result as well."""
+    """Tag a value, and return it."""
     if not 2 <= len(call.values) <= 3:
         raise Failure("two or three arguments expected for tagdef")
     name, value = call.values[0], call.values[1]

@@ -19,7 +19,7 @@ _MAX_ADDRESSES = 1 << 20
 
 
 def addresses(arguments: Sequence[Evaluable], env: Environment) -> tuple[list[Node] | None, Info]:
-    """The addresses at the given positions, as many as there are instances; None where they are not known yet."""
+    """Return the addresses at the given positions, one for each instance; None where they are not known yet."""
     positions: list[int] = []
     for argument in arguments:
         value, info = argument.evaluate(env)
@@ -57,7 +57,7 @@ def _positive(position: int) -> list[int]:
 
 
 def _ranges(env: Environment) -> tuple[list[str] | None, Info]:
-    """The static ranges of all subnets of the network that the nearest field `name` names."""
+    """Return the static ranges of the network that the nearest field `name` names, from all its subnets."""
     name, info = Reference(("name",)).evaluate(env)
     if pending(name):
         return None, info

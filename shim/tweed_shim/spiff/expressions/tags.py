@@ -22,7 +22,7 @@ class Tag(Record):
 
     @property
     def level(self) -> int:
-        """How many components the name has beyond the first one."""
+        """How many components the name has after the first one."""
         return self.name.count(".")
 
 
@@ -80,7 +80,7 @@ class Tags:
 
 
 def untagged(node: Node) -> Node:
-    """The node, the tags of what is in it taken away."""
+    """Return the node without the tags of the nodes in it."""
     if node.inert():
         return node
     value = node.value
@@ -92,7 +92,7 @@ def untagged(node: Node) -> Node:
 
 
 def check_name(name: str) -> None:
-    """Raises Fault with what is wrong with a tag's name."""
+    """Check the name of a tag. Raises Fault with what is wrong with it."""
     for component in name.replace(":", ".").split("."):
         if not component:
             raise Fault("empty tag component not allowed")

@@ -14,14 +14,14 @@ MAX_RANGE = 1_000_000
 
 
 class Undefined(Evaluable):
-    """`~~`: the node is as if it were not there."""
+    """`~~`: the node is treated as if it were not there."""
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - it is the same anywhere
-        """Nil, marked as undefined."""
+        """Return nil, marked as undefined."""
         return None, UNDEFINED
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return "~~"
 
 
@@ -31,7 +31,7 @@ class Group(Evaluable):
     inner: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """What is inside."""
+        """Return the value of the expression inside."""
         return self.inner.evaluate(env, locally=locally)
 
     def merges_directly(self) -> bool:
@@ -39,7 +39,7 @@ class Group(Evaluable):
         return self.inner.merges_directly()
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"( {self.inner} )"
 
 
@@ -49,11 +49,11 @@ class Expansion(Evaluable):
     inner: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The list."""
+        """Return the list."""
         return self.inner.evaluate(env, locally=locally)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.inner}..."
 
 
@@ -64,18 +64,18 @@ class Named(Evaluable):
     inner: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The argument's value."""
+        """Return the argument's value."""
         return self.inner.evaluate(env, locally=locally)
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"{self.name}={self.inner}"
 
 
 def resolve_all(
     expressions: Sequence[Evaluable], env: Environment
 ) -> tuple[list[Value] | None, Sequence[Evaluable], Info]:
-    """The values of arguments, `...` expanded; None where one is not known yet, and then what they became."""
+    """Evaluate arguments and expand `...`: return values, or None and what the arguments have become."""
     values: list[Value] = []
     became: list[Evaluable] = []
     unknown = False
@@ -106,7 +106,7 @@ def _expanded(expressions: Sequence[Evaluable], values: list[Value]) -> list[Val
 
 
 def _kept(expression: Evaluable, value: Evaluable) -> Evaluable:
-    """What an argument became is still expanded and named as it was."""
+    """Return what an argument has become, still expanded or named as it was written."""
     if value is expression:
         return expression
     if isinstance(expression, Expansion):
@@ -124,14 +124,14 @@ class ListOf(Evaluable):
     entries: tuple[Evaluable, ...]
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - entries are needed whole
-        """The list."""
+        """Return the list."""
         values, became, info = resolve_all(self.entries, env)
         if values is None:
             return (self if became is self.entries else ListOf(tuple(became))), info
         return [derived(value, env.source) for value in values], info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"[{', '.join([str(entry) for entry in self.entries])}]"
 
 
@@ -141,7 +141,7 @@ class MapOf(Evaluable):
     assignments: tuple[tuple[Evaluable, Evaluable], ...]
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The map."""
+        """Return the map."""
         result = {}
         for key_expression, value_expression in self.assignments:
             key, info = key_expression.evaluate(env, locally=locally)
@@ -156,11 +156,11 @@ class MapOf(Evaluable):
         return result, NOTHING
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return "{ " + self.listed() + " }" if self.assignments else "{ }"
 
     def listed(self) -> str:
-        """The assignments alone."""
+        """Return the text of the assignments alone."""
         return ", ".join([f"{key} = {value}" for key, value in self.assignments])
 
 
@@ -171,7 +171,7 @@ class Scoped(Evaluable):
     inner: Evaluable
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
-        """The expression's value, with the names known."""
+        """Return the expression's value, evaluated with the names."""
         names, info = self.names.evaluate(env, locally=locally)
         if pending(names):
             return self, info
@@ -179,18 +179,18 @@ class Scoped(Evaluable):
         return (self if pending(value) else value), info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"({self.names.listed()} ) {self.inner}"
 
 
 class Range(Evaluable):
-    """`[start..end]`; a slice may leave one of them away."""
+    """`[start..end]`; a slice may leave one of them out."""
 
     start: Evaluable | None
     end: Evaluable | None
 
     def bounds(self, env: Environment, size: int | None) -> tuple[int, int, Info] | tuple[Range, Info]:
-        """The first and the last index, for a list of that size, or None for a list of numbers.
+        """Return the first and last index for a list of `size` entries; a size of None is a list of numbers.
 
         Where they are not known yet, the range instead.
         """
@@ -217,7 +217,7 @@ class Range(Evaluable):
         )
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - numbers have no parts
-        """The list of the numbers, upwards or downwards."""
+        """Return the list of the numbers, upwards or downwards."""
         bounds = self.bounds(env, None)
         if len(bounds) == 2:
             return bounds
@@ -228,7 +228,7 @@ class Range(Evaluable):
         return [derived(number, env.source) for number in numbers], info
 
     def __str__(self) -> str:
-        """As the language writes it."""
+        """Return the text in the language."""
         return f"[{'' if self.start is None else self.start}..{'' if self.end is None else self.end}]"
 
 
@@ -239,7 +239,7 @@ def _integer(expression: Evaluable | None, env: Environment, info: Info) -> Outc
 
 
 def integer_operand(expression: Evaluable, env: Environment, info: Info = NOTHING) -> Outcome:
-    """An operand that has to be an integer, or is not known yet."""
+    """Evaluate an operand that has to be an integer. Raises Failure for another value."""
     value, info = resolve(expression, env, info)
     if pending(value) or is_integer(value):
         return value, info

@@ -17,7 +17,7 @@ PREFIX = "<<"
 
 
 class Structure(Record):
-    """A control structure: its name and value, its options and its other fields, and the node it is."""
+    """A control structure: its name and value, its options, its other fields, and the node that holds all of them."""
 
     name: str
     value: Node
@@ -28,7 +28,7 @@ class Structure(Record):
 
     @property
     def ready(self) -> bool:
-        """Whether value, options and fields are resolved (or failed: then they are not chosen)."""
+        """Whether value, options and fields are resolved; an option or field that failed counts as resolved."""
         control = self.env.state.control
         known = not self.value.note.failed and self.value.resolved(control=control)
         if not (self.value.note.undefined or known):
@@ -38,17 +38,17 @@ class Structure(Record):
         )
 
     def refuse_fields(self) -> None:
-        """Raises Refusal where there are other fields."""
+        """Check that there are no other fields. Raises Refusal."""
         if self.fields:
             raise Refusal(f"no regular fields [{' '.join(sorted(self.fields))}] allowed")
 
     def nothing(self) -> Node:
-        """The structure is as if it were not there."""
+        """Return an undefined node, as if the structure were not there."""
         return derived(None, self.env.source).noted(undefined=True)
 
 
 def accepted(node: Node, *, control: bool) -> bool:
-    """Whether a node is resolved, or failed."""
+    """Return whether a node is resolved, or failed."""
     if node.note.failed or node.note.error or node.resolved(control=control):
         return True
     value = node.value
@@ -101,7 +101,7 @@ def _switch(structure: Structure) -> Node | None:
 
 
 def _case(structure: Structure, number: int, case: Node) -> tuple[bool | None, Node | None]:
-    """Whether a case matches (None: not known yet), and its value."""
+    """Return whether a case matches (None: not known yet), and its value."""
     fields = case.value
     if not isinstance(fields, dict):
         raise Refusal(f"case {number} requires field 'case'")
@@ -138,7 +138,7 @@ def _type(structure: Structure) -> Node | None:
 
 
 def _selected(structure: Structure, key: Value) -> Node | None:
-    """The field of that name, or the default."""
+    """Return the field of that name, or the default."""
     if key is not None and not isinstance(key, str):
         raise Refusal(f"invalid switch value type: {type_name(key)}")
     result = structure.fields.get(key) if key is not None else None
@@ -180,7 +180,7 @@ def _for(structure: Structure) -> Node | None:
 
 
 class Control(Record):
-    """A control: what it makes of a structure (None: not known yet), and its options."""
+    """A control: the function that evaluates a structure (None: not known yet), and the names of its options."""
 
     run: Callable[[Structure], Node | None]
     options: tuple[str, ...] = ()
@@ -201,7 +201,7 @@ TEMPLATE_OPTIONS = ("<<do", "<<mapkey")
 
 
 def structure_of(node: Node, undefined: Mapping[str, Node], env: Environment) -> Structure | None:
-    """The control structure that a map is, or None. Raises Refusal where it is not well-formed."""
+    """Return a map as a control structure, None where it is none. Raises Refusal where it is not well-formed."""
     if not env.state.control or not isinstance(node.value, dict):
         return None
     all_fields = {**node.value, **undefined}
@@ -240,12 +240,15 @@ def _sorted_out(entries: Mapping[str, Node]) -> tuple[dict[str, Node], dict[str,
 
 
 def is_control(node: Node, env: Environment) -> bool:
-    """Whether a node is a control structure. Raises Refusal."""
+    """Return whether a node is a control structure. Raises Refusal."""
     return structure_of(node, {}, env) is not None
 
 
 def controlled(node: Node, undefined: Mapping[str, Node], env: Environment) -> Node:
-    """What a map is where it is a control structure: its result, itself while that is not known, or a failed node."""
+    """Evaluate a map that is a control structure: return its result, or the map while that is not known.
+
+    Where the structure fails, the result is a failed node.
+    """
     try:
         structure = structure_of(node, undefined, env)
     except Refusal as refusal:

@@ -39,7 +39,10 @@ MAX_REWRITES = 500
 
 
 def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node, Unresolved | None]:
-    """Process a tree to its end, and tell what could not be resolved. `override`: stubs replace what the tree holds."""
+    """Process a tree until nothing changes; return it, and what could not be resolved or None.
+
+    override: stubs replace what the tree holds.
+    """
     result = source
     walker = _Walker()
     env = env.with_scopes()
@@ -64,7 +67,7 @@ def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node
 
 
 class _Evaluated(Record, frozen=False):
-    """What an expression came to, and what of it matters for the stubs."""
+    """The result of a node's expression, and what decides whether stubs still replace it."""
 
     node: Node
     flags: int
@@ -76,7 +79,7 @@ class _Evaluated(Record, frozen=False):
 
 
 class _Walker:
-    """Leads the passes of one flow; see `passes.Walker`."""
+    """Leads the passes over one tree; see `passes.Walker`."""
 
     def __init__(self) -> None:
         self.rewrites: dict[Path, int] = {}
@@ -130,13 +133,13 @@ class _Walker:
         return _overridden(found, node, env)
 
     def _rewritten(self, env: Environment) -> None:
-        """Count that an expression has become another one. Raises TooDeep where that does not end."""
+        """Count one more expression that became another one. Raises TooDeep above MAX_REWRITES."""
         self.rewrites[env.path] = count = self.rewrites.get(env.path, 0) + 1
         if count > MAX_REWRITES:
             raise TooDeep(f"{env.source}: {joined(env.path) or 'the document'} never comes to an end")
 
     def _map(self, node: Node, env: Environment, *, template: bool) -> tuple[Node, bool]:
-        """A map after this pass, and whether it is to stay: what a control has become may still be overridden."""
+        """Return a map after this pass, and whether it is final: stubs may replace the result of a control."""
         try:
             control = is_control(node, env)
         except Refusal as refusal:
@@ -194,7 +197,7 @@ def _noted(
     *,
     override: bool,
 ) -> _Evaluated:
-    """The node of an expression's value."""
+    """Return the node of an expression's value, with what was found."""
     note = root.note
     replace = note.replace or info.replace
     redirect = info.redirect if info.redirect is not None else note.redirect
@@ -225,7 +228,7 @@ def _noted(
 
 
 def _overridden(found: _Evaluated, original: Node, env: Environment) -> Node:
-    """The stub's value in place of the node's, where there is one."""
+    """Return the stub's node in place of the node, where a stub has one."""
     note = found.node.note
     if note.merged or note.replace or note.redirect:
         return found.node
@@ -260,14 +263,14 @@ def _overridden(found: _Evaluated, original: Node, env: Environment) -> Node:
 
 
 def _with_issue(node: Node, issue: Issue, env: Environment, *, error: bool, failed: bool) -> Node:
-    """The node with an issue that was found at the environment's path, unless its path is known already."""
+    """Return the node with an issue. Its path is the environment's, unless the node has one already."""
     origin = node.note.issue.origin
     issue = Issue(issue.text, origin if origin is not None else env.path, issue.nested, issue.sequence)
     return node.with_issue(issue, error=error, failed=failed)
 
 
 def _with_tag(node: Node, original: Node, env: Environment) -> Node:
-    """Define the tag of a node that is resolved."""
+    """Define the tag of a node that is resolved; return the node, failed where the tag is refused."""
     tag = node.note.tag
     scope = 0 if tag.startswith("*") else STREAM
     try:

@@ -34,7 +34,7 @@ NO_KEY = "<<<NO LIST KEY>>"
 
 
 class _Pass(Record, frozen=False):
-    """What the pass finds out about the list."""
+    """What one pass finds out about a list."""
 
     env: Environment
     flags: int
@@ -50,7 +50,7 @@ class _Pass(Record, frozen=False):
 
 
 def flow_list(walker: Walker, root: Node, env: Environment, *, template: bool) -> Node:
-    """What a list is after this pass."""
+    """Return a list after this pass."""
     note = root.note
     if note.merged:
         return root
@@ -96,7 +96,7 @@ def _splice(walker: Walker, state: _Pass, root: Node) -> None:
 
 
 def _spliced(walker: Walker, state: _Pass, root: Node, entry: Node, node: Node, key: str) -> Node | None:
-    """What a merge entry becomes in this pass; None where it is done with."""
+    """Return what a merge entry becomes in this pass; None where nothing is left of it."""
     initial = isinstance(node.value, str)
     result = walker.untagged_flow(node, state.env)
     state.key_name = result.note.key_name or state.key_name
@@ -138,7 +138,7 @@ def _pending_entry(state: _Pass, root: Node, entry: Node, result: Node, key: str
 
 
 def _new_entries(entries: list[Node], old: list[Node], key_name: str, env: Environment) -> list[Node]:
-    """Those entries that the list does not have under their name already, marked as merged."""
+    """Return the entries whose names the list does not have already, marked as merged."""
     key = key_name or "name"
     known = Node(old, root_source(old)).noted(key_name=key)
     result = []
@@ -150,12 +150,12 @@ def _new_entries(entries: list[Node], old: list[Node], key_name: str, env: Envir
 
 
 def root_source(entries: list[Node]) -> str:
-    """The document of a list's entries."""
+    """Return the document of a list's entries."""
     return entries[0].source if entries else ""
 
 
 def _without_key_tag(entry: Node) -> tuple[Node, str]:
-    """An entry whose key field is tagged (`key:name: x`) without the tag, and the field's name."""
+    """Remove the tag of a key field (`key:name: x`): return the entry, and the field's name or ""."""
     fields = entry.value
     if not isinstance(fields, dict):
         return entry, ""
@@ -172,7 +172,7 @@ def _without_key_tag(entry: Node) -> tuple[Node, str]:
 
 
 def _without_controls(walker: Walker, state: _Pass) -> list[Node]:
-    """The entries, those that are control structures replaced by what they are worth."""
+    """Return the entries, with control structures replaced by their results."""
     result: list[Node] = []
     for entry in state.entries:
         try:
@@ -191,7 +191,7 @@ def _without_controls(walker: Walker, state: _Pass) -> list[Node]:
 
 
 def _processed(walker: Walker, state: _Pass, entries: list[Node]) -> list[Node]:
-    """The entries after this pass, each under its name or its index."""
+    """Process each entry under its name or index, and return those that are not undefined."""
     unique = state.key_name != NO_KEY and _unique(walker, state, entries)
     result = []
     for index, entry in enumerate(entries):
@@ -206,7 +206,7 @@ def _processed(walker: Walker, state: _Pass, entries: list[Node]) -> list[Node]:
 
 
 def _unique(walker: Walker, state: _Pass, entries: list[Node]) -> bool:
-    """Whether all entries have names, and different ones."""
+    """Return whether every entry has a name, and no two have the same."""
     names = set()
     for index, entry in enumerate(entries):
         name, _, known, has_name = _step(walker, state, index, entry, unique=True)
@@ -219,7 +219,10 @@ def _unique(walker: Walker, state: _Pass, entries: list[Node]) -> bool:
 def _step(
     walker: Walker, state: _Pass, index: int, entry: Node, *, unique: bool
 ) -> tuple[str, bool, bool, bool]:
-    """The step of a path that leads to an entry; whether it is a name; whether that is known; whether it is unique."""
+    """Find the step of a path that leads to an entry.
+
+    Return the step, whether it is a name, whether that is known already, and whether the entry has a name.
+    """
     key = state.key_name or "name"
     control = state.env.state.control
     if unique:
@@ -240,7 +243,7 @@ def _step(
 
 
 def _injected(state: _Pass, stub: Node | None, root: Node, entries: list[Node]) -> list[Node]:
-    """The entries behind those that the stub marks with &inject or &default."""
+    """Return the entries behind those that the stub marks with &inject or &default."""
     if state.merged:
         state.flags |= INJECTED
         return entries

@@ -18,11 +18,11 @@ _NAME = re.compile("[a-zA-Z0-9_]+")
 
 
 class Refusal(Fault):
-    """A control structure is not well-formed, or its value does not fit."""
+    """A control structure is not well-formed, or its value has the wrong type."""
 
 
 class BodyFault(Exception):
-    """The body failed for some values."""
+    """The body of a loop failed for some values."""
 
     def __init__(self, problems: Sequence[Issue]) -> None:
         super().__init__("error evaluating body")
@@ -30,7 +30,7 @@ class BodyFault(Exception):
 
 
 class Variable(Record):
-    """A variable of the loop, the one for its index, and the values with their indices."""
+    """A variable of the loop: its name, the name of its index, and its values with their indices."""
 
     name: str
     index: str
@@ -38,7 +38,7 @@ class Variable(Record):
 
 
 def run(ranges: Value, body: Node, key: Node | None, env: Environment) -> Node | None:
-    """The list, or with a key the map, of what the body is worth; None where that is not known yet.
+    """Run a loop: return the list, or with a key the map, of the results; None where one is not known yet.
 
     Raises Refusal where the loop is not well-formed, BodyFault where the body fails.
     """
@@ -72,7 +72,7 @@ def run(ranges: Value, body: Node, key: Node | None, env: Environment) -> Node |
 
 
 def _entry(body: Node, key: Node | None, env: Environment, source: str) -> list[tuple[str, Node]] | None:
-    """Key and node of an iteration, nothing where it is left out, None where it is not known yet."""
+    """Return key and node of an iteration in a list, [] where it is left out, None where it is not known yet."""
     name, leave_out = "", False
     if key is not None:
         name, info = Substitution(Constant(key.value)).evaluate(env)
@@ -90,7 +90,7 @@ def _entry(body: Node, key: Node | None, env: Environment, source: str) -> list[
 
 
 def _combinations(variables: Sequence[Variable]) -> Iterator[tuple[dict[str, Node], str]]:
-    """The names for each combination, the first variable's values changing slowest, and a description."""
+    """Return the names for each combination with a description; the first variable changes slowest."""
     for values in product(*[variable.values for variable in variables]):
         names = {}
         described = []

@@ -31,7 +31,7 @@ MAX_AHEAD = 300
 
 
 class _Pass(Record, frozen=False):
-    """What the pass finds out about the map."""
+    """What one pass finds out about a map."""
 
     env: Environment
     flags: int
@@ -51,7 +51,7 @@ class _Pass(Record, frozen=False):
 
 
 def flow_map(walker: Walker, root: Node, env: Environment, *, override: bool, template: bool) -> Node:
-    """What a map is after this pass."""
+    """Return a map after this pass."""
     entries: dict[str, Node] = root.value
     if "<<" in entries and "<<<" in entries:
         return root.with_issue(Issue("multiple merge keys not allowed"), error=True, failed=True)
@@ -111,7 +111,7 @@ def _pending_merge(state: _Pass, base: Node, root: Node, *, initial: bool) -> No
 
 
 class _Fields:
-    """The fields of a map in this pass: one after the other, and before its turn where another one refers to it."""
+    """The fields of a map in one pass: processed in order, or early where another field refers to one."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class _Fields:
                 self.field(key)
 
     def ahead(self, key: str) -> None:
-        """Process a field that another one refers to, if it waits for its turn."""
+        """Process a field early because another one refers to it, if it still waits for its turn."""
         shared = self.state.env.state
         if key in self.waiting and key != self.state.merge_key and shared.ahead < MAX_AHEAD:
             shared.ahead += 1
@@ -161,7 +161,7 @@ class _Fields:
                 shared.ahead -= 1
 
     def field(self, key: str) -> None:
-        """Process a field into the result."""
+        """Process one field, and put it into the result."""
         self.waiting.discard(key)
         state = self.state
         if key == state.merge_key:
@@ -188,7 +188,7 @@ class _Fields:
 
 
 def _inject(state: _Pass, stub: Node | None, result: dict[str, Node]) -> None:
-    """Take over what the stub marks with &inject and &default."""
+    """Add the fields that the stub marks with &inject and &default."""
     if state.merged:
         state.flags |= INJECTED
     elif stub is not None and not state.flags & INJECTED and isinstance(stub.value, dict):

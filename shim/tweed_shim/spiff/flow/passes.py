@@ -16,35 +16,38 @@ class Walker(Protocol):
     """Leads one pass through the nodes of a tree."""
 
     def flow(self, node: Node, env: Environment, *, override: bool = False, template: bool = False) -> Node:
-        """What a node is after this pass. `override`: stubs replace its value; `template`: it is to become one."""
+        """Return a node after this pass.
+
+        override: stubs replace its value. template: the node is to become a template.
+        """
 
     def untagged_flow(
         self, node: Node, env: Environment, *, override: bool = False, template: bool = False
     ) -> Node:
-        """The same, leaving alone the tag that the node may have."""
+        """Return a node after this pass as `flow` does, but do not define its tag."""
 
 
 def inherited(env: Environment) -> tuple[int, Node | None]:
-    """The flags that a node takes from its stub, and the stub's node."""
+    """Return the flags that a node takes from its stub, and the stub's node."""
     stub = env.in_stubs(env.stub_path)
     return (stub.note.flags & (TEMPORARY | STATE) if stub is not None else 0), stub
 
 
 def updated(node: Node, flags: int, tag: str) -> Node:
-    """A node with more flags and perhaps a tag."""
+    """Return a node with more flags, and with a tag where one is given."""
     node = node.flagged(flags)
     return node.noted(tag=tag) if tag and tag != node.note.tag else node
 
 
 def marker_of(expression: Evaluable, *, template: bool) -> Marker | None:
-    """The markers of an expression; where it is to become a template, any other is marked as one."""
+    """Return the expression's marker. `template`: any other expression is marked as a template."""
     if isinstance(expression, Marker):
         return expression
     return Marker((TEMPLATE,), expression) if template else None
 
 
 def substituted(node: Node) -> Node:
-    """A stub's node as it is taken over: a dynamic template is processed where it comes to."""
+    """Return a stub's node as it is taken over: a dynamic template is processed at its new path."""
     value = node.value if isinstance(node.value, Template) else node.template
     if node.note.flags & DYNAMIC and isinstance(value, Template):
         dynamic = Node(Substitution(Constant(value)), "<substitute>", template=value)
@@ -53,7 +56,7 @@ def substituted(node: Node) -> Node:
 
 
 def parsed(node: Node, env: Environment) -> Node:
-    """A node whose text is an expression with that expression; itself where it is none, or cannot be parsed."""
+    """Return a node with the expression that its text is; the node itself where it is none, or cannot be parsed."""
     text = node.value
     if not isinstance(text, str) or "((" not in text:
         return node
@@ -68,10 +71,10 @@ def parsed(node: Node, env: Environment) -> Node:
 
 
 def is_text_of_expression(value: Value, env: Environment) -> bool:
-    """Whether a value is the text of an expression (that could not be parsed)."""
+    """Return whether a value is the text of an expression, which then could not be parsed."""
     return isinstance(value, str) and expression_in(value, interpolation=env.state.interpolation) is not None
 
 
 def is_optional_merge(value: Value) -> bool:
-    """Whether a value is a plain `merge`, which under `<<` may find nothing."""
+    """Return whether a value is a plain `merge`, which may find nothing under `<<`."""
     return isinstance(value, Merge) and not value.required

@@ -12,7 +12,7 @@ from tweed_shim.spiff.tree.values import Fault
 
 
 def find_unresolved(root: Node) -> Unresolved | None:
-    """What is not resolved in a tree, or None."""
+    """Return what is not resolved in a tree, or None."""
     found = sorted(
         _found(root, ()), key=lambda item: 0 if item.node.note.error else 2 if item.node.note.failed else 1
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from typing import NamedTuple
 
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.permission import file_path
@@ -18,7 +18,7 @@ from tweed_shim.spiff.tree.values import Fault, Value
 _FILE = content.Options(mode=0o644)
 
 
-class _Entry(NamedTuple):
+class _Entry(Record):
     path: str
     mode: int
     data: bytes
@@ -26,7 +26,7 @@ class _Entry(NamedTuple):
 
 @function("archive", 1, 2)
 def archive(call: Call, files: Value, kind: Value = "tar") -> Value:
-    """A tar archive of files, in base64. The same files make the same archive: their time is that of the epoch."""
+    """Return a tar archive of files in base64. All times are 0, so that the same files make the same archive."""
     if not isinstance(kind, str):
         raise Fault("second argument for archive must be a string")
     entries = _entries(files)
@@ -64,7 +64,7 @@ def _field(entry: dict[str, Value], name: str) -> Value:
 
 
 def _described(entry: dict[str, Value], name: str | None) -> _Entry:
-    """An entry from its fields; `name` is its key in a map."""
+    """Return an entry from the fields that describe it; `name` is its key in a map."""
     path = _field(entry, "path")
     if path is None and name is None:
         raise Fault("path field required")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.functions import keys
 from tweed_shim.spiff.functions.arguments import parse_bool, parse_integer
 from tweed_shim.spiff.functions.extras import crypto_extra
@@ -53,7 +54,7 @@ _HASHES = {"secp384r1": "SHA384", "secp521r1": "SHA512"}
 
 
 class _Fields:
-    """The fields of a certificate's description. Those that are wrong raise Fault."""
+    """The fields of a certificate's description. A field of the wrong type raises Fault."""
 
     def __init__(self, fields: dict[str, Value]) -> None:
         self._fields = fields
@@ -92,8 +93,8 @@ class _Fields:
         return number
 
 
-class _Issuer(NamedTuple):
-    """Who signs: the certificate of a CA, or None for whom it is about; and the key."""
+class _Issuer(Record):
+    """The issuer: the certificate of a CA, or None for a self-signed certificate; and the key that signs."""
 
     certificate: Certificate | None
     key: Any
@@ -101,7 +102,7 @@ class _Issuer(NamedTuple):
 
 @function("x509cert", 1, 1)
 def x509cert(call: Call, spec: Value) -> Value:
-    """A certificate in PEM, self-signed or signed by a CA, as a map describes it."""
+    """Return a certificate in PEM, self-signed or signed by a CA, as a map describes it."""
     if not isinstance(spec, dict):
         raise Fault(f"argument for {call.name} must be a map (found {type_name(spec)})")
     fields = _Fields(spec)
@@ -165,7 +166,7 @@ def _described(fields: _Fields, public: Any, authority: Certificate | None) -> C
 
 
 def _with_authority(builder: CertificateBuilder, authority: Certificate | None) -> CertificateBuilder:
-    """The key of a CA is named where its certificate names it."""
+    """Name the CA's key in a certificate, where the CA's own certificate names it."""
     from cryptography import x509
 
     if authority is None:
@@ -244,7 +245,7 @@ def _with_hosts(builder: CertificateBuilder, hosts: list[str]) -> CertificateBui
 
 @function("x509parsecert", 1, 1)
 def x509parsecert(call: Call, text: Value) -> Value:
-    """What a certificate in PEM says, as a map."""
+    """Return the content of a certificate in PEM as a map."""
     if not isinstance(text, str):
         raise Fault(f"argument for {call.name} must be a certificate in pem format")
     try:

@@ -6,7 +6,7 @@ is lost until the value is written out.
 
 
 def to_bytes(text: str) -> bytes:
-    """The bytes of a string."""
+    """Return the bytes of a string."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -14,5 +14,5 @@ def to_bytes(text: str) -> bytes:
 
 
 def to_text(data: bytes) -> str:
-    """The string that has these bytes."""
+    """Return the string that has these bytes."""
     return data.decode("utf-8", "surrogateescape")

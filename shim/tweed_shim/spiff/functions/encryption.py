@@ -29,20 +29,20 @@ _MD5_OF_NOTHING = hashlib.md5(b"", usedforsecurity=False).digest()
 
 @function("encrypt", 1, 3)
 def encrypt(call: Call, value: Value, *choices: Value) -> Value:
-    """A value encrypted with a password: the second argument, or the merge's own."""
+    """Encrypt a value with the password that is the second argument, or with the merge's own."""
     return encrypted(to_yaml(value), _password(call, choices))
 
 
 @function("decrypt", 1, 3)
 def decrypt(call: Call, secret: Value, *choices: Value) -> Value:
-    """The value that was encrypted."""
+    """Return the value that was encrypted."""
     if not isinstance(secret, str):
         raise Fault(f"decrypt requires string, but got {type_name(secret)}")
     return call.parse(decrypted(secret, _password(call, choices)), "import", "<decrypt>")
 
 
 def _password(call: Call, choices: tuple[Value, ...]) -> str:
-    """The password. Arguments are the password, the method, or both."""
+    """Choose the password. `choices` are the password, the method, or both."""
     for choice in choices:
         if not isinstance(choice, str):
             raise Fault(f"{call.name}: password and method require string, but got {type_name(choice)}")
@@ -59,7 +59,7 @@ def _password(call: Call, choices: tuple[Value, ...]) -> str:
 
 
 def encrypted(text: str, password: str) -> str:
-    """A text in the format above. Raises Fault where the extra is not installed."""
+    """Encrypt a text in the format above. Raises Fault where the extra is not installed."""
     data = to_bytes(text)
     data += hmac.digest(_MAC_KEY, data, "sha256")
     padding = -(len(data) + 1) % _BLOCK
@@ -70,7 +70,7 @@ def encrypted(text: str, password: str) -> str:
 
 
 def decrypted(secret: str, password: str) -> str:
-    """The text that was encrypted. Raises Fault where it was encrypted with another password."""
+    """Decrypt a text. Raises Fault where it was encrypted with another password."""
     try:
         data = bytes.fromhex(secret)
     except ValueError:

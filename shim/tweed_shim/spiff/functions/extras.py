@@ -11,7 +11,7 @@ from tweed_shim.spiff.tree.values import Fault
 
 @contextmanager
 def crypto_extra(user: str) -> Iterator[None]:
-    """Around the imports of a user, such as a function: raises Fault, which names the extra, where one is missing."""
+    """Turn a failed import into a Fault that names the extra. `user` is the function that needs the import."""
     try:
         yield
     except ImportError as error:

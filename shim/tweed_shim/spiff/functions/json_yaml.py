@@ -19,7 +19,7 @@ _PATIENCE = 30
 
 @function("asjson", 1, 1)
 def asjson(call: Call, value: Value) -> Value:
-    """A value as JSON."""
+    """Return a value as JSON."""
     try:
         return to_json(value)
     except Fault as fault:
@@ -28,13 +28,13 @@ def asjson(call: Call, value: Value) -> Value:
 
 @function("asyaml", 1, 1)
 def asyaml(call: Call, value: Value) -> Value:
-    """A value as a YAML document."""
+    """Return a value as a YAML document."""
     return to_yaml(value)
 
 
 @function("parse", 1, 2)
 def parse(call: Call, text: Value, mode: Value = "import") -> Value:
-    """What a document's text says; by default its expressions stay what they are."""
+    """Return the value of a document's text. By default its expressions are not evaluated."""
     if not isinstance(text, str):
         raise Fault("first argument for parse must be a string")
     if not isinstance(mode, str):
@@ -50,13 +50,13 @@ def _content(call: Call, data: bytes, mode: str, name: str) -> Value:
 
 @function("read", 1, 2)
 def read(call: Call, file: Value, mode: Value = None) -> Value:
-    """The content of a file or of what a web server has: text, or YAML where its name says so."""
+    """Return the content of a file or URL: YAML where the name ends like it, else text. Each is read once."""
     return _read(call, file, mode, cached=True)
 
 
 @function("read_uncached", 1, 2)
 def read_uncached(call: Call, file: Value, mode: Value = None) -> Value:
-    """The same, anew each time."""
+    """Read a file or URL as `read` does, but each time."""
     return _read(call, file, mode, cached=False)
 
 

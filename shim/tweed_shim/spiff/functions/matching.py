@@ -24,7 +24,7 @@ def _groups(match: re.Match[str]) -> list[str]:
 
 @function("match", 2, 3)
 def match(call: Call, pattern: Value, text: Value, *repeat: Value) -> Value:
-    """The match and its groups, or a list of all of them; [] where there is none, false for nil."""
+    """Return the match and its groups, or a list of several; [] where nothing matches, false for nil."""
     if not isinstance(pattern, str):
         raise Fault("pattern string for argument one of function match required")
     if text is None:
@@ -41,7 +41,7 @@ def match(call: Call, pattern: Value, text: Value, *repeat: Value) -> Value:
 
 
 def _limit(repeat: Value) -> int:
-    """How many matches are wanted, -1 for all."""
+    """Return how many matches are wanted, -1 for all."""
     if isinstance(repeat, bool):
         return -1 if repeat else 1
     if not is_integer(repeat):
@@ -60,7 +60,7 @@ def _compiled(name: str, pattern: str) -> re.Pattern[str]:
 
 @function("split_match", 2, 3)
 def split_match(call: Call, separator: Value, text: Value, limit: Value = -1) -> Value:
-    """A string cut wherever the expression matches."""
+    """Split a string wherever a regular expression matches."""
     string(call, 1, text)
     most = integer(call, 2, limit)
     expression = _compiled("split_match", string(call, 0, separator))
@@ -84,7 +84,7 @@ def split_match(call: Call, separator: Value, text: Value, limit: Value = -1) ->
 
 @function("replace", 3, 4)
 def replace(call: Call, text: Value, old: Value, new: Value, limit: Value = -1) -> Value:
-    """A string with another text in place of a text; a lambda makes the new one out of a list with the old one."""
+    """Replace a text in a string; a lambda gets a list with the old text and returns the new one."""
     where, what, most = string(call, 0, text), string(call, 1, old), integer(call, 3, limit)
     if isinstance(new, str):
         bound(call, len(where) + where.count(what) * len(new))
@@ -99,7 +99,7 @@ def replace(call: Call, text: Value, old: Value, new: Value, limit: Value = -1) 
 
 @function("replace_match", 3, 4)
 def replace_match(call: Call, text: Value, pattern: Value, new: Value, limit: Value = -1) -> Value:
-    """A string with another text wherever an expression matches: `$1` and `${1}` in it are groups."""
+    """Replace what a regular expression matches; `$1` and `${1}` in the new text are groups."""
     where, most = string(call, 0, text), integer(call, 3, limit)
     expression = _compiled("replace_match", string(call, 1, pattern))
 
@@ -143,7 +143,7 @@ def _expanded(template: str, groups: list[str], expression: re.Pattern[str]) -> 
 
 
 def _replaced(call: Call, text: str, find: Finder, expand: Callable[[list[str]], str], limit: int) -> str:
-    """The text with what is found replaced; an empty match directly behind a match is passed over."""
+    """Replace what `find` finds; an empty match directly behind another match is skipped."""
     done: list[str] = []
     position, after_empty, length = 0, True, len(text)
     while limit != 0:

@@ -14,13 +14,13 @@ DENIED = "no OS operations supported in this execution environment"
 
 
 def need_files(call: Call, what: str) -> None:
-    """Raise Fault where the mode does not let an expression have files."""
+    """Check that the mode allows files. Raises Fault."""
     if not call.files_allowed:
         raise Fault(f"{what}: {DENIED}")
 
 
 def need_commands(call: Call, what: str) -> None:
-    """Raise Fault where the mode does not let an expression have commands and the environment."""
+    """Check that the mode allows commands and the environment. Raises Fault."""
     if not call.commands_allowed:
         raise Fault(f"{what}: {DENIED}")
 

@@ -17,7 +17,7 @@ _LONGEST = 1_000_000
 
 @function("rand", 0, 2)
 def rand(call: Call, kind: Value = None, length: Value = None) -> Value:
-    """An integer below a limit, a bool, or a string of characters of a class."""
+    """Return a random integer below a limit, a bool, or a string of characters of a class."""
     if isinstance(kind, str):
         return _string(kind, 1 if length is None else length)
     if length is not None:
@@ -43,7 +43,7 @@ def _string(members: str, length: Value) -> str:
 
 @lru_cache(maxsize=16)
 def _characters(members: str) -> str:
-    """The characters of a class: those of ASCII and those that are named; all others only if there are none."""
+    """Return the characters of a class: ASCII and those that it names; others only where it has none of these."""
     try:
         expression = re2.compiled(f"[{members}]")
     except re2.BadPattern as fault:

@@ -78,20 +78,20 @@ class Call(Protocol):
 
     @property
     def temporary_prefix(self) -> str:
-        """What the names of temporary files begin with."""
+        """The beginning of the names of temporary files."""
 
     @property
     def cache(self) -> dict[Hashable, Any]:
-        """Kept from the beginning of a merge to its end; keys begin with the function's name."""
+        """A cache from the beginning of a merge to its end; keys begin with the function's name."""
 
     def at_end(self, action: Callable[[], None]) -> None:
-        """Do something when the merge has ended, well or not (remove a temporary file)."""
+        """Call `action` when the merge has ended, well or not, for example to remove a temporary file."""
 
     def apply(self, function: Lambda, arguments: Sequence[Value]) -> Value:
-        """Call a lambda. Raises Fault where it fails, Pending where it cannot be known yet: let both pass."""
+        """Call a lambda. Raises Fault where it fails, and Pending where the result is not known yet: catch neither."""
 
     def parse(self, text: str, mode: str, name: str) -> Value:
-        """What `parse` and `read` make of a document's text.
+        """Return the value of a document's text, as `parse` and `read` return it.
 
         mode: text, yaml, multiyaml, import, importmulti, template, templates, the ones of YAML also with a
         leading dot. name: what messages call the document.
@@ -102,7 +102,7 @@ Implementation = Callable[..., Value]
 
 
 class Function(Record):
-    """A plain function: its implementation, and how many arguments it takes (`most` None: any number)."""
+    """A plain function: its implementation, and the least and most arguments it takes (`most` None: any number)."""
 
     name: str
     implementation: Implementation
@@ -110,7 +110,7 @@ class Function(Record):
     most: int | None = None
 
     def __call__(self, call: Call, arguments: Sequence[Value]) -> Value:
-        """Call it. Raises Fault where the number of arguments is wrong."""
+        """Call the implementation. Raises Fault where the number of arguments is wrong."""
         count = len(arguments)
         if count < self.least or (self.most is not None and count > self.most):
             raise Fault(f"{self.name} takes {self._counts()}, but found {count}")
@@ -133,7 +133,7 @@ _declared: dict[str, Function] = {}
 def function(
     name: str, least: int = 0, most: int | None = None
 ) -> Callable[[Implementation], Implementation]:
-    """Declare the decorated function under a name of the language; it may be used more than once."""
+    """Declare the decorated function under a name of the language; several names are possible."""
 
     def declare(implementation: Implementation) -> Implementation:
         _declared[name] = Function(name, implementation, least, most)
@@ -175,7 +175,7 @@ MODULES: dict[str, str] = {name: module for module, names in _FUNCTIONS.items() 
 
 
 def find(name: str) -> Function | None:
-    """The plain function of that name, its module imported; None where there is none."""
+    """Return the plain function of that name and import its module first; None where there is none."""
     if name not in _declared and name in MODULES:
         importlib.import_module(f"tweed_shim.spiff.functions.{MODULES[name]}")
     return _declared.get(name)

@@ -14,7 +14,7 @@ _LENGTH = 32
 
 @function("wggenkey", 0, 1)
 def wggenkey(call: Call, kind: Value = "private") -> Value:
-    """A new key, `private` or `preshared`."""
+    """Make a key of the kind `private` or `preshared`."""
     if not isinstance(kind, str):
         raise Fault(f"argument for {call.name} must be a string (private or preshared)")
     if kind not in ("private", "preshared"):
@@ -29,7 +29,7 @@ def wggenkey(call: Call, kind: Value = "private") -> Value:
 
 @function("wgpublickey", 1, 1)
 def wgpublickey(call: Call, key: Value) -> Value:
-    """The public key of a private one."""
+    """Return the public key of a private one."""
     if not isinstance(key, str):
         raise Fault(f"argument for {call.name} must be a private wireguard key (string)")
     try:

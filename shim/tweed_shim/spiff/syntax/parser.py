@@ -25,7 +25,7 @@ from tweed_shim.spiff.tree.paths import components
 
 @lru_cache(maxsize=4096)
 def parse(text: str, path: Path = (), stub_path: Path = ()) -> Evaluable:
-    """The expression that a text (without `((` and `))`) describes, at a node's path and its path in the stubs.
+    """Parse an expression without its `((` and `))`, for a node's path and its path in the stubs.
 
     Raises SyntaxFault: where, with a caret, and what was expected there.
     """
@@ -38,7 +38,7 @@ class Parser(FunctionParser):
     # --- expressions
 
     def whole(self) -> Evaluable:
-        """The whole text."""
+        """Read the whole text."""
         self.space()
         if self.match(tokens.PREFER):
             expression: Evaluable = Prefer(self.expression())
@@ -51,7 +51,7 @@ class Parser(FunctionParser):
         return expression
 
     def marked(self) -> Marker:
-        """`&template &temporary (expression)`."""
+        """Read `&template &temporary (expression)`."""
         names = [self.marker()]
         while self.space() and self.peek("&"):
             names.append(self.marker())
@@ -64,7 +64,7 @@ class Parser(FunctionParser):
         return Marker(tuple(names), group, text)
 
     def marker(self) -> str:
-        """`&name`."""
+        """Read `&name`."""
         match = self.match(tokens.MARKER)
         if not match:
             raise self.fault(
@@ -73,7 +73,7 @@ class Parser(FunctionParser):
         return match[0]
 
     def expression(self) -> Evaluable:
-        """Any expression, and the white space behind it."""
+        """Read any expression, and the white space behind it."""
         self.deeper()
         self.space()
         if self.peek("("):
@@ -87,7 +87,7 @@ class Parser(FunctionParser):
         return result
 
     def scoped(self) -> Scoped | None:
-        """`( "a" = b ) expression`; None for a group, which is kept."""
+        """Read `( "a" = b ) expression`; return None for a group, which is kept for `group`."""
         begin = self.position
         self.require("(")
         self.space()
@@ -105,7 +105,7 @@ class Parser(FunctionParser):
         return Scoped(names, self.expression())
 
     def assignments(self, first: Evaluable) -> tuple[tuple[Evaluable, Evaluable], ...]:
-        """`"a" = b, "c" = d`, the first name being read already."""
+        """Read `"a" = b, "c" = d`, whose first name is read already."""
         self.require("=")
         result = [(first, self.expression())]
         while self.take(","):
@@ -115,7 +115,7 @@ class Parser(FunctionParser):
         return tuple(result)
 
     def alternatives(self) -> Evaluable:
-        """`a || b // c`."""
+        """Read `a || b // c`."""
         self.space()
         left = self.conditional()
         while True:
@@ -130,7 +130,7 @@ class Parser(FunctionParser):
             left = Or(left, right) if operator[0] == "||" else ValidOr(left, right)
 
     def conditional(self) -> Evaluable:
-        """`a ? b : c`."""
+        """Read `a ? b : c`."""
         condition = self.concatenation()
         begin = self.position
         self.space()
@@ -142,7 +142,7 @@ class Parser(FunctionParser):
         return Conditional(condition, then, self.expression())
 
     def concatenation(self) -> Evaluable:
-        """`a b c`."""
+        """Read `a b c`."""
         before = self.links
         parts = [self.binary(1)]
         deepest = self.links
@@ -158,7 +158,7 @@ class Parser(FunctionParser):
             deepest = max(deepest, self.links)
 
     def binary(self, level: int) -> Evaluable:
-        """Operands with the operators of this level and of higher ones between them."""
+        """Read operands, and the operators of this level and of higher ones between them."""
         left = self.operand()
         while True:
             begin = self.position
@@ -174,7 +174,7 @@ class Parser(FunctionParser):
     # --- operands
 
     def operand(self) -> Evaluable:
-        """A literal, or something that is followed by qualifiers."""
+        """Read a literal, or an operand that qualifiers may follow."""
         read = _OPERANDS.get(self.text[self.position : self.position + 1])
         if read:
             return read(self)
@@ -195,7 +195,7 @@ class Parser(FunctionParser):
         return self.qualified(self.reference())
 
     def symbol(self) -> Evaluable:
-        """`$name`, the name as a text."""
+        """Read `$name`, whose value is the name."""
         self.require("$")
         name = self.match(tokens.NAME)
         if not name:
@@ -203,27 +203,27 @@ class Parser(FunctionParser):
         return Constant(name[0])
 
     def nothing(self) -> Evaluable:
-        """`~` and `~~`."""
+        """Read `~` and `~~`."""
         if self.take("~~"):
             return Undefined()
         self.require("~")
         return Constant(None)
 
     def negation(self) -> Evaluable:
-        """`!a`."""
+        """Read `!a`."""
         self.require("!")
         self.linked()
         self.space()
         return Not(self.operand())
 
     def substitution(self) -> Evaluable:
-        """`*template`."""
+        """Read `*template`."""
         self.require("*")
         self.linked()
         return Substitution(self.operand())
 
     def merge(self) -> Evaluable:
-        """`merge` behind its keyword."""
+        """Read what follows the keyword `merge`."""
         replace = required = False
         key_name = ""
         if self.word("required"):
@@ -254,7 +254,7 @@ class Parser(FunctionParser):
         )
 
     def word(self, word: str) -> bool:
-        """Take a word behind white space."""
+        """Take white space and a word, if they are here."""
         begin = self.position
         self.space()
         name = self.match(tokens.NAME)
@@ -264,7 +264,7 @@ class Parser(FunctionParser):
         return False
 
     def reference(self) -> Evaluable:
-        """`a.b`, `.a.b`, `tag::a.b`; `.[index]`."""
+        """Read `a.b`, `.a.b`, `tag::a.b`; `.[index]`."""
         match = self.match(tokens.REFERENCE)
         if match and match[0]:
             tag, path = match["tag"] or "", match["path"]
@@ -279,7 +279,7 @@ class Parser(FunctionParser):
         raise self.fault("an operand expected")
 
     def group(self) -> Evaluable:
-        """`( expression )`."""
+        """Read `( expression )`."""
         known = self.groups.get(self.position)
         if known:
             group, self.position = known
@@ -290,7 +290,7 @@ class Parser(FunctionParser):
         return Group(inner)
 
     def map_literal(self) -> Evaluable:
-        """`{ "a" = b }`."""
+        """Read `{ "a" = b }`."""
         self.require("{")
         self.space()
         if self.take("}"):
@@ -300,7 +300,7 @@ class Parser(FunctionParser):
         return MapOf(assignments)
 
     def bracketed(self) -> ListOf | Range:
-        """`[a, b...]` or `[a..b]`."""
+        """Read `[a, b...]` or `[a..b]`."""
         self.require("[")
         self.space()
         if self.take("]"):
@@ -322,7 +322,7 @@ class Parser(FunctionParser):
     # --- qualifiers
 
     def qualified(self, expression: Evaluable) -> Evaluable:
-        """An expression and all that follows it without white space: calls, paths, indices, projections."""
+        """Read what follows an expression without white space: calls, paths, indices, projections."""
         while True:
             if self.text[self.position : self.position + 1] in _QUALIFIERS:
                 self.linked()
@@ -345,7 +345,7 @@ class Parser(FunctionParser):
                 return expression
 
     def nested(self) -> Evaluable:
-        """An expression without scope or lambda of its own."""
+        """Read an expression without a scope or lambda of its own."""
         self.deeper()
         result = self.alternatives()
         self.depth -= 1

@@ -15,7 +15,7 @@ class FunctionParser(Scanner):
     """Reads arguments, lambdas, and `map[...]` and its like."""
 
     def arguments(self) -> tuple[Evaluable, ...]:
-        """`(a, b...)`, the named ones first."""
+        """Read `(a, b...)`; return the named arguments first."""
         self.require("(")
         self.space()
         if self.take(")"):
@@ -34,21 +34,21 @@ class FunctionParser(Scanner):
         return (*named, *others)
 
     def lambda_reference(self) -> Evaluable:
-        """`lambda expression`, behind the keyword."""
+        """Read the expression behind the keyword `lambda`."""
         inner = self.expression()
         if isinstance(inner, LambdaExpression):
             return inner
         return LambdaReference(inner, self.path, self.stub_path)
 
     def lambda_expression(self) -> LambdaExpression:
-        """`|x, y=1, z...| -> expression`."""
+        """Read `|x, y=1, z...| -> expression`."""
         parameters, variadic = self.parameters()
         self.space()
         self.require("->")
         return LambdaExpression(parameters, variadic, self.expression())
 
     def parameters(self) -> tuple[tuple[tuple[str, Evaluable | None], ...], bool]:
-        """`|x, y=1, z...|`."""
+        """Read `|x, y=1, z...|`."""
         self.require("|")
         self.space()
         parameters: list[tuple[str, Evaluable | None]] = []
@@ -71,7 +71,7 @@ class FunctionParser(Scanner):
         return tuple(parameters), variadic
 
     def function(self) -> Evaluable:
-        """What a mapping applies: `|x|->expression` or `|expression`."""
+        """Read what a mapping applies: `|x|->expression` or `|expression`."""
         self.space()
         begin, depth = self.position, self.depth
         try:
@@ -91,7 +91,7 @@ class FunctionParser(Scanner):
                 ) from None
 
     def mapping(self, keyword: str) -> Evaluable:
-        """`map[...]`, `sum[...]` and so on, behind the bracket."""
+        """Read `map[...]`, `sum[...]` and so on, behind the bracket."""
         source = self.nested()
         result: Evaluable
         if keyword == "sum[":
@@ -109,7 +109,7 @@ class FunctionParser(Scanner):
         return result
 
     def sync(self, source: Evaluable) -> Evaluable:
-        """`sync[` behind the expression."""
+        """Read `sync[...]`, behind its first expression."""
         condition = self.function()
         value: Evaluable | None = None
         timeout = None

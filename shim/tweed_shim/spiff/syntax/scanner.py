@@ -19,7 +19,7 @@ MAX_LINKS = 2_000
 
 
 class Scanner:
-    """`position` is how far it has come, `depth` how deep in expressions it is."""
+    """Reads a text. `position` is the next character, `depth` how many expressions are open."""
 
     def __init__(self, text: str, path: Path, stub_path: Path) -> None:
         self.text = text
@@ -33,49 +33,49 @@ class Scanner:
         self.groups: dict[int, tuple[Evaluable, int]] = {}
 
     def space(self) -> bool:
-        """Skip white space; whether there was any."""
+        """Skip white space; return whether there was any."""
         begin = self.position
         match = tokens.SPACE.match(self.text, begin)
         self.position = match.end() if match else begin
         return self.position > begin
 
     def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Take what matches here."""
+        """Take what a pattern matches here; return the match or None."""
         match = pattern.match(self.text, self.position)
         if match:
             self.position = match.end()
         return match
 
     def take(self, token: str) -> bool:
-        """Take a token if it is here."""
+        """Take a token if it is here; return whether it was."""
         if self.text.startswith(token, self.position):
             self.position += len(token)
             return True
         return False
 
     def require(self, token: str) -> None:
-        """Take a token that has to be here."""
+        """Take a token that has to be here. Raises SyntaxFault."""
         if not self.take(token):
             raise self.fault(f"'{token}' expected")
 
     def peek(self, token: str) -> bool:
-        """Whether a token is here."""
+        """Return whether a token is here."""
         return self.text.startswith(token, self.position)
 
     def fault(self, expected: str) -> tokens.SyntaxFault:
-        """What is wrong here."""
+        """Return the fault that something else is expected here."""
         return tokens.fault(self.text, self.position, expected)
 
     # --- bounds
 
     def deeper(self) -> None:
-        """One more expression inside of others."""
+        """Count one more expression inside of others. Raises SyntaxFault above MAX_DEPTH."""
         if self.depth >= MAX_DEPTH:
             raise self.fault(f"the expression is nested more than {MAX_DEPTH} levels deep")
         self.depth += 1
 
     def linked(self) -> None:
-        """One more operator or qualifier."""
+        """Count one more operator or qualifier. Raises SyntaxFault above MAX_LINKS."""
         self.links += 1
         if self.links > MAX_LINKS:
             raise self.fault(f"the expression has more than {MAX_LINKS:,} operators")
@@ -83,7 +83,7 @@ class Scanner:
     # --- literals
 
     def number(self, text: str) -> int | float:
-        """A number; those with point or exponent are floats."""
+        """Return the number that a text is; one with a point or an exponent is a float."""
         digits = text.replace("_", "")
         if set(digits) & set(".eE"):
             number = float(digits)
@@ -95,7 +95,7 @@ class Scanner:
         return int(digits)
 
     def string(self) -> Evaluable:
-        """`"text"` with the escapes of JSON."""
+        """Read `"text"` with the escapes of JSON."""
         begin = self.position
         match = self.match(tokens.STRING)
         if not match:
@@ -111,15 +111,15 @@ class Scanner:
     # --- what is read by those that know more of the language
 
     def expression(self) -> Evaluable:
-        """Any expression, and the white space behind it."""
+        """Read any expression, and the white space behind it."""
         raise NotImplementedError
 
     def nested(self) -> Evaluable:
-        """An expression without scope or lambda of its own."""
+        """Read an expression without a scope or lambda of its own."""
         raise NotImplementedError
 
     def expanded(self, expression: Evaluable) -> Evaluable:
-        """`expression...` or the expression alone."""
+        """Read `...` behind an expression, if it is there."""
         if not self.take("..."):
             return expression
         self.space()

@@ -48,7 +48,7 @@ class SyntaxFault(Fault):
 
 
 def fault(text: str, position: int, expected: str) -> SyntaxFault:
-    """What is wrong at a position, with line and column and the line itself above a caret."""
+    """Return a fault at a position: line, column, and the line itself above a caret."""
     line = text.count("\n", 0, position) + 1
     begin = text.rfind("\n", 0, position) + 1
     end = text.find("\n", position)

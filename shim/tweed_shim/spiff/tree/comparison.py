@@ -14,14 +14,14 @@ from tweed_shim.spiff.tree.values import Value
 
 
 class Missing:
-    """There is no such entry."""
+    """There is no entry here in one of the documents."""
 
 
 MISSING: Final = Missing()
 
 
 class Difference(Record):
-    """Where two documents differ, and what stands there in each of them: a value, or MISSING."""
+    """A path where two documents differ, and the values there; MISSING where a document has none."""
 
     path: tuple[str, ...]
     one: Value
@@ -29,7 +29,7 @@ class Difference(Record):
 
 
 def differences(one: Value, other: Value, path: tuple[str, ...] = ()) -> Iterator[Difference]:
-    """The differences of two documents that were read as plain data; those of maps in the order of their keys."""
+    """Compare two documents of plain data, and return their differences; the keys of maps are in order."""
     if isinstance(one, dict) and isinstance(other, list):
         other = _by_name(other)
     if isinstance(one, dict) and isinstance(other, dict):

@@ -7,7 +7,7 @@ from tweed_shim.spiff.tree.values import Fault, Value, simple_text
 
 
 def equivalent(one: Value, other: Value) -> bool:
-    """Whether two values are the same, whatever is noted on them; 1, 1.0 and true are three values."""
+    """Return whether two values are the same, notes aside; 1, 1.0 and true are three values."""
     if isinstance(one, Lambda) and isinstance(other, Lambda):
         return bool(one.expression == other.expression)
     if isinstance(one, Template) and isinstance(other, Template):
@@ -32,7 +32,7 @@ def _all_equivalent(pairs: list[tuple[Node, Node]]) -> bool:
 
 
 def equal(one: Value, other: Value) -> bool:
-    """Whether two values are equal; texts of numbers and bools equal them.
+    """Return whether `==` finds two values equal; a number or bool equals its text.
 
     Raises Fault where nil meets another value, or a text what is no text.
     """
@@ -40,7 +40,7 @@ def equal(one: Value, other: Value) -> bool:
 
 
 def _equal(one: Value, other: Value, known: set[tuple[int, int]]) -> bool:
-    """The same; `known` are the lists and maps that were found equal already, as much may be shared in them."""
+    """Compare as `equal` does. `known` holds the pairs of shared lists and maps that were found equal already."""
     if one is None or other is None:
         if one is None and other is None:
             return True

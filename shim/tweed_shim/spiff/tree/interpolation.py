@@ -8,7 +8,7 @@ from tweed_shim.spiff.tree.nodes import Node, embedded
 
 
 def expression_in(text: str, *, interpolation: bool) -> str | None:
-    """The expression that a text is or, with interpolation, stands for; None where it is only a text."""
+    """Return the expression that a text is or, with interpolation, contains; None where it has none."""
     found = embedded(text)
     if found is not None or not interpolation:
         return found
@@ -24,7 +24,7 @@ def expression_in(text: str, *, interpolation: bool) -> str | None:
 
 
 def unescaped(text: str, *, interpolation: bool) -> str:
-    """The text with its escaped expressions (`((! ... ))`) as they are meant."""
+    """Return a text with its escaped expressions (`((! ... ))`) unescaped."""
     if text.startswith("((") and text.endswith("))") and len(text) >= 4:
         return f"(({text[3:]}" if text.startswith("((!") else text
     if not interpolation or "((!" not in text:
@@ -36,7 +36,7 @@ def unescaped(text: str, *, interpolation: bool) -> str:
 
 
 def unescaped_node(node: Node, *, interpolation: bool) -> Node:
-    """A node whose text or merge keys (`<<!`) are not escaped any more; what is below it is left as it is."""
+    """Return a node with its text or merge keys (`<<!`) unescaped, but not what is below it."""
     value = node.value
     if isinstance(value, str):
         text = unescaped(value, interpolation=interpolation)
@@ -54,7 +54,7 @@ def _unescaped_key(key: str) -> str:
 
 
 def _joined(parts: list[tuple[bool, str]]) -> list[tuple[bool, str]]:
-    """Neighbouring texts as one, empty ones left away."""
+    """Join neighbouring texts, and leave out empty ones."""
     result: list[tuple[bool, str]] = []
     for code, part in parts:
         if not code and result and not result[-1][0]:
@@ -65,7 +65,7 @@ def _joined(parts: list[tuple[bool, str]]) -> list[tuple[bool, str]]:
 
 
 def _split(text: str, *, unescape: bool = False) -> list[tuple[bool, str]]:
-    """The parts of a text: whether each is an expression, and its text."""
+    """Split a text into parts: whether each is an expression, and its text."""
     parts: list[tuple[bool, str]] = []
     position = 0
     while True:
@@ -87,7 +87,7 @@ def _split(text: str, *, unescape: bool = False) -> list[tuple[bool, str]]:
 
 
 def _end(text: str, position: int) -> int:
-    """Where the expression that begins at `position` ends, its parentheses included; -1 where it does not."""
+    """Return where the expression that begins at `position` ends, behind its parentheses; -1 where it does not."""
     level = closing = 0
     quoted = escaped = False
     for place in range(position, len(text)):

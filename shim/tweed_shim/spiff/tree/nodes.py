@@ -39,7 +39,7 @@ IMPLIED, NO_MERGE = int(Flag.IMPLIED), int(Flag.NO_MERGE)
 
 
 class Issue(Record):
-    """Why a node has no value. `origin` is the path where that was found; `sequence`: `nested` are causes of causes."""
+    """Why a node has no value. `origin` is the path where that arose; `sequence`: `nested` are causes of causes."""
 
     text: str = ""
     origin: Path | None = None
@@ -51,7 +51,7 @@ NO_ISSUE = Issue()
 
 
 class Note(Record):
-    """What is known of a node beside its value."""
+    """What is noted on a node beside its value."""
 
     redirect: Path | None = None
     replace: bool = False
@@ -114,17 +114,17 @@ class Node:
         self._names: dict[tuple[str, bool], dict[str, Node]] | None = None
 
     def __repr__(self) -> str:
-        """For debugging."""
+        """Return a text for debugging."""
         return f"Node({self.value!r})"
 
     def with_value(self, value: Value) -> Node:
-        """The same node with another value; itself where it is the same value."""
+        """Return the node with another value; itself where the value is the same object."""
         if value is self.value:
             return self
         return Node(value, self.source, self.note, self.template, self.resolver)
 
     def noted(self, **changes: Any) -> Node:
-        """The same node with other notes; itself where they are the same."""
+        """Return the node with other notes; itself where they are the same."""
         note = self.note
         # No generator, which is slower: every node comes here in every pass.
         for name, value in changes.items():
@@ -135,37 +135,37 @@ class Node:
         return Node(self.value, self.source, replace(note, **changes), self.template, self.resolver)
 
     def flagged(self, flags: int) -> Node:
-        """The same node with more flags."""
+        """Return the node with more flags."""
         if flags | self.note.flags == self.note.flags:
             return self
         return self.noted(flags=self.note.flags | flags)
 
     def with_issue(self, issue: Issue, *, error: bool, failed: bool) -> Node:
-        """The same node with an issue; one without text leaves the older one's."""
+        """Return the node with an issue; one without a text keeps the older issue."""
         if not issue.text:
             issue = self.note.issue
         return self.noted(issue=issue, error=error, failed=failed)
 
     def complete(self, *, control: bool) -> bool:
-        """Whether a map or list has no merge entry any more, nor, where controls are enabled, a control."""
+        """Return whether a map or list has no merge entry any more and, where controls are enabled, no control."""
         if self._complete is None:
             self._complete = is_complete(self.value, control=control)
         return self._complete
 
     def resolved(self, *, control: bool) -> bool:
-        """Whether nothing in the node is still to be evaluated."""
+        """Return whether nothing in the node is still to be evaluated."""
         if self._resolved is None:
             self._resolved = is_resolved(self.value, control=control)
         return self._resolved
 
     def inert(self) -> bool:
-        """Whether the node is nothing but data: without stubs no pass changes it."""
+        """Return whether the node is only data, which no pass changes where there are no stubs."""
         if self._inert is None:
             self._inert = self.note is PLAIN and self.template is None and is_inert(self.value)
         return self._inert
 
     def by_name(self, key: str, *, raw: bool, control: bool) -> dict[str, Node]:
-        """The entries of a list that are maps, by their field `key`; the first one wins."""
+        """Return the entries of a list that are maps by their field `key`; the first of a name counts."""
         if self._names is None:
             self._names = {}
         names = self._names.get((key, raw))
@@ -179,11 +179,11 @@ class Node:
 
 
 class Expression(Record):
-    """The base of every expression; one that is a value has still to be evaluated."""
+    """The base of all expressions. A node whose value is one has still to be evaluated."""
 
 
 def field(entry: Node, key: str, *, raw: bool, control: bool) -> Value:
-    """The value of a map's field; None for anything else."""
+    """Return the value of a map's field; None for anything else."""
     if not isinstance(entry.value, dict) or not (raw or entry.complete(control=control)):
         return None
     found = entry.value.get(key)
@@ -240,19 +240,19 @@ def is_inert(value: Value) -> bool:
 
 
 def locally_resolved(value: Value, *, control: bool) -> bool:
-    """Whether the value itself, not what is in it, is known."""
+    """Return whether the value itself is known; its entries need not be."""
     return not isinstance(value, Expression) and is_complete(value, control=control)
 
 
 def embedded(text: str) -> str | None:
-    """The expression in `((...))`; None for any other text and for an escaped one."""
+    """Return the expression in `((...))`; None for any other text and for an escaped one."""
     if text.startswith("((") and text.endswith("))") and len(text) >= 4 and not text.startswith("((!"):
         return text[2:-2]
     return None
 
 
 def merge_entry(entry: Node) -> tuple[Node, str] | None:
-    """What a list's entry of the form `- <<: value` holds, and its key."""
+    """Return the node and the key of a list's entry of the form `- <<: value`; None for another entry."""
     value = entry.value
     if isinstance(value, dict) and len(value) == 1:
         for key in MERGE_KEYS:
@@ -262,7 +262,7 @@ def merge_entry(entry: Node) -> tuple[Node, str] | None:
 
 
 def derived(value: Value, source: str) -> Node:
-    """A node that an expression made; its source tells so."""
+    """Return a node that an expression made. Its source says so, as in the reference."""
     if not source:
         return Node(value, "dynaml")
     return Node(value, source if source.startswith("dynaml@") else f"dynaml@{source}")
@@ -291,17 +291,17 @@ class Lambda(Record):
     __hash__ = object.__hash__
 
     def __str__(self) -> str:
-        """What is bound already, and the expression."""
+        """Return what is bound already, and the expression."""
         return self.described(0)
 
     def described(self, depth: int) -> str:
-        """As `str()`, so many levels deep in another value."""
+        """Return the text as `str()` does, inside of a value that is `depth` levels deep."""
         bound = shorten(short(self.bound, hide_self=True, depth=depth)) if self.bound else ""
         return f"{bound}{self.expression}"
 
 
 class Template(Record):
-    """A template value; `original` is the node as it was written, `prepared` what is processed when it is used."""
+    """A template value: the node as it was written, and `prepared`, which is processed where the template is used."""
 
     path: tuple[str, ...]
     prepared: Node
@@ -312,12 +312,12 @@ class Template(Record):
     __hash__ = object.__hash__
 
     def __str__(self) -> str:
-        """Its path and the beginning and end of what it holds."""
+        """Return its path, and the beginning and end of its content."""
         return f"<template {'/'.join(self.path)}: {shorten(short(self.prepared.value))}>"
 
 
 def type_name(value: Value) -> str:
-    """The name that dynaml's `type()` gives to the kind of a value."""
+    """Return the name that dynaml's `type()` gives to the type of a value."""
     if value is None:
         return "nil"
     for kind, name in _TYPE_NAMES:
@@ -333,7 +333,7 @@ _TYPE_NAMES: tuple[tuple[type, str], ...] = (
 
 
 def short(value: Value, *, hide_self: bool = False, depth: int = 0) -> str:
-    """A value in one line for messages; `hide_self` leaves out the entries named `_`; deep down it is only `...`."""
+    """Return a value in one line for messages. `hide_self` leaves out entries named `_`; below 8 levels it is `...`."""
     value = getattr(value, "value", value)
     if depth > _MAX_SHOWN_DEPTH:
         return "..."
@@ -360,7 +360,7 @@ def _short_scalar(value: Value, depth: int) -> str:
 
 
 def copied(node: Node) -> Node:
-    """The node and all below it without notes."""
+    """Return a copy of the node and all below it, without notes."""
     value = node.value
     if isinstance(value, dict):
         value = {key: copied(entry) for key, entry in value.items()}

@@ -31,7 +31,7 @@ _TIMESTAMP = re.compile(
 
 
 def plain_data(value: Value) -> Value:
-    """A value as plain data: nodes, lambdas, templates and what is not resolved written out.
+    """Return a value as plain data; lambdas, templates and unresolved expressions become their texts.
 
     Raises Fault for what is too large or too deep.
     """
@@ -39,7 +39,7 @@ def plain_data(value: Value) -> Value:
 
 
 class _Writer:
-    """Counts what it has written out: what is shared in a value may become very large."""
+    """Counts what it has written: a value that is shared in many places may become very large."""
 
     def __init__(self) -> None:
         self.values = 0
@@ -64,7 +64,7 @@ class _Writer:
 
 
 def to_json(value: Value) -> str:
-    """One line of JSON, with the escapes that Go's encoder uses. Raises Fault for a float that JSON lacks."""
+    """Return one line of JSON, with the escapes of Go's encoder. Raises Fault for a float that JSON cannot hold."""
     text = _json(plain_data(value))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -85,7 +85,7 @@ def _json(value: Value) -> str:
 
 
 def to_yaml(value: Value) -> str:
-    """A YAML document without its marker. Raises Fault for texts that are no Unicode."""
+    """Return a YAML document without its marker. Raises Fault for texts that are not valid Unicode."""
     import yaml
 
     # libyaml where PyYAML was built with it: the same text, some ten times as fast.

@@ -12,7 +12,7 @@ _INDICES = re.compile(r"\[[^\[]*|[^\[]+")
 
 
 def step(here: Node, name: str, *, raw: bool, control: bool) -> Node | None:
-    """The entry of a map or list. `raw` looks into incomplete ones as well."""
+    """Return the entry of a map or list, None where there is none. `raw` looks into incomplete ones as well."""
     value = here.value
     if not isinstance(value, (dict, list)) or not (raw or here.complete(control=control)):
         return None
@@ -34,7 +34,7 @@ def _list_step(here: Node, name: str, *, raw: bool, control: bool) -> Node | Non
 
 
 def find(root: Node, path: Iterable[str], *, control: bool, raw: bool = False) -> Node | None:
-    """What a path leads to."""
+    """Return what a path leads to, None where a step leads nowhere. `raw` looks into incomplete maps and lists."""
     here = root
     for name in path:
         value = here.value
@@ -51,7 +51,7 @@ def find(root: Node, path: Iterable[str], *, control: bool, raw: bool = False) -
 
 
 def components(text: str, *, leading: bool) -> Path:
-    """The steps of a path such as `foo.[0].bar`; `leading` keeps the empty one before a leading dot."""
+    """Split a path such as `foo.[0].bar` into steps; `leading` keeps the empty one before a leading dot."""
     path: list[str] = []
     *parts, last = text.split(".")
     for part in parts:
@@ -60,5 +60,5 @@ def components(text: str, *, leading: bool) -> Path:
 
 
 def joined(path: Sequence[str]) -> str:
-    """A path as messages show it."""
+    """Return a path as messages show it."""
     return ".".join(path)

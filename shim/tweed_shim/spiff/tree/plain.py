@@ -9,21 +9,21 @@ from tweed_shim.spiff.tree.values import Value
 
 
 class Entries(dict[str, Any]):
-    """A map as functions see it: plain, but aware of the nodes it is made of."""
+    """A map as functions see it: plain data that remembers the nodes it was made of."""
 
     __slots__ = ("origin",)
     origin: dict[str, Node]
 
 
 class Items(list[Any]):
-    """A list as functions see it: plain, but aware of the nodes it is made of."""
+    """A list as functions see it: plain data that remembers the nodes it was made of."""
 
     __slots__ = ("origin",)
     origin: list[Node]
 
 
 def plain(value: Value) -> Value:
-    """A value as functions see it: without nodes. What is shared in it stays shared."""
+    """Return a value without nodes, as functions see it. What is shared in it stays shared."""
     return _plain(value, {}) if isinstance(value, (dict, list)) else value
 
 
@@ -43,7 +43,7 @@ def _plain(value: Value, known: dict[int, Value]) -> Value:
 
 
 def wrapped(value: Value, source: str) -> Value:
-    """A value that a function returned, with nodes again; parts of arguments are what they were."""
+    """Return a function's result with nodes; parts of its arguments become the nodes they came from."""
     if isinstance(value, (Entries, Items)):
         return value.origin
     if isinstance(value, dict):

@@ -38,11 +38,11 @@ _BOOLS = {
 
 
 class ReadFault(Fault):
-    """A text is no YAML that can be read; the reason says where."""
+    """A text is no YAML, or more than is read; the reason names the line."""
 
 
 def scalar(text: str) -> Value:
-    """What a plain scalar stands for."""
+    """Return the value of a plain scalar."""
     if text in _NULLS:
         return None
     first = text[0]
@@ -76,7 +76,7 @@ def _integer(digits: str) -> int:
 
 
 def read(text: str, source: str) -> list[Node]:
-    """All documents of a text; of nothing one that is null. Raises ReadFault."""
+    """Read all documents of a text; an empty text is one document that is null. Raises ReadFault."""
     if len(text) > MAX_CHARACTERS:
         raise ReadFault(f"it is larger than {MAX_CHARACTERS >> 20} MiB, which is the most that is read")
     text = text.removeprefix("\ufeff")
@@ -120,7 +120,7 @@ class _Frame:
 
 
 class _Builder:
-    """Makes nodes out of events."""
+    """Builds nodes from the events of a YAML parser."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -131,7 +131,7 @@ class _Builder:
         self.nodes = 0
 
     def add(self, event: yaml.Event) -> None:
-        """The next event."""
+        """Process the next event."""
         import yaml
 
         if isinstance(event, yaml.ScalarEvent):

@@ -7,7 +7,7 @@ from tweed_shim.spiff.tree.values import Value
 
 
 def measure(node: Node) -> tuple[int, int]:
-    """How many values a node holds, what is shared counting wherever it is, and how deep they are nested."""
+    """Return how many values a node holds, and how deep they are nested. A shared value counts each time."""
     known: dict[int, tuple[int, int]] = {}
 
     def measured(value: Value) -> tuple[int, int]:

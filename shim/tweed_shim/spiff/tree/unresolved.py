@@ -14,7 +14,7 @@ from tweed_shim.spiff.tree.values import Value, float_text
 
 
 class Found(Record):
-    """A node that is not resolved: where it is, and the path that it speaks of."""
+    """A node that is not resolved: its place, and the path that its expression refers to."""
 
     node: Node
     context: Path
@@ -29,7 +29,7 @@ class Found(Record):
         return ("*" if note.error else "-" if note.failed else "@") + note.issue.text
 
     def line(self, gap: str) -> str:
-        """The node in one line."""
+        """Return the node as one line of the report."""
         value = self.node.value
         shown = f"(( {value} ))" if isinstance(value, Expression) else _shown(value)
         reason = f"{gap}{self.reason}" if self.reason else ""
@@ -47,7 +47,7 @@ class Unresolved(Record):
         return any(found.node.note.issue.text for found in self.nodes)
 
     def issue(self, text: str) -> tuple[Issue, bool]:
-        """All of them as one issue, and whether one depends on a failed one."""
+        """Return all of them as one issue, and whether one depends on a failed one."""
         nested = tuple(
             [
                 Issue(
@@ -69,7 +69,7 @@ class Unresolved(Record):
         return SpiffError(str(self), tuple(nodes))
 
     def __str__(self) -> str:
-        """The report."""
+        """Return the report."""
         text = "unresolved nodes:"
         for found in self.nodes:
             text += "\n\t" + found.line("\t").replace("\n", "\n\t") + _nested(found.node.note.issue)

@@ -31,21 +31,21 @@ class Fault(Exception):
         self.local = local
 
     def __str__(self) -> str:
-        """The reason."""
+        """Return the reason."""
         return self.reason
 
 
 class Pending(Exception):
-    """What an expression needs is not resolved yet. Functions let it pass through."""
+    """What an expression needs is not resolved yet. Functions must not catch it."""
 
 
 def truth(value: Value) -> bool:
-    """Whether a value counts as true: nil, false, 0 and what is empty do not; 0.0 does."""
+    """Return whether a value counts as true. nil, false, 0 and empty values do not; 0.0 does, as in the reference."""
     return isinstance(value, float) or bool(value)
 
 
 def float_text(number: float, plain: range = range(-4, 6)) -> str:
-    """A float in its shortest form, as Go's `strconv.FormatFloat(f, 'g', -1, 64)` writes it.
+    """Return a float in its shortest form, as Go's `strconv.FormatFloat(f, 'g', -1, 64)` writes it.
 
     plain: the powers of ten that are written without an exponent.
     """
@@ -75,7 +75,7 @@ def _positional(digits: str, exponent: int) -> str:
 
 
 def simple_text(value: Value) -> str | None:
-    """A string, an integer or a bool as text; None for anything else."""
+    """Return a string, an integer or a bool as text; None for anything else."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -86,10 +86,10 @@ def simple_text(value: Value) -> str | None:
 
 
 def shorten(text: str) -> str:
-    """At most 40 characters of a text for a message: its beginning and its end."""
+    """Return at most 40 characters of a text for a message: its beginning and its end."""
     return text if len(text) <= 40 else f"{text[:17]} ... {text[-17:]}"
 
 
 def is_integer(value: Value) -> TypeGuard[int]:
-    """Whether a value is an integer; bools are none."""
+    """Return whether a value is an integer; a bool is not."""
     return isinstance(value, int) and not isinstance(value, bool)
