@@ -45,8 +45,16 @@ BOOTSTRAP = ("toi", "bootstrap", "install", "./none//example.com/x:1")
         ((*BOOTSTRAP, "-c", "latin1"), 125, "the credentials in latin1 are not text in UTF-8"),
         ((*BOOTSTRAP, "-p", "large"), 125, "large is larger than 4 MiB, which is the most that is read"),
         (("toi", "config", "./none//example.com/x:1", "-p", "-"), 2, "not written to stdout"),
-        (("spiff", "merge", "list.yaml", "--evaluate", "1"), 125, "needs a document that is a map"),
-        (("spiff", "merge", "list.yaml", "--path", "x"), 125, "there is no 'x' in the result"),
+        (
+            ("spiff", "merge", "list.yaml", "--evaluate", "1"),
+            125,
+            "an expression (--evaluate) needs a result that is a map; choose one with --path",
+        ),
+        (
+            ("spiff", "merge", "list.yaml", "--path", "x"),
+            125,
+            "the result has nothing at 'x'; see what it has without --path and --select",
+        ),
         (("spiff", "merge", "latin1"), 125, "latin1 is not text in UTF-8"),
     ],
 )

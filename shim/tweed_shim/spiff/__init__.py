@@ -3,7 +3,7 @@
     from tweed_shim import spiff
     spiff.merge("a: (( b + 1 ))\\nb: 2")            # {"a": 3, "b": 2}
 
-The language is the one of https://github.com/mandelsoft/spiff; `docs/spiff.md` tells what is different here.
+The language is the one of https://github.com/mandelsoft/spiff; `docs/spiff.md` says what is different here.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def merge(
 
     features: "interpolation" and "control". mode: what expressions may reach: "private" nothing of the host,
     "files" files, "system" also commands and the environment. bindings: names that all documents see. tags:
-    global tags. functions: more functions by name; they get plain values, and raise `Fault` where they fail.
-    partial: what cannot be resolved stays an expression and is no error.
+    global tags. functions: more functions by name; they get plain values, and raise `Fault` to fail.
+    partial: what cannot be resolved stays an expression, and is not an error.
 
     Raises SpiffError, which lists all nodes that could not be resolved.
     """
@@ -86,7 +86,7 @@ def _documents(template: str, stubs: Sequence[str]) -> tuple[Document, list[Docu
 def dump(value: Any, format: Literal["yaml", "json"] = "yaml") -> str:  # noqa: A002 - the word that people know
     """Return a value as YAML, which ends with a line feed, or as one line of JSON, with the keys of maps in order.
 
-    Raises SpiffError for what JSON has no word for.
+    Raises SpiffError for values that JSON cannot hold, such as NaN.
     """
     from tweed_shim.spiff.recursion import deep
     from tweed_shim.spiff.tree import output

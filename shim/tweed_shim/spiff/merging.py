@@ -1,4 +1,4 @@
-"""A merge as a whole: the stubs from the last to the first, and the documents of a template against all of them."""
+"""A whole merge: stubs are processed from the last to the first, then each document of the template with all stubs."""
 
 from __future__ import annotations
 
@@ -36,9 +36,8 @@ class Options(Record):
     """What a merge may do, and how; see `tweed_shim.spiff.merge`.
 
     preserve_escapes, preserve_temporary: escaped expressions, and what is marked &temporary or &local, stay in the
-    result.
-    encryption_key: of `encrypt` and `decrypt` where none is given. temporary_prefix: what the names of temporary files
-    begin with.
+    result. encryption_key: the key for `encrypt` and `decrypt` where an expression gives none. temporary_prefix: the
+    beginning of the names of temporary files.
     """
 
     features: Sequence[str] = ()

@@ -1,7 +1,7 @@
-"""Python's own limit of recursion, out of the way while something is processed that has limits of its own.
+"""Raises Python's limit of recursion while documents are processed, which have limits of their own.
 
-Calls of Python functions by Python functions need no more of the interpreter's stack for that; what calls back from C
-is kept shallow (`scanner.MAX_LINKS`).
+This is safe where Python functions call each other: since Python 3.11 such a call needs no C stack. Where C code calls
+Python again, as for generators and `sorted`, nesting is kept shallow in other ways (`scanner.MAX_LINKS`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Spiff templates evaluated in a worker process, so that a signal or a time limit ends any expression of theirs.
+"""Evaluate templates in a worker process, so that a signal or a time limit can end any expression.
 
-`spiff.merge` itself stays in the process of its caller.
+`spiff.merge` evaluates in the process of its caller.
 """
 
 import os
@@ -14,7 +14,7 @@ from tweed_shim.spiff.merging import Document, Options, lasting, process
 from tweed_shim.spiff.recursion import deep
 from tweed_shim.spiff.tree.output import plain_data
 
-# What an expression or a control structure begins with, and what can stand for it within quotes ("\x28").
+# The beginnings of an expression and a control structure, and the escape that can stand for them ("\x28").
 _EVALUATED = ("((", "<<", "\\")
 
 _T = TypeVar("_T")
@@ -51,7 +51,8 @@ def call(
 
     Temporary files of templates are removed also where the worker is killed. what: names the work in errors.
     """
-    # Nobody can guess it. Another user of the same directory could name a file so otherwise, to have it removed.
+    # A random prefix: another user who could guess it could give a file in that directory such a name, and have it
+    # removed.
     prefix = f"spiff-{os.urandom(8).hex()}-"
     return worker.call(
         function,

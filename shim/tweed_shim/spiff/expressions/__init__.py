@@ -1,5 +1,4 @@
 """The expressions of dynaml: each kind is a class that evaluates itself in an environment.
 
-Text may not enter: expressions are built by the parser in `syntax`, which they reach through `environment.Engine`,
-as they reach the passes in `flow`.
+Parsing and the passes may not enter: expressions reach them, in `syntax` and `flow`, through `environment.Engine`.
 """

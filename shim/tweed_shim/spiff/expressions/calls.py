@@ -131,7 +131,7 @@ class Context:
         self.name = name
         self._written = written
         self._env = env
-        # What `parse` has read last: the result belongs to that document.
+        # The document that `parse` read last: the result of the call belongs to it.
         self.document = ""
         self.raw = False
 

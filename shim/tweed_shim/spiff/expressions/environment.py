@@ -1,4 +1,4 @@
-"""Where an expression is evaluated: its path, the scopes around it, the stubs, and what a merge shares."""
+"""What an expression is evaluated in: its path, the scopes around it, the stubs, and what all of a merge shares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSION = "1.7.0"
 class Evaluable(Expression):
     """An expression of the language. `str()` is its text in the reference's notation."""
 
-    # Whether a call has become this expression, and is not evaluated anew itself.
+    # Whether it replaces the call that made it: then the call is not evaluated again.
     deferred = False
 
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:
@@ -69,7 +69,7 @@ class State:
         self.files_allowed = files_allowed
         self.commands_allowed = commands_allowed
         self.features = features
-        # Every node asks for these in every pass.
+        # Every node asks for these in every pass: an attribute is faster than a set.
         self.control = "control" in features
         self.interpolation = "interpolation" in features
         self.encryption_key = encryption_key
@@ -123,10 +123,10 @@ class Environment:
         self.source = self.current_source = source
         self.stubs = tuple(stubs)
         self.outer = outer
-        # Whether the scope holds what the caller of the merge has bound.
+        # Whether the scope holds the bindings of the caller of the merge.
         self.binding = binding
         self.scope: Scope | None = None
-        # The outermost scopes of the flow that is going on.
+        # The outermost scopes of the tree that is processed.
         self.scopes: dict[Path, Scope] = {}
         self.path: Path = ()
         self.stub_path: Path = ()
@@ -227,7 +227,7 @@ class Environment:
         if scope.root.entries is None:
             if path:
                 scope.root.known(path[0], control=control)
-            # Of the whole it has to be asked anew whether it is resolved.
+            # A new node, because the cached one may remember that it was not resolved.
             return (
                 find(scope.root.node(), path, control=control, raw=True)
                 if path
@@ -237,7 +237,7 @@ class Environment:
             return Node(scope.root.entries, "root")
         if path[0] != "__map":
             return find(Node(scope.root.entries, "scope"), path, control=control, raw=True)
-        # In a document that is a list `__map` is the outermost map around.
+        # `__map` is the outermost map around an expression in a document that is a list.
         outermost = None
         current: Scope | None = scope
         while current is not None:

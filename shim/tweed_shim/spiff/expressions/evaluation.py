@@ -1,4 +1,4 @@
-"""How expressions are evaluated: to a value and what is to be noted on its node, or to a `Fault`.
+"""What the classes of expressions share: operands that are not known yet, constants, and literals as text.
 
 An expression whose value is not known in this pass evaluates to an expression: itself, or one closer to the value.
 """

@@ -1,4 +1,4 @@
-"""`map`, `filter`, `select` and `sum`: a lambda for every entry of a list or map."""
+"""`map`, `filter`, `select` and `sum`: they call a lambda for every entry of a list or map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tweed_shim.spiff.expressions.outcomes import NOTHING, Failure, Outcome
 from tweed_shim.spiff.tree.nodes import Lambda, Node, derived, type_name
 from tweed_shim.spiff.tree.values import Value, truth
 
-# What a mapping does with an entry: its key, its node and what the lambda made of it, to be added to the result.
+# Adds an entry to the result, from its key, its node, the result of the lambda, and the document.
 Add = Callable[[Any, Value, Node, Value, str], None]
 
 

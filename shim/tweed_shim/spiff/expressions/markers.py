@@ -1,4 +1,4 @@
-"""Expressions that steer how a node is merged: merge, prefer, auto, markers, templates."""
+"""Expressions that control how a node is merged: merge, prefer, auto, markers, templates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Merge(Evaluable):
     """`merge` in all its forms. `path` is the path in the stubs."""
 
     path: Path
-    # Whether that is another path than the node's own.
+    # Whether `path` is not the node's own path.
     redirect: bool = False
     replace: bool = False
     required: bool = False
@@ -133,7 +133,7 @@ class Marker(Evaluable):
 
     names: tuple[str, ...]
     inner: Evaluable | None = None
-    # The marked expression as it was written, which is no difference between two of them.
+    # The marked expression as it was written. Two markers that differ in it only are equal.
     text: str = ""
 
     def __eq__(self, other: object) -> bool:

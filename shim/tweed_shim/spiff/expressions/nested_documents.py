@@ -1,4 +1,4 @@
-"""Documents inside of documents: what `parse` and `read` make of a text."""
+"""Documents within documents: the texts that `parse` and `read` evaluate."""
 
 from __future__ import annotations
 

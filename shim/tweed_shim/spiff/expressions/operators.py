@@ -1,4 +1,4 @@
-"""Expressions with operators: logic, alternatives, comparison, concatenation, arithmetic."""
+"""Expressions with operators: logic, conditions, alternatives and comparison."""
 
 from __future__ import annotations
 

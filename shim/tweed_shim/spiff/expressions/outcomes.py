@@ -1,4 +1,4 @@
-"""What evaluating an expression comes to: a value with what is to be noted on its node, or a failure."""
+"""The result of evaluating an expression: a value with what is noted on its node, or a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`catch` and `sync`: expressions that go on where another one fails."""
+"""`catch` and `sync`: expressions that continue where another expression fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tweed_shim.spiff.tree.nodes import Lambda, Node, derived
 from tweed_shim.spiff.tree.values import Fault, Value
 
 SYNC_TIMEOUT = 300
-"""Seconds."""
+"""How many seconds `sync` waits where the expression sets no limit."""
 
 _PAUSE = 0.01
 
@@ -104,7 +104,8 @@ class Sync(Evaluable):
     value: Evaluable | None = None
     timeout: Evaluable | None = None
     called: bool = False
-    # When it began, and how often it was tried.
+    # When it was tried first (monotonic seconds), and how often since. The number makes each try another expression, so
+    # that the passes go on.
     began: float | None = None
     tries: int = 0
 

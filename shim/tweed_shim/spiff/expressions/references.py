@@ -14,7 +14,7 @@ from tweed_shim.spiff.tree.nodes import Issue, Node, Path, derived, is_resolved,
 from tweed_shim.spiff.tree.paths import find, joined, step
 from tweed_shim.spiff.tree.values import Value, is_integer
 
-# What a path's first so many steps lead to.
+# Returns what the first steps of a path lead to, given how many.
 Look = Callable[[int], Node | None]
 
 
@@ -39,7 +39,7 @@ class Reference(Evaluable):
         found: list[Node | None] = []
 
         def look(steps: int) -> Node | None:
-            # Every step goes on from the one before, except behind names that are looked up otherwise.
+            # Each step starts from the node before. `_`, `__` and their like mean scopes, and are resolved anew.
             if steps == 1 or path[0].startswith(SELF):
                 found[:] = [env.reference(path[:steps])]
             elif found[0] is not None:
@@ -89,7 +89,7 @@ class Reference(Evaluable):
         return best[1]
 
     def _in_node(self, node: Node, env: Environment, *, locally: bool) -> Outcome:
-        # The reference always follows the whole path here.
+        # Here the reference implementation follows the whole path for each step.
         found = find(node, self.path, control=env.state.control)
         return follow(self, self.path, lambda _: found, env, locally=locally)
 
@@ -258,7 +258,7 @@ class Current(Evaluable):
         return ""
 
 
-# No name that the language can write.
+# A name that no expression can use.
 PROJECTED = "[*]"
 
 

@@ -20,14 +20,14 @@ class Scope:
         entries: list[Node] | None = None,
     ) -> None:
         self.next = outer
-        # None: not a part of the document.
+        # None where the scope is no part of the document.
         self.path = path
         self.names = names
-        # A document that is a list.
+        # The entries of a document that is a list.
         self.entries = entries
         self.root: Scope | None = self if outer is None or outer.root is None else outer.root
         self.children: dict[Path, Scope] = {}
-        # Processes a field of the map before its turn; None while the map is not in process.
+        # Processes a field early. It is None while the map is not being processed.
         self.ahead: Callable[[str], None] | None = None
         self._node: Node | None = None
 

@@ -1,6 +1,6 @@
-"""The functions that need more than the values of their arguments: unevaluated arguments, stubs, the engine.
+"""The functions that need more than plain values: unevaluated arguments, stubs, or the engine.
 
-`LAZY` ones evaluate their arguments themselves; `STRICT` ones are given the values as nodes know them.
+Those in `LAZY` evaluate their arguments themselves; those in `STRICT` are given values that still hold nodes.
 """
 
 from __future__ import annotations

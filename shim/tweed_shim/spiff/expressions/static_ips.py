@@ -1,4 +1,4 @@
-"""`static_ips`: addresses of a network's static ranges, by their positions."""
+"""`static_ips`: addresses from a network's static ranges, chosen by position."""
 
 from __future__ import annotations
 

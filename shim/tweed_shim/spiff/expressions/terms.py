@@ -1,4 +1,4 @@
-"""Expressions that make a value of others: lists, maps, ranges, scopes, groups."""
+"""Expressions that build a value from others: lists, maps, ranges, scopes, groups."""
 
 from __future__ import annotations
 

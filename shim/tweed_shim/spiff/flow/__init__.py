@@ -1,4 +1,4 @@
 """The passes that turn a template into its result: maps, lists, stubs, control structures, until nothing changes.
 
-What a value is worth is the business of `expressions`. Whole merges, their options and files belong above (`merging`).
+Evaluating an expression is the business of `expressions`. Whole merges and their options belong above (`merging`).
 """

@@ -58,7 +58,7 @@ def accepted(node: Node, *, control: bool) -> bool:
 
 
 def _all_accepted(entries: Iterable[Node], *, control: bool) -> bool:
-    # No generator: it would need the interpreter's stack for every level of what is nested.
+    # No generator: each level of nesting would need C stack, which `recursion.deep` cannot extend.
     for entry in entries:  # noqa: SIM110
         if not accepted(entry, control=control):
             return False
@@ -196,7 +196,7 @@ CONTROLS: dict[str, Control] = {
 
 OPTIONS = frozenset([option for control in CONTROLS.values() for option in control.options])
 
-# Their values are processed when the control uses them.
+# The values of these options are templates: they are processed when the control uses them.
 TEMPLATE_OPTIONS = ("<<do", "<<mapkey")
 
 

@@ -1,4 +1,6 @@
-"""The passes over a tree: expressions are evaluated and stubs merged until nothing changes any more."""
+"""The passes over a tree, repeated until nothing changes: they evaluate expressions and merge stubs.
+
+An expression that depends on a node which is not known yet stays for the next pass."""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ from tweed_shim.spiff.tree.values import Fault, Value
 
 MAX_PASSES = 20_000
 MAX_REWRITES = 500
-"""How often a tree is looked at, and how often an expression in it may become another one before it has a value."""
+"""The most passes over a tree, and how often an expression in it may become another one before it has a value."""
 
 
 def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node, Unresolved | None]:
@@ -74,7 +76,7 @@ class _Evaluated(Record, frozen=False):
     replace: bool
     redirect: Path | None
     key_name: str
-    # Whether stubs are not asked any more.
+    # Whether the stubs are left out: nothing replaces this value.
     final: bool
 
 
@@ -101,7 +103,7 @@ class _Walker:
         ):
             result = _with_tag(result, node, env)
         if result is node and node.resolved(control=control):
-            # Without expressions nothing is different in the passes to come.
+            # It has no expressions left: no later pass can change it.
             node.settled = settled
         return result
 

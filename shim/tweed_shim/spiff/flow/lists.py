@@ -1,4 +1,4 @@
-"""One pass over a list: its merge entries, its key field, its entries, and what its stub injects."""
+"""One pass over a list: its merge entries, its key field, its entries, and the entries that its stub injects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tweed_shim.spiff.tree.nodes import field as field_of
 from tweed_shim.spiff.tree.paths import find
 from tweed_shim.spiff.tree.values import Value
 
-# The name of the key field of lists that are not to be merged by one (`key:!name`).
+# Stands for the key field of lists that are not merged by one (`key:!name`).
 NO_KEY = "<<<NO LIST KEY>>"
 
 
@@ -44,7 +44,7 @@ class _Pass(Record, frozen=False):
     merged: bool
     replace: bool
     redirect: Path | None
-    # What the list is built of, where that is more than its own entries.
+    # The entries of the new list: its own, with merged ones in the place of merge entries.
     entries: list[Node]
     process: bool = True
 
@@ -57,7 +57,7 @@ def flow_list(walker: Walker, root: Node, env: Environment, *, template: bool) -
     flags, stub = inherited(env)
     state = _Pass(env, flags, note.tag, template, note.key_name, note.merged, note.replace, note.redirect, [])
     if note.flags & NO_MERGE or any(_merges_directly(entry) for entry in root.value):
-        # The stub's entries have their place already, or the order of the entries would change.
+        # A merge entry puts the stub's entries in their place. Merging by key as well would change the order.
         state.flags |= NO_MERGE
     _splice(walker, state, root)
     value: Value

@@ -1,4 +1,4 @@
-"""The control `<<for`: its body for every combination of the values of its variables."""
+"""The control `<<for`: evaluates its body for every combination of the values of its variables."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _combinations(variables: Sequence[Variable]) -> Iterator[tuple[dict[str, Nod
             names[variable.name] = value
             names[variable.index] = Node(index, "for")
             described.append(f" {variable.name}[{index}]={shorten(short(value.value))}")
-        # They are described as they are counted: the fastest first.
+        # The reference describes the variable that changes fastest first.
         yield names, "control variables: " + ";".join(reversed(described))
 
 

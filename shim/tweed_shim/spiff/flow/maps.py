@@ -1,4 +1,4 @@
-"""One pass over a map: its merge entry, its fields, what its stub injects, and the control structure it may be."""
+"""One pass over a map: its merge entry, its fields, the fields that its stub injects, and control structures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tweed_shim.spiff.tree.nodes import (
 )
 
 MAX_AHEAD = 300
-"""How many fields that refer to each other are processed before their turn, each for the one before."""
+"""How many fields may be processed early at the same time, each because the one before refers to it."""
 
 
 class _Pass(Record, frozen=False):
@@ -39,13 +39,13 @@ class _Pass(Record, frozen=False):
     template: bool
     redirect: Path | None
     replace: bool
-    # Whether the fields are processed, or left as they are for now.
+    # Whether the fields are processed in this pass.
     process: bool = True
-    # Whether the fields count beside those that are merged.
+    # Whether the fields are kept; `merge replace` drops them.
     fields: bool = True
     merged: bool = False
     merge_key: str | None = None
-    # What stays of the merge entry.
+    # The merge entry, if it stays in the map.
     entry: Node | None = None
     refused: str = ""
 
@@ -183,7 +183,7 @@ class _Fields:
             return
         if self.implied:
             node = node.flagged(IMPLIED)
-        # Fields that are processed later see the new value already.
+        # Fields that are processed later in this pass see the new value.
         self.result[key] = self.names[key] = node
 
 

@@ -1,4 +1,4 @@
-"""What the passes over maps, lists and expressions have in common."""
+"""What the passes over maps, lists and expressions share."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def parsed(node: Node, env: Environment) -> Node:
     try:
         return node.with_value(env.state.engine.expression(expression, env.path, env.stub_path))
     except Fault:
-        # What is wrong with it is told at the end.
+        # `unresolved_search` reports at the end what is wrong with it.
         return node
 
 

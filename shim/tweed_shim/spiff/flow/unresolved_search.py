@@ -1,4 +1,4 @@
-"""Find what could not be resolved in a tree."""
+"""Find the nodes of a tree that could not be resolved."""
 
 from __future__ import annotations
 

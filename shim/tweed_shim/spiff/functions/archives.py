@@ -1,4 +1,4 @@
-"""Archives made of values."""
+"""Tar archives with values as files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the functions' arguments have in common: their types, and the texts of their complaints."""
+"""Check the types of arguments, with the reference's messages."""
 
 from __future__ import annotations
 

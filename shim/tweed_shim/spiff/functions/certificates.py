@@ -1,4 +1,4 @@
-"""X.509 certificates: issued, and taken apart (RFC 5280)."""
+"""X.509 certificates (RFC 5280): issue and read them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateBuilder, Name
 
-# Not of the locale, as strptime has them.
+# Not %b: strptime would take the names of the locale.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TIME = "%m %d %H:%M:%S %Y"
 _DEFAULT_HOURS = 24 * 365
-# What a certificate asks for, what a parsed one tells, and cryptography's name, in the order of their bits.
+# The name of a usage in `x509cert`, in `x509parsecert`, and in cryptography, in the order of their bits.
 _USAGES = (
     ("signature", "Signature", "digital_signature"),
     ("commitment", "ContentCommitment", "content_commitment"),
@@ -317,7 +317,7 @@ def _usages(found: Certificate) -> list[Value]:
 
 
 def _is_set(bits: Any, attribute: str) -> bool:
-    # The last two bits have a meaning only beside key agreement, and are not to be asked for otherwise.
+    # RFC 5280, section 4.2.1.3: these two bits mean something only with key agreement. cryptography raises otherwise.
     needs_agreement = attribute in ("encipher_only", "decipher_only")
     return bool(
         bits.key_agreement and getattr(bits, attribute) if needs_agreement else getattr(bits, attribute)

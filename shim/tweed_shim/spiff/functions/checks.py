@@ -1,4 +1,4 @@
-"""`validate` and `check`: values held against rules, which are texts, lists of a rule and its arguments, or lambdas."""
+"""`validate` and `check`: test values with rules, which are names, lists of a name and its arguments, or lambdas."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _broken(reason: str) -> Verdict:
     return Verdict(kept=False, reason=reason)
 
 
-# A rule raises Fault where it is no rule, or cannot be applied to such a value.
+# A rule raises Fault where its arguments are wrong, or it cannot be applied to the type of the value.
 Rule = Callable[[Call, str, Value, Sequence[Value]], Verdict]
 
 

@@ -1,4 +1,4 @@
-"""What is written into files, and given to commands: values as text, and the options that say how."""
+"""Values as the content of files and the input of commands, and the options for that."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def data(value: Value, how: Options) -> tuple[str, bytes]:
         try:
             return written, from_base64(written)
         except ValueError:
-            pass  # it is no base64: it is meant as it is
+            pass  # It is no base64: the reference writes such a text as it is.
     return written, to_bytes(written)
 
 

@@ -1,4 +1,4 @@
-"""Which texts are names of the DNS, in the narrow sense and with the messages of Kubernetes' validation.
+"""Check DNS names by Kubernetes' rules and with its messages, as the reference does.
 
 Sources: RFC 1123, section 2.1, and RFC 1034, section 4.3.3 (wildcards).
 """

@@ -1,7 +1,7 @@
-"""Strings as bytes: the language counts and cuts strings in bytes of UTF-8.
+"""Convert between strings and bytes: like Go, the language counts and cuts strings in bytes of UTF-8.
 
-Bytes that are no UTF-8 (decoded base64, half a character) are kept in a str as lone surrogates, so that nothing
-is lost until the value is written out.
+Bytes that are not UTF-8 (decoded base64, half a character) are lone surrogates in a str, so that nothing is lost
+until the value is written.
 """
 
 

@@ -1,9 +1,9 @@
-"""Values encrypted with a password, in the format of the reference's only method, `3DES`.
+"""Encrypt values with a password, in the format of the reference's only method, `3DES`.
 
-A hexadecimal text: an initialisation vector of 8 bytes, and 3DES in CBC mode of the value as YAML, its
-HMAC-SHA256, and padding. The padding is one byte more than the number that each of its bytes tells (as in
-TLS, RFC 5246, section 6.2.3.2). The first 16 bytes of the key are those of the password and behind it the MD5
-sum of nothing; its last 8 are its first 8. This keeps secrets from being read in passing. It is no more.
+The format is a hexadecimal text: an initialisation vector of 8 bytes, then, encrypted with 3DES in CBC mode, the value
+as YAML, its HMAC-SHA256, and padding. Each byte of the padding is the length of the padding less one (as in TLS,
+RFC 5246, section 6.2.3.2). The first 16 bytes of the key come from the password followed by the MD5 sum of nothing;
+its last 8 bytes are its first 8. This only hides secrets from a casual look: it is not strong encryption.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The libraries of the extra `tweed-shim[crypto]`, and what to say where they are not installed."""
+"""Import the libraries of the extra `tweed-shim[crypto]`, with a clear fault where they are not installed."""
 
 from __future__ import annotations
 

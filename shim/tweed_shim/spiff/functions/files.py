@@ -1,4 +1,4 @@
-"""Files and directories: made, looked for and listed."""
+"""Files and directories: make, find and list them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.tree.values import Fault, Value
 
 _NAMES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha512/224", "sha512/256")
-# The language's md4 is the data itself and behind it the hash of nothing; so its documentation has it.
+# The reference's md4 is the data followed by the hash of nothing, as Go's `hash.Sum(data)` returns it.
 _MD4_OF_NOTHING = "31d6cfe0d16ae931b73c59d7e0c089c0"
 _LONGEST_PASSWORD = 72
 
@@ -20,7 +20,7 @@ _MAGIC = b"$apr1$"
 _SALT_LENGTH = 8
 _ROUNDS = 1000
 _ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# Which bytes of the digest make up the four (the last time: two) characters, the highest bits first.
+# The bytes of the digest that make four characters each (the last: two), the highest bits first.
 _TRIPLES = ((0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5), (11,))
 
 

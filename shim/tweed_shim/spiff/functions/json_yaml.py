@@ -1,4 +1,4 @@
-"""Documents: values written as YAML or JSON, and texts and files read."""
+"""Write values as YAML or JSON; read texts, files and URLs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tweed_shim.spiff.tree.output import to_json, to_yaml
 from tweed_shim.spiff.tree.values import MAX_TEXT, Fault, Value
 
 _YAML_ENDINGS = (".yml", ".yaml", ".json")
-# Seconds until a server has to have answered.
-_PATIENCE = 30
+# Seconds that a server may take to answer.
+_TIMEOUT = 30
 
 
 @function("asjson", 1, 1)
@@ -97,7 +97,7 @@ def _fetched(text: str) -> bytes:
     except BadUrl as error:
         raise Fault(f"read: error getting a URL: {error}") from None
     try:
-        with urlopen(url, timeout=_PATIENCE) as response:  # noqa: S310 - it is http or https
+        with urlopen(url, timeout=_TIMEOUT) as response:  # noqa: S310 - it is http or https
             return bytes(response.read())
     except (OSError, ValueError, HTTPException) as error:
         raise Fault(f"read: error getting [{url}]: {error}") from None

@@ -1,4 +1,4 @@
-"""X.509 keys and certificates in PEM (RFC 7468): made, read and told apart."""
+"""Keys and certificates of X.509 in PEM (RFC 7468): make and read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists: searched, compared, sorted. What says so takes maps and strings as well."""
+"""Lists: search, compare and sort them. Some functions take maps and strings as well."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def sort(call: Call, values: Value, less: Value = None) -> Value:
             raise Fault("sort failed: lambda must return a bool or integer")
         return bool(result < 0)
 
-    # A stable sort asks only whether a later entry comes before an earlier one.
+    # Python's sort asks only whether a later entry comes before an earlier one, so 0 and 1 need not be told apart.
     return sorted(entries, key=cmp_to_key(lambda one, other: -1 if before(one, other) else 0))
 
 

@@ -1,4 +1,4 @@
-"""Paths and URLs, taken apart as Go's packages `path` and `net/url` do."""
+"""Split paths and URLs as Go's packages `path` and `net/url` do."""
 
 from __future__ import annotations
 

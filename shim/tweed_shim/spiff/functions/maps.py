@@ -1,4 +1,4 @@
-"""Maps: made of lists, and their keys."""
+"""Maps: their keys, and maps made of lists."""
 
 from __future__ import annotations
 

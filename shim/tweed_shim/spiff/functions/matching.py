@@ -1,4 +1,4 @@
-"""Strings searched and changed: by plain text, and by regular expressions."""
+"""Search and replace in strings, by plain text and by regular expressions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.tree.nodes import Lambda
 from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
-# A place in a string: where it begins and ends, and the texts of the match and its groups.
-Place = tuple[int, int, list[str]]
-Finder = Callable[[str, int], "Place | None"]
+# A match in a string: where it begins and ends, and the texts of the match and its groups.
+Found = tuple[int, int, list[str]]
+Finder = Callable[[str, int], "Found | None"]
 _LOOKING_BACK = ("(?:^)", r"(?:\A)", "(?<=")
 _REFERENCE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)\}|(?P<name>\w+))", re.ASCII)
 
@@ -90,7 +90,7 @@ def replace(call: Call, text: Value, old: Value, new: Value, limit: Value = -1) 
         bound(call, len(where) + where.count(what) * len(new))
         return where.replace(what, new, most)
 
-    def find(text: str, position: int) -> Place | None:
+    def find(text: str, position: int) -> Found | None:
         at = text.find(what, position)
         return None if at < 0 else (at, at + len(what), [what])
 
@@ -103,10 +103,10 @@ def replace_match(call: Call, text: Value, pattern: Value, new: Value, limit: Va
     where, most = string(call, 0, text), integer(call, 3, limit)
     expression = _compiled("replace_match", string(call, 1, pattern))
 
-    # The reference takes what is left for a text of its own: its beginning is one for `^`, and no word is before it.
+    # The reference searches the rest of the text as a text of its own: `^` matches where it begins.
     looks_back = any(part in expression.pattern for part in _LOOKING_BACK)
 
-    def find(text: str, position: int) -> Place | None:
+    def find(text: str, position: int) -> Found | None:
         skipped = position if looks_back else 0
         found = expression.search(text[skipped:], position - skipped)
         return None if found is None else (found.start() + skipped, found.end() + skipped, _groups(found))

@@ -1,4 +1,4 @@
-"""IP addresses and CIDRs: their bounds, and sets of addresses out of ranges."""
+"""IP addresses and CIDRs: first and last addresses, and sets of addresses from ranges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.tree.values import Fault, Value, is_integer
 
 Address = IPv4Address | IPv6Address
-# More addresses in a set than any deployment has: a typing error.
+# No deployment has more addresses in a set: a larger number is a typing error.
 _MOST_ADDRESSES = 1_000_000
 
 

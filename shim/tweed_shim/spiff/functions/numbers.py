@@ -1,4 +1,4 @@
-"""Numbers: rounding, real functions, and conversions between the simple types."""
+"""Numbers: rounding, functions of real numbers, and conversions between simple types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mode allows: files in "files" and "system", commands and the environment in "system" only."""
+"""Check what a mode allows: files in "files" and "system", commands and the environment in "system" only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tweed_shim.spiff.functions.registry import Call
 from tweed_shim.spiff.tree.values import Fault
 
 DENIED = "no OS operations supported in this execution environment"
-"""Why an expression failed that the mode does not allow."""
+"""The reason of a fault where the mode forbids a function."""
 
 
 def need_files(call: Call, what: str) -> None:

@@ -1,4 +1,4 @@
-"""`format` and `error`: text made as Go's fmt.Sprintf makes it (https://pkg.go.dev/fmt)."""
+"""`format` and `error`: text formatted as Go's fmt.Sprintf does (https://pkg.go.dev/fmt)."""
 
 from __future__ import annotations
 

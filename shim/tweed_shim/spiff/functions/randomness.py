@@ -1,4 +1,4 @@
-"""Random values, out of the operating system's generator."""
+"""Random values from the operating system's generator."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""How a function of the language is declared, what it is given, and where it is found.
+"""Declare and find the functions of the language.
 
-Division of labour. A **plain function** gets the values of its arguments and returns a value; it is declared in a
-module of this package, and `MODULES` names that module, which is imported when the first expression calls it.
-The **special functions** need unevaluated arguments, bindings, stubs or the engine, and live in it
-(`tweed_shim.spiff.expressions.special`):
+A **plain function** gets the values of its arguments and returns a value. It is declared in a module of this package,
+and `MODULES` names that module, which is imported when the first expression calls the function. The **special
+functions** need unevaluated arguments, bindings, stubs or the engine, and are in `expressions.special`:
 
     catch  deepmerge  defined  eval  features  merge  optional  require  static_ips  stub  sync  tagdef  type  valid
 
@@ -24,7 +23,7 @@ All others are plain ones:
     versions  the semver functions
     checks    check validate
 
-A function is declared so, and raises `Fault` with the reference's reason where it cannot answer:
+This declares a function. Where it fails it raises `Fault` with the reference's words:
 
     @function("join", 1)
     def join(call: Call, *arguments: Value) -> Value: ...
@@ -170,7 +169,7 @@ _FUNCTIONS = {
     ),
     "wireguard": "wggenkey wgpublickey",
 }
-# Which module of this package declares which function.
+# The module of this package that declares a function, by the name of the function.
 MODULES: dict[str, str] = {name: module for module, names in _FUNCTIONS.items() for name in names.split()}
 
 

@@ -1,4 +1,4 @@
-"""Strings: cut, joined, counted and encoded."""
+"""Strings: split, join, trim and encode them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
-# The columns of base64 in lines, where a function does not let one choose.
+# The characters of a line of base64 in functions without an argument for that.
 LINE = 60
 
 
@@ -91,7 +91,7 @@ def substr(call: Call, text: Value, start: Value, end: Value = None) -> Value:
 
 
 def _each(text: str, change: Callable[[str], str]) -> str:
-    # Character by character, as Go does: nothing becomes longer, and there is no rule for the end of a word.
+    # Character by character, as Go does: Python's methods make some texts longer, and treat a final sigma specially.
     if text.isascii():
         return change(text)
     changed = [(character, change(character)) for character in text]

@@ -1,4 +1,4 @@
-"""WireGuard's keys: 32 bytes in base64, those of Curve25519 (RFC 7748) or random ones that are shared."""
+"""WireGuard's keys, 32 bytes in base64: keys of Curve25519 (RFC 7748), and random preshared keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def wggenkey(call: Call, kind: Value = "private") -> Value:
         raise Fault(f'invalid key type "{kind}", use private or preshared')
     key = bytearray(secrets.token_bytes(_LENGTH))
     if kind == "private":
-        # RFC 7748, section 5: the bits that every scalar has set and cleared.
+        # RFC 7748, section 5: these bits of a scalar have fixed values.
         key[0] &= 0xF8
         key[31] = key[31] & 0x7F | 0x40
     return in_base64(bytes(key))

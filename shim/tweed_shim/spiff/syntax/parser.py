@@ -1,4 +1,4 @@
-"""From the text of an expression to the expression. The grammar is the reference's (`dynaml.peg`), read by descent.
+"""Parse an expression by recursive descent. The grammar is the reference's (`dynaml.peg`).
 
 Operators need white space on both sides: `a -1` is the concatenation of `a` and `-1`.
 """
@@ -150,7 +150,7 @@ class Parser(FunctionParser):
             begin = self.position
             if not self.space() or not tokens.OPERAND.match(self.text, self.position):
                 self.position = begin
-                # The parts stand beside each other: only the deepest one counts.
+                # The parts of a concatenation are not nested in each other: only the deepest one counts.
                 self.links = deepest
                 return parts[0] if len(parts) == 1 else Concatenation(tuple(parts))
             self.links = before

@@ -1,4 +1,4 @@
-"""The part of the grammar that has to do with functions: arguments, lambdas, and what applies them."""
+"""The part of the grammar for functions: arguments, lambdas, and what applies lambdas."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class FunctionParser(Scanner):
             try:
                 return self.expression()
             except tokens.SyntaxFault:
-                # What was read further is nearer to what was meant.
+                # The attempt that read further is more likely what was meant.
                 raise (
                     of_lambda
                     if end > self.position

@@ -1,4 +1,4 @@
-"""Reads an expression's text from left to right."""
+"""The scanner: reads the text of an expression from left to right."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from tweed_shim.spiff.syntax import tokens
 from tweed_shim.spiff.tree.nodes import Path
 
 MAX_DEPTH = 200
-"""How deep expressions may be nested in each other."""
+"""The most levels of expressions within each other."""
 
 MAX_LINKS = 2_000
-"""How many operators, calls and other qualifiers of an expression may follow each other; concatenation is unbounded."""
+"""The most operators, calls and other qualifiers in a row; the parts of a concatenation do not count.
+
+Each makes the expression a level deeper, and some work, such as comparing expressions, needs C stack for each level."""
 
 
 class Scanner:
@@ -29,7 +31,8 @@ class Scanner:
         self.depth = 0
         # How many operators and qualifiers stand on top of each other.
         self.links = 0
-        # Groups that were read already to find out that they are no scope: position to group and its end.
+        # Groups by their positions, each with its end. They were read to find out that they are no scope; without this,
+        # nested groups would be read twice at each level.
         self.groups: dict[int, tuple[Evaluable, int]] = {}
 
     def space(self) -> bool:
@@ -105,10 +108,10 @@ class Scanner:
         except ValueError:
             self.position = begin
             raise self.fault("the string has an escape or a character that JSON does not allow") from None
-        # Half characters (lone surrogates) are replaced, as they cannot be written.
+        # Lone surrogates are replaced: no document could hold them.
         return Constant(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
-    # --- what is read by those that know more of the language
+    # --- implemented by the parser
 
     def expression(self) -> Evaluable:
         """Read any expression, and the white space behind it."""

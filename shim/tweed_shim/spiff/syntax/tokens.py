@@ -1,4 +1,4 @@
-"""The words of the language: what a scanner finds at a place in an expression's text."""
+"""The tokens of the language, as regular expressions, and the fault for text that is none."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fault(text: str, position: int, expected: str) -> SyntaxFault:
     end = text.find("\n", position)
     shown = text[begin : end if end >= 0 else len(text)]
     column = position - begin
-    # Of a long line only what is near the place.
+    # Of a long line only the part around the position is shown.
     cut = max(column - 60, 0)
     shown = shown[cut : cut + 120]
     return SyntaxFault(

@@ -1,7 +1,7 @@
-"""How two documents differ, entry by entry, with what a deployment manifest's lists mean.
+"""Compare two documents entry by entry, as spiff's `diff` does for deployment manifests.
 
-Entries of lists that are maps with a `name` are compared by it, others by their place; a map is compared to a list of
-such entries as if it were one, and of the list `jobs` the order counts too (as spiff's `diff` has it).
+Entries of a list that are maps with a `name` are compared by name, others by position. A list of such entries can be
+compared with a map. In the list `jobs` the order of the entries counts too.
 """
 
 from __future__ import annotations

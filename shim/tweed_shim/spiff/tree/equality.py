@@ -24,7 +24,7 @@ def equivalent(one: Value, other: Value) -> bool:
 
 
 def _all_equivalent(pairs: list[tuple[Node, Node]]) -> bool:
-    # No generator: it would need the interpreter's stack for every level of what is nested.
+    # No generator: each level of nesting would need C stack, which `recursion.deep` cannot extend.
     for one, other in pairs:  # noqa: SIM110
         if not equivalent(one.value, other.value):
             return False
@@ -97,5 +97,5 @@ def _integer(text: str) -> int | None:
 
 
 def _bool(text: str) -> bool | None:
-    # What Go's strconv.ParseBool reads.
+    # The texts that Go's strconv.ParseBool reads, in any case.
     return {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}.get(text.lower())

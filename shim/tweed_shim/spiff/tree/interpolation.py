@@ -1,4 +1,4 @@
-"""Expressions inside of a longer text (the feature `interpolation`): `port (( n )) of (( host ))`."""
+"""Expressions within a longer text (the feature `interpolation`): `port (( n )) of (( host ))`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def expression_in(text: str, *, interpolation: bool) -> str | None:
     if not any(is_expression for is_expression, _ in parts):
         return None
     if any(part.endswith("\\") and not is_expression for is_expression, part in parts):
-        # A backslash in front of an expression masks all of the text.
+        # As in the reference, a backslash before one expression escapes the whole text.
         return None
     return " ".join([f"( {part.strip()} )" if code else json.dumps(part) for code, part in _joined(parts)])
 
@@ -70,7 +70,7 @@ def _split(text: str, *, unescape: bool = False) -> list[tuple[bool, str]]:
     position = 0
     while True:
         start = text.find("((", position)
-        # Of more than two parentheses the last two begin the expression.
+        # Where there are more than two parentheses, the last two begin the expression.
         while start >= 0 and text.startswith("(((", start):
             start += 1
         end = _end(text, start + 2) if start >= 0 else -1

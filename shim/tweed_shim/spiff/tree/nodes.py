@@ -1,7 +1,8 @@
-"""The tree that is processed: nodes, what is noted on them, and how a path is followed through it.
+"""The nodes of the tree that is processed, and what is noted on them.
 
-A node is never changed: what a pass makes of it is another node, or the same one where nothing is different.
-The value of a map is a dict of nodes, the value of a list a list of nodes; an expression is a value as well.
+A node is never changed: a pass makes another node, or returns the same one where nothing is different. That a pass
+returns the same objects is how the end of all passes is recognized. The value of a map is a dict of nodes, the value of
+a list a list of nodes; an expression, a lambda and a template are values as well.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Flag(IntFlag):
     NO_MERGE = 256
 
 
-# Flags are tested for every node in every pass: plain integers are several times as fast as the enumeration.
+# Flags are tested for every node in every pass: plain integers are several times as fast as an IntFlag.
 TEMPORARY, LOCAL, INJECT, STATE = int(Flag.TEMPORARY), int(Flag.LOCAL), int(Flag.INJECT), int(Flag.STATE)
 DEFAULT, DYNAMIC, INJECTED = int(Flag.DEFAULT), int(Flag.DYNAMIC), int(Flag.INJECTED)
 IMPLIED, NO_MERGE = int(Flag.IMPLIED), int(Flag.NO_MERGE)
@@ -103,9 +104,9 @@ class Node:
         self.value = value
         self.source = source
         self.note = note
-        # What a dynamic node is made of again and again.
+        # The template that a dynamic node is made from in each merge.
         self.template = template
-        # What `_` stands for: where the names behind it are looked up.
+        # What resolves the names behind `_`, where the node is what `_` stands for.
         self.resolver = resolver
         self.settled: object = None
         self._complete: bool | None = None
@@ -225,9 +226,9 @@ def is_inert(value: Value) -> bool:
     if isinstance(value, str):
         return "((" not in value
     if isinstance(value, dict):
-        # No generator: it would need the interpreter's stack for every level of what is nested.
+        # No generator: each level of nesting would need C stack, which `recursion.deep` cannot extend.
         for key, entry in value.items():  # noqa: SIM110
-            # A merge key, a control, or the tag of a key field.
+            # Merge keys and controls begin with `<<`, tags of key fields with `key:`.
             if key.startswith(("<<", "key:")) or not entry.inert():
                 return False
         return True

@@ -1,6 +1,6 @@
-"""Values written as YAML and JSON, the keys of maps in order, as the reference writes them.
+"""Write values as YAML and JSON as the reference does, with the keys of maps in order.
 
-Lambdas are written as the expressions that they are, templates as they were written.
+A lambda is written as its expression, a template as its original.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_DEPTH = 1_000
 MAX_VALUES = 2_000_000
-"""How deep maps and lists may be nested, and how many values there may be."""
+"""The most levels of maps and lists, and the most values, that are written."""
 
 _LINE_BREAK = re.compile("[\n\x85\u2028\u2029]")
-# YAML 1.1, "Timestamp": who reads it by these rules would take a text for a time.
+# YAML 1.1, "Timestamp": other readers would take such a text for a time, so it is quoted.
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
     r"(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?)?)?)?"
@@ -88,7 +88,7 @@ def to_yaml(value: Value) -> str:
     """Return a YAML document without its marker. Raises Fault for texts that are not valid Unicode."""
     import yaml
 
-    # libyaml where PyYAML was built with it: the same text, some ten times as fast.
+    # libyaml, if PyYAML was built with it: it writes the same text about ten times as fast.
     dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     events = [
         yaml.StreamStartEvent(),
@@ -98,7 +98,7 @@ def to_yaml(value: Value) -> str:
         yaml.StreamEndEvent(),
     ]
     try:
-        # Beyond ASCII all is escaped: some of it would end lines within a text, and not every emitter sees to that.
+        # All but ASCII is escaped: some characters, such as U+2028, end a line, and not every emitter escapes those.
         text: str = yaml.emit(events, Dumper=dumper, allow_unicode=False)
     except UnicodeEncodeError:
         raise Fault(

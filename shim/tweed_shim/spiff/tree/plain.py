@@ -1,4 +1,4 @@
-"""Between nodes and the plain data that functions work on."""
+"""Convert between nodes and the plain data that functions work on."""
 
 from __future__ import annotations
 

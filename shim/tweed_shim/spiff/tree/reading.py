@@ -1,8 +1,8 @@
-"""YAML documents, read as the reference's library (candiedyaml, a YAML 1.1 reader after libyaml) reads them.
+"""Read YAML as the reference's library does (candiedyaml, a reader of YAML 1.1 modelled on libyaml).
 
 Plain scalars are null (`~`, `null`, nothing), bools (`y`, `yes`, `on`, `true` and their opposites, in any case),
-integers of 64 bits (also `0x1F`, `0b1`, `0o17`, `017` and `1_000`), floats, which all larger integers are too, and
-texts. Keys are texts: one that is read as something else is refused. Dates stay the text that was written.
+integers of 64 bits (also `0x1F`, `0b1`, `0o17`, `017` and `1_000`), floats (also integers that need more than
+64 bits), and texts. Keys must be texts: another key is refused. Dates stay the text that was written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 32 << 20
 MAX_NODES = 2_000_000
 MAX_DEPTH = 200
-"""Of what is read: the characters of a stream, its values (aliases count as what they name), their nesting."""
+"""The most characters of a stream, the most values in it (an alias counts as what it names), and their levels."""
 
 _UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)")
@@ -71,7 +71,7 @@ def _integer(digits: str) -> int:
     digits = digits.lstrip("+-")
     if len(digits) > 1 and digits[0] == "0" and digits[1] in "01234567":
         digits = f"0o{digits[1:]}"
-    # Python refuses to read very long decimal numbers; those are floats anyway.
+    # Python refuses to convert very long decimal numbers (sys.set_int_max_str_digits); those are floats anyway.
     return sign * int(digits, 0) if len(digits) < 100 else 1 << 64
 
 
@@ -92,7 +92,7 @@ def read(text: str, source: str) -> list[Node]:
 def _events(text: str, source: str) -> list[Node]:
     import yaml
 
-    # libyaml where PyYAML was built with it: the same events, some twenty times as fast.
+    # libyaml, if PyYAML was built with it: it makes the same events about twenty times as fast.
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     builder = _Builder(source)
     try:
@@ -126,7 +126,7 @@ class _Builder:
         self.source = source
         self.documents: list[Node] = []
         self.stack: list[_Frame] = []
-        # What an anchor names, how many nodes that are and how deep; None while it is still open.
+        # The node that an anchor names, with the number of its values; None while that node is still open.
         self.anchors: dict[str, tuple[Node, int] | None] = {}
         self.nodes = 0
 
@@ -173,7 +173,7 @@ class _Builder:
         self._put(node, None, size, event)
 
     def _put(self, node: Node, anchor: str | None, size: int, event: yaml.Event) -> None:
-        # The entries of a map or list that ends are counted already.
+        # The entries of a map or list that ends here are counted already.
         self.nodes += 1 if isinstance(node.value, (dict, list)) and not self._is_alias(event) else size
         if self.nodes > MAX_NODES:
             self._refuse(event, f"it holds more than {MAX_NODES:,} values")

@@ -1,7 +1,8 @@
-"""What could not be resolved in a tree, and the report of it in the reference's words.
+"""The nodes of a tree that could not be resolved, and the report on them in the reference's words.
 
-A line is the expression, the document, the path, the path that the expression speaks of, and the reason, behind one of
-`*` (the expression failed), `@` (it depends on others or is part of a cycle) and `-` (it depends on a failed one).
+A line has the expression, the document, the path, the path that the expression refers to, and the reason. The reason
+begins with `*` (the expression failed), `@` (it depends on others, or is part of a cycle) or `-` (it depends on a
+failed one).
 """
 
 from __future__ import annotations

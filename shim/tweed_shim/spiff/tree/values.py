@@ -1,8 +1,8 @@
-"""What a dynaml expression can be worth, and how one says that it has no worth (yet).
+"""The values of expressions, and the exceptions for an expression that has none (yet).
 
-Functions see plain Python data: None, bool, int (64 bits), float, str, list and dict (keys are str), and the
-two classes below, `Lambda` and `Template`. Lists and dicts that are arguments are read-only: one that is handed back
-as it is, whole or as a part of the result, keeps what the engine knows about its entries (markers, tags, origin).
+Functions see plain Python data: None, bool, int (64 bits), float, str, list and dict (keys are str), and `Lambda` and
+`Template` of `nodes`. They must not change lists and dicts that are arguments. A list or dict that they return as it
+is, whole or as a part of the result, keeps its markers, tags and origin.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_ENTRIES = 1_000_000
 class Fault(Exception):
     """An expression failed; `str()` is the reason in the reference's words, without expression and path.
 
-    `nested` are the faults that led to it. `sequence`: they are causes of causes, not a list of problems.
+    `nested` are the faults that led to it; `sequence` says that each is the cause of the one before, not one of a list.
     """
 
     def __init__(self, reason: str, *nested: Fault, sequence: bool = False, local: bool = True) -> None:
