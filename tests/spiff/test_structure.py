@@ -1,82 +1,52 @@
-"""The rooms of spiff: imports point downwards only, and no module imports itself through others."""
+"""The floors of spiff's rooms. tests/test_structure.py holds those of the whole package, and finds circles."""
 
 import ast
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from tweed_shim import spiff
 
-ROOT = Path(spiff.__file__).parent
 PACKAGE = "tweed_shim.spiff"
-# A module or a folder of spiff, and its floor: it imports what is on its own floor only from within itself.
-FLOORS = {
-    "failures": 0,
-    "recursion": 1,
-    "tree": 1,
-    "functions": 2,
-    "expressions": 3,
-    "syntax": 4,
-    "flow": 5,
-    "merging": 6,
-    "template_worker": 7,
-    "__init__": 8,
-}
-# Modules of the package below spiff that spiff may import.
-BELOW = ("base", "data", "errors", "host", "http")
-
-
-def modules() -> dict[str, Path]:
-    """The modules of spiff by their dotted names."""
-    found = {}
-    for path in ROOT.rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join((PACKAGE, *(part for part in parts if part != "__init__")))] = path
-    return found
-
-
-MODULES = modules()
-
-
-def imported(path: Path) -> set[str]:
-    """What a module imports of tweed_shim, anywhere in its text: within functions and for types, too."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            within = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= {name if name in MODULES else node.module for name in within}
-    return {name for name in names if name.startswith("tweed_shim")}
+SOURCE = Path(spiff.__file__).parent
+# From the ground up: a module or a room of spiff imports from floors below its own.
+FLOORS = (
+    ("failures",),
+    ("recursion", "tree"),
+    ("functions",),
+    ("expressions",),
+    ("syntax",),
+    ("flow",),
+    ("merging",),
+    ("template_worker",),
+    ("__init__",),
+)
+FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
+MODULES = {".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in SOURCE.rglob("*.py")}
 
 
 def room(module: str) -> str:
-    """The module or folder of spiff that a module belongs to."""
-    below = module.removeprefix(PACKAGE).lstrip(".")
-    return below.partition(".")[0] or "__init__"
+    """The module or the room of spiff that a module belongs to."""
+    return module.partition(".")[0]
 
 
-def test_every_module_belongs_to_a_room() -> None:
-    assert {room(module) for module in MODULES} == set(FLOORS)
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms of spiff that a file imports, also within functions and for type checkers."""
+    names = set[str]()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {room(name.removeprefix(f"{PACKAGE}.")) for name in names if name.startswith(f"{PACKAGE}.")}
+
+
+def test_every_room_is_on_a_floor() -> None:
+    assert {room(module) for module in MODULES} == FLOOR_OF.keys()
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_imports_point_downwards(module: str) -> None:
-    upwards = {
-        name
-        for name in imported(MODULES[module])
-        if name in MODULES and room(name) != room(module) and FLOORS[room(name)] >= FLOORS[room(module)]
-    }
-    assert not upwards
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_spiff_knows_nothing_of_images_and_runs(module: str) -> None:
-    others = {name.removeprefix("tweed_shim.") for name in imported(MODULES[module]) if name not in MODULES}
-    assert not {name for name in others if name.partition(".")[0] not in BELOW}
-
-
-def test_no_module_imports_itself_through_others() -> None:
-    # Raises CycleError, which names the modules of a circle.
-    TopologicalSorter({module: imported(path) for module, path in MODULES.items()}).prepare()
+def test_a_module_imports_only_from_floors_below(module: str) -> None:
+    own = room(module)
+    others = imported_rooms(MODULES[module]) - {own}
+    assert {other for other in others if FLOOR_OF[other] >= FLOOR_OF[own]} == set()
