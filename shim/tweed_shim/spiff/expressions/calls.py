@@ -76,24 +76,24 @@ class Call(Evaluable):
             if isinstance(argument, Named):
                 named[argument.name] = derived(value, env.source)
         count = sum([isinstance(argument, Named) for argument in self.arguments])
-        known, result, found = lambdas.call(
+        known, result, result_info = lambdas.call(
             function, values[count:], env, named=named, curry=self.curry, auto_curry=True
         )
-        return (result if known else self), found.joined(info)
+        return (result if known else self), result_info.joined(info)
 
     def _built_in(
         self, name: str, values: list[Value], info: Info, env: Environment, *, locally: bool
     ) -> Outcome:
         if name in STRICT:
-            result, found = STRICT[name](StrictCall(values, info, env, locally=locally))
+            result, result_info = STRICT[name](StrictCall(values, info, env, locally=locally))
             if name == "type":
-                return result, found
+                return result, result_info
         else:
             try:
-                result, found = _function(self, name, values, env)
+                result, result_info = _function(self, name, values, env)
             except Pending:
                 return self, info
-        return (self if pending(result) else result), found.joined(info)
+        return (self if pending(result) else result), result_info.joined(info)
 
     def __str__(self) -> str:
         """Return the text in the language."""

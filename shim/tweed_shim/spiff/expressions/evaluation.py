@@ -15,8 +15,8 @@ def resolve(
     expression: Evaluable, env: Environment, info: Info = NOTHING, *, locally: bool = False
 ) -> Outcome:
     """Evaluate an operand, and join what is found with `info`, which comes from the operands before it."""
-    value, found = expression.evaluate(env, locally=locally)
-    return value, found if info is NOTHING else info.joined(found)
+    value, own_info = expression.evaluate(env, locally=locally)
+    return value, own_info if info is NOTHING else info.joined(own_info)
 
 
 def pending(value: Value) -> bool:

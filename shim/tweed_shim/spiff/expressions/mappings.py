@@ -68,11 +68,11 @@ class Mapping(Evaluable):
     def evaluate(self, env: Environment, *, locally: bool = False) -> Outcome:  # noqa: ARG002 - the operands tell
         """Return the list or map that the kind collects."""
         source, info = self.source.evaluate(env, locally=True)
-        function, found = self.function.evaluate(env)
+        function, function_info = self.function.evaluate(env)
         if pending(source) or pending(function):
-            return self._pushed(source, function), info.joined(found)
+            return self._pushed(source, function), info.joined(function_info)
         if not isinstance(function, Lambda):
-            raise Failure("mapping requires a lambda value", found)
+            raise Failure("mapping requires a lambda value", function_info)
         target = (
             self.kind.of_list
             if isinstance(source, list)
@@ -146,11 +146,11 @@ class Sum(Evaluable):
         """Return what the lambda makes of the initial value and all entries, one after the other."""
         source, info = self.source.evaluate(env, locally=True)
         initial, info = resolve(self.initial, env, info)
-        function, found = self.function.evaluate(env)
+        function, function_info = self.function.evaluate(env)
         if pending(source) or pending(initial) or pending(function):
-            return self._pushed(source, initial, function), info.joined(found)
+            return self._pushed(source, initial, function), info.joined(function_info)
         if not isinstance(function, Lambda):
-            raise Failure("sum requires a lambda value", found)
+            raise Failure("sum requires a lambda value", function_info)
         if not isinstance(source, (list, dict)):
             raise Failure("map or list required for sum", info)
         if isinstance(source, list) and len(function.parameters) > 3:

@@ -41,8 +41,8 @@ class Conditional(Evaluable):
         condition, info = self.condition.evaluate(env)
         if pending(condition):
             return (self if condition is self.condition else replace(self, condition=condition)), info
-        value, found = (self.then if truth(condition) else self.otherwise).evaluate(env)
-        return value, found.joined(info)
+        value, right_info = (self.then if truth(condition) else self.otherwise).evaluate(env)
+        return value, right_info.joined(info)
 
     def merges_directly(self) -> bool:
         """See Evaluable."""
@@ -68,10 +68,10 @@ class Or(Evaluable):
         else:
             if not info.undefined:
                 return (_rest(self, value) if pending(value) else value), info
-        value, found = self.right.evaluate(env)
-        joined = info.cleared().joined(found)
-        return value, joined if joined.undefined == found.undefined else joined.changed(
-            undefined=found.undefined
+        value, right_info = self.right.evaluate(env)
+        joined = info.cleared().joined(right_info)
+        return value, joined if joined.undefined == right_info.undefined else joined.changed(
+            undefined=right_info.undefined
         )
 
     def merges_directly(self) -> bool:
@@ -107,8 +107,8 @@ class ValidOr(Evaluable):
                 raise Failure(info.issue.text, info)
             if value is not None:
                 return (_rest(self, value) if pending(value) else value), info
-        value, found = self.right.evaluate(env)
-        return value, info.cleared().joined(found).changed(undefined=found.undefined)
+        value, right_info = self.right.evaluate(env)
+        return value, info.cleared().joined(right_info).changed(undefined=right_info.undefined)
 
     def __str__(self) -> str:
         """Return the text in the language."""
@@ -129,12 +129,12 @@ class Logic(Evaluable):
             return self, info
         decided = truth(left) is (self.operator == "-or")
         try:
-            right, found = self.right.evaluate(env)
+            right, right_info = self.right.evaluate(env)
         except Fault:
             if decided and not is_integer(left):
                 return truth(left), info
             raise
-        info = info.joined(found)
+        info = info.joined(right_info)
         if pending(right):
             return self, info
         if is_integer(left) and is_integer(right):

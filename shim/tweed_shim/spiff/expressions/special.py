@@ -60,8 +60,8 @@ def _optional(call: Evaluable, arguments: Sequence[Evaluable], env: Environment)
         return call, info
     if info.undefined or not truth(condition):
         return None, UNDEFINED
-    value, found = arguments[1].evaluate(env)
-    return value, found.joined(info)
+    value, value_info = arguments[1].evaluate(env)
+    return value, value_info.joined(info)
 
 
 def _require(call: Evaluable, arguments: Sequence[Evaluable], env: Environment) -> Outcome:

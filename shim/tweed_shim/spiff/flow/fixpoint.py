@@ -115,24 +115,24 @@ class _Walker:
         if note.redirect is not None:
             env = env.redirected(note.redirect)
         value = node.value
-        found = _Evaluated(node, note.flags, note.replace, note.redirect, note.key_name, final=False)
+        evaluated = _Evaluated(node, note.flags, note.replace, note.redirect, note.key_name, final=False)
         if not note.replace:
             if note.merged and not isinstance(value, Evaluable):
                 return node
             if isinstance(value, dict):
-                found.node, found.final = self._map(node, env, template=template)
+                evaluated.node, evaluated.final = self._map(node, env, template=template)
             elif isinstance(value, list):
                 return flow_list(self, node, env, template=template)
             elif isinstance(value, Evaluable):
-                found = _evaluated(node, value, env, override=override, template=template)
-                if isinstance(found.node.value, Evaluable) and found.node is not node:
+                evaluated = _evaluated(node, value, env, override=override, template=template)
+                if isinstance(evaluated.node.value, Evaluable) and evaluated.node is not node:
                     self._rewritten(env)
             elif isinstance(value, str):
-                found.node = parsed(node, env)
-                found.final = found.node is not node
-        if found.final or note.merged or not override or env.no_merge:
-            return found.node
-        return _overridden(found, node, env)
+                evaluated.node = parsed(node, env)
+                evaluated.final = evaluated.node is not node
+        if evaluated.final or note.merged or not override or env.no_merge:
+            return evaluated.node
+        return _overridden(evaluated, node, env)
 
     def _rewritten(self, env: Environment) -> None:
         """Count one more expression that became another one. Raises TooDeep above MAX_REWRITES."""
@@ -229,23 +229,23 @@ def _noted(
     return _Evaluated(result, flags, replace, redirect, info.key_name or note.key_name, final)
 
 
-def _overridden(found: _Evaluated, original: Node, env: Environment) -> Node:
+def _overridden(evaluated: _Evaluated, original: Node, env: Environment) -> Node:
     """Return the stub's node in place of the node, where a stub has one."""
-    note = found.node.note
+    note = evaluated.node.note
     if note.merged or note.replace or note.redirect:
-        return found.node
+        return evaluated.node
     stub = env.in_stubs(env.stub_path)
     if stub is None or stub.note.flags & (DEFAULT | INJECT) == DEFAULT or note.flags & INJECTED:
-        return found.node
+        return evaluated.node
     node = substituted(stub)
     changes: dict[str, object] = {}
-    if found.key_name:
-        changes["key_name"] = found.key_name
-    if found.replace:
-        changes |= {"replace": True, "redirect": found.redirect}
-    elif found.redirect is not None:
-        changes["redirect"] = found.redirect
-    flags = found.flags
+    if evaluated.key_name:
+        changes["key_name"] = evaluated.key_name
+    if evaluated.replace:
+        changes |= {"replace": True, "redirect": evaluated.redirect}
+    elif evaluated.redirect is not None:
+        changes["redirect"] = evaluated.redirect
+    flags = evaluated.flags
     if flags & (DEFAULT | INJECT) == DEFAULT:
         flags = (flags | INJECT) & ~DEFAULT
     if changes:

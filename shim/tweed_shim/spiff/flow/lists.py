@@ -75,16 +75,16 @@ def flow_list(walker: Walker, root: Node, env: Environment, *, template: bool) -
 
 
 def _merges_directly(entry: Node) -> bool:
-    found = merge_entry(entry)
-    return found is not None and isinstance(found[0].value, Evaluable) and found[0].value.merges_directly()
+    merge = merge_entry(entry)
+    return merge is not None and isinstance(merge[0].value, Evaluable) and merge[0].value.merges_directly()
 
 
 def _splice(walker: Walker, state: _Pass, root: Node) -> None:
     """Put what merge entries stand for in their place."""
     for entry in root.value:
-        found = merge_entry(entry)
-        if found is not None:
-            spliced = _spliced(walker, state, root, entry, *found)
+        merge = merge_entry(entry)
+        if merge is not None:
+            spliced = _spliced(walker, state, root, entry, *merge)
             if state.replace and not state.process:
                 return
             if spliced is None:

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from tweed_shim.spiff.expressions.markers import Auto, Merge
 from tweed_shim.spiff.syntax.parser import parse
 from tweed_shim.spiff.tree.nodes import Expression, Issue, Lambda, Node, Path, Template, embedded
-from tweed_shim.spiff.tree.unresolved import Found, Unresolved
+from tweed_shim.spiff.tree.unresolved import Unresolved, UnresolvedEntry
 from tweed_shim.spiff.tree.values import Fault
 
 
 def find_unresolved(root: Node) -> Unresolved | None:
     """Return what is not resolved in a tree, or None."""
-    found = sorted(
-        _found(root, ()), key=lambda item: 0 if item.node.note.error else 2 if item.node.note.failed else 1
+    entries = sorted(
+        _entries(root, ()), key=lambda item: 0 if item.node.note.error else 2 if item.node.note.failed else 1
     )
-    return Unresolved(tuple(found)) if found else None
+    return Unresolved(tuple(entries)) if entries else None
 
 
-def _found(root: Node, context: Path) -> Iterator[Found]:
+def _entries(root: Node, context: Path) -> Iterator[UnresolvedEntry]:
     waiting = [(root, context)]
     while waiting:
         node, context = waiting.pop()
@@ -35,18 +35,20 @@ def _found(root: Node, context: Path) -> Iterator[Found]:
             yield problem
 
 
-def _problem(node: Node, context: Path) -> Found | None:
+def _problem(node: Node, context: Path) -> UnresolvedEntry | None:
     value = node.value
     if isinstance(value, Expression):
-        return Found(node, context, _path(node, context))
+        return UnresolvedEntry(node, context, _path(node, context))
     text = embedded(value) if isinstance(value, str) else None
     if text is not None:
         try:
             parse(text)
         except Fault as fault:
-            return Found(node.with_issue(Issue(fault.reason), error=True, failed=False), context, ())
+            return UnresolvedEntry(
+                node.with_issue(Issue(fault.reason), error=True, failed=False), context, ()
+            )
     if node.note.failed and not isinstance(value, (Lambda, Template)):
-        return Found(node, context, _path(node, context))
+        return UnresolvedEntry(node, context, _path(node, context))
     return None
 
 

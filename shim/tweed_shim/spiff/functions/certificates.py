@@ -70,11 +70,11 @@ class _Fields:
         value = self._fields.get(name)
         if value is None:
             return []
-        found = [simple_text(entry) for entry in (value if isinstance(value, list) else [value])]
-        if None in found:
+        parsed = [simple_text(entry) for entry in (value if isinstance(value, list) else [value])]
+        if None in parsed:
             element = " list element" if isinstance(value, list) else ""
             raise Fault(f'invalid{element} type for "{name}"')
-        return [text for text in found if text is not None]
+        return [text for text in parsed if text is not None]
 
     def flag(self, name: str) -> bool:
         value = self._fields.get(name)
@@ -249,28 +249,28 @@ def x509parsecert(call: Call, text: Value) -> Value:
     if not isinstance(text, str):
         raise Fault(f"argument for {call.name} must be a certificate in pem format")
     try:
-        found = keys.certificate(call, text)
-        return _told(found)
+        parsed = keys.certificate(call, text)
+        return _content(parsed)
     except ValueError as error:
         raise Fault(f"argument for {call.name} must be a certificate in pem format: {error}") from None
 
 
-def _told(found: Certificate) -> dict[str, Value]:
+def _content(parsed: Certificate) -> dict[str, Value]:
     from cryptography import x509
 
     def subject(kind: x509.ObjectIdentifier) -> list[Value]:
-        return [attribute.value for attribute in found.subject.get_attributes_for_oid(kind)]
+        return [attribute.value for attribute in parsed.subject.get_attributes_for_oid(kind)]
 
-    start, end = found.not_valid_before_utc, found.not_valid_after_utc
+    start, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
     left = end - datetime.now(UTC)
-    names, addresses = _hosts(found)
-    told: dict[str, Value] = {
-        "isCA": keys.is_ca(found),
+    names, addresses = _hosts(parsed)
+    content: dict[str, Value] = {
+        "isCA": keys.is_ca(parsed),
         "validFrom": _written(start),
         "validUntil": _written(end),
         "validity": int(left.total_seconds() / 3600),
-        "usage": _usages(found),
-        "publicKey": keys.public_pem(keys.public_of(found)),
+        "usage": _usages(parsed),
+        "publicKey": keys.public_pem(keys.public_of(parsed)),
     }
     optional: dict[str, Value] = {
         "commonName": next(iter(subject(x509.NameOID.COMMON_NAME)[-1:]), None),
@@ -280,40 +280,40 @@ def _told(found: Certificate) -> dict[str, Value]:
         "ipAddresses": addresses,
         "hosts": addresses + names,
     }
-    return {**told, **{name: value for name, value in optional.items() if value}}
+    return {**content, **{name: value for name, value in optional.items() if value}}
 
 
 def _written(moment: datetime) -> str:
     return f"{_MONTHS[moment.month - 1]} {moment.day} {moment:%H:%M:%S %Y}"
 
 
-def _hosts(found: Certificate) -> tuple[list[Value], list[Value]]:
+def _hosts(parsed: Certificate) -> tuple[list[Value], list[Value]]:
     from cryptography import x509
 
     try:
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return [], []
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     return list(names.get_values_for_type(x509.DNSName)), list(addresses)
 
 
-def _usages(found: Certificate) -> list[Value]:
+def _usages(parsed: Certificate) -> list[Value]:
     from cryptography import x509
 
-    told: list[Value] = []
+    usages: list[Value] = []
     try:
-        bits = found.extensions.get_extension_for_class(x509.KeyUsage).value
-        told += [name for _, name, attribute in _USAGES if _is_set(bits, attribute)]
+        bits = parsed.extensions.get_extension_for_class(x509.KeyUsage).value
+        usages += [name for _, name, attribute in _USAGES if _is_set(bits, attribute)]
     except x509.ExtensionNotFound:
         pass
     names = {oid: name for name, oid in _EXTENDED_USAGES.items()}
     try:
-        purposes = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        told += [names[purpose.dotted_string] for purpose in purposes if purpose.dotted_string in names]
+        purposes = parsed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        usages += [names[purpose.dotted_string] for purpose in purposes if purpose.dotted_string in names]
     except x509.ExtensionNotFound:
         pass
-    return told
+    return usages
 
 
 def _is_set(bits: Any, attribute: str) -> bool:

@@ -118,7 +118,7 @@ def _md5crypt(password: bytes, salt: bytes, magic: bytes) -> str:
 def _in_itoa64(digest: bytes) -> str:
     characters = []
     for places in _TRIPLES:
-        number = int.from_bytes(bytes([digest[place] for place in places]), "big")
+        number = int.from_bytes(bytes([digest[index] for index in places]), "big")
         for _ in range(len(places) + 1):
             characters.append(_ITOA64[number & 0x3F])
             number >>= 6

@@ -122,18 +122,18 @@ def objection(call: Call, what: str, text: str) -> str | None:
             (public_key if what == "publickey" else private_key)(call, text)
             return None
         words = "certificate"
-        found = certificate(call, text)
-        return None if what == "certificate" or is_ca(found) else "is no ca certificate"
+        parsed = certificate(call, text)
+        return None if what == "certificate" or is_ca(parsed) else "is no ca certificate"
     except ValueError as error:
         return f"is no {words}: {error}"
 
 
-def is_ca(found: Certificate) -> bool:
+def is_ca(parsed: Certificate) -> bool:
     """Return whether a certificate is that of a certificate authority."""
     from cryptography.x509 import BasicConstraints, ExtensionNotFound
 
     try:
-        return found.extensions.get_extension_for_class(BasicConstraints).value.ca
+        return parsed.extensions.get_extension_for_class(BasicConstraints).value.ca
     except ExtensionNotFound:
         return False
 

@@ -90,8 +90,8 @@ def _end(text: str, position: int) -> int:
     """Return where the expression that begins at `position` ends, behind its parentheses; -1 where it does not."""
     level = closing = 0
     quoted = escaped = False
-    for place in range(position, len(text)):
-        character = text[place]
+    for index in range(position, len(text)):
+        character = text[index]
         if quoted:
             if character == '"' and not escaped:
                 quoted = False
@@ -103,7 +103,7 @@ def _end(text: str, position: int) -> int:
             else:
                 closing += 1
                 if closing == 2:
-                    return place + 1
+                    return index + 1
             continue
         closing = 0
         if character == "(":

@@ -100,8 +100,8 @@ def _events(text: str, source: str) -> list[Node]:
             builder.add(event)
     except yaml.MarkedYAMLError as fault:
         mark: Any = fault.problem_mark or fault.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ReadFault(f"{place}{fault.problem or fault.context}") from None
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ReadFault(f"{where}{fault.problem or fault.context}") from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as fault:
         raise ReadFault(f"it cannot be read as YAML ({type(fault).__name__})") from None
     return builder.documents or [Node(None, source)]

@@ -14,7 +14,7 @@ from tweed_shim.spiff.tree.paths import joined
 from tweed_shim.spiff.tree.values import Value, float_text
 
 
-class Found(Record):
+class UnresolvedEntry(Record):
     """A node that is not resolved: its place, and the path that its expression refers to."""
 
     node: Node
@@ -40,40 +40,40 @@ class Found(Record):
 class Unresolved(Record):
     """All nodes that are not resolved, the failed ones first."""
 
-    nodes: tuple[Found, ...]
+    nodes: tuple[UnresolvedEntry, ...]
 
     @property
     def has_error(self) -> bool:
         """Whether there is a reason for any of them."""
-        return any(found.node.note.issue.text for found in self.nodes)
+        return any(entry.node.note.issue.text for entry in self.nodes)
 
     def issue(self, text: str) -> tuple[Issue, bool]:
         """Return all of them as one issue, and whether one depends on a failed one."""
         nested = tuple(
             [
                 Issue(
-                    found.line(" "),
-                    nested=found.node.note.issue.nested,
-                    sequence=found.node.note.issue.sequence,
+                    entry.line(" "),
+                    nested=entry.node.note.issue.nested,
+                    sequence=entry.node.note.issue.sequence,
                 )
-                for found in self.nodes
+                for entry in self.nodes
             ]
         )
-        return Issue(text, nested=nested), any(found.node.note.failed for found in self.nodes)
+        return Issue(text, nested=nested), any(entry.node.note.failed for entry in self.nodes)
 
     def error(self) -> SpiffError:
         """Return the error that reports them."""
         nodes = [
-            UnresolvedNode(str(found.node.value), found.node.source, found.context, found.reason)
-            for found in self.nodes
+            UnresolvedNode(str(entry.node.value), entry.node.source, entry.context, entry.reason)
+            for entry in self.nodes
         ]
         return SpiffError(str(self), tuple(nodes))
 
     def __str__(self) -> str:
         """Return the report."""
         text = "unresolved nodes:"
-        for found in self.nodes:
-            text += "\n\t" + found.line("\t").replace("\n", "\n\t") + _nested(found.node.note.issue)
+        for entry in self.nodes:
+            text += "\n\t" + entry.line("\t").replace("\n", "\n\t") + _nested(entry.node.note.issue)
         return text
 
 
