@@ -108,7 +108,7 @@ def _kept_state(node: Node) -> Node | None:
 
 def _state(options: Options) -> State:
     if options.mode not in MODES:
-        raise Mistake(f"the mode '{options.mode}' is none of {', '.join(MODES)}")
+        raise Mistake(f"the mode '{options.mode}' is unknown; use one of {', '.join(MODES)}")
     state = State(
         Engine(),
         files_allowed=options.mode != "private",
@@ -168,7 +168,7 @@ def _read(document: Document) -> list[Node]:
 def _single(document: Document) -> Node:
     nodes = _read(document)
     if len(nodes) > 1:
-        raise Mistake(f"{document.name}: a stub has one document, and this one has {len(nodes)}")
+        raise Mistake(f"{document.name}: it has {len(nodes)} documents, but a stub has one; split the file")
     return nodes[0]
 
 

@@ -159,7 +159,7 @@ def deeper(env: Environment) -> Iterator[None]:
     state = env.state
     if state.calls >= MAX_CALLS:
         raise TooDeep(
-            f"{env.source}: what {shorten(joined(env.path)) or 'the document'} uses never ends: lambdas or templates "
+            f"{env.source}: {shorten(joined(env.path)) or 'the document'} never ends: lambdas or templates "
             f"use each other more than {MAX_CALLS:,} levels deep"
         )
     state.calls += 1

@@ -63,7 +63,7 @@ def flow(env: Environment, source: Node, *, override: bool = True) -> tuple[Node
     if size > MAX_VALUES or depth > MAX_DEPTH:
         what = f"{MAX_VALUES:,} values" if size > MAX_VALUES else f"{MAX_DEPTH:,} levels"
         raise TooDeep(
-            f"{env.source}: what {joined(env.path) or 'the document'} comes to has more than {what}"
+            f"{env.source}: the result of {joined(env.path) or 'the document'} has more than {what}"
         )
     return result, find_unresolved(result)
 

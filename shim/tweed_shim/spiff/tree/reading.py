@@ -78,7 +78,9 @@ def _integer(digits: str) -> int:
 def read(text: str, source: str) -> list[Node]:
     """Read all documents of a text; an empty text is one document that is null. Raises ReadFault."""
     if len(text) > MAX_CHARACTERS:
-        raise ReadFault(f"it is larger than {MAX_CHARACTERS >> 20} MiB, which is the most that is read")
+        raise ReadFault(
+            f"it is larger than {MAX_CHARACTERS >> 20} MiB, the most that is read; give a smaller one"
+        )
     text = text.removeprefix("\ufeff")
     if not text.strip(" \t\n\r"):
         return [Node(None, source)]
@@ -166,7 +168,7 @@ class _Builder:
             self._refuse(event, f"the alias '*{event.anchor}' has no anchor")
         known = self.anchors[event.anchor]
         if known is None:
-            self._refuse(event, f"the alias '*{event.anchor}' stands for what it is itself part of")
+            self._refuse(event, f"the alias '*{event.anchor}' is within the value that it stands for")
         node, size = known
         if len(self.stack) + measure(node)[1] > MAX_DEPTH:
             self._refuse(event, f"it is nested more than {MAX_DEPTH} levels deep")
@@ -187,7 +189,7 @@ class _Builder:
             frame.value.append(node)
         elif frame.key is None:
             if not isinstance(node.value, str):
-                self._refuse(event, f"a key must be a text, but {_shown(node.value)} is none: quote it")
+                self._refuse(event, f"a key must be a text, but {_shown(node.value)} is not; quote it")
             frame.key = node.value
         else:
             frame.value[frame.key] = node
