@@ -2,13 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tweed_shim.base.semver import Version, compare, parse, parse_constraint, satisfies
+from tweed_shim.base.semver import Version, compare, parse, parse_constraint
 from tweed_shim.errors import BadVersion
 
 ASCENDING = [
     "0.0.0-0", "0.0.0", "0.0.9", "0.0.10", "0.9.0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.2",
     "1.0.0-alpha.10", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-rc.1", "v1", "1.0.1", "1.1", "2", "10.0",
 ]  # fmt: skip
+
+
+def _meets(constraint: str, version: str) -> bool:
+    return parse_constraint(constraint).objections(parse(version)) is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,7 @@ def test_prerelease_and_metadata_can_be_replaced_and_removed() -> None:
     ],
 )
 def test_constraints(constraint: str, meeting: list[str], failing: list[str]) -> None:
-    assert [version for version in meeting + failing if satisfies(constraint, version)] == meeting
+    assert [version for version in meeting + failing if _meets(constraint, version)] == meeting
 
 
 @pytest.mark.parametrize(
@@ -145,7 +149,7 @@ def test_constraints(constraint: str, meeting: list[str], failing: list[str]) ->
 )
 def test_what_is_no_constraint_is_refused_by_name(constraint: str) -> None:
     with pytest.raises(BadVersion, match="can be read"):
-        satisfies(constraint, "1.0.0")
+        parse_constraint(constraint)
 
 
 @pytest.mark.parametrize(

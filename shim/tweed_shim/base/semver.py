@@ -1,10 +1,10 @@
-"""Semantic versions and constraints on them, as Masterminds/semver v3 (Go) understands both.
+"""Semantic versions and constraints on them, as Masterminds/semver v3 (Go) reads both.
 
     compare(parse("v1.2"), parse("1.2.0-rc.1"))  ->  1
-    satisfies("^1.2 || 3.x", "1.9.0")            ->  True
+    parse_constraint("^1.2 || 3.x").objections(parse("1.9.0"))  ->  None
 
 A version may begin with `v`, may leave out its patch or its minor and patch, and may have leading zeros. The
-order is that of the Semantic Versioning specification 2.0.0, section 11: build metadata has no part in it.
+order is that of the Semantic Versioning specification 2.0.0, section 11: build metadata does not count.
 
 A constraint is one or more comparisons that all have to hold, with commas or blanks between them; `||` separates
 alternatives. The operators are `=` (or none), `!=`, `>`, `<`, `>=`, `<=`, `~` (also `~>`: the same minor) and `^`
@@ -36,7 +36,7 @@ _LARGEST = 2**64 - 1
 
 
 class Version(Record):
-    """A version; `str` writes it in full and without `v`, `original` is the text it was read from."""
+    """A version. `str()` is its full form without `v`, `original` the text it was read from."""
 
     major: int
     minor: int = 0
@@ -46,38 +46,38 @@ class Version(Record):
     original: str = ""
 
     def __str__(self) -> str:
-        """The canonical form: `major.minor.patch[-prerelease][+metadata]`."""
+        """Return the canonical form: `major.minor.patch[-prerelease][+metadata]`."""
         prerelease = f"-{self.prerelease}" if self.prerelease else ""
         metadata = f"+{self.metadata}" if self.metadata else ""
         return f"{self.major}.{self.minor}.{self.patch}{prerelease}{metadata}"
 
     def _changed(self, **parts: str | int) -> Version:
-        """This version with other parts. A `v` before it stays."""
+        """Return this version with other parts. A `v` before it stays."""
         changed = replace(self, **parts)
         v = "v" if self.original.startswith("v") else ""
         return replace(changed, original=f"{v}{changed}")
 
     def next_major(self) -> Version:
-        """The major release after this version."""
+        """Return the major release after this version."""
         return self._changed(major=self.major + 1, minor=0, patch=0, prerelease="", metadata="")
 
     def next_minor(self) -> Version:
-        """The minor release after this version."""
+        """Return the minor release after this version."""
         return self._changed(minor=self.minor + 1, patch=0, prerelease="", metadata="")
 
     def next_patch(self) -> Version:
-        """The patch release after this version: of a prerelease, the release that it precedes."""
+        """Return the patch release after this version; after a prerelease that is its release."""
         patch = self.patch if self.prerelease else self.patch + 1
         return self._changed(patch=patch, prerelease="", metadata="")
 
     def with_prerelease(self, prerelease: str) -> Version:
-        """This version with another prerelease, or none (""). Raises BadVersion."""
+        """Return this version with another prerelease, or none (""). Raises BadVersion."""
         if prerelease:
             _check_prerelease(prerelease, prerelease)
         return self._changed(prerelease=prerelease)
 
     def with_metadata(self, metadata: str) -> Version:
-        """This version with other build metadata, or none (""). Raises BadVersion."""
+        """Return this version with other build metadata, or none (""). Raises BadVersion."""
         if metadata and not re.fullmatch(_IDENTIFIERS, metadata):
             raise BadVersion(metadata, "invalid metadata string")
         return self._changed(metadata=metadata)
@@ -96,13 +96,13 @@ def parse(text: str) -> Version:
 
 
 def compare(a: Version, b: Version) -> int:
-    """-1, 0 or 1, where `a` comes before `b`, has the same rank, or comes after it."""
+    """Return -1, 0 or 1: `a` comes before `b`, has the same rank, or comes after it."""
     left, right = _precedence(a), _precedence(b)
     return (left > right) - (left < right)
 
 
 def _precedence(version: Version) -> tuple[object, ...]:
-    """What versions are ordered by: Semantic Versioning 2.0.0, section 11.
+    """Return the key that versions are ordered by: Semantic Versioning 2.0.0, section 11.
 
     A release comes after its prereleases, numbers come before words, and a longer list after its beginning.
     """
@@ -115,12 +115,6 @@ def _precedence(version: Version) -> tuple[object, ...]:
 def _rank(part: str) -> tuple[int, int, str]:
     # Numbers have no leading zeros: of two, the one with more digits is larger. So none is too long to be converted.
     return (0, len(part), part) if part.isdigit() else (1, 0, part)
-
-
-def satisfies(constraint: str, version: str | Version) -> bool:
-    """Whether a version meets a constraint. Raises BadVersion where one of them cannot be read."""
-    parsed = parse(version) if isinstance(version, str) else version
-    return parse_constraint(constraint).objections(parsed) is None
 
 
 def _number(text: str, digits: str) -> int:
@@ -142,7 +136,7 @@ class Comparison(Record):
     """One operator and the version to its right.
 
     text: that version as it was written. A part that was left out or is a wildcard counts as 0 in `version`;
-    `any_part`, `any_minor` and `any_patch` tell: something is open, all from the minor on, only the patch.
+    `any_part`: some part is open. `any_minor`: all from the minor on are. `any_patch`: only the patch is.
     """
 
     operator: str
@@ -159,7 +153,7 @@ class Constraint(Record):
     alternatives: tuple[tuple[Comparison, ...], ...]
 
     def objections(self, version: Version) -> list[str] | None:
-        """Why a version does not meet this constraint; None if it does."""
+        """Return why a version does not meet this constraint; None if it does."""
         reasons: list[str] = []
         for comparisons in self.alternatives:
             found = _objections(version, comparisons)
@@ -219,7 +213,7 @@ def _unwanted_prerelease(version: Version) -> str:
     return f"{version} is a prerelease version and the constraint is only looking for release versions"
 
 
-# The checks below answer what is wrong with a version, with {} for the text of the comparison, or "".
+# Each check returns what is wrong with a version, with {} for the text of the comparison, or "".
 
 _LESS = "is less than {}"
 _OTHER_MAJOR = "does not have same major version as {}"

@@ -19,7 +19,7 @@ from tweed_shim.spiff.tree.interpolation import unescaped_node
 from tweed_shim.spiff.tree.nodes import LOCAL, STATE, TEMPORARY, Node, Path, derived
 from tweed_shim.spiff.tree.plain import wrapped
 from tweed_shim.spiff.tree.unresolved import Unresolved
-from tweed_shim.spiff.tree.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault
 
 MODES = ("private", "files", "system")
 FEATURES = ("control", "interpolation")
@@ -260,6 +260,3 @@ def _unescaped(node: Node, *, interpolation: bool) -> Node:
             ]
         )
     return node
-
-
-__all__ = ["Document", "Options", "Value", "lasting", "process", "state_of"]

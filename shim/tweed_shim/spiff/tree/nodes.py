@@ -7,7 +7,6 @@ a list a list of nodes; an expression, a lambda and a template are values as wel
 
 from __future__ import annotations
 
-from enum import IntFlag
 from typing import Any, Protocol
 
 from tweed_shim.base.records import Record, replace
@@ -17,26 +16,11 @@ Path = tuple[str, ...]
 
 MERGE_KEYS = ("<<", "<<<")
 
-
-class Flag(IntFlag):
-    """What markers say of a node, and what the engine adds to it."""
-
-    NONE = 0
-    TEMPORARY = 1
-    LOCAL = 2
-    INJECT = 4
-    STATE = 8
-    DEFAULT = 16
-    DYNAMIC = 32
-    INJECTED = 64
-    IMPLIED = 128
-    NO_MERGE = 256
-
-
-# Flags are tested for every node in every pass: plain integers are several times as fast as an IntFlag.
-TEMPORARY, LOCAL, INJECT, STATE = int(Flag.TEMPORARY), int(Flag.LOCAL), int(Flag.INJECT), int(Flag.STATE)
-DEFAULT, DYNAMIC, INJECTED = int(Flag.DEFAULT), int(Flag.DYNAMIC), int(Flag.INJECTED)
-IMPLIED, NO_MERGE = int(Flag.IMPLIED), int(Flag.NO_MERGE)
+# What markers say of a node, and what the engine adds to it. Each is a bit of `Note.flags`. They are tested for every
+# node in every pass: plain integers are several times as fast as an IntFlag.
+TEMPORARY, LOCAL, INJECT, STATE, DEFAULT, DYNAMIC, INJECTED, IMPLIED, NO_MERGE = [
+    1 << bit for bit in range(9)
+]
 
 
 class Issue(Record):
