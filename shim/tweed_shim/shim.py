@@ -94,18 +94,18 @@ class Shim:
         whose `outputs` are those that could be kept; where nothing was run, ComponentError, ContractError, ConfigError,
         RegistryError and whatever else `pull` raises.
         """
-        from tweed_shim.toi import installation, preparation
+        from tweed_shim.toi import preparation, python_api
 
         repository = repository if repository == "" else argument("repository", repository, path)
         wishes = preparation.Wishes(
             argument("action", action, text),
             argument("package", package, text_map),
-            installation.document(parameters, "the parameters"),
-            installation.document(credentials, "the credentials"),
+            python_api.document(parameters, "the parameters"),
+            python_api.document(credentials, "the credentials"),
             "system" if argument("trust_templates", trust_templates, flag) else "private",
             argument("copy_resources", copy_resources, flag),
         )
-        return installation.install(
+        return python_api.install(
             self.settings,
             self._console,
             argument("options", options, optional(instance(RunOptions))) or RunOptions(),

@@ -11,7 +11,7 @@ import pytest
 from accounts import Account
 from installed import Shim, fresh_shim
 from script_images import METADATA, ScriptImage
-from tweed_shim.data import jsonschema
+from tweed_shim.data import schema_worker
 from tweed_shim.errors import ContractError, HostError
 from tweed_shim.host import owned_trees, userns
 from tweed_shim.host.userns import IdMap, IdRange
@@ -30,25 +30,29 @@ def killed_program(directory: str, name: str, number: int = signal.SIGKILL) -> s
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
 def test_a_killed_checker_of_schemas_is_not_blamed_on_the_image(number: signal.Signals) -> None:
-    with jsonschema.Examiner() as examiner:
-        examiner.start()
-        while examiner._process.pid is None:
-            assert examiner._process.hear()
-        os.kill(examiner._process.pid, number)
+    with schema_worker.SchemaWorker() as worker:
+        worker.start()
+        while worker._process.pid is None:
+            assert worker._process.hear()
+        os.kill(worker._process.pid, number)
         with pytest.raises(HostError, match=f"was ended by {number.name}; run it again"):
-            examiner.faults(SCHEMA, b'"a"', what="the schema")
-        assert examiner.faults(SCHEMA, b'"b"', what="the schema") != []
+            worker.faults(SCHEMA, b'"a"', what="the schema")
+        assert worker.faults(SCHEMA, b'"b"', what="the schema") != []
 
 
-def test_a_schema_that_needs_too_much_memory_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    smaller = jsonschema._SERVE.replace(
-        "jsonschema.answer", "jsonschema._MOST_MEMORY = 200 << 20; jsonschema.answer"
+def test_a_schema_that_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    smaller = schema_worker._SERVE.replace(
+        "schema_worker.serve", "schema_worker._MAX_MEMORY = 200 << 20; schema_worker.serve"
     )
-    monkeypatch.setattr(jsonschema, "_SERVE", smaller)
+    assert smaller != schema_worker._SERVE
+    monkeypatch.setattr(schema_worker, "_SERVE", smaller)
     schema = {"type": "string", "pattern": "^((a)|(b))*$"}
     value = json.dumps("a" * 4_000_000).encode()
-    with jsonschema.Examiner() as examiner, pytest.raises(ContractError, match="GiB of memory; its author"):
-        examiner.faults(schema, value, what="the schema", vetted=True)
+    with (
+        schema_worker.SchemaWorker() as worker,
+        pytest.raises(ContractError, match="GiB of memory; ask its author"),
+    ):
+        worker.faults(schema, value, what="the schema", schema_checked=True)
 
 
 @pytest.fixture

@@ -40,12 +40,12 @@ except ShimError as error:
 """
 METADATA_OF_IMAGE = "Shim(root).backend(image).metadata()"
 CHECKED_SCHEMA = """
-(lambda jsonschema: [
-    jsonschema.strangers_faults({"type": "string"}, b"1", what="the schema", vetted=True),
-    jsonschema.strangers_faults(
-        {"pattern": "^(a|a)*$"}, b'"' + b"a" * 40 + b'b"', what="the schema", vetted=True, seconds=1
+(lambda schema_worker: [
+    schema_worker.faults_in_worker({"type": "string"}, b"1", what="the schema", schema_checked=True),
+    schema_worker.faults_in_worker(
+        {"pattern": "^(a|a)*$"}, b'"' + b"a" * 40 + b'b"', what="the schema", schema_checked=True, seconds=1
     ),
-])(__import__("tweed_shim.data.jsonschema").data.jsonschema)
+])(__import__("tweed_shim.data.schema_worker").data.schema_worker)
 """
 TWO_COMMANDS = """
 (lambda run, Command: [

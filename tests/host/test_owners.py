@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tweed_shim.data import jsonschema
+from tweed_shim.data import schema_worker
 from tweed_shim.host import children, interpreter, kernel, subprocesses, userns, worker_process
 from tweed_shim.host.userns import IdMap
 from tweed_shim.host.worker_process import WorkerProcess
@@ -24,7 +24,15 @@ from tweed_shim.runtime.sandbox_process import SandboxProcess
 
 TRACED = {
     module.__file__
-    for module in (children, interpreter, subprocesses, jsonschema, sandbox_process, userns, worker_process)
+    for module in (
+        children,
+        interpreter,
+        subprocesses,
+        schema_worker,
+        sandbox_process,
+        userns,
+        worker_process,
+    )
 }
 
 
@@ -71,8 +79,8 @@ def start_of_keeper() -> None:
 
 
 def start_of_checker() -> None:
-    with jsonschema.Examiner() as examiner:
-        examiner.start()
+    with schema_worker.SchemaWorker() as worker:
+        worker.start()
 
 
 def start_of_worker() -> None:

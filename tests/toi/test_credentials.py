@@ -16,7 +16,7 @@ from tweed_shim.ocm.descriptor import Descriptor, Provider
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
-from tweed_shim.toi import credential_requests, credentials
+from tweed_shim.toi import credential_requests, credentials_file
 from tweed_shim.toi.common_fields import CredentialRequest
 from tweed_shim.toi.credential_requests import Requested
 from tweed_shim.toi.templates import Templates
@@ -116,13 +116,13 @@ def test_a_mapping_for_an_executor_that_declares_nothing_is_refused_where_creden
     assert requested({"b": PLAIN}, {}, {**mapping, "b": "y"}) == {"b": "y"}
 
 
-def read(text: str, name: str = "the credentials file") -> credentials.Settings:
+def read(text: str, name: str = "the credentials file") -> credentials_file.Settings:
     with WorkerProcess() as worker:
-        return credentials.read(text, name=name, templates=Templates("private", worker))
+        return credentials_file.read(text, name=name, templates=Templates("private", worker))
 
 
-def provided(text: str, wanted: dict[str, Requested]) -> credentials.Provided:
-    return credentials.provide(read(text), wanted, CONFIGURED)
+def provided(text: str, wanted: dict[str, Requested]) -> credentials_file.Provided:
+    return credentials_file.provide(read(text), wanted, CONFIGURED)
 
 
 def test_every_way_to_credentials() -> None:
@@ -154,7 +154,7 @@ def test_every_way_to_credentials() -> None:
         "kept": {"key": SECRET},
     }
     assert SECRET not in repr(found)
-    written = yaml.safe_load(credentials.ocm_configuration(found, None, log_level="Info"))
+    written = yaml.safe_load(credentials_file.ocm_configuration(found, None, log_level="Info"))
     memory, consumers, logging = written["configurations"]
     assert written["type"] == "generic.config.ocm.software"
     assert memory["repoName"] == "default"
@@ -192,11 +192,11 @@ def test_all_that_the_registry_of_the_component_version_is_accessed_with_is_pass
     with ExitStack() as stack:
         repository = OciRepository(RegistryStore("a.example:5000", connection, stack), "x")
         version = ComponentVersion(Descriptor("a.example/b", "1", Provider("c")), b"", repository, refused)
-        found = credentials.of_repository(version, connection)
+        found = credentials_file.of_repository(version, connection)
         assert found is not None
         assert (found[0], found[1]["properties"]) == (consumer, properties)
         elsewhere = replace(version, repository=replace(repository, sub_path=""))
-        assert credentials.of_repository(elsewhere, connection) is None
+        assert credentials_file.of_repository(elsewhere, connection) is None
 
 
 def refused(_reference: str, _media_type: str) -> Blob:
@@ -215,8 +215,8 @@ def test_properties_are_texts_whatever_was_written() -> None:
 
 
 def test_where_nothing_is_asked_for_there_is_a_configuration_all_the_same() -> None:
-    found = credentials.provide(None, {"spare": Requested(OPTIONAL, "spare")}, CONFIGURED)
-    written = yaml.safe_load(credentials.ocm_configuration(found, None, log_level="Warn"))
+    found = credentials_file.provide(None, {"spare": Requested(OPTIONAL, "spare")}, CONFIGURED)
+    written = yaml.safe_load(credentials_file.ocm_configuration(found, None, log_level="Warn"))
     assert written["configurations"][:2] == [
         {"type": "memory.credentials.config.ocm.software", "repoName": "default"},
         {"type": "credentials.config.ocm.software"},
@@ -275,7 +275,7 @@ def test_a_credentials_file_that_is_needed_and_not_there() -> None:
     with pytest.raises(
         ConfigError, match="are needed: a, b; give them with -c, or from Python as `credentials`"
     ):
-        credentials.provide(None, {name: Requested(PLAIN, name) for name in ("b", "a")}, CONFIGURED)
+        credentials_file.provide(None, {name: Requested(PLAIN, name) for name in ("b", "a")}, CONFIGURED)
 
 
 def test_unknown_fields_are_remembered() -> None:

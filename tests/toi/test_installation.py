@@ -126,9 +126,9 @@ def test_a_program_with_threads_evaluates_templates(shim: Shim, repository: str)
 @pytest.mark.parametrize("value", [b"host: x", {"host": {1}}, {"host": float("nan")}])
 def test_data_that_json_has_no_form_for_is_refused(shim: Shim, repository: str, value: object) -> None:
     component = f"{repository}//{APP}"
-    with pytest.raises(ConfigError, match="the parameters hold a value that JSON has no form for"):
+    with pytest.raises(ConfigError, match="the parameters hold a value that JSON cannot hold"):
         shim.bootstrap("install", component, parameters=value, ocm_config="None")
-    with pytest.raises(ConfigError, match="the credentials hold a value that JSON has no form for"):
+    with pytest.raises(ConfigError, match="the credentials hold a value that JSON cannot hold"):
         shim.bootstrap("install", component, credentials=value, ocm_config="None")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tweed_shim.data.jsonschema import Examiner
+from tweed_shim.data.schema_worker import SchemaWorker
 from tweed_shim.errors import ConfigError, ContractError
 from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.spiff import SpiffError
@@ -28,7 +28,7 @@ SCHEME = {
 def processed(text: str, *libraries: str, mode: Mode = "private", **templating: Any) -> Any:
     stubs = [Document(each, f"library {number}") for number, each in enumerate(libraries)]
     given = Given(text, "the parameters", "it")
-    with Examiner() as examiner, WorkerProcess() as worker:
+    with SchemaWorker() as examiner, WorkerProcess() as worker:
         templates = Templates(mode, worker)
         return parameters.processed(given, Templating(**templating), stubs, templates, examiner)
 

@@ -10,7 +10,7 @@ from tweed_shim.base import files, trace, trust
 from tweed_shim.cli import components, run_options, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.data import documents
-from tweed_shim.data.jsonschema import Examiner
+from tweed_shim.data.schema_worker import SchemaWorker
 from tweed_shim.errors import ConfigError, HostError, UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
     """Carry out an action and print or write its outputs."""
     if arguments.parameters == arguments.credentials == "-":
         raise UsageError("stdin can be used only once: name a file for the parameters or the credentials")
-    with Examiner() as examiner:
+    with SchemaWorker() as examiner:
         # It has much to import; so have we, and whoever gives parameters mostly has a scheme for them.
         examiner.start()
         with trace.span("imports"):
@@ -95,7 +95,9 @@ def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:
             return _bootstrap(arguments, context, examiner, worker)
 
 
-def _bootstrap(arguments: Arguments, context: Context, examiner: Examiner, worker: "WorkerProcess") -> int:
+def _bootstrap(
+    arguments: Arguments, context: Context, examiner: SchemaWorker, worker: "WorkerProcess"
+) -> int:
     from tweed_shim.ocm import identity
     from tweed_shim.runner import Runner, RunOptions
     from tweed_shim.toi import bootstrap, outputs, preparation
@@ -207,11 +209,11 @@ def _new_file(path: str) -> str:
 def toi_config_command(arguments: Arguments, context: Context) -> int:
     """Write the files that a package offers, and name them."""
     from tweed_shim.ocm import identity
-    from tweed_shim.toi import config_files, resources
+    from tweed_shim.toi import config_files, package_resources
 
     with components.session(arguments, context)[0] as session:
         version = session.certain_version(arguments.component, arguments.repo)
-        found, name = resources.find_package(
+        found, name = package_resources.find_package(
             session, version, identity.parse(arguments.identity), context.voice.warn
         )
         made = config_files.offered(
@@ -233,11 +235,11 @@ def configure_toi_describe(parser: Parser) -> None:
 def toi_describe_command(arguments: Arguments, context: Context) -> int:
     """Show a package."""
     from tweed_shim.ocm import identity
-    from tweed_shim.toi import description, resources
+    from tweed_shim.toi import description, package_resources
 
     with components.session(arguments, context)[0] as session:
         version = session.certain_version(arguments.component, arguments.repo)
-        found, name = resources.find_package(
+        found, name = package_resources.find_package(
             session, version, identity.parse(arguments.identity), context.voice.warn
         )
         about = description.describe(session, version, found, name=name, warn=context.voice.warn)

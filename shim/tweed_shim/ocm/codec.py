@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tweed_shim.base.records import replace
-from tweed_shim.data import documents
+from tweed_shim.data import document_paths, documents
 from tweed_shim.errors import ComponentError
 from tweed_shim.ocm import descriptor as model
 from tweed_shim.ocm import json_writer, shapes, validation
@@ -27,12 +27,12 @@ def decode(data: bytes, *, name: str = "the component descriptor") -> Descriptor
     document = documents.load(data, name=name, error=ComponentError)
     schema = _schema(document.value, name)
     problems = [
-        f"{document.place(path)} {problem}"
+        f"{document.location(path)} {problem}"
         for path, problem in validation.descriptor_faults(document.value, schema)
     ]
     if problems:
         raise ComponentError(
-            f"{name} is no component descriptor of schema {schema}: {documents.listed(problems)}"
+            f"{name} is no component descriptor of schema {schema}: {document_paths.join_problems(problems)}"
         )
     return _READERS[schema](document.value)
 

@@ -14,7 +14,7 @@ from tweed_shim.base import trust
 from tweed_shim.base.option_names import option
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.base.settings import expand_home, home_directory
-from tweed_shim.data import documents
+from tweed_shim.data import document_paths, documents
 from tweed_shim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _merged(data: bytes, name: str, worker: "WorkerProcess | None") -> Any:
         raise ConfigError(f"{name} is not UTF-8: mend it") from None
     except spiff.SpiffError as error:
         # What spiff says quotes values, which may be secrets.
-        places = documents.listed([documents.path_name(node.path) for node in error.nodes])
+        places = document_paths.join_problems([document_paths.path_name(node.path) for node in error.nodes])
         where = f" at {places}" if places else ""
         raise ConfigError(
             f"{name} is a template that cannot be resolved{where}: `tweed-shim spiff merge` of the file says why"

@@ -9,7 +9,7 @@ from typing import Any
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.ocm import identity
 from tweed_shim.ocm.descriptor import Identity
-from tweed_shim.toi.reading import Part
+from tweed_shim.toi.specification import Part
 
 TYPE = "type"
 # The first is what the documentation of the reference says, the second what the reference reads.

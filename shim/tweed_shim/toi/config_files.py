@@ -11,7 +11,7 @@ from tweed_shim.base.option_names import option
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
-from tweed_shim.toi import package, resources
+from tweed_shim.toi import package, package_resources
 from tweed_shim.toi.package import AdditionalResource, Package
 
 SCHEME = ".jsonscheme"
@@ -42,7 +42,7 @@ def offered(
 
 def _content(session: Session, version: ComponentVersion, offer: AdditionalResource) -> bytes:
     if offer.reference is not None:
-        return resources.offered(session, version, offer.reference)
+        return package_resources.offered(session, version, offer.reference)
     if isinstance(offer.content, str):
         return offer.content.encode()
     return spiff.dump(offer.content).encode()

@@ -7,7 +7,7 @@ from tweed_shim.base.text import visible
 from tweed_shim.errors import ShimError
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
-from tweed_shim.toi import execution
+from tweed_shim.toi import executor_lookup
 from tweed_shim.toi.common_fields import CredentialRequest
 from tweed_shim.toi.package import Executor, Package
 
@@ -43,7 +43,7 @@ def _executor(
         "credentialMapping": dict(executor.credential_mapping),
     }
     try:
-        _, specification, image = execution.resolve(session, version, executor, name=name, warn=warn)
+        _, specification, image = executor_lookup.resolve(session, version, executor, name=name, warn=warn)
     except ShimError as error:
         return {**about, "fault": str(error)}
     if not executor.actions and specification.actions:

@@ -10,7 +10,7 @@ from tweed_shim.errors import ComponentError
 from tweed_shim.toi import common_fields
 from tweed_shim.toi.common_fields import CredentialRequest, Image, ResourceReference, Templating
 from tweed_shim.toi.package import MEDIA_TYPES as PACKAGE_MEDIA_TYPES
-from tweed_shim.toi.reading import Part, Specification
+from tweed_shim.toi.specification import Part, Specification
 
 TYPE = "toiExecutor"
 MEDIA_TYPES = (*PACKAGE_MEDIA_TYPES, "application/vnd.toi.ocm.software.executor.v1+yaml")

@@ -11,7 +11,7 @@ from tweed_shim.base.records import Record
 from tweed_shim.data import documents
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.runtime import volumes
-from tweed_shim.toi import reading
+from tweed_shim.toi import specification
 
 LIMIT = 64 << 20
 
@@ -83,7 +83,7 @@ def document(outputs: Outputs) -> str:
 
 def _value(data: bytes) -> Any:
     try:
-        return documents.load(data, name="the output", scalar=reading.scalar).value
+        return documents.load(data, name="the output", scalar=specification.scalar).value
     except ConfigError:
         return {"binary": base64.b64encode(data).decode()}
 

@@ -11,7 +11,7 @@ from tweed_shim.base.records import EMPTY, Record, replace
 from tweed_shim.errors import ComponentError
 from tweed_shim.toi import common_fields
 from tweed_shim.toi.common_fields import CredentialRequest, Image, ResourceReference, Templating
-from tweed_shim.toi.reading import Part, Specification
+from tweed_shim.toi.specification import Part, Specification
 
 TYPE = "toiPackage"
 MEDIA_TYPES = ("application/x-yaml", "text/yaml", "application/vnd.toi.ocm.software.package.v1+yaml")

@@ -10,13 +10,16 @@ from typing import Any
 
 from tweed_shim import spiff
 from tweed_shim.base.records import Record
-from tweed_shim.data import documents, jsonschema
-from tweed_shim.data.jsonschema import Examiner
+from tweed_shim.data import document_paths, jsonschema
+from tweed_shim.data.schema_worker import SchemaWorker
 from tweed_shim.errors import ConfigError
 from tweed_shim.spiff import SpiffError
 from tweed_shim.spiff.merging import Document
 from tweed_shim.toi.common_fields import Templating
 from tweed_shim.toi.templates import Functions, Templates
+
+# The module is named, not imported: the worker process imports it.
+SCHEMA_FORMATS = "tweed_shim.toi.schema_formats"
 
 
 class Given(Record):
@@ -35,7 +38,7 @@ def processed(
     templating: Templating,
     libraries: Sequence[Document],
     templates: Templates,
-    examiner: Examiner,
+    examiner: SchemaWorker,
 ) -> Any:
     """Make a configuration of what is given and of a template; None where there is nothing to make it of.
 
@@ -70,11 +73,11 @@ def _holds_something(given: Given) -> bool:
 
 
 def _as_json(value: Any, given: Given) -> str:
-    infinite = [documents.path_name(path) for path in _infinite(value)]
+    infinite = [document_paths.path_name(path) for path in _infinite(value)]
     if infinite:
         raise ConfigError(
             f"{given.name} have numbers that JSON does not know, nor the scheme (configScheme) of {given.whose}, at "
-            f"{documents.listed(infinite)}: write finite ones, or quote what is text"
+            f"{document_paths.join_problems(infinite)}: write finite ones, or quote what is text"
         )
     return spiff.dump(value, "json")
 
@@ -100,13 +103,15 @@ def _written(value: Any) -> str:
         return spiff.dump(value)
 
 
-def _validate(given: Given, text: str, scheme: Mapping[str, Any], examiner: Examiner) -> None:
+def _validate(given: Given, text: str, scheme: Mapping[str, Any], examiner: SchemaWorker) -> None:
     what = f"the scheme (configScheme) of {given.whose}"
     # The reference's validator speaks no newer dialect, nor does a scheme that was written for it.
-    faults = examiner.faults(scheme, text.encode(), what=what, dialect=jsonschema.DRAFT_7, formats=True)
+    faults = examiner.faults(
+        scheme, text.encode(), what=what, dialect=jsonschema.DRAFT_7, formats=SCHEMA_FORMATS
+    )
     if faults:
         raise ConfigError(
-            f"{given.name} do not fit {given.whose}: {jsonschema.shown(faults, 'the document')}; correct them"
+            f"{given.name} do not fit {given.whose}: {jsonschema.describe_faults(faults, 'the document')}; correct them"
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from tweed_shim import spiff
 from tweed_shim.base.records import EMPTY, Record
-from tweed_shim.data.jsonschema import Examiner
+from tweed_shim.data.schema_worker import SchemaWorker
 from tweed_shim.errors import ConfigError
 from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.ocm.credentials import Credentials
@@ -16,13 +16,13 @@ from tweed_shim.spiff import SpiffError
 from tweed_shim.toi import (
     credential_functions,
     credential_requests,
-    credentials,
-    execution,
+    credentials_file,
+    executor_lookup,
+    package_resources,
     parameters,
-    resources,
 )
 from tweed_shim.toi.common_fields import Image, ResourceReference, Templating
-from tweed_shim.toi.execution import Execution
+from tweed_shim.toi.executor_lookup import Execution
 from tweed_shim.toi.parameters import Document
 from tweed_shim.toi.templates import Mode, Templates
 
@@ -71,7 +71,7 @@ def prepare(
     source: Credentials,
     version: ComponentVersion,
     wishes: Wishes,
-    examiner: Examiner,
+    examiner: SchemaWorker,
     warn: Callable[[str], None],
     *,
     worker: WorkerProcess,
@@ -83,8 +83,8 @@ def prepare(
     where these take too long, and RegistryError.
     """
     templates = Templates(wishes.mode, worker)
-    package, name = resources.find_package(session, version, wishes.pattern, warn)
-    found = execution.determine(session, version, package, wishes.action, name=name, warn=warn)
+    package, name = package_resources.find_package(session, version, wishes.pattern, warn)
+    found = executor_lookup.determine(session, version, package, wishes.action, name=name, warn=warn)
     _warn(found, (*package.unknown, *found.specification.unknown), name, warn)
     config = _configuration(session, found, templates, examiner)
     requested = credential_requests.requested(
@@ -93,8 +93,8 @@ def prepare(
         found.executor.credential_mapping,
         whose=name,
     )
-    provided = credentials.provide(_settings(wishes, templates, warn), requested, source)
-    own = credentials.of_repository(version, session.connection)
+    provided = credentials_file.provide(_settings(wishes, templates, warn), requested, source)
+    own = credentials_file.of_repository(version, session.connection)
     text, given_name = wishes.parameters or ("", "the parameters")
     made = parameters.processed(
         parameters.Given(text, given_name, name),
@@ -111,7 +111,7 @@ def prepare(
         made,
         _mapped(found, made, provided.values, name, templates),
         {each: request.name for each, request in requested.items() if request.name in provided.values},
-        credentials.ocm_configuration(provided, own, log_level=wishes.log_level),
+        credentials_file.ocm_configuration(provided, own, log_level=wishes.log_level),
         wishes.copy_resources,
     )
 
@@ -124,7 +124,7 @@ def _warn(found: Execution, unknown: Sequence[str], name: str, warn: Callable[[s
         warn(f"{whose} names the image {found.image} directly, which is meant for development only")
 
 
-def _configuration(session: Session, found: Execution, templates: Templates, examiner: Examiner) -> Any:
+def _configuration(session: Session, found: Execution, templates: Templates, examiner: SchemaWorker) -> Any:
     given = found.executor.config
     templating = found.specification.templating
     text = "" if given is None else spiff.dump(given, "json")
@@ -143,7 +143,7 @@ def _libraries(session: Session, owner: ComponentVersion, templating: Templating
 
 def _library(session: Session, owner: ComponentVersion, reference: ResourceReference) -> Document:
     name = f"the library {reference}"
-    data = resources.read(session, *resources.referenced(session, owner, reference))
+    data = package_resources.read(session, *package_resources.referenced(session, owner, reference))
     try:
         return Document(data.decode(), name)
     except UnicodeDecodeError:
@@ -152,11 +152,11 @@ def _library(session: Session, owner: ComponentVersion, reference: ResourceRefer
 
 def _settings(
     wishes: Wishes, templates: Templates, warn: Callable[[str], None]
-) -> credentials.Settings | None:
+) -> credentials_file.Settings | None:
     if wishes.credentials is None:
         return None
     text, name = wishes.credentials
-    settings = credentials.read(text, name=name, templates=templates)
+    settings = credentials_file.read(text, name=name, templates=templates)
     if settings.unknown:
         warn(f"{name} has fields that mean nothing: {', '.join(settings.unknown)}")
     return settings

@@ -6,7 +6,7 @@ A value may be a secret, so no message holds one.
 from collections.abc import Mapping
 from typing import Any
 
-from tweed_shim.data import documents, jsonschema
+from tweed_shim.data import documents, jsonschema, schema_worker
 from tweed_shim.errors import ConfigError
 from tweed_shim.tweed import schema
 
@@ -43,12 +43,12 @@ def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None)
     """
     if not inputs:
         return
-    faults = jsonschema.strangers_faults(
-        schema.whole(inputs), encode(configuration), what=schema.NAME, vetted=True
+    faults = schema_worker.faults_in_worker(
+        schema.whole(inputs), encode(configuration), what=schema.NAME, schema_checked=True
     )
     if faults:
         raise ConfigError(
-            f"the configuration does not fit what the image asks for: {jsonschema.shown(faults, 'it')}; "
+            f"the configuration does not fit what the image asks for: {jsonschema.describe_faults(faults, 'it')}; "
             "correct it and configure again"
         )
 

@@ -74,7 +74,7 @@ def _is_name(text: str) -> bool:
 
 
 def _parse_yaml(data: bytes, *, image: str) -> dict[str, str]:
-    from tweed_shim.data import documents
+    from tweed_shim.data import document_paths, documents
 
     document = documents.load(
         data, name=f"the environment that setup of {image} printed", error=ContractError, as_text=True
@@ -88,13 +88,14 @@ def _parse_yaml(data: bytes, *, image: str) -> dict[str, str]:
             "and all else on the other stream"
         )
     problems = [
-        f"{document.place([name])} {problem}"
+        f"{document.location([name])} {problem}"
         for name, value in environment.items()
         if (problem := _problem(name, value)) is not None
     ]
     if problems:
         raise ContractError(
-            f"the environment that setup of {image} printed breaks the contract: {documents.listed(problems)}"
+            f"the environment that setup of {image} printed breaks the contract: "
+            f"{document_paths.join_problems(problems)}"
         )
     return environment
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tweed_shim.base.text import ESCAPES
-from tweed_shim.data import documents, jsonschema
+from tweed_shim.data import document_paths, documents, jsonschema
 from tweed_shim.errors import ContractError, UsageError
 from tweed_shim.tweed import schema
 
@@ -39,9 +39,11 @@ def parse(data: bytes, *, image: str) -> dict[str, Any]:
             "'backend: tweed/v1', and nothing else"
         )
     metadata = _with_texts_as_written(document)
-    problems = [f"{document.place(fault.path)} {fault.problem}" for fault in _faults(metadata)]
+    problems = [f"{document.location(fault.path)} {fault.problem}" for fault in _faults(metadata)]
     if problems:
-        raise ContractError(f"the metadata of {image} breaks the contract: {documents.listed(problems)}")
+        raise ContractError(
+            f"the metadata of {image} breaks the contract: {document_paths.join_problems(problems)}"
+        )
     return metadata
 
 
@@ -62,17 +64,18 @@ def _with_texts_as_written(document: documents.Document) -> dict[str, Any]:
     return metadata
 
 
-def _faults(metadata: dict[str, Any]) -> Iterator[jsonschema.Fault]:
+def _faults(metadata: dict[str, Any]) -> Iterator[jsonschema.SchemaFault]:
     with open(os.path.join(os.path.dirname(__file__), "metadata-schema.json"), encoding="utf-8") as file:
-        yield from jsonschema.faults(json.load(file), metadata)
+        yield from jsonschema.value_faults(json.load(file), metadata)
     icon, inputs = metadata.get("icon"), metadata.get("inputs")
     if isinstance(icon, dict) and isinstance(icon.get("base64"), str):
         yield from (
-            jsonschema.Fault(("icon", "base64"), problem) for problem in _icon_problems(icon["base64"])
+            jsonschema.SchemaFault(("icon", "base64"), problem) for problem in _icon_problems(icon["base64"])
         )
     if isinstance(inputs, dict):
         yield from (
-            jsonschema.Fault(("inputs", *path), problem) for path, problem in schema.schema_faults(inputs)
+            jsonschema.SchemaFault(("inputs", *fault.path), fault.problem)
+            for fault in schema.schema_faults(inputs)
         )
 
 

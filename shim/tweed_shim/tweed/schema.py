@@ -1,7 +1,7 @@
 """The JSON Schema of a configuration, as the `inputs` of an image's metadata have it."""
 
 from tweed_shim.data import jsonschema
-from tweed_shim.data.jsonschema import Fault, Schema
+from tweed_shim.data.jsonschema import Schema, SchemaFault
 
 NAME = "the JSON Schema of the image's inputs"
 
@@ -27,15 +27,15 @@ def whole(inputs: Schema) -> Schema:
     return {"type": "object", "properties": inputs, "additionalProperties": False}
 
 
-def schema_faults(inputs: Schema) -> list[Fault]:
+def schema_faults(inputs: Schema) -> list[SchemaFault]:
     """Everything that keeps `inputs`, in either of its forms, from being a valid JSON Schema of a map."""
     schema = whole(inputs)
-    found = jsonschema.flaws(schema, what=NAME)
+    found = jsonschema.schema_faults(schema, what=NAME)
     if "object" not in schema.get("type", "object"):
-        found.append(Fault(("type",), "must be object: a configuration is a map of names to values"))
+        found.append(SchemaFault(("type",), "must be object: a configuration is a map of names to values"))
     if schema is inputs:
         return found
-    return [Fault(path[1:], problem) for path, problem in found]
+    return [SchemaFault(fault.path[1:], fault.problem) for fault in found]
 
 
 def _is_whole(inputs: Schema) -> bool:

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tweed_shim.data import documents
+from tweed_shim.data import document_paths, documents
 from tweed_shim.errors import ConfigError, ContractError
 
 
@@ -81,7 +81,7 @@ def test_every_value_has_its_line_and_its_text(parser: str) -> None:
     paths: list[list[str | int]] = [[], ["a"], ["b"], ["b", 1], ["b", 1, "c", "d"], ["b", 2]]
     assert [document.line(path) for path in paths] == [2, 2, 3, 5, 5, 6]
     assert document.line(["b", 1, "missing", "deeper"]) == 5
-    assert document.place(["b", 1, "c"]) == "b[1].c (line 5)"
+    assert document.location(["b", 1, "c"]) == "b[1].c (line 5)"
 
 
 def test_json_has_lines_too() -> None:
@@ -102,7 +102,7 @@ def test_json_has_lines_too() -> None:
     ],
 )
 def test_a_path_is_named_without_surprises(path: list[str | int], name: str) -> None:
-    assert documents.path_name(path) == name
+    assert document_paths.path_name(path) == name
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_path_is_named_without_surprises(path: list[str | int], name: str) -> 
     [
         (b"a: 1\nb: 2\na: 3\n", "line 3: the key a is there twice (first on line 1)"),
         (b'1: a\n"1": b\n', "line 2: the key 1 is there twice"),
-        (b"a: 1\n--- \nb: 2\n", "line 2: a second document begins"),
+        (b"a: 1\n--- \nb: 2\n", "line 2: a second document begins: leave one"),
         (b"ok: 1\nb: \xff\n", "line 2, column 4: it is not UTF-8"),
         (b"\xff\xfea\x00", "line 1, column 1: it is not UTF-8"),
         (b"a: 1\nb: x\x1b[0m\n", "line 2, column 5: the character U+001B"),
@@ -125,7 +125,7 @@ def test_a_path_is_named_without_surprises(path: list[str | int], name: str) -> 
         (b"a: !!binary aGk=\n", "line 1: an unknown tag"),
         (b"a: !!int '1'\n", "line 1: an unknown tag"),
         (b"a: !!map [1]\n", "line 1: an unknown tag"),
-        (b"a: &a [*a]\n", "line 1: an alias stands for what it is itself part of"),
+        (b"a: &a [*a]\n", "line 1: an alias stands for a value that contains the alias"),
         (b"a: *b\n", "line 1: an alias without an anchor"),
         (b"%YAML 7.0\n---\na: 1\n", "not YAML"),
     ],

@@ -9,7 +9,7 @@ from tweed_shim.ocm import resources as ocm_resources
 from tweed_shim.ocm.descriptor import Resource
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
-from tweed_shim.toi import executor_spec, package, resources
+from tweed_shim.toi import executor_spec, package, package_resources
 from tweed_shim.toi.common_fields import Image
 from tweed_shim.toi.executor_spec import ExecutorSpecification
 from tweed_shim.toi.package import Executor, Package
@@ -86,13 +86,13 @@ def resolve(
         raise ComponentError(
             f"{name} has an entry of executors without resourceRef and image: its author has to add one"
         )
-    owner, resource = resources.referenced(session, version, executor.resource_ref)
+    owner, resource = package_resources.referenced(session, version, executor.resource_ref)
     if resource.type == IMAGE_TYPE:
         return owner, ExecutorSpecification(), ImageResource(owner, resource)
     if resource.type != executor_spec.TYPE:
         raise _wrong_type(owner, resource, f"{IMAGE_TYPE} and {executor_spec.TYPE}")
     what = f"the executor {identity.show(identity.identity(resource, owner.descriptor.resources))} of {owner}"
-    data = resources.specification(session, owner, resource, executor_spec.MEDIA_TYPES, warn)
+    data = package_resources.specification(session, owner, resource, executor_spec.MEDIA_TYPES, warn)
     specification = executor_spec.parse(data, name=what)
     return owner, specification, _image_of(session, owner, specification, what)
 
@@ -104,7 +104,7 @@ def _image_of(
         return specification.image
     if specification.image_ref is None:
         raise ComponentError(f"{what} has neither imageRef nor image: its author has to add one")
-    holder, resource = resources.referenced(session, owner, specification.image_ref)
+    holder, resource = package_resources.referenced(session, owner, specification.image_ref)
     if resource.type != IMAGE_TYPE:
         raise _wrong_type(holder, resource, IMAGE_TYPE)
     return ImageResource(holder, resource)

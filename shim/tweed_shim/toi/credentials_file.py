@@ -27,7 +27,7 @@ from tweed_shim.spiff.merging import Document
 from tweed_shim.spiff.tree import reading
 from tweed_shim.spiff.tree.values import float_text
 from tweed_shim.toi.credential_requests import Requested
-from tweed_shim.toi.reading import Part, Specification
+from tweed_shim.toi.specification import Part, Specification
 from tweed_shim.toi.templates import Templates
 
 REPOSITORY = "default"

@@ -3,8 +3,10 @@
 import pytest
 
 from tweed_shim.data import jsonschema
-from tweed_shim.data.schema_formats import CHECKS
+from tweed_shim.data.jsonschema import SchemaFault
+from tweed_shim.toi.schema_formats import CHECKS
 
+FORMATS = "tweed_shim.toi.schema_formats"
 UUID = "12345678-1234-1234-1234-123456789abc"
 EMAILS = (
     [
@@ -92,18 +94,18 @@ def test_texts_that_have_a_format_and_texts_that_have_not(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*VALUES, "int32"])
 def test_numbers_have_no_format_that_is_known_and_other_values_have_all(name: str) -> None:
-    def faults(value: object) -> list[jsonschema.Fault]:
-        return jsonschema.faults({"format": name}, value, formats=True)
+    def faults(value: object) -> list[SchemaFault]:
+        return jsonschema.value_faults({"format": name}, value, formats=FORMATS)
 
     for value in (None, True, [1], {"a": "b"}):
         assert faults(value) == []
-    problem = [] if name == "int32" else [jsonschema.Fault((), f'must be a valid "{name}"')]
+    problem = [] if name == "int32" else [SchemaFault((), f'must be a valid "{name}"')]
     assert faults(5) == faults(1.5) == problem
 
 
 def test_formats_are_checked_where_that_is_asked_for_and_only_there() -> None:
     schema = {"properties": {"a": {"format": "ipv4"}}}
-    assert jsonschema.faults(schema, {"a": "x"}) == []
-    assert jsonschema.faults(schema, {"a": "x"}, formats=True) == [
-        jsonschema.Fault(("a",), 'must be a valid "ipv4"')
+    assert jsonschema.value_faults(schema, {"a": "x"}) == []
+    assert jsonschema.value_faults(schema, {"a": "x"}, formats=FORMATS) == [
+        SchemaFault(("a",), 'must be a valid "ipv4"')
     ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from tweed_shim.base.settings import Settings
 from tweed_shim.data import documents
-from tweed_shim.data.jsonschema import Examiner
+from tweed_shim.data.schema_worker import SchemaWorker
 from tweed_shim.errors import ConfigError
 from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.ocm import configured
@@ -41,7 +41,7 @@ def install(
         raise ConfigError(
             f"the component {component!r} is no text: write 'REPOSITORY//NAME:VERSION', or name a repository"
         )
-    with Examiner() as examiner, WorkerProcess(seconds=bootstrap.time_limit(options.timeout)) as worker:
+    with SchemaWorker() as examiner, WorkerProcess(seconds=bootstrap.time_limit(options.timeout)) as worker:
         session, credentials = configured.session(
             ocm_config,
             lookups=lookups,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from tweed_shim.data import documents
+from tweed_shim.data import document_paths, documents
 from tweed_shim.data.documents import Document
 from tweed_shim.errors import ShimError
 from tweed_shim.spiff.tree import reading as spiff_reading
@@ -46,7 +46,7 @@ class Part:
         """The entries of a map with these fields; others are kept in mind as unknown."""
         found = self.entries()
         self._whole.unknown += [
-            documents.path_name((*self._path, name)) for name in found if name not in known
+            document_paths.path_name((*self._path, name)) for name in found if name not in known
         ]
         return found
 
@@ -87,12 +87,12 @@ class _Whole:
     def place(self, path: Path) -> str:
         """A path for people, with its line, as far as there is one."""
         if self._origin is None:
-            return self.document.place(path)
+            return self.document.location(path)
         try:
-            return documents.load(self._origin, name="", as_text=True).place(path)
+            return documents.load(self._origin, name="", as_text=True).location(path)
         except ShimError:
             # A template may be what no document of plain data can: it has a tag, or a key twice.
-            return documents.path_name(path)
+            return document_paths.path_name(path)
 
 
 class Specification:
@@ -110,7 +110,9 @@ class Specification:
     def finish(self, kind: str) -> tuple[str, ...]:
         """The names of the fields that are not known. Raises the error that lists all faults, if there are some."""
         if self._whole.faults:
-            raise self._error(f"{self._name} is no {kind}: {documents.listed(self._whole.faults)}")
+            raise self._error(
+                f"{self._name} is no {kind}: {document_paths.join_problems(self._whole.faults)}"
+            )
         return tuple(self._whole.unknown)
 
 
