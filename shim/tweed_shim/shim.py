@@ -94,23 +94,24 @@ class Shim:
         whose `outputs` are those that could be kept; where nothing was run, ComponentError, ContractError, ConfigError,
         RegistryError and whatever else `pull` raises.
         """
-        from tweed_shim.toi import preparation, python_api
+        from tweed_shim.toi import python_api
+        from tweed_shim.toi.preparation import BootstrapRequest
 
         repository = repository if repository == "" else argument("repository", repository, path)
-        wishes = preparation.Wishes(
+        request = BootstrapRequest(
             argument("action", action, text),
             argument("package", package, text_map),
-            python_api.document(parameters, "the parameters"),
-            python_api.document(credentials, "the credentials"),
+            python_api.text_and_name(parameters, "the parameters"),
+            python_api.text_and_name(credentials, "the credentials"),
             "system" if argument("trust_templates", trust_templates, flag) else "private",
             argument("copy_resources", copy_resources, flag),
         )
-        return python_api.install(
+        return python_api.run_action(
             self.settings,
             self._console,
             argument("options", options, optional(instance(RunOptions))) or RunOptions(),
-            component,
-            wishes,
+            component=component,
+            request=request,
             repository=repository,
             lookups=argument("lookups", lookups, sequence(path)),
             ocm_config=argument("ocm_config", ocm_config, optional(path)),

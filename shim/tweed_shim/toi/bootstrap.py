@@ -45,7 +45,7 @@ def run(runner: Runner, session: Session, prepared: Prepared, *, every_output: b
         with trace.span("inputs"):
             repository = inputs.write_repository(prepared, work, session, runner.console.info)
             given = InputVolume(contract.INPUTS, inputs.contents(prepared), {contract.REPOSITORY: repository})
-        names = prepared.execution.executor.outputs
+        names = prepared.execution.entry.outputs
         kept = files.make_private(os.path.join(work, "outputs"))
         volume = OutputVolume(contract.OUTPUTS, kept, tuple(names), every_output, outputs.LIMIT)
         failure: OperationFailed | TimedOut | None = None
@@ -93,7 +93,7 @@ def _source(
     runner: Runner, session: Session, prepared: Prepared
 ) -> references.Reference | Callable[[], Image]:
     """What the executor's image is pulled by: its reference, or a function that gets it out of the component."""
-    image = prepared.execution.image
+    image = prepared.execution.details.image
     if isinstance(image, common_fields.Image):
         return reference(image)
     return partial(
@@ -168,7 +168,7 @@ def _fill_environment(prepared: Prepared, session: Session, path: str, report: C
     properties = {
         "action": prepared.execution.action,
         "componentVersion": str(prepared.version),
-        "image": str(prepared.execution.image),
+        "image": str(prepared.execution.details.image),
     }
     try:
         given = files.make_private(os.path.join(beside, "inputs"))

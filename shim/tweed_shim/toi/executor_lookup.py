@@ -1,18 +1,17 @@
-"""Which executor does an action, and which image it is."""
+"""Find the executor that carries out an action, and its image."""
 
 from collections.abc import Callable
 
 from tweed_shim.base.records import Record
 from tweed_shim.errors import ComponentError
-from tweed_shim.ocm import identity
-from tweed_shim.ocm import resources as ocm_resources
+from tweed_shim.ocm import identity, resources
 from tweed_shim.ocm.descriptor import Resource
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 from tweed_shim.toi import executor_spec, package, package_resources
 from tweed_shim.toi.common_fields import Image
 from tweed_shim.toi.executor_spec import ExecutorSpecification
-from tweed_shim.toi.package import Executor, Package
+from tweed_shim.toi.package import ExecutorEntry, Package
 
 IMAGE_TYPE = "ociImage"
 
@@ -24,77 +23,82 @@ class ImageResource(Record):
     resource: Resource
 
     def __str__(self) -> str:
-        """Where it is from, or which resource it is."""
+        """Return the reference of the image, or else the name of the resource."""
         reference = self.resource.access.get("imageReference")
-        return reference if isinstance(reference, str) else ocm_resources.describe(self.owner, self.resource)
+        return reference if isinstance(reference, str) else resources.describe(self.owner, self.resource)
 
 
-class Execution(Record):
-    """An action, the entry of the package that is for it, and what that leads to.
+class ExecutorDetails(Record):
+    """The specification of an executor and its image. owner: the references of the specification start there."""
 
-    owner: what the references of the executor's specification are relative to.
-    """
-
-    action: str
-    executor: Executor
-    specification: ExecutorSpecification
     owner: ComponentVersion
+    specification: ExecutorSpecification
     image: Image | ImageResource
 
 
-def determine(
+class Execution(Record):
+    """An action, the package's entry for it, and the details of the entry's executor."""
+
+    action: str
+    entry: ExecutorEntry
+    details: ExecutorDetails
+
+
+def find_executor(
     session: Session,
     version: ComponentVersion,
-    found: Package,
+    toi_package: Package,
     action: str,
     *,
     name: str,
     warn: Callable[[str], None],
 ) -> Execution:
-    """What an action of a package is carried out by.
+    """Find what carries out an action of a package, whose name in messages is `name`.
 
-    Raises ComponentError where there is no such action, or the executor is not what the package takes it for.
+    Raises ComponentError where the package or the executor lacks the action, or the executor an output.
     """
-    executor = package.choose(found, action, name=name)
-    owner, specification, image = resolve(session, version, executor, name=name, warn=warn)
+    entry = package.choose_entry(toi_package, action, name=name)
+    details = resolve_entry(session, version, entry, name=name, warn=warn)
+    specification = details.specification
     if specification.actions is not None and action not in specification.actions:
         raise ComponentError(
-            f"{executor} that {name} uses has no action {action!r}: it has {', '.join(specification.actions)}"
+            f"{entry} that {name} uses has no action {action!r}; use one that it has: "
+            f"{', '.join(specification.actions)}"
         )
     if specification.outputs is not None:
-        missing = [each for each in executor.outputs if each not in specification.outputs]
+        missing = [each for each in entry.outputs if each not in specification.outputs]
         if missing:
             raise ComponentError(
-                f"{name} maps outputs that {executor} does not declare: {', '.join(missing)}; it declares "
+                f"{name} maps outputs that {entry} does not declare: {', '.join(missing)}; it declares "
                 f"{', '.join(specification.outputs) or 'none'}"
             )
-    return Execution(action, executor, specification, owner, image)
+    return Execution(action, entry, details)
 
 
-def resolve(
+def resolve_entry(
     session: Session,
     version: ComponentVersion,
-    executor: Executor,
+    entry: ExecutorEntry,
     *,
     name: str,
     warn: Callable[[str], None],
-) -> tuple[ComponentVersion, ExecutorSpecification, Image | ImageResource]:
-    """The owner of an entry's executor, its specification, and its image. Raises ComponentError."""
-    if executor.image:
-        return version, ExecutorSpecification(), executor.image
-    if executor.resource_ref is None:
+) -> ExecutorDetails:
+    """Find the specification and the image of an entry's executor. Raises ComponentError."""
+    if entry.image:
+        return ExecutorDetails(version, ExecutorSpecification(), entry.image)
+    if entry.resource_ref is None:
         raise ComponentError(
-            f"{name} has an entry of executors without resourceRef and image: its author has to add one"
+            f"{name} has an entry of executors without resourceRef and image: ask its author to add one"
         )
-    owner, resource = package_resources.referenced(session, version, executor.resource_ref)
+    owner, resource = package_resources.resolve_reference(session, version, entry.resource_ref)
     if resource.type == IMAGE_TYPE:
-        return owner, ExecutorSpecification(), ImageResource(owner, resource)
+        return ExecutorDetails(owner, ExecutorSpecification(), ImageResource(owner, resource))
     if resource.type != executor_spec.TYPE:
         raise _wrong_type(owner, resource, f"{IMAGE_TYPE} and {executor_spec.TYPE}")
     what = f"the executor {identity.show(identity.identity(resource, owner.descriptor.resources))} of {owner}"
-    data = package_resources.specification(session, owner, resource, executor_spec.MEDIA_TYPES, warn)
+    data = package_resources.read_specification(session, owner, resource, executor_spec.MEDIA_TYPES, warn)
     specification = executor_spec.parse(data, name=what)
-    return owner, specification, _image_of(session, owner, specification, what)
+    return ExecutorDetails(owner, specification, _image_of(session, owner, specification, what))
 
 
 def _image_of(
@@ -103,15 +107,15 @@ def _image_of(
     if specification.image:
         return specification.image
     if specification.image_ref is None:
-        raise ComponentError(f"{what} has neither imageRef nor image: its author has to add one")
-    holder, resource = package_resources.referenced(session, owner, specification.image_ref)
+        raise ComponentError(f"{what} has neither imageRef nor image: ask its author to add one")
+    holder, resource = package_resources.resolve_reference(session, owner, specification.image_ref)
     if resource.type != IMAGE_TYPE:
         raise _wrong_type(holder, resource, IMAGE_TYPE)
     return ImageResource(holder, resource)
 
 
-def _wrong_type(owner: ComponentVersion, resource: Resource, wanted: str) -> ComponentError:
+def _wrong_type(owner: ComponentVersion, resource: Resource, expected: str) -> ComponentError:
     return ComponentError(
-        f"{ocm_resources.describe(owner, resource)} is named as an executor and has the type {resource.type!r}: an "
-        f"executor has {wanted}"
+        f"{resources.describe(owner, resource)} is named as an executor and has the type {resource.type!r}: an "
+        f"executor has {expected}; ask the author of the package to correct the reference"
     )

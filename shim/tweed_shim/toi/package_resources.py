@@ -1,4 +1,4 @@
-"""Resources of component versions that TOI reads: the package, executors, libraries, additional files."""
+"""Read the resources that TOI uses: packages, executor specifications, libraries and the files of a package."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,65 +14,71 @@ from tweed_shim.toi.package import Package
 Warn = Callable[[str], None]
 
 
-def read(session: Session, owner: ComponentVersion, resource: Resource) -> bytes:
-    """The content of a resource of at most 4 MiB, verified. Raises ComponentError and RegistryError."""
+def read_content(session: Session, owner: ComponentVersion, resource: Resource) -> bytes:
+    """Return the content of a resource, at most 4 MiB, verified. Raises ComponentError and RegistryError."""
     with resources.opened(owner, resource, session.connection) as blob:
         return blob.read()
 
 
-def referenced(
+def resolve_reference(
     session: Session, owner: ComponentVersion, reference: ResourceReference
 ) -> tuple[ComponentVersion, Resource]:
-    """The resource that a reference names, and the component version that it is in. Raises ComponentError."""
+    """Return the resource that a reference names, and the component version it is in. Raises ComponentError."""
     return session.resource(owner, reference.resource, reference.path)
 
 
-def offered(session: Session, owner: ComponentVersion, reference: ResourceReference) -> bytes:
-    """The content of the first resource that has what a reference asks for, which may leave out what it will."""
+def read_first_match(session: Session, owner: ComponentVersion, reference: ResourceReference) -> bytes:
+    """Return the content of the first resource that has the attributes of a reference.
+
+    The reference may leave out parts of the resource's identity. Raises ComponentError where nothing matches.
+    """
     holder = session.follow(owner, reference.path)
-    found = identity.select(holder.descriptor.resources, reference.resource)
-    if not found:
+    matches = identity.select(holder.descriptor.resources, reference.resource)
+    if not matches:
         raise ComponentError(
-            f"{holder} has no resource {identity.show(reference.resource)}, which its package names"
+            f"{holder} has no resource {identity.show(reference.resource)}, which its package names; ask the author "
+            "of the package to correct the name"
         )
-    return read(session, holder, found[0])
+    return read_content(session, holder, matches[0])
 
 
-def specification(
-    session: Session, owner: ComponentVersion, resource: Resource, known: Sequence[str], warn: Warn
+def read_specification(
+    session: Session, owner: ComponentVersion, resource: Resource, media_types: Sequence[str], warn: Warn
 ) -> bytes:
-    """The content of a resource that should have one of the known media types, or says nothing about it."""
-    found = media_type_of(resource.access)
-    if found not in ("", *known):
+    """Return the content of a resource that is a specification; warn where its media type is not one of these."""
+    media_type = media_type_of(resource.access)
+    if media_type not in ("", *media_types):
         warn(
-            f"{resources.describe(owner, resource)} has the media type {found}, and not one of {', '.join(known)}: it "
-            "is read as YAML all the same"
+            f"{resources.describe(owner, resource)} has the media type {media_type}, and not one of "
+            f"{', '.join(media_types)}: it is read as YAML all the same"
         )
-    return read(session, owner, resource)
+    return read_content(session, owner, resource)
 
 
 def find_package(
     session: Session, version: ComponentVersion, pattern: Identity, warn: Warn
 ) -> tuple[Package, str]:
-    """The first package of a component version that has what the pattern asks for, and what messages call it.
+    """Return the first package of a component version that has the attributes of `pattern`, and its name in messages.
 
-    Raises ComponentError where there is none, or it is malformed.
+    Raises ComponentError where there is none, or where it is malformed.
     """
-    there = version.descriptor.resources
-    packages = [each for each in there if each.type == package.TYPE]
-    found = identity.select(packages, pattern)
-    if not found:
-        raise ComponentError(_missing(version, packages, pattern))
-    name = f"the package {identity.show(identity.identity(found[0], there))} of {version}"
-    data = specification(session, version, found[0], package.MEDIA_TYPES, warn)
+    all_resources = version.descriptor.resources
+    packages = [each for each in all_resources if each.type == package.TYPE]
+    matches = identity.select(packages, pattern)
+    if not matches:
+        raise ComponentError(_missing_package(version, packages, pattern))
+    name = f"the package {identity.show(identity.identity(matches[0], all_resources))} of {version}"
+    data = read_specification(session, version, matches[0], package.MEDIA_TYPES, warn)
     return package.parse(data, name=name), name
 
 
-def _missing(version: ComponentVersion, packages: Sequence[Resource], pattern: Identity) -> str:
+def _missing_package(version: ComponentVersion, packages: Sequence[Resource], pattern: Identity) -> str:
+    all_resources = version.descriptor.resources
     if packages:
-        there = "; ".join(
-            identity.show(identity.identity(each, version.descriptor.resources)) for each in packages
-        )
-        return f"{version} has no package {identity.show(pattern)}: it has {there}"
-    types = ", ".join(dict.fromkeys(each.type for each in version.descriptor.resources)) or "none at all"
-    return f"{version} is nothing to bootstrap: it has no resource of type {package.TYPE}, but of the types {types}"
+        known = "; ".join(identity.show(identity.identity(each, all_resources)) for each in packages)
+        return f"{version} has no package {identity.show(pattern)}; name one that it has: {known}"
+    types = ", ".join(dict.fromkeys(each.type for each in all_resources)) or "none"
+    return (
+        f"{version} cannot be bootstrapped: it has no resource of type {package.TYPE}, but of the types {types}; name "
+        "a component version with a TOI package"
+    )

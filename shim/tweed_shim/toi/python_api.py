@@ -1,4 +1,4 @@
-"""An action of a package in one call, for programs; see `tweed_shim.Shim.bootstrap`."""
+"""Run an action of a package in one call, for programs; see `tweed_shim.Shim.bootstrap`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,36 +12,37 @@ from tweed_shim.ocm import configured
 from tweed_shim.runner import Runner, RunOptions
 from tweed_shim.runtime.console import Console
 from tweed_shim.toi import bootstrap, preparation
-from tweed_shim.toi.preparation import Wishes
+from tweed_shim.toi.preparation import BootstrapRequest
 
 
-def document(value: Any, name: str) -> tuple[str, str] | None:
-    """Data or a text, as a field of `Wishes` has it. Raises ConfigError for data that JSON has no form for."""
+def text_and_name(value: Any, name: str) -> tuple[str, str] | None:
+    """Return data or a text as a field of BootstrapRequest. Raises ConfigError for data that JSON cannot hold."""
     if value is None:
         return None
     return value if isinstance(value, str) else documents.as_json(value, name=name), name
 
 
-def install(
+def run_action(
     settings: Settings,
     console: Console,
     options: RunOptions,
-    component: str,
-    wishes: Wishes,
     *,
+    component: str,
+    request: BootstrapRequest,
     repository: str,
     lookups: Sequence[str],
     ocm_config: str | None,
     every_output: bool,
     verbs: Sequence[str] = (),
 ) -> dict[str, bytes]:
-    """Carry the action out and return its outputs. Raises what `tweed_shim.Shim.bootstrap` does."""
+    """Run an action, and return its outputs. The parameters, and what it raises, are those of `Shim.bootstrap`."""
     if not isinstance(component, str):
-        # A path knows no `//`: what it was made of cannot be told any more.
+        # A Path has already made one slash of the two in `REPOSITORY//NAME`, so it cannot be taken apart.
         raise ConfigError(
             f"the component {component!r} is no text: write 'REPOSITORY//NAME:VERSION', or name a repository"
         )
-    with SchemaWorker() as examiner, WorkerProcess(seconds=bootstrap.time_limit(options.timeout)) as worker:
+    seconds = bootstrap.time_limit(options.timeout)
+    with SchemaWorker() as schema_worker, WorkerProcess(seconds=seconds) as worker:
         session, credentials = configured.session(
             ocm_config,
             lookups=lookups,
@@ -54,9 +55,15 @@ def install(
             runner = Runner(settings, options, console)
             version = session.certain_version(component, repository)
             prepared = preparation.prepare(
-                session, credentials, version, wishes, examiner, console.warn, worker=worker
+                session,
+                version,
+                request,
+                configured=credentials,
+                schema_worker=schema_worker,
+                worker=worker,
+                warn=console.warn,
             )
-            examiner.end()
+            schema_worker.end()
             worker.end()
             done = bootstrap.run(runner, session, prepared, every_output=every_output)
     outputs = dict(done.outputs.values)

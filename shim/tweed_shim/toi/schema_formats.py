@@ -1,11 +1,11 @@
-"""The formats of JSON Schema as gojsonschema 1.2.0 checks them, by which the `ocm` command validates parameters of TOI.
+"""The formats of JSON Schema as gojsonschema 1.2.0 checks them, with which the `ocm` command validates parameters.
 
-They are neither those of the specification nor those of Python's library: a `date-time` may be a date alone, an `ipv4`
-is what Go's net.ParseIP takes and has a dot, and a number has no format. Formats that are not listed here are not
-checked. What Go knows of an `email` besides is refused here: groups, and comments in comments.
+They differ from the specification and from Python's library: a `date-time` may be a date alone, an `ipv4` is any
+address with a dot that Go's net.ParseIP accepts, and a number has no format. Formats that are not listed here are not
+checked. Of an `email`, groups and nested comments are refused, although Go accepts them.
 
-The patterns are compiled when they are first used, because most schemes use none or one of them. None of them needs
-more than a time in proportion to the text.
+Patterns are compiled when they are first used, because most schemes use none or one of them. The time that they need is
+linear in the length of the text.
 """
 
 import re
@@ -22,7 +22,7 @@ _TIME = "(?:[01]?[0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.,][0-9]+)?"
 _ZONE = "(?:Z|[+-](?:[01][0-9]|2[0-4]):(?:[0-5][0-9]|60))"
 _DATE_TIME = f"{_TIME}{_ZONE}?|{_DATE}(?:T{_TIME}{_ZONE})?"
 
-# RFC 5322, section 3.4, as Go's mail.ParseAddress has it: with letters of all alphabets, and dots in a display name.
+# RFC 5322, section 3.4, as Go's mail.ParseAddress reads it: with letters of all alphabets, and dots in a display name.
 _ATEXT = r'[^\x00-\x20\x7f()<>\[\]:;@\\,".]'
 _DOT_ATOM = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
 _QUOTED = r'"(?:[^\\"\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f])*"'
@@ -44,7 +44,7 @@ _CONTROLS = "[\x00-\x1f\x7f]"
 _SCHEME = "(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):"
 _ESCAPED = "(?:[^%]|%[0-9A-Fa-f]{2})*"
 _USER = r"(?:[A-Za-z0-9._:~!$&'()*+,;=@-]|%[0-9A-Fa-f]{2})*"
-# A host has a percent sign only before what is not ASCII, or for itself (RFC 6874).
+# In a host, a percent sign escapes only a byte that is not ASCII, or itself (RFC 6874).
 _HOST = r"(?:[A-Za-z0-9._~!$&'()*+,;:=<>\]\"-]|[^\x00-\x7f]|%(?:[89A-Fa-f][0-9A-Fa-f]|25))*"
 _IP_HOST = r"\[(?P<address>[0-9A-Fa-f:.]+)(?:%25[A-Za-z0-9._~-]+)?\](?::[0-9]*)?"
 
@@ -54,14 +54,14 @@ def _fits(pattern: str) -> Callable[[str], bool]:
 
 
 def _is_date(pattern: str, text: str) -> bool:
-    """Whether a text matches a pattern, and its `date`, if there is one, is in the calendar."""
+    """Return whether a text matches a pattern, and its group `date`, if there is one, is a date of the calendar."""
     from datetime import date
 
     match = re.fullmatch(pattern, text)
     day = match["date"] if match else None
     if day is None:
         return match is not None
-    # Python's calendar begins a year later than Go's, in which the year 0 is a leap year.
+    # Go's calendar has a year 0, which is a leap year. Python's begins with the year 1.
     day = day.replace("0000", "2000", 1) if day.startswith("0000") else day
     try:
         date.fromisoformat(day)
@@ -90,8 +90,8 @@ def _is_hostname(text: str) -> bool:
     return len(text) < 256 and re.fullmatch(_HOSTNAME, text) is not None
 
 
-def _url(text: str) -> tuple[str, str] | None:
-    """Return the scheme and the path of what Go's url.Parse takes for a URL or a reference, and None for the rest."""
+def _parse_url(text: str) -> tuple[str, str] | None:
+    """Return the scheme and the path of a URL or a reference that Go's url.Parse accepts, None for any other text."""
     from urllib.parse import unquote
 
     rest, _, fragment = text.partition("#")
@@ -101,7 +101,7 @@ def _url(text: str) -> tuple[str, str] | None:
     scheme = match["scheme"] if match else ""
     rest = rest[match.end() if match else 0 :].partition("?")[0]
     if scheme and not rest.startswith("/"):
-        # It has no path, but is one opaque text, in which Go looks for no faults.
+        # Without a slash it is opaque, which Go does not check.
         rest = ""
     elif ":" in rest.partition("/")[0]:
         return None
@@ -127,15 +127,15 @@ def _is_authority(text: str) -> bool:
 
 
 def _is_uri(text: str) -> bool:
-    return (_url(text) or ("", ""))[0] != ""
+    return (_parse_url(text) or ("", ""))[0] != ""
 
 
 def _is_reference(text: str) -> bool:
-    return _url(text) is not None
+    return _parse_url(text) is not None
 
 
 def _is_template(text: str) -> bool:
-    url = _url(text)
+    url = _parse_url(text)
     return url is not None and re.fullmatch(_BALANCED, url[1]) is not None
 
 
@@ -168,11 +168,11 @@ CHECKS: Mapping[str, Callable[[str], bool]] = {
     "json-pointer": _fits(_POINTER),
     "relative-json-pointer": _fits(_RELATIVE_POINTER),
 }
-"""Whether a text has a format, by the name of the format."""
+"""For each format, the function that tells whether a text has it."""
 
 
 def checker() -> "FormatChecker":
-    """Return what validators of the library check formats with."""
+    """Return the FormatChecker for the validators of the library; see `jsonschema.value_faults`."""
     from jsonschema import FormatChecker
 
     formats = FormatChecker(formats=())
