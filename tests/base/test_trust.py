@@ -12,9 +12,9 @@ import pytest
 from accounts import Account
 from components import component, make_archive
 from installed import Result, Shim
-from packages import package
 from script_images import METADATA, ScriptImage
 from servers import RegistryServer
+from toi_packages import package
 
 SCRIPT = f"case $1 in metadata) {METADATA} ;; esac"
 LOGIN = json.dumps({"auths": {"r.example": {"auth": "dTpw"}}})

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from components import Elsewhere, Local, component, make_archive
-from packages import make_component_archive, package
 from servers import RegistryServer
+from toi_packages import make_component_archive, package
 from tweed_shim.cli.main import main
 
 LIB = component("example.com/lib", "2.0.0", [Local("one", b"first")])

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from components import Elsewhere, Local, component, make_archive
-from packages import PACKAGE_TYPE
 from servers import RegistryServer
 from signing import PRIVATE, signed
+from toi_packages import PACKAGE_TYPE
 from token_servers import QuietHandler, Server, openssl, serving
 from tweed_shim import Shim
 from tweed_shim.base.records import replace

@@ -12,8 +12,8 @@ import pytest
 from accounts import Account, in_turn, open_to_all
 from components import Local, component, make_archive
 from installed import Result, Shim, fresh_shim
-from packages import executor, executor_layout, package, with_executor
 from servers import RegistryServer
+from toi_packages import executor, executor_layout, package, with_executor
 
 VICTIM = "nobody but its owner writes this"
 APP = component(

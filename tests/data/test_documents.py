@@ -1,4 +1,4 @@
-"""Reading YAML and JSON that strangers wrote."""
+"""Documents of strangers: what YAML and JSON mean, what is refused, and the limits."""
 
 import json
 from contextlib import suppress
@@ -15,7 +15,7 @@ from tweed_shim.errors import ConfigError, ContractError
 
 @pytest.fixture(params=["libyaml", "python"])
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both of PyYAML's parsers: the C one, and the one of a PyYAML that was built without it."""
+    """Use both parsers of PyYAML: libyaml's, and the one in Python that a PyYAML without libyaml has."""
     if request.param == "python":
         monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     elif not yaml.__with_libyaml__:
@@ -48,7 +48,7 @@ def fault(text: bytes | str, **options: Any) -> str:
         ("1e999", "1e999"), ("496e2714", "496e2714"), ("9" * 5000, "9" * 5000),
     ],
 )  # fmt: skip
-def test_only_unambiguous_scalars_are_more_than_text(parser: str, written: str, meant: Any) -> None:
+def test_only_unambiguous_plain_scalars_are_more_than_text(parser: str, written: str, meant: Any) -> None:
     value = read(f"a: {written}\n")["a"]
     assert value == meant
     assert type(value) is type(meant)
@@ -57,7 +57,7 @@ def test_only_unambiguous_scalars_are_more_than_text(parser: str, written: str, 
 @pytest.mark.parametrize(
     "written", ["", "~", "null", "yes", "0123", "1.10", "1_000", "2020-01-01", "true", "1e999"]
 )
-def test_as_text_keeps_every_scalar_as_it_was_written(parser: str, written: str) -> None:
+def test_with_as_text_every_scalar_is_the_text_that_was_written(parser: str, written: str) -> None:
     document = documents.load(f"a: {written}\nb: [{written or '~'}]", name="doc", as_text=True)
     assert document.value == {"a": written, "b": [written or "~"]}
 
@@ -69,7 +69,7 @@ def test_keys_are_the_text_that_was_written(parser: str) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"# nothing here\n", b"---\n", b"\xef\xbb\xbf"])
-def test_nothing_is_none(parser: str, text: bytes) -> None:
+def test_an_empty_document_is_none(parser: str, text: bytes) -> None:
     assert read(text) is None
 
 
@@ -84,7 +84,7 @@ def test_every_value_has_its_line_and_its_text(parser: str) -> None:
     assert document.location(["b", 1, "c"]) == "b[1].c (line 5)"
 
 
-def test_json_has_lines_too() -> None:
+def test_values_of_json_have_lines() -> None:
     document = documents.load('{\n "a": "x\\n[,",\n "b": [1,\n  -2.50]\n}', name="doc", json_only=True)
     assert document.value == {"a": "x\n[,", "b": [1, -2.5]}
     assert (document.line(["a"]), document.line(["b"]), document.line(["b", 1])) == (2, 3, 4)
@@ -101,12 +101,12 @@ def test_json_has_lines_too() -> None:
         (["x" * 100], '["' + "x" * 60 + '..."]'),
     ],
 )
-def test_a_path_is_named_without_surprises(path: list[str | int], name: str) -> None:
+def test_a_path_is_quoted_and_cut_for_messages(path: list[str | int], name: str) -> None:
     assert document_paths.path_name(path) == name
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (b"a: 1\nb: 2\na: 3\n", "line 3: the key a is there twice (first on line 1)"),
         (b'1: a\n"1": b\n', "line 2: the key 1 is there twice"),
@@ -130,20 +130,20 @@ def test_a_path_is_named_without_surprises(path: list[str | int], name: str) -> 
         (b"%YAML 7.0\n---\na: 1\n", "not YAML"),
     ],
 )
-def test_what_is_refused_is_refused_in_one_sentence(parser: str, text: bytes, said: str) -> None:
+def test_malformed_yaml_is_refused_in_one_sentence(parser: str, text: bytes, expected: str) -> None:
     message = fault(text)
-    assert said in message
+    assert expected in message
     assert message.startswith("doc")
     assert "\n" not in message
 
 
 @pytest.mark.parametrize("escape", [r"\ud800", r"\UFFFFFFFF", r"\q"])
-def test_an_escape_that_is_no_character_is_refused(parser: str, escape: str) -> None:
+def test_an_escape_that_stands_for_no_character_is_refused(parser: str, escape: str) -> None:
     assert fault(f'a: "{escape}"').startswith("doc")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ('{"a": 1, "a": 2}', "line 1: the key a is there twice"),
         ('{"a": NaN}', "doc holds NaN"),
@@ -158,13 +158,13 @@ def test_an_escape_that_is_no_character_is_refused(parser: str, escape: str) -> 
         ("", "is not JSON: line 1, column 1: "),
     ],
 )  # fmt: skip
-def test_what_json_lacks_is_refused(text: str, said: str) -> None:
+def test_malformed_json_is_refused_in_one_sentence(text: str, expected: str) -> None:
     message = fault(text, json_only=True)
-    assert said in message
+    assert expected in message
     assert "\n" not in message
 
 
-def test_a_text_that_begins_like_json_may_be_either() -> None:
+def test_a_text_that_begins_like_json_is_read_as_json_or_yaml() -> None:
     assert read('{"a": "\\ud83d\\ude00",\n\t"b": "\\/"}') == {"a": "\U0001f600", "b": "/"}
     assert read("{a: b}") == {"a": "b"}
     assert read("[a, {b: 'c'},]") == ["a", {"b": "c"}]
@@ -187,7 +187,7 @@ def test_aliases_count_as_what_they_stand_for(parser: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (b"[" * 100 + b"]" * 100, None),
         (b"[" * 101 + b"]" * 101, "nested more than 100 levels"),
@@ -200,14 +200,14 @@ def test_aliases_count_as_what_they_stand_for(parser: str) -> None:
         (b"a: " + b"x" * (documents.MAX_BYTES - 2), "larger than 4 MiB"),
     ],
 )
-def test_size_depth_and_number_are_bounded(text: bytes, said: str | None) -> None:
-    if said is None:
+def test_size_depth_and_number_of_values_are_limited(text: bytes, expected: str | None) -> None:
+    if expected is None:
         assert read(text) is not None
     else:
-        assert said in fault(text)
+        assert expected in fault(text)
 
 
-def test_a_value_never_appears_in_a_message(parser: str) -> None:
+def test_a_message_never_quotes_a_value(parser: str) -> None:
     for text in (
         "P: hunter2: x", "P: *hunter2", "P: !hunter2 x", "P: !h!hunter2 x", "P: 'hunter2", "P: [hunter2",
         'P: "hunter2\\q"', '{"P": "hunter2', '{"P": hunter2, "P": 1}', "P: %hunter2", "P: @hunter2",
@@ -224,7 +224,7 @@ def test_the_caller_names_the_class_of_the_error() -> None:
 @given(
     st.binary(max_size=300) | st.text(max_size=300) | st.text("{}[]:,&*!|>'\"%@#-? \n\tab01\\u", max_size=60)
 )
-def test_any_text_is_read_or_refused(text: bytes | str) -> None:
+def test_any_text_is_read_or_raises_the_error(text: bytes | str) -> None:
     for as_text, json_only in ((False, False), (True, False), (False, True)):
         with suppress(ConfigError):
             value = documents.load(text, name="doc", as_text=as_text, json_only=json_only).value
@@ -243,7 +243,7 @@ plain_data = st.recursive(
 
 
 @given(plain_data, st.booleans(), st.sampled_from([None, 1, "\t"]))
-def test_json_is_read_as_pythons_own_reader_does(
+def test_json_is_read_as_by_pythons_own_reader(
     value: Any, ascii_only: bool, indent: int | str | None
 ) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)

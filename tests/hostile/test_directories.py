@@ -14,7 +14,7 @@ from accounts import Account, open_to_all
 from components import Local, component, make_archive, tree
 from installed import Result, Shim
 from layouts import Layer, LayoutWriter, build_layout
-from packages import executor_layout, make_component_archive, package, with_executor
+from toi_packages import executor_layout, make_component_archive, package, with_executor
 from tweed_shim.ocm.descriptor import Resource
 
 SECRET = b"root:of the host:1\n"

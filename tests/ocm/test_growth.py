@@ -9,7 +9,7 @@ from types import CodeType
 import pytest
 
 from components import Local, component, make_archive
-from packages import make_component_archive, package
+from toi_packages import make_component_archive, package
 from tweed_shim.base.records import replace
 from tweed_shim.cli.main import main
 from tweed_shim.ocm import codec, identity, normalisation, signatures

@@ -1,13 +1,12 @@
-"""Credentials: what is asked for, what the user's file has for it, and what the executor gets."""
+"""Credentials: the user's file, and the OCM configuration that an executor gets."""
 
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 import yaml
 
 from tweed_shim.base.records import replace
-from tweed_shim.errors import ComponentError, ConfigError
+from tweed_shim.errors import ConfigError
 from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.ocm import configuration
 from tweed_shim.ocm.blobs import Blob
@@ -16,9 +15,11 @@ from tweed_shim.ocm.descriptor import Descriptor, Provider
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
-from tweed_shim.toi import credential_requests, credentials_file
+from tweed_shim.toi import credentials_file, executor_credentials
 from tweed_shim.toi.common_fields import CredentialRequest
-from tweed_shim.toi.credential_requests import Requested
+from tweed_shim.toi.credential_requests import MatchedRequest
+from tweed_shim.toi.credentials_file import CredentialsFile
+from tweed_shim.toi.executor_credentials import ExecutorCredentials
 from tweed_shim.toi.templates import Templates
 
 SECRET = "hunter2"
@@ -58,75 +59,17 @@ CONFIGURED = Credentials(
 )
 
 
-def requested(package: Any, executor: Any, mapping: Any = None) -> dict[str, str]:
-    found = credential_requests.requested(package, executor, mapping or {}, whose="the package")
-    return {name: each.name for name, each in found.items()}
-
-
-@pytest.mark.parametrize(
-    ("package", "executor", "mapping", "expected"),
-    [
-        ({"a": PLAIN, "b": OPTIONAL}, {}, {}, {"a": "a", "b": "b"}),
-        ({"a": PLAIN, "b": PLAIN}, {}, {"a": "x"}, {"a": "x"}),
-        ({}, {"x": PLAIN, "y": OPTIONAL}, {}, {"x": "x", "y": "y"}),
-        ({}, {"x": PLAIN}, {"mine": "x"}, {"mine": "x"}),
-        ({"a": PLAIN, "b": PLAIN}, {"a": PLAIN}, {}, {"a": "a"}),
-        ({"a": PLAIN, "b": PLAIN}, {"x": PLAIN, "b": PLAIN}, {"a": "x"}, {"a": "x", "b": "b"}),
-        ({"a": PLAIN}, {"a": PLAIN, "x": PLAIN}, {}, {"a": "a", "x": "x"}),
-        ({"a": PLAIN}, {"a": PLAIN, "x": OPTIONAL}, {}, {"a": "a"}),
-        ({"a": PLAIN}, {"a": PLAIN, "x": OPTIONAL}, {"a": "a"}, {"a": "a"}),
-        ({"a": PLAIN}, {"x": PLAIN}, {"new": "x"}, {"new": "x"}),
-        ({"a": OPTIONAL}, {"a": OPTIONAL}, {}, {"a": "a"}),
-        ({"a": PLAIN}, {"a": OPTIONAL}, {}, {"a": "a"}),
-    ],
-)
-def test_requests_of_package_and_executor_are_matched(
-    package: Any, executor: Any, mapping: Any, expected: Any
-) -> None:
-    assert requested(package, executor, mapping) == expected
-
-
-@pytest.mark.parametrize(
-    ("own", "wanted", "mapping", "message"),
-    [
-        (PLAIN, CredentialRequest(consumer_id=CONSUMER), {}, "the consumer ids differ"),
-        (PLAIN, CredentialRequest(properties={"a": "", "b": ""}), {}, "does not declare the properties a, b"),
-        (OPTIONAL, PLAIN, {}, "optional, and the executor needs them"),
-        (PLAIN, PLAIN, {"name": "other"}, "maps no credentials to 'name'"),
-        (PLAIN, PLAIN, {"a": "name", "b": "name"}, r"maps several credentials \(a, b\) to 'name'"),
-    ],
-)
-def test_requests_that_do_not_match(own: Any, wanted: Any, mapping: Any, message: str) -> None:
-    with pytest.raises(ComponentError, match=message):
-        requested({"name": own}, {"name": wanted}, mapping)
-
-
-@pytest.mark.parametrize(
-    ("mapping", "message"),
-    [
-        ({"a": "x", "b": "x"}, r"the package maps several credentials \(a, b\) to 'x' of its executor"),
-        ({"a": ""}, "the package maps the credentials 'a' to no name"),
-    ],
-)
-def test_a_mapping_for_an_executor_that_declares_nothing_is_refused_where_credentials_would_be_lost(
-    mapping: Any, message: str
-) -> None:
-    with pytest.raises(ComponentError, match=message):
-        requested({"a": PLAIN, "b": PLAIN}, {}, mapping)
-    assert requested({"b": PLAIN}, {}, {**mapping, "b": "y"}) == {"b": "y"}
-
-
-def read(text: str, name: str = "the credentials file") -> credentials_file.Settings:
+def read(text: str, name: str = "the credentials file") -> CredentialsFile:
     with WorkerProcess() as worker:
         return credentials_file.read(text, name=name, templates=Templates("private", worker))
 
 
-def provided(text: str, wanted: dict[str, Requested]) -> credentials_file.Provided:
-    return credentials_file.provide(read(text), wanted, CONFIGURED)
+def look_up(text: str, requests: dict[str, MatchedRequest]) -> ExecutorCredentials:
+    return executor_credentials.look_up(read(text), requests, CONFIGURED)
 
 
-def test_every_way_to_credentials() -> None:
-    found = provided(
+def test_credentials_come_from_every_kind_of_source() -> None:
+    found = look_up(
         f"""
         secret: (( &temporary("{SECRET}") ))
         credentials:
@@ -140,11 +83,11 @@ def test_every_way_to_credentials() -> None:
           consumerType: hostpath
         """,
         {
-            "direct": Requested(CredentialRequest(consumer_id=CONSUMER), "kubeconfig"),
-            "looked": Requested(PLAIN, "looked"),
-            "exact": Requested(PLAIN, "exact"),
-            "kept": Requested(PLAIN, "kept"),
-            "spare": Requested(OPTIONAL, "spare"),
+            "direct": MatchedRequest(CredentialRequest(consumer_id=CONSUMER), "kubeconfig"),
+            "looked": MatchedRequest(PLAIN, "looked"),
+            "exact": MatchedRequest(PLAIN, "exact"),
+            "kept": MatchedRequest(PLAIN, "kept"),
+            "spare": MatchedRequest(OPTIONAL, "spare"),
         },
     )
     assert found.values == {
@@ -154,7 +97,7 @@ def test_every_way_to_credentials() -> None:
         "kept": {"key": SECRET},
     }
     assert SECRET not in repr(found)
-    written = yaml.safe_load(credentials_file.ocm_configuration(found, None, log_level="Info"))
+    written = yaml.safe_load(executor_credentials.ocm_configuration(found, None, log_level="Info"))
     memory, consumers, logging = written["configurations"]
     assert written["type"] == "generic.config.ocm.software"
     assert memory["repoName"] == "default"
@@ -170,7 +113,7 @@ def test_every_way_to_credentials() -> None:
         {"type": "Custom", "hostname": "a.example", "pathprefix": "x/y/z"},
     ]
     assert logging["settings"] == {"defaultLevel": "Info"}
-    # An executor that knows OCM finds them by either.
+    # An executor that uses the OCM library finds them by either consumer.
     theirs = Credentials(configuration.from_fields(written), {})
     assert theirs.for_consumer(CONSUMER) == {"token": SECRET, "port": "80"}
     assert theirs.for_consumer({"type": "Custom", "hostname": "a.example", "pathprefix": "x/y/z"}) == {
@@ -182,7 +125,7 @@ def test_every_way_to_credentials() -> None:
     "properties",
     [{"username": "u", "password": SECRET, "certificateAuthority": "pem"}, {"accessToken": SECRET}],
 )
-def test_all_that_the_registry_of_the_component_version_is_accessed_with_is_passed_on(
+def test_the_credentials_of_the_registry_of_the_component_version_are_passed_on(
     properties: dict[str, str],
 ) -> None:
     consumer = {"type": "OCIRegistry", "hostname": "a.example", "port": "5000", "pathprefix": "x"}
@@ -192,31 +135,31 @@ def test_all_that_the_registry_of_the_component_version_is_accessed_with_is_pass
     with ExitStack() as stack:
         repository = OciRepository(RegistryStore("a.example:5000", connection, stack), "x")
         version = ComponentVersion(Descriptor("a.example/b", "1", Provider("c")), b"", repository, refused)
-        found = credentials_file.of_repository(version, connection)
+        found = executor_credentials.of_repository(version, connection)
         assert found is not None
         assert (found[0], found[1]["properties"]) == (consumer, properties)
         elsewhere = replace(version, repository=replace(repository, sub_path=""))
-        assert credentials_file.of_repository(elsewhere, connection) is None
+        assert executor_credentials.of_repository(elsewhere, connection) is None
 
 
 def refused(_reference: str, _media_type: str) -> Blob:
     raise AssertionError("nothing is read")
 
 
-def test_properties_are_texts_whatever_was_written() -> None:
+def test_properties_of_credentials_become_texts() -> None:
     written = "{a: ~, b: .inf, c: -.inf, d: 0x10, e: yes, f: (( ~ )), g: (( 3 / 2.0 ))}"
-    found = provided(
+    found = look_up(
         f"credentials: {{target: {{credentials: {written}, targetConsumerId: {{type: T, purpose: ~}}}}}}",
-        {"target": Requested(PLAIN, "target")},
+        {"target": MatchedRequest(PLAIN, "target")},
     )
     expected = {"a": "", "b": "+Inf", "c": "-Inf", "d": "16", "e": "true", "f": "", "g": "1.5"}
     assert found.values == {"target": expected}
     assert found.consumers[0][0] == {"type": "T", "purpose": ""}
 
 
-def test_where_nothing_is_asked_for_there_is_a_configuration_all_the_same() -> None:
-    found = credentials_file.provide(None, {"spare": Requested(OPTIONAL, "spare")}, CONFIGURED)
-    written = yaml.safe_load(credentials_file.ocm_configuration(found, None, log_level="Warn"))
+def test_an_ocm_configuration_is_written_without_any_request() -> None:
+    found = executor_credentials.look_up(None, {"spare": MatchedRequest(OPTIONAL, "spare")}, CONFIGURED)
+    written = yaml.safe_load(executor_credentials.ocm_configuration(found, None, log_level="Warn"))
     assert written["configurations"][:2] == [
         {"type": "memory.credentials.config.ocm.software", "repoName": "default"},
         {"type": "credentials.config.ocm.software"},
@@ -232,7 +175,8 @@ def test_where_nothing_is_asked_for_there_is_a_configuration_all_the_same() -> N
         ("credentials: {target: {credentials: {a: [hunter2]}}}", r"target\.credentials\.a .* must be text"),
         ("credentials: {target: {credentials: hunter2}}", "must be a map"),
         ("credentials: {target: {consumerId: {type: Nobody}}}", "of type=Nobody, are not in the OCM configuration"),
-        ("credentials: {target: {reference: {type: Vault, a: hunter2}}}", "of type Vault, which cannot be asked for"),
+        ("credentials: {target: {reference: {type: Vault, a: hunter2}}}",
+         "of type Vault, which are empty or of a type that tweed-shim does not know; write the properties"),
         ("credentials: {target: {reference: {type: Memory, repoName: vault, credentialsName: x}}}",
          "^the reference of the credentials 'target' names credentials 'x' in a .* not in the OCM configuration: add"),
         ("credentials: {target: {reference: {type: Alias, alias: x}}}",
@@ -265,19 +209,21 @@ def test_where_nothing_is_asked_for_there_is_a_configuration_all_the_same() -> N
          "for type=Nobody, which are to be forwarded, are not in"),
     ],
 )  # fmt: skip
-def test_faults_of_a_credentials_file(text: str, message: str) -> None:
+def test_faults_of_a_credentials_file_are_reported_without_values(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        provided(text, {"target": Requested(PLAIN, "target")})
+        look_up(text, {"target": MatchedRequest(PLAIN, "target")})
     assert SECRET not in str(caught.value)
 
 
-def test_a_credentials_file_that_is_needed_and_not_there() -> None:
+def test_a_missing_credentials_file_is_refused_where_credentials_are_needed() -> None:
     with pytest.raises(
         ConfigError, match="are needed: a, b; give them with -c, or from Python as `credentials`"
     ):
-        credentials_file.provide(None, {name: Requested(PLAIN, name) for name in ("b", "a")}, CONFIGURED)
+        executor_credentials.look_up(
+            None, {name: MatchedRequest(PLAIN, name) for name in ("b", "a")}, CONFIGURED
+        )
 
 
-def test_unknown_fields_are_remembered() -> None:
+def test_unknown_fields_of_a_credentials_file_are_returned() -> None:
     found = read("{credential: {}, forwardedConsumers: []}", "it")
     assert found.unknown == ("credential",)

@@ -1,4 +1,4 @@
-"""The formats of JSON Schema: every expectation here is what gojsonschema 1.2.0 says."""
+"""The formats of JSON Schema: every expectation here is the result of gojsonschema 1.2.0."""
 
 import pytest
 
@@ -18,7 +18,7 @@ EMAILS = (
         "x", "Name a@b", "a@b\n", "a@b (x", "<a@b >",
     ],
 )  # fmt: skip
-# What both a URI and a reference to one have to be; the latter needs no scheme.
+# Texts that are, or are not, both a URI and a reference; a reference needs no scheme.
 REFERENCES = (
     [
         "http://a", "http:a", "http://a/b c", "http://[::1]:80/", "http://u:p@h", "mailto:x", "a:b:c", "http://a#b",
@@ -87,13 +87,13 @@ def test_every_format_has_values() -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_texts_that_have_a_format_and_texts_that_have_not(name: str) -> None:
+def test_texts_with_and_without_a_format(name: str) -> None:
     for expected, texts in zip((True, False), VALUES[name], strict=True):
         assert {text: CHECKS[name](text) for text in texts} == dict.fromkeys(texts, expected)
 
 
 @pytest.mark.parametrize("name", [*VALUES, "int32"])
-def test_numbers_have_no_format_that_is_known_and_other_values_have_all(name: str) -> None:
+def test_a_number_has_no_known_format_and_other_values_have_every_format(name: str) -> None:
     def faults(value: object) -> list[SchemaFault]:
         return jsonschema.value_faults({"format": name}, value, formats=FORMATS)
 
@@ -103,7 +103,7 @@ def test_numbers_have_no_format_that_is_known_and_other_values_have_all(name: st
     assert faults(5) == faults(1.5) == problem
 
 
-def test_formats_are_checked_where_that_is_asked_for_and_only_there() -> None:
+def test_formats_are_checked_only_on_request() -> None:
     schema = {"properties": {"a": {"format": "ipv4"}}}
     assert jsonschema.value_faults(schema, {"a": "x"}) == []
     assert jsonschema.value_faults(schema, {"a": "x"}, formats=FORMATS) == [

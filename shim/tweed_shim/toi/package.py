@@ -83,7 +83,8 @@ def choose_entry(package: Package, action: str, *, name: str) -> ExecutorEntry:
         if not entry.actions or action in entry.actions:
             return entry
     known = dict.fromkeys(each for entry in package.executors for each in entry.actions)
-    raise ComponentError(f"{name} has no action {action!r}: it has {', '.join(known) or 'none'}")
+    hint = f"; use one that it has: {', '.join(known)}" if known else ": it has none; name another package"
+    raise ComponentError(f"{name} has no action {action!r}{hint}")
 
 
 def _executor_entry(field: Field) -> ExecutorEntry:

@@ -1,4 +1,4 @@
-"""`toi` with packages that nothing is run of: refused, described, or with files to offer."""
+"""The commands `toi` without a run: packages that are refused, described, or whose files are written."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components import Elsewhere, Local, component, make_archive
-from packages import executor, library, package, with_identity
+from toi_packages import executor, library, package, with_identity
 from tweed_shim.ocm.repository import Addition
 
 
@@ -33,13 +33,15 @@ OWN = entry("executor")
 @pytest.mark.parametrize(
     ("resources", "message"),
     [
-        ([PLAIN], "it has no resource of type toiPackage, but of the types yaml"),
+        ([PLAIN],
+         "cannot be bootstrapped: it has no resource of type toiPackage, but of the types yaml; name a component version"),
         ([package("[]")], "is no TOI package: the document (line 1) must be a map"),
-        ([of({**IMAGE, "actions": ["a", "b"]})], "has no action 'install': it has a, b"),
+        ([of({**IMAGE, "actions": ["a", "b"]})], "has no action 'install'; use one that it has: a, b"),
         ([of(entry("gone"))], "has no resource name=gone: it has name=package"),
         ([of(entry("plain")), PLAIN], "the type 'yaml': an executor has ociImage and toiExecutor"),
-        ([of(OWN), executor({"imageRef": {"resource": {"name": "plain"}}}), PLAIN], "'yaml': an executor has ociImage"),
-        ([of(OWN), executor({**IMAGE, "actions": ["a"]})], "has no action 'install': it has a"),
+        ([of(OWN), executor({"imageRef": {"resource": {"name": "plain"}}}), PLAIN],
+         "'yaml': an executor has ociImage; ask"),
+        ([of(OWN), executor({**IMAGE, "actions": ["a"]})], "has no action 'install'; use one that it has: a"),
         ([of(entry("executor", outputs={"x": "y"})), executor({**IMAGE, "outputs": {"z": {}}})],
          "does not declare: x; it declares z"),
         ([of(entry("executor", config={"a": 1})), executor({**IMAGE, "configScheme": {"additionalProperties": False}})],
@@ -76,48 +78,50 @@ def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str], *words: str) -> s
     return capfd.readouterr().err
 
 
-def test_the_component_version_has_to_be_the_only_one(
+def test_a_component_with_several_versions_needs_a_version(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     archive = make_archive(tmp_path / "ctf", one(PLAIN), one(PLAIN, version="2.0.0"))
-    said = refused(tmp_path, capfd, "describe", f"{archive}//example.com/bad")
-    assert "example.com/bad has several versions, 1.0.0, 2.0.0: name one" in said
+    message = refused(tmp_path, capfd, "describe", f"{archive}//example.com/bad")
+    assert "example.com/bad has several versions, 1.0.0, 2.0.0: name one" in message
     assert "is not there" in refused(tmp_path, capfd, "describe", f"{archive}//example.com/bad:3.0.0")
     assert "names no component" in refused(tmp_path, capfd, "describe", archive)
 
 
-def test_a_package_that_is_not_there_is_told_with_those_that_are(
+def test_a_missing_package_is_refused_with_the_existing_ones(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     archive = make_archive(tmp_path / "ctf", with_identity(one(of(IMAGE)), "package", {"platform": "aws"}))
-    said = refused(tmp_path, capfd, "bootstrap", "install", f"{archive}//example.com/bad", "platform=gcp")
-    assert "has no package platform=gcp: it has name=package, platform=aws" in said
+    message = refused(tmp_path, capfd, "bootstrap", "install", f"{archive}//example.com/bad", "platform=gcp")
+    assert "has no package platform=gcp; name one that it has: name=package, platform=aws" in message
 
 
-def test_a_description_commands_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_description_has_no_control_characters_for_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from tweed_shim.cli.main import main
 
     evil = "x\x1b]0;pwned\a\x1b[31m\u202e\x9b2J"
-    said = {
+    content = {
         "description": f"two\nlines {evil}",
         "executors": [{**IMAGE, "actions": [f"{evil}\nCredentials: none"], "outputs": {"a": evil}}],
         "credentials": {evil: {"description": evil, "properties": {evil: evil}}},
         "configScheme": {"properties": {evil: {"type": evil, "description": evil}}},
     }
-    archive = make_archive(tmp_path / "ctf", one(package(said)))
+    archive = make_archive(tmp_path / "ctf", one(package(content)))
     words = ["--root", str(tmp_path), "toi", "describe", "--ocmconfig", "None", f"{archive}//example.com/bad"]
     assert main(words) == 0
-    told = capsys.readouterr().out
-    assert all(line.isprintable() for line in told.splitlines())
+    output = capsys.readouterr().out
+    assert all(line.isprintable() for line in output.splitlines())
     shown = r"x\x1b]0;pwned\x07\x1b[31m\u202e\x9b2J"
-    assert told.count(shown) == 10
-    assert {"  two", f"  lines {shown}", rf"  {shown}\nCredentials: none: by x"} < {*told.splitlines()}
+    assert output.count(shown) == 10
+    assert {"  two", f"  lines {shown}", rf"  {shown}\nCredentials: none: by x"} < {*output.splitlines()}
     assert main([*words, "--json"]) == 0
     assert evil in json.loads(capsys.readouterr().out)["credentials"]
 
 
 @pytest.mark.parametrize("other", ["same", "./same", "same.jsonscheme"])
-def test_no_two_files_are_written_to_one(
+def test_config_files_with_the_same_path_are_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], other: str
 ) -> None:
     offers = {"configFile": {"content": {"a": 1}}, "credentialsFile": {"content": {"credentials": {}}}}
@@ -125,29 +129,33 @@ def test_no_two_files_are_written_to_one(
         tmp_path / "ctf", one(of(IMAGE, configScheme={"type": "object"}, additionalResources=offers))
     )
     same, credentials = str(tmp_path / "same"), os.path.join(tmp_path, other)
-    said = refused(tmp_path, capfd, "config", f"{archive}//example.com/bad", "-p", same, "-c", credentials)
+    message = refused(tmp_path, capfd, "config", f"{archive}//example.com/bad", "-p", same, "-c", credentials)
     assert (
         f"would be written to the file of the parameters or of their scheme, {credentials}: name another"
-        in said
+        in message
     )
     assert os.listdir(tmp_path) == ["ctf"]
 
 
-def test_who_names_an_image_directly_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_image_that_is_named_directly_is_warned_of(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     archive = make_archive(tmp_path / "own", one(of(IMAGE)))
     words = ("bootstrap", "install", "--pull", "never")
-    said = refused(tmp_path, capfd, *words, f"{archive}//example.com/bad")
-    assert "tweed-shim: the package name=package of example.com/bad:1.0.0 names the image x directly" in said
+    message = refused(tmp_path, capfd, *words, f"{archive}//example.com/bad")
+    assert (
+        "tweed-shim: the package name=package of example.com/bad:1.0.0 names the image x directly" in message
+    )
     archive = make_archive(tmp_path / "its", one(of(OWN), executor(IMAGE)))
-    said = refused(tmp_path, capfd, *words, f"{archive}//example.com/bad")
+    message = refused(tmp_path, capfd, *words, f"{archive}//example.com/bad")
     assert (
         "the resource (name=executor), which the package name=package of example.com/bad:1.0.0 uses, names"
-        in said
+        in message
     )
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({}, "Parameters: any"),
         ({"configScheme": True}, "Parameters: any"),
@@ -155,11 +163,11 @@ def test_who_names_an_image_directly_is_named(tmp_path: Path, capfd: pytest.Capt
         ({"configTemplate": {"a": 1}, "configScheme": {"properties": {"a": {}}}}, "Parameters\n  a"),
     ],
 )
-def test_what_is_known_of_the_parameters_is_described(
-    fields: dict[str, object], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_parameters_of_a_package_are_described(
+    fields: dict[str, object], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tweed_shim.cli.main import main
 
     archive = make_archive(tmp_path / "ctf", one(of(IMAGE, **fields)))
     assert main(["toi", "describe", "--ocmconfig", "None", f"{archive}//example.com/bad"]) == 0
-    assert capsys.readouterr().out.endswith(f"\nCredentials: none\n{told}\n")
+    assert capsys.readouterr().out.endswith(f"\nCredentials: none\n{expected}\n")

@@ -1,4 +1,4 @@
-"""Packages from Python: one call, with data for parameters and outputs."""
+"""`Shim.bootstrap`: an action of a package in one call, with data for parameters, credentials and outputs."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import yaml
 
 from components import component, make_archive
 from leftovers import work_directory
-from packages import executor_layout, package, with_executor
+from toi_packages import executor_layout, package, with_executor
 from tweed_shim import Shim
 from tweed_shim.errors import ComponentError, ConfigError, OperationFailed, TimedOut
 from tweed_shim.runner import RunOptions
@@ -46,9 +46,9 @@ APP = "example.com/app:1.0.0"
 
 @pytest.fixture(scope="module")
 def repository(public_directory: str) -> str:
-    layout = executor_layout(os.path.join(public_directory, "installation-executor"), SCRIPT)
+    layout = executor_layout(os.path.join(public_directory, "python-api-executor"), SCRIPT)
     app = component("example.com/app", "1.0.0", [package(PACKAGE)])
-    return str(make_archive(os.path.join(public_directory, "installation"), with_executor(app, layout)))
+    return str(make_archive(os.path.join(public_directory, "python-api"), with_executor(app, layout)))
 
 
 @pytest.fixture
@@ -57,9 +57,9 @@ def shim() -> Iterator[Shim]:
         yield Shim(os.path.join(directory, "store"))
 
 
-def test_data_in_and_outputs_out(shim: Shim, repository: str) -> None:
-    said: list[str] = []
-    shim = Shim(shim.settings.root, console=Console(warn=said.append))
+def test_parameters_are_data_or_text_and_outputs_are_bytes(shim: Shim, repository: str) -> None:
+    warnings: list[str] = []
+    shim = Shim(shim.settings.root, console=Console(warn=warnings.append))
     outputs = shim.bootstrap(
         "install",
         f"{repository}//{APP}",
@@ -71,21 +71,21 @@ def test_data_in_and_outputs_out(shim: Shim, repository: str) -> None:
     assert yaml.safe_load(outputs["parameters"]) == {"size": 1, "host": "a: b"}
     assert b"s3cret" in outputs["credentials"]
     assert "more" not in outputs
-    assert said == ["the executor did not write never, which is mapped to an output"]
+    assert warnings == ["the executor did not write never, which is mapped to an output"]
     text = shim.bootstrap(
         "update", APP, repository=repository, parameters="host: x", every_output=True, ocm_config="None"
     )
     assert (yaml.safe_load(text["parameters"])["host"], text["more"]) == ("x", b"more\n")
 
 
-def test_a_failure_has_the_outputs(shim: Shim, repository: str) -> None:
-    given = {"parameters": {"host": "x"}, "ocm_config": "None"}
+def test_the_error_of_a_failed_action_has_the_outputs(shim: Shim, repository: str) -> None:
+    options = {"parameters": {"host": "x"}, "ocm_config": "None"}
     with pytest.raises(OperationFailed, match="ended with exit code 3") as failed:
-        shim.bootstrap("uninstall", f"{repository}//{APP}", **given)  # type: ignore[arg-type]  # as they are named
+        shim.bootstrap("uninstall", f"{repository}//{APP}", **options)  # type: ignore[arg-type]  # as they are named
     assert failed.value.exit_code == 3
     assert failed.value.outputs["action"] == b"uninstall\n"
     with pytest.raises(TimedOut) as late:
-        shim.bootstrap("wait", f"{repository}//{APP}", options=RunOptions(timeout=1), **given)  # type: ignore[arg-type]  # likewise
+        shim.bootstrap("wait", f"{repository}//{APP}", options=RunOptions(timeout=1), **options)  # type: ignore[arg-type]  # likewise
     assert late.value.outputs["action"] == b"wait\n"
 
 
@@ -97,12 +97,12 @@ def slow(public_directory: str) -> str:
         "configTemplate": {"hash": '(( bcrypt("x", 31) ))'},
     }
     app = component("example.com/app", "1.0.0", [package(about)])
-    path = os.path.join(public_directory, "installation-slow")
+    path = os.path.join(public_directory, "python-api-slow")
     return f"{make_archive(path, app)}//{APP}"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_timeout_is_one_of_the_templates_too(shim: Shim, slow: str, threads: int) -> None:
+def test_the_timeout_limits_the_templates_too(shim: Shim, slow: str, threads: int) -> None:
     def install() -> None:
         with pytest.raises(TimedOut, match=r"the template of .* took longer than 1 second") as late:
             shim.bootstrap(
@@ -115,7 +115,7 @@ def test_the_timeout_is_one_of_the_templates_too(shim: Shim, slow: str, threads:
             each.result()
 
 
-def test_a_program_with_threads_evaluates_templates(shim: Shim, repository: str) -> None:
+def test_templates_are_evaluated_in_a_program_with_threads(shim: Shim, repository: str) -> None:
     with ThreadPoolExecutor(1) as pool:
         outputs = pool.submit(
             shim.bootstrap, "install", f"{repository}//{APP}", parameters={"host": "x"}, ocm_config="None"
@@ -124,7 +124,7 @@ def test_a_program_with_threads_evaluates_templates(shim: Shim, repository: str)
 
 
 @pytest.mark.parametrize("value", [b"host: x", {"host": {1}}, {"host": float("nan")}])
-def test_data_that_json_has_no_form_for_is_refused(shim: Shim, repository: str, value: object) -> None:
+def test_data_that_json_cannot_hold_is_refused(shim: Shim, repository: str, value: object) -> None:
     component = f"{repository}//{APP}"
     with pytest.raises(ConfigError, match="the parameters hold a value that JSON cannot hold"):
         shim.bootstrap("install", component, parameters=value, ocm_config="None")

@@ -1,4 +1,4 @@
-"""Packages and executors as they are read: every field, and the place of every fault."""
+"""Specifications of packages and executors: every field is read, and every fault is reported with its path."""
 
 import textwrap
 from typing import Any
@@ -46,22 +46,22 @@ def parsed(text: str) -> package.Package:
     return package.parse(textwrap.dedent(text).encode(), name="the package")
 
 
-def test_every_field_of_a_package() -> None:
+def test_every_field_of_a_package_is_read() -> None:
     found = parsed(PACKAGE)
     assert found == package.Package(
         executors=(
-            package.Executor(
+            package.ExecutorEntry(
                 actions=("install", "remove"),
                 resource_ref=ResourceReference(
                     {"name": "image", "platform": "linux"}, ({"name": "executors"},)
                 ),
-                # The reference reads YAML 1.1.
+                # The reference implementation reads YAML 1.1.
                 config={"level": True, "mode": 0o644},
                 parameter_mapping={"all": "(( merge ))"},
                 credential_mapping={"target": "kubeconfig"},
                 outputs={"made.yaml": "result"},
             ),
-            package.Executor(image=Image("example.com/image", "sha256:00")),
+            package.ExecutorEntry(image=Image("example.com/image", "sha256:00")),
         ),
         templating=Templating({"a": 1}, {"type": "object"}, (ResourceReference({"name": "lib"}),)),
         credentials={
@@ -81,7 +81,7 @@ def test_every_field_of_a_package() -> None:
     )
 
 
-def test_every_field_of_an_executor() -> None:
+def test_every_field_of_an_executor_specification_is_read() -> None:
     found = executor_spec.parse(
         b"""{imageRef: {resource: {name: image}}, image: {ref: x/y}, actions: [install],
         configTemplate: {a: 1}, configScheme: {type: object}, templateLibraries: [{resource: {name: lib}}],
@@ -96,8 +96,8 @@ def test_every_field_of_an_executor() -> None:
         {"target": CredentialRequest("d")},
         {"made": "it", "other": ""},
     )
-    nothing_said = executor_spec.parse(b"imageRef: {resource: {name: image}}", name="the executor")
-    assert (nothing_said.actions, nothing_said.outputs) == (None, None)
+    minimal = executor_spec.parse(b"imageRef: {resource: {name: image}}", name="the executor")
+    assert (minimal.actions, minimal.outputs) == (None, None)
 
 
 @pytest.mark.parametrize(("text", "scheme"), [("true", {}), ("false", {"not": {}}), ("~", None)])
@@ -105,12 +105,12 @@ def test_a_scheme_may_be_true_or_false(text: str, scheme: object) -> None:
     assert parsed(f"executors: []\nconfigScheme: {text}").templating.scheme == scheme
 
 
-def test_a_reference_to_a_resource_may_be_a_list_of_one() -> None:
+def test_a_resource_reference_may_be_a_list_of_one() -> None:
     (found,) = parsed("executors: [{resourceRef: [{resource: {name: image}}]}]").executors
     assert found.resource_ref == ResourceReference({"name": "image"})
 
 
-def test_what_is_not_known_is_remembered() -> None:
+def test_unknown_fields_are_returned() -> None:
     found = parsed("{executors: [{image: {ref: x/y, tag: 1}, acton: [a]}], zone: }")
     assert found.unknown == ("executors[0].acton", "executors[0].image.tag")
 
@@ -128,9 +128,10 @@ def test_what_is_not_known_is_remembered() -> None:
         ("executors: [{resourceRef: []}]", ["executors[0].resourceRef (line 1) must name one resource"]),
         ("executors: [{resourceRef: {resource: {name: [x]}}}]", ["resource.name (line 1) must be text"]),
         ("executors: [{image: {ref: x}, actions: install}]", ["executors[0].actions (line 1) must be a list"]),
-        ("executors: [{image: {ref: x}, outputs: {a/b: c}}]", ["the executor that is no name of a file: 'a/b'"]),
-        ("executors: [{image: {ref: x}, outputs: {a: b/c}}]", ["has an output that is no name of a file: 'b/c'"]),
-        ("executors: [{image: {ref: x}, outputs: {a: ..}}]", ["has an output that is no name of a file: '..'"]),
+        ("executors: [{image: {ref: x}, outputs: {a/b: c}}]",
+         ["has an output of the executor whose name cannot be a file's: 'a/b'"]),
+        ("executors: [{image: {ref: x}, outputs: {a: b/c}}]", ["has an output whose name cannot be a file's: 'b/c'"]),
+        ("executors: [{image: {ref: x}, outputs: {a: ..}}]", ["has an output whose name cannot be a file's: '..'"]),
         ("executors: [{image: {ref: x}, outputs: {a: c, b: c}}]", ["gives the name 'c' to several outputs"]),
         ("executors: []\nconfigScheme: text", ["configScheme (line 2) must be a JSON Schema: a map, true or false"]),
         ("executors: []\ncredentials:\n  a: {optional: 1}", ["credentials.a.optional (line 3) must be true or false"]),
@@ -138,7 +139,7 @@ def test_what_is_not_known_is_remembered() -> None:
         ("executors: []\nadditionalResources: {configFile: {}}", ["configFile (line 2) must have a resource"]),
     ],
 )  # fmt: skip
-def test_faults_are_told_with_their_place(text: str, faults: list[str]) -> None:
+def test_faults_of_a_package_are_reported_with_path_and_line(text: str, faults: list[str]) -> None:
     with pytest.raises(ComponentError, match="the package is no TOI package: ") as caught:
         parsed(text)
     assert "\n" not in str(caught.value)
@@ -146,16 +147,16 @@ def test_faults_are_told_with_their_place(text: str, faults: list[str]) -> None:
         assert fault in str(caught.value)
 
 
-def test_faults_of_an_executor() -> None:
+def test_faults_of_an_executor_specification_are_reported() -> None:
     with pytest.raises(
         ComponentError, match=r"is no TOI executor: imageRef \(line 1\) is required, or image"
     ):
         executor_spec.parse(b"outputs: {}", name="the executor")
-    with pytest.raises(ComponentError, match=r"has an output that is no name of a file: '\.\./x'"):
+    with pytest.raises(ComponentError, match=r"has an output whose name cannot be a file's: '\.\./x'"):
         executor_spec.parse(b"{image: {ref: x}, outputs: {../x: {}}}", name="the executor")
 
 
-def test_the_first_executor_of_an_action() -> None:
+def test_the_first_entry_for_an_action_is_chosen() -> None:
     found = parsed(
         """
         executors:
@@ -166,15 +167,16 @@ def test_the_first_executor_of_an_action() -> None:
         """
     )
     chosen = [
-        str(package.choose(found, action, name="it").image) for action in ("install", "remove", "late", "any")
+        str(package.choose_entry(found, action, name="it").image)
+        for action in ("install", "remove", "late", "any")
     ]
     assert chosen == ["first", "second", "all", "all"]
 
 
-def test_an_unknown_action_is_told_with_those_that_are_known() -> None:
+def test_an_unknown_action_is_refused_with_the_known_ones() -> None:
     found = parsed("executors: [{actions: [a, b], image: {ref: x}}, {actions: [b, c], image: {ref: x}}]")
-    with pytest.raises(ComponentError, match="it has no action 'x': it has a, b, c"):
-        package.choose(found, "x", name="it")
+    with pytest.raises(ComponentError, match="it has no action 'x'; use one that it has: a, b, c"):
+        package.choose_entry(found, "x", name="it")
 
 
 plain = st.recursive(
@@ -204,13 +206,13 @@ plain = st.recursive(
 
 
 @given(plain)
-def test_any_document_is_read_or_refused_in_one_sentence(value: Any) -> None:
+def test_any_specification_is_read_or_refused_in_one_sentence(value: Any) -> None:
     import json
 
     data = json.dumps(value).encode()
     for parse in (package.parse, executor_spec.parse):
-        said = refusal(lambda parse=parse: parse(data, name="it"), ComponentError)  # type: ignore[misc]
-        assert said is None or "\n" not in said
+        message = refusal(lambda parse=parse: parse(data, name="it"), ComponentError)  # type: ignore[misc]
+        assert message is None or "\n" not in message
 
 
 PATHS = """
@@ -222,7 +224,7 @@ PATHS = """
 
 
 @pytest.mark.parametrize("first", ["resourcePath", "referencePath"])
-def test_a_path_has_two_names_and_is_followed_once(first: str) -> None:
+def test_the_path_of_a_resource_reference_has_two_names(first: str) -> None:
     def path(text: str) -> tuple[dict[str, str], ...]:
         reference = parsed(PATHS % text).executors[0].resource_ref
         assert reference is not None

@@ -1,4 +1,4 @@
-"""What passes between the host and an executor: in memory only, within bounds, and never lost for another fault."""
+"""The inputs and outputs of an executor: in memory, within limits, and not lost where something else fails."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import yaml
 from accounts import Account, open_to_all
 from components import component, make_archive
 from installed import Shim, fresh_shim
-from packages import executor_layout, package, with_executor
+from toi_packages import executor_layout, package, with_executor
 from tweed_shim import Shim as Api
 from tweed_shim.runtime.console import Console
 
@@ -49,7 +49,7 @@ exit 0
 @pytest.fixture(scope="module")
 def source(public_directory: str) -> str:
     """A package whose executor is given a secret, in an archive."""
-    directory = os.path.join(public_directory, "exchange")
+    directory = os.path.join(public_directory, "inputs-and-outputs")
     layout = executor_layout(os.path.join(directory, "image"), SCRIPT, user="65534")
     names = ("note", "mounts", "large")
     content = {
@@ -84,12 +84,12 @@ def test_the_inputs_and_outputs_are_in_memory_and_the_inputs_stay_as_they_are(
     done = shim.run(*words(source, "mounts"))
     assert done.code == 0, done
     found = yaml.safe_load(done.out)["outputs"]["mounts"]
-    # The repository may be large, and is no secret.
+    # The repository is on disk: it may be large, and is no secret.
     places = [line for line in found if not line.startswith("/toi/inputs/ocmrepo ")]
     assert (len(found), sorted(places)) == (3, ["/toi/inputs tmpfs", "/toi/outputs tmpfs"])
 
 
-def test_a_run_that_is_killed_leaves_no_credentials(root_shim: Shim, source: str) -> None:
+def test_a_killed_run_leaves_no_credentials(root_shim: Shim, source: str) -> None:
     with root_shim.start(*words(source, "wait")) as process:
         assert process.stderr is not None
         while b"waiting" not in process.stderr.readline():
@@ -104,7 +104,7 @@ def test_a_run_that_is_killed_leaves_no_credentials(root_shim: Shim, source: str
 
 
 @pytest.mark.parametrize(("action", "code"), [("too-much", 125), ("too-much-and-fail", 7)])
-def test_outputs_that_are_too_large_take_neither_the_others_nor_the_exit_code_with_them(
+def test_an_output_that_is_too_large_changes_neither_the_others_nor_the_exit_code(
     root_shim: Shim, source: str, action: str, code: int
 ) -> None:
     done = root_shim.run(*words(source, action))
@@ -113,14 +113,16 @@ def test_outputs_that_are_too_large_take_neither_the_others_nor_the_exit_code_wi
     assert "large is not kept (outputs have 64 MiB together at most)" in done.err.decode()
 
 
-def test_a_file_whose_name_is_no_text_is_told_and_the_others_are_kept(root_shim: Shim, source: str) -> None:
+def test_an_output_with_a_name_that_is_not_utf8_is_reported_and_the_others_are_kept(
+    root_shim: Shim, source: str
+) -> None:
     done = root_shim.run(*words(source, "no-text", "--all-outputs"))
     assert done.code == 125
     assert yaml.safe_load(done.out) == {"outputs": {"note": "fine"}}
     assert "was carried out, but of its outputs the file b'b\\xff' is not kept" in done.err.decode()
 
 
-def test_what_is_no_plain_file_is_left_out_and_named_in_a_warning(shim: Shim, source: str) -> None:
+def test_outputs_that_are_no_plain_files_are_left_out_with_a_warning(shim: Shim, source: str) -> None:
     done = shim.run(*words(source, "kinds", "--all-outputs"))
     assert (done.code, yaml.safe_load(done.out)) == (0, {"outputs": {"note": "fine", "same": "fine"}})
     [line] = [line for line in done.err.decode().splitlines() if "left out" in line]
@@ -129,10 +131,10 @@ def test_what_is_no_plain_file_is_left_out_and_named_in_a_warning(shim: Shim, so
         "tweed-shim: left out of the executor's outputs: mounts (a symbolic link), b'c\\xff' (a symbolic link), "
         f"{kinds}; only plain files are kept, so have its author write files"
     )
-    assert "did not write mounts" not in done.err.decode(), "it did, though not as a file"
+    assert "did not write mounts" not in done.err.decode(), "the executor did write it, though not as a file"
 
 
-def test_a_mapped_output_that_is_no_plain_file_is_told_without_the_option_too(
+def test_a_mapped_output_that_is_no_plain_file_is_warned_of_without_all_outputs(
     root_shim: Shim, source: str
 ) -> None:
     done = root_shim.run(*words(source, "kinds"))
@@ -140,9 +142,9 @@ def test_a_mapped_output_that_is_no_plain_file_is_told_without_the_option_too(
     assert "left out of the executor's outputs: mounts (a symbolic link); only plain" in done.err.decode()
 
 
-def test_a_program_is_told_what_is_left_out(root_shim: Shim, source: str) -> None:
-    said: list[str] = []
-    outputs = Api(root_shim.root, console=Console(warn=said.append)).bootstrap(
+def test_the_python_api_warns_of_outputs_that_are_left_out(root_shim: Shim, source: str) -> None:
+    warnings: list[str] = []
+    outputs = Api(root_shim.root, console=Console(warn=warnings.append)).bootstrap(
         "kinds",
         f"{source}//{APP}",
         credentials={"credentials": {"target": {"credentials": {"token": SECRET}}}},
@@ -150,11 +152,11 @@ def test_a_program_is_told_what_is_left_out(root_shim: Shim, source: str) -> Non
         ocm_config="None",
     )
     assert sorted(outputs) == ["note", "same"]
-    [sentence] = [sentence for sentence in said if "left out" in sentence]
+    [sentence] = [sentence for sentence in warnings if "left out" in sentence]
     assert "pipe (a named pipe)" in sentence
 
 
-def test_of_very_many_that_are_left_out_a_few_are_named(root_shim: Shim, source: str) -> None:
+def test_of_many_outputs_that_are_left_out_twenty_are_named(root_shim: Shim, source: str) -> None:
     done = root_shim.run(*words(source, "many", "--all-outputs"))
     assert (done.code, yaml.safe_load(done.out)) == (0, {"outputs": {"note": "fine"}})
     [line] = [line for line in done.err.decode().splitlines() if "left out" in line]
@@ -162,16 +164,14 @@ def test_of_very_many_that_are_left_out_a_few_are_named(root_shim: Shim, source:
     assert "(and 79 more like it)" in line
 
 
-def test_a_place_that_cannot_take_the_outputs_is_told_before_anything_is_run(
-    root_shim: Shim, source: str
-) -> None:
+def test_an_unwritable_target_of_outputs_is_refused_before_the_run(root_shim: Shim, source: str) -> None:
     done = root_shim.run(*words(source, "note", "-o", "/not/there/outputs.yaml"))
     assert done.code == 125
     assert "/not/there is no directory" in done.err.decode()
     assert json.loads(root_shim.run("logs", "--json").out) == []
 
 
-def test_outputs_that_cannot_be_written_after_all_are_printed(root_shim: Shim, source: str) -> None:
+def test_outputs_that_cannot_be_written_are_printed(root_shim: Shim, source: str) -> None:
     directory = os.path.join(os.path.dirname(root_shim.root), "outputs")
     os.makedirs(os.path.join(directory, "note"))
     done = root_shim.run(*words(source, "note", "-o", directory))
@@ -180,7 +180,9 @@ def test_outputs_that_cannot_be_written_after_all_are_printed(root_shim: Shim, s
     assert yaml.safe_load(done.out) == {"outputs": {"note": "fine"}}
 
 
-def test_a_failure_is_told_wherever_the_outputs_go(root_shim: Shim, source: str) -> None:
+def test_a_failed_action_is_reported_where_its_outputs_cannot_be_written(
+    root_shim: Shim, source: str
+) -> None:
     command = [root_shim.program, "--root", root_shim.root, *words(source, "fail")]
     for redirection in (">/dev/full", "-o /dev/full >/dev/full", "| true"):
         done = subprocess.run(
@@ -193,13 +195,13 @@ def test_a_failure_is_told_wherever_the_outputs_go(root_shim: Shim, source: str)
         assert b"outputs are lost" in done.stderr
 
 
-def test_a_dash_is_stdout(root_shim: Shim, source: str) -> None:
+def test_outputs_go_to_stdout_with_a_dash(root_shim: Shim, source: str) -> None:
     done = root_shim.run(*words(source, "note", "-o", "-"))
     assert (done.code, yaml.safe_load(done.out)) == (0, {"outputs": {"note": "fine"}})
     assert not os.path.exists(os.path.join(os.path.dirname(root_shim.root), "-"))
 
 
-def test_a_reader_that_is_slow_is_waited_for(root_shim: Shim, source: str) -> None:
+def test_outputs_are_printed_whole_to_a_slow_reader(root_shim: Shim, source: str) -> None:
     read, write = os.pipe2(os.O_NONBLOCK)
     os.set_blocking(read, True)
     command = [root_shim.program, "--root", root_shim.root, *words(source, "fail")]
@@ -208,7 +210,7 @@ def test_a_reader_that_is_slow_is_waited_for(root_shim: Shim, source: str) -> No
     ) as process:
         os.close(write)
         assert process.stderr is not None
-        # All else is said before the outputs are printed, which are more than a pipe holds.
+        # The warnings come before the outputs, which are more than a pipe holds.
         while b"did not write mounts" not in process.stderr.readline():
             assert process.poll() is None
         with open(read, "rb") as file:

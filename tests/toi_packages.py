@@ -1,4 +1,4 @@
-"""TOI packages made for tests: component versions with an executor image, as they are bootstrapped."""
+"""Build TOI packages for tests: component versions with a package, executors and their images."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from components import Local, component, image, with_image
+from components import Local, image, with_image
 from layouts import Files, build_layout
 from tweed_shim.base.records import replace
 from tweed_shim.ocm import codec
@@ -18,12 +18,13 @@ EXECUTOR_TYPE = "application/vnd.toi.ocm.software.executor.v1+yaml"
 
 
 def package(content: Any, *, name: str = "package", media_type: str = PACKAGE_TYPE) -> Local:
-    """The resource of a package, or of an executor; a text is taken as it is."""
+    """Return the resource of a package. content: plain data, or a text that is used as it is."""
     text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
     return Local(name, text.encode(), media_type, "toiPackage")
 
 
 def executor(content: Any, *, name: str = "executor") -> Local:
+    """Return the resource of an executor specification."""
     return package(content, name=name, media_type=EXECUTOR_TYPE)._replace(type="toiExecutor")
 
 
@@ -32,7 +33,7 @@ def library(name: str, content: str) -> Local:
 
 
 def executor_layout(directory: str, script: str, *, user: str = "", files: Files | None = None) -> str:
-    """An OCI layout with an executor image that is a shell script; returns its path."""
+    """Write an OCI layout with an executor image whose program is a shell script, and return its path."""
     build_layout(
         directory,
         files={**(files or {}), "toi/run": f"#!/bin/sh\n{script}\n"},
@@ -44,17 +45,17 @@ def executor_layout(directory: str, script: str, *, user: str = "", files: Files
 
 
 def with_executor(addition: Addition, layout: str, *, name: str = "image") -> Addition:
-    """A component version with an executor image more, as a local blob."""
+    """Return a component version to which an executor image is added, as a local blob."""
     return with_image(addition, *image(name, layout))
 
 
 def with_identity(addition: Addition, resource: str, identity: Mapping[str, str]) -> Addition:
-    """A component version one of whose resources has an extra identity."""
+    """Return a component version in which one resource has an extra identity."""
     return _changed(addition, resource, lambda each: replace(each, extra_identity=identity))
 
 
 def with_global_access(addition: Addition, resource: str, access: Mapping[str, Any]) -> Addition:
-    """A component version one of whose resources, a local blob, can be had elsewhere too."""
+    """Return a component version in which one local blob has a global access too."""
     return _changed(
         addition, resource, lambda each: replace(each, access={**each.access, "globalAccess": access})
     )
@@ -62,13 +63,13 @@ def with_global_access(addition: Addition, resource: str, access: Mapping[str, A
 
 def _changed(addition: Addition, resource: str, change: Callable[[Resource], Resource]) -> Addition:
     resources: Sequence[Resource] = addition.descriptor.resources
-    made = tuple(change(each) if each.name == resource else each for each in resources)
-    about = replace(addition.descriptor, resources=made)
-    return Addition(about, codec.encode(about), addition.blobs)
+    changed = tuple(change(each) if each.name == resource else each for each in resources)
+    descriptor = replace(addition.descriptor, resources=changed)
+    return Addition(descriptor, codec.encode(descriptor), addition.blobs)
 
 
 def make_component_archive(directory: str | os.PathLike[str], addition: Addition) -> str:
-    """A component archive with one component version; returns its path."""
+    """Write a component archive with one component version, and return its path."""
     blobs = os.path.join(directory, "blobs")
     os.makedirs(blobs)
     with open(os.path.join(directory, "component-descriptor.yaml"), "wb") as file:
@@ -77,6 +78,3 @@ def make_component_archive(directory: str | os.PathLike[str], addition: Addition
         with open(os.path.join(blobs, blob.digest.replace(":", ".")), "wb") as file:
             file.writelines(blob.pieces())
     return os.fspath(directory)
-
-
-__all__ = ["component", "executor", "library", "package"]
