@@ -34,7 +34,7 @@ OWN = entry("executor")
     ("resources", "message"),
     [
         ([PLAIN],
-         "cannot be bootstrapped: it has no resource of type toiPackage, but of the types yaml; name a component version"),
+         "cannot be bootstrapped: it has no resource of type toiPackage, but of the types yaml; name a component"),
         ([package("[]")], "is no TOI package: the document (line 1) must be a map"),
         ([of({**IMAGE, "actions": ["a", "b"]})], "has no action 'install'; use one that it has: a, b"),
         ([of(entry("gone"))], "has no resource name=gone: it has name=package"),

@@ -11,13 +11,10 @@ import pytest
 from accounts import Account
 from installed import Shim, fresh_shim
 from script_images import METADATA, ScriptImage
-from tweed_shim.data import schema_worker
-from tweed_shim.errors import ContractError, HostError
+from tweed_shim.errors import HostError
 from tweed_shim.host import owned_trees, userns
 from tweed_shim.host.userns import IdMap, IdRange
 from tweed_shim.image import store, stored_credentials
-
-SCHEMA = {"type": "string", "pattern": "^a*$"}
 
 
 def killed_program(directory: str, name: str, number: int = signal.SIGKILL) -> str:
@@ -26,33 +23,6 @@ def killed_program(directory: str, name: str, number: int = signal.SIGKILL) -> s
     Path(path).write_text(f"#!/bin/sh\nkill -{number} $$\n", encoding="ascii")
     os.chmod(path, 0o755)
     return path
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
-def test_a_killed_checker_of_schemas_is_not_blamed_on_the_image(number: signal.Signals) -> None:
-    with schema_worker.SchemaWorker() as worker:
-        worker.start()
-        while worker._process.pid is None:
-            assert worker._process.hear()
-        os.kill(worker._process.pid, number)
-        with pytest.raises(HostError, match=f"was ended by {number.name}; run it again"):
-            worker.faults(SCHEMA, b'"a"', what="the schema")
-        assert worker.faults(SCHEMA, b'"b"', what="the schema") != []
-
-
-def test_a_schema_that_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    smaller = schema_worker._SERVE.replace(
-        "schema_worker.serve", "schema_worker._MAX_MEMORY = 200 << 20; schema_worker.serve"
-    )
-    assert smaller != schema_worker._SERVE
-    monkeypatch.setattr(schema_worker, "_SERVE", smaller)
-    schema = {"type": "string", "pattern": "^((a)|(b))*$"}
-    value = json.dumps("a" * 4_000_000).encode()
-    with (
-        schema_worker.SchemaWorker() as worker,
-        pytest.raises(ContractError, match="GiB of memory; ask its author"),
-    ):
-        worker.faults(schema, value, what="the schema", schema_checked=True)
 
 
 @pytest.fixture

@@ -30,7 +30,9 @@ def process(text: str, *libraries: str, mode: Mode = "private", **templating: An
     source = TemplateInput(text, "the parameters", "it")
     with SchemaWorker() as schema_worker, WorkerProcess() as worker:
         templates = Templates(mode, worker)
-        return parameters.process(source, Templating(**templating), stubs, templates, schema_worker)
+        return parameters.process(
+            source, Templating(**templating), stubs, templates=templates, schema_worker=schema_worker
+        )
 
 
 def map_parameters(mapping: Any, values: Any, functions: Functions) -> Any:

@@ -42,28 +42,7 @@ def configure_toi_bootstrap(parser: Parser) -> None:
     parser.add_argument("action", metavar="ACTION", help="an action of the package, such as install")
     _configure_package(parser)
     exchange = parser.add_argument_group("input and output of the action")
-    exchange.add_argument(
-        "-p",
-        "--parameters",
-        metavar="FILE",
-        help=f"the parameters; - is stdin (default: {PARAMETERS}, if it is there)",
-    )
-    exchange.add_argument(
-        "-c",
-        "--credentials",
-        metavar="FILE",
-        help=f"the credentials; - is stdin (default: {CREDENTIALS}, if it is there)",
-    )
-    exchange.add_argument(
-        "--trust-templates",
-        action="store_true",
-        help="let templates read files and the environment, and run commands",
-    )
-    exchange.add_argument(
-        "--copy-resources",
-        action="store_true",
-        help="give the executor the content of resources that are elsewhere",
-    )
+    _add_input_options(exchange)
     exchange.add_argument(
         "-o", "--outputs", metavar="PATH", help="a file or a directory for the outputs; - is stdout"
     )
@@ -80,6 +59,31 @@ def configure_toi_bootstrap(parser: Parser) -> None:
         help="write the executor's inputs to this new directory, and run nothing",
     )
     run_options.configure(parser, timeouts="3600")
+
+
+def _add_input_options(group: Group) -> None:
+    group.add_argument(
+        "-p",
+        "--parameters",
+        metavar="FILE",
+        help=f"the parameters; - is stdin (default: {PARAMETERS}, if it is there)",
+    )
+    group.add_argument(
+        "-c",
+        "--credentials",
+        metavar="FILE",
+        help=f"the credentials; - is stdin (default: {CREDENTIALS}, if it is there)",
+    )
+    group.add_argument(
+        "--trust-templates",
+        action="store_true",
+        help="let templates read files and the environment, and run commands",
+    )
+    group.add_argument(
+        "--copy-resources",
+        action="store_true",
+        help="give the executor the content of resources that are elsewhere",
+    )
 
 
 def toi_bootstrap_command(arguments: Arguments, context: Context) -> int:

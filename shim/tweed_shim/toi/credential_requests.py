@@ -36,12 +36,12 @@ def match(
         return {name: MatchedRequest(package[name], to) for name, to in chosen.items()}
     matched: dict[str, MatchedRequest] = {}
     for executor_name, request in executor.items():
-        name = _package_name(executor_name, package, mapping, request, whose)
+        name = _package_name(executor_name, package, mapping, request, whose=whose)
         if name is None:
             continue
         own = package.get(name)
         if own is not None:
-            _check_same(name, own, executor_name, request, whose)
+            _check_same(name, own, executor_name, request, whose=whose)
         elif package and request.optional:
             # A package with requests of its own has left out this optional one on purpose.
             continue
@@ -50,7 +50,12 @@ def match(
 
 
 def _package_name(
-    executor_name: str, package: Requests, mapping: Mapping[str, str], request: CredentialRequest, whose: str
+    executor_name: str,
+    package: Requests,
+    mapping: Mapping[str, str],
+    request: CredentialRequest,
+    *,
+    whose: str,
 ) -> str | None:
     """Return the package's name for credentials of the executor; None for optional ones that it has no name for."""
     name = _source_of(executor_name, mapping, whose)
@@ -82,7 +87,7 @@ def _source_of(executor_name: str, mapping: Mapping[str, str], whose: str) -> st
 
 
 def _check_same(
-    name: str, own: CredentialRequest, executor_name: str, request: CredentialRequest, whose: str
+    name: str, own: CredentialRequest, executor_name: str, request: CredentialRequest, *, whose: str
 ) -> None:
     """Raise ComponentError where the package's request does not satisfy the executor's."""
     missing = [each for each in request.properties if each not in own.properties]

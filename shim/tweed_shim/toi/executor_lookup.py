@@ -44,7 +44,7 @@ class Execution(Record):
     details: ExecutorDetails
 
 
-def find_executor(
+def find(
     session: Session,
     version: ComponentVersion,
     toi_package: Package,
@@ -96,7 +96,9 @@ def resolve_entry(
     if resource.type != executor_spec.TYPE:
         raise _wrong_type(owner, resource, f"{IMAGE_TYPE} and {executor_spec.TYPE}")
     what = f"the executor {identity.show(identity.identity(resource, owner.descriptor.resources))} of {owner}"
-    data = package_resources.read_specification(session, owner, resource, executor_spec.MEDIA_TYPES, warn)
+    data = package_resources.read_specification(
+        session, owner, resource, executor_spec.MEDIA_TYPES, warn=warn
+    )
     specification = executor_spec.parse(data, name=what)
     return ExecutorDetails(owner, specification, _image_of(session, owner, specification, what))
 

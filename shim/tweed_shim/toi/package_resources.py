@@ -43,7 +43,12 @@ def read_first_match(session: Session, owner: ComponentVersion, reference: Resou
 
 
 def read_specification(
-    session: Session, owner: ComponentVersion, resource: Resource, media_types: Sequence[str], warn: Warn
+    session: Session,
+    owner: ComponentVersion,
+    resource: Resource,
+    media_types: Sequence[str],
+    *,
+    warn: Warn,
 ) -> bytes:
     """Return the content of a resource that is a specification; warn where its media type is not one of these."""
     media_type = media_type_of(resource.access)
@@ -68,7 +73,7 @@ def find_package(
     if not matches:
         raise ComponentError(_missing_package(version, packages, pattern))
     name = f"the package {identity.show(identity.identity(matches[0], all_resources))} of {version}"
-    data = read_specification(session, version, matches[0], package.MEDIA_TYPES, warn)
+    data = read_specification(session, version, matches[0], package.MEDIA_TYPES, warn=warn)
     return package.parse(data, name=name), name
 
 

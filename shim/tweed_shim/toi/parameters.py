@@ -37,6 +37,7 @@ def process(
     source: TemplateInput,
     templating: Templating,
     libraries: Sequence[Document],
+    *,
     templates: Templates,
     schema_worker: SchemaWorker,
 ) -> Any:

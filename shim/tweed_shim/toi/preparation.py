@@ -1,6 +1,6 @@
 """Prepare an action: find its executor, and make the configuration, the parameters and the credentials for it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tweed_shim import spiff
@@ -25,6 +25,7 @@ from tweed_shim.toi import (
 from tweed_shim.toi.common_fields import Image, ResourceReference, Templating
 from tweed_shim.toi.credentials_file import CredentialsFile
 from tweed_shim.toi.executor_lookup import Execution
+from tweed_shim.toi.package import Package
 from tweed_shim.toi.parameters import Document
 from tweed_shim.toi.templates import Mode, Templates
 
@@ -95,43 +96,46 @@ def prepare(
     """
     tools = _Tools(session, Templates(request.mode, worker), schema_worker, warn)
     package, name = package_resources.find_package(session, version, request.package, warn)
-    execution = executor_lookup.find_executor(session, version, package, request.action, name=name, warn=warn)
-    specification = execution.details.specification
-    _warn(execution, (*package.unknown, *specification.unknown), name, warn)
+    execution = executor_lookup.find(session, version, package, request.action, name=name, warn=warn)
+    _warn(execution, package, name, warn)
     config = _configuration(tools, execution)
-    requests = credential_requests.match(
-        package.credentials, specification.credentials, execution.entry.credential_mapping, whose=name
-    )
+    requests = _credential_requests(package, execution, whose=name)
     credentials = executor_credentials.look_up(_credentials_file(tools, request), requests, configured)
     repository = executor_credentials.of_repository(version, session.connection)
-    text, text_name = request.parameters or ("", "the parameters")
-    source = parameters.TemplateInput(text, text_name, name)
+    source = parameters.TemplateInput(*(request.parameters or ("", "the parameters")), name)
     package_parameters = _evaluate(tools, source, package.templating, version)
-    values = credentials.values
+    names = {each: matched.executor_name for each, matched in requests.items()}
     return Prepared(
         version,
         name,
         execution,
         config,
         package_parameters,
-        _map_parameters(tools, execution, package_parameters, values, whose=name),
-        {
-            each: matched.executor_name
-            for each, matched in requests.items()
-            if matched.executor_name in values
-        },
+        _map_parameters(tools, execution, package_parameters, credentials.values, whose=name),
+        {each: to for each, to in names.items() if to in credentials.values},
         executor_credentials.ocm_configuration(credentials, repository, log_level=request.log_level),
         request.copy_resources,
     )
 
 
-def _warn(execution: Execution, unknown: Sequence[str], name: str, warn: Callable[[str], None]) -> None:
+def _warn(execution: Execution, package: Package, name: str, warn: Callable[[str], None]) -> None:
+    """Warn of unknown fields, and of an image that is named directly."""
+    unknown = (*package.unknown, *execution.details.specification.unknown)
     if unknown:
         warn(f"{name}, or its executor, has fields without a meaning: {', '.join(unknown)}")
     image = execution.details.image
     if isinstance(image, Image):
         whose = name if execution.entry.image else f"{execution.entry}, which {name} uses,"
         warn(f"{whose} names the image {image} directly, which is meant for development only")
+
+
+def _credential_requests(
+    package: Package, execution: Execution, *, whose: str
+) -> dict[str, credential_requests.MatchedRequest]:
+    executor = execution.details.specification.credentials
+    return credential_requests.match(
+        package.credentials, executor, execution.entry.credential_mapping, whose=whose
+    )
 
 
 def _configuration(tools: _Tools, execution: Execution) -> Any:
@@ -147,7 +151,9 @@ def _evaluate(
     tools: _Tools, source: parameters.TemplateInput, templating: Templating, owner: ComponentVersion
 ) -> Any:
     libraries = [_library(tools.session, owner, each) for each in templating.libraries]
-    return parameters.process(source, templating, libraries, tools.templates, tools.schema_worker)
+    return parameters.process(
+        source, templating, libraries, templates=tools.templates, schema_worker=tools.schema_worker
+    )
 
 
 def _library(session: Session, owner: ComponentVersion, reference: ResourceReference) -> Document:

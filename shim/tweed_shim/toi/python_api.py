@@ -36,11 +36,7 @@ def run_action(
     verbs: Sequence[str] = (),
 ) -> dict[str, bytes]:
     """Run an action, and return its outputs. The parameters, and what it raises, are those of `Shim.bootstrap`."""
-    if not isinstance(component, str):
-        # A Path has already made one slash of the two in `REPOSITORY//NAME`, so it cannot be taken apart.
-        raise ConfigError(
-            f"the component {component!r} is no text: write 'REPOSITORY//NAME:VERSION', or name a repository"
-        )
+    _check_component(component)
     seconds = bootstrap.time_limit(options.timeout)
     with SchemaWorker() as schema_worker, WorkerProcess(seconds=seconds) as worker:
         session, credentials = configured.session(
@@ -66,8 +62,21 @@ def run_action(
             schema_worker.end()
             worker.end()
             done = bootstrap.run(runner, session, prepared, every_output=every_output)
-    outputs = dict(done.outputs.values)
-    if done.failure is not None:
-        done.failure.outputs = outputs
-        raise done.failure
+    return _outputs_of(done)
+
+
+def _check_component(component: object) -> None:
+    if not isinstance(component, str):
+        # A Path has already made one slash of the two in `REPOSITORY//NAME`, so it cannot be taken apart.
+        raise ConfigError(
+            f"the component {component!r} is no text: write 'REPOSITORY//NAME:VERSION', or name a repository"
+        )
+
+
+def _outputs_of(result: bootstrap.Result) -> dict[str, bytes]:
+    """Return the outputs, or raise the failure of the action with the outputs in it."""
+    outputs = dict(result.outputs.values)
+    if result.failure is not None:
+        result.failure.outputs = outputs
+        raise result.failure
     return outputs
