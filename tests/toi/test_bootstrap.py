@@ -449,8 +449,10 @@ def test_an_image_in_a_registry_runs_as_a_resource_and_named_directly(
             sizes = [each.size for each in archive.getmembers()]
         assert (max(sizes) > 1 << 20) is copied
         with Session() as session:
-            given = session.component_version(f"{directory}/inputs/ocmrepo//example.com/remote").descriptor
-        assert given.resources[0] == addition.descriptor.resources[0]
+            descriptor = session.component_version(
+                f"{directory}/inputs/ocmrepo//example.com/remote"
+            ).descriptor
+        assert descriptor.resources[0] == addition.descriptor.resources[0]
 
 
 def test_the_credentials_of_the_registry_are_passed_on(

@@ -98,13 +98,15 @@ def test_options_replace_single_inputs(tree: Tree, tmp_path: Path) -> None:
     (other / "config").write_text("b: 2\n")
     (other / "p").write_text("c: 3\n")
     (other / "o").write_text("type: generic.config.ocm.software/v1\n")
-    place = str(other)
-    moved = executor.read([root, NAMED, "--inputs", place, "--outputs", place, "--ctf", f"{place}/ctf"])
+    directory = str(other)
+    moved = executor.read(
+        [root, NAMED, "--inputs", directory, "--outputs", directory, "--ctf", f"{directory}/ctf"]
+    )
     assert (moved.config, moved.parameters) == ({"b": 2}, None)
-    assert (moved.repository, moved.outputs.directory) == (f"{place}/ctf", place)
-    named = executor.read([root, NAMED, f"--parameters={place}/p", f"--ocmconfig={place}/o"])
+    assert (moved.repository, moved.outputs.directory) == (f"{directory}/ctf", directory)
+    named = executor.read([root, NAMED, f"--parameters={directory}/p", f"--ocmconfig={directory}/o"])
     assert (named.config, named.parameters, len(named.credentials)) == ({"a": 1}, {"c": 3}, 0)
-    assert "nosuch is missing" in complaint(root, NAMED, f"--config={place}/nosuch")
+    assert "nosuch is missing" in complaint(root, NAMED, f"--config={directory}/nosuch")
 
 
 def test_plain_scalars_mean_the_same_as_in_the_shim(tree: Tree) -> None:
@@ -159,8 +161,8 @@ def test_missing_credentials_are_named(tree: Tree) -> None:
 
 @pytest.mark.parametrize("content", [b"{", b"a: *b", b"\xff", b"!!python/name:os.system", b"a: 's3cret"])
 def test_an_input_that_is_not_yaml_is_named_and_not_quoted(tree: Tree, content: bytes) -> None:
-    said = complaint(tree(parameters=content), NAMED)
-    assert said.endswith("inputs/parameters is not well-formed YAML: make it again")
+    message = complaint(tree(parameters=content), NAMED)
+    assert message.endswith("inputs/parameters is not well-formed YAML: make it again")
 
 
 @pytest.mark.parametrize(
@@ -302,9 +304,9 @@ def test_the_exit_code_is_the_returned_one(tree: Tree, returned: int | None, cod
 
 def test_a_fault_is_one_sentence(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     assert executor.run(lambda call: call.outputs.__setitem__("a/b", 1), [tree(), NAMED]) == 1
-    said = capsys.readouterr().err
-    assert said.endswith("the output 'a/b' cannot be written: no file can have this name; rename it\n")
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.endswith("the output 'a/b' cannot be written: no file can have this name; rename it\n")
+    assert message.count("\n") == 1
 
 
 def test_three_arguments_are_too_many(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:

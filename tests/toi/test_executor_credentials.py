@@ -69,7 +69,7 @@ def look_up(text: str, requests: dict[str, MatchedRequest]) -> ExecutorCredentia
 
 
 def test_credentials_come_from_every_kind_of_source() -> None:
-    found = look_up(
+    result = look_up(
         f"""
         secret: (( &temporary("{SECRET}") ))
         credentials:
@@ -90,14 +90,14 @@ def test_credentials_come_from_every_kind_of_source() -> None:
             "spare": MatchedRequest(OPTIONAL, "spare"),
         },
     )
-    assert found.values == {
+    assert result.values == {
         "kubeconfig": {"token": SECRET, "port": "80"},
         "looked": {"key": SECRET},
         "exact": {"key": SECRET},
         "kept": {"key": SECRET},
     }
-    assert SECRET not in repr(found)
-    written = yaml.safe_load(executor_credentials.ocm_configuration(found, None, log_level="Info"))
+    assert SECRET not in repr(result)
+    written = yaml.safe_load(executor_credentials.ocm_configuration(result, None, log_level="Info"))
     memory, consumers, logging = written["configurations"]
     assert written["type"] == "generic.config.ocm.software"
     assert memory["repoName"] == "default"
@@ -135,9 +135,9 @@ def test_the_credentials_of_the_registry_of_the_component_version_are_passed_on(
     with ExitStack() as stack:
         repository = OciRepository(RegistryStore("a.example:5000", connection, stack), "x")
         version = ComponentVersion(Descriptor("a.example/b", "1", Provider("c")), b"", repository, refused)
-        found = executor_credentials.of_repository(version, connection)
-        assert found is not None
-        assert (found[0], found[1]["properties"]) == (consumer, properties)
+        result = executor_credentials.of_repository(version, connection)
+        assert result is not None
+        assert (result[0], result[1]["properties"]) == (consumer, properties)
         elsewhere = replace(version, repository=replace(repository, sub_path=""))
         assert executor_credentials.of_repository(elsewhere, connection) is None
 
@@ -148,18 +148,18 @@ def refused(_reference: str, _media_type: str) -> Blob:
 
 def test_properties_of_credentials_become_texts() -> None:
     written = "{a: ~, b: .inf, c: -.inf, d: 0x10, e: yes, f: (( ~ )), g: (( 3 / 2.0 ))}"
-    found = look_up(
+    result = look_up(
         f"credentials: {{target: {{credentials: {written}, targetConsumerId: {{type: T, purpose: ~}}}}}}",
         {"target": MatchedRequest(PLAIN, "target")},
     )
     expected = {"a": "", "b": "+Inf", "c": "-Inf", "d": "16", "e": "true", "f": "", "g": "1.5"}
-    assert found.values == {"target": expected}
-    assert found.consumers[0][0] == {"type": "T", "purpose": ""}
+    assert result.values == {"target": expected}
+    assert result.consumers[0][0] == {"type": "T", "purpose": ""}
 
 
 def test_an_ocm_configuration_is_written_without_any_request() -> None:
-    found = executor_credentials.look_up(None, {"spare": MatchedRequest(OPTIONAL, "spare")}, CONFIGURED)
-    written = yaml.safe_load(executor_credentials.ocm_configuration(found, None, log_level="Warn"))
+    result = executor_credentials.look_up(None, {"spare": MatchedRequest(OPTIONAL, "spare")}, CONFIGURED)
+    written = yaml.safe_load(executor_credentials.ocm_configuration(result, None, log_level="Warn"))
     assert written["configurations"][:2] == [
         {"type": "memory.credentials.config.ocm.software", "repoName": "default"},
         {"type": "credentials.config.ocm.software"},
@@ -225,5 +225,5 @@ def test_a_missing_credentials_file_is_refused_where_credentials_are_needed() ->
 
 
 def test_unknown_fields_of_a_credentials_file_are_returned() -> None:
-    found = read("{credential: {}, forwardedConsumers: []}", "it")
-    assert found.unknown == ("credential",)
+    result = read("{credential: {}, forwardedConsumers: []}", "it")
+    assert result.unknown == ("credential",)

@@ -83,10 +83,10 @@ def test_the_inputs_and_outputs_are_in_memory_and_the_inputs_stay_as_they_are(
 ) -> None:
     done = shim.run(*words(source, "mounts"))
     assert done.code == 0, done
-    found = yaml.safe_load(done.out)["outputs"]["mounts"]
+    mounts = yaml.safe_load(done.out)["outputs"]["mounts"]
     # The repository is on disk: it may be large, and is no secret.
-    places = [line for line in found if not line.startswith("/toi/inputs/ocmrepo ")]
-    assert (len(found), sorted(places)) == (3, ["/toi/inputs tmpfs", "/toi/outputs tmpfs"])
+    in_memory = [line for line in mounts if not line.startswith("/toi/inputs/ocmrepo ")]
+    assert (len(mounts), sorted(in_memory)) == (3, ["/toi/inputs tmpfs", "/toi/outputs tmpfs"])
 
 
 def test_a_killed_run_leaves_no_credentials(root_shim: Shim, source: str) -> None:

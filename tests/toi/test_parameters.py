@@ -67,7 +67,7 @@ def test_empty_input_without_a_template_makes_no_parameters(text: str) -> None:
 
 def test_parameters_without_a_template_are_evaluated_as_a_template() -> None:
     assert process("a: (( b + 1 ))\nb: 2\nc: see (( b ))") == {"a": 3, "b": 2, "c": "see 2"}
-    assert process("a: (( merge lib ))", "lib: found") == {"a": "found"}
+    assert process("a: (( merge lib ))", "lib: value") == {"a": "value"}
     assert process("a: yes\nb: 0x10\nc: ~\nd: {}") == {"a": True, "b": 16, "c": None, "d": {}}
 
 
@@ -91,11 +91,11 @@ def test_the_scheme_validates_the_input_and_not_the_template() -> None:
 def test_every_fault_of_parameters_is_reported_with_its_path_and_without_its_value() -> None:
     with pytest.raises(ConfigError) as caught:
         process("size: secret\nother: 1", template={}, scheme=SCHEME)
-    said = str(caught.value)
+    message = str(caught.value)
     for fault in ("name is required", "size must be a whole number", "other is not known here"):
-        assert fault in said
-    assert "secret" not in said
-    assert said.startswith("the parameters do not fit it: ")
+        assert fault in message
+    assert "secret" not in message
+    assert message.startswith("the parameters do not fit it: ")
     with pytest.raises(ConfigError, match="name is required"):
         process("", scheme=SCHEME)
 

@@ -47,8 +47,8 @@ def parsed(text: str) -> package.Package:
 
 
 def test_every_field_of_a_package_is_read() -> None:
-    found = parsed(PACKAGE)
-    assert found == package.Package(
+    result = parsed(PACKAGE)
+    assert result == package.Package(
         executors=(
             package.ExecutorEntry(
                 actions=("install", "remove"),
@@ -82,13 +82,13 @@ def test_every_field_of_a_package_is_read() -> None:
 
 
 def test_every_field_of_an_executor_specification_is_read() -> None:
-    found = executor_spec.parse(
+    result = executor_spec.parse(
         b"""{imageRef: {resource: {name: image}}, image: {ref: x/y}, actions: [install],
         configTemplate: {a: 1}, configScheme: {type: object}, templateLibraries: [{resource: {name: lib}}],
         credentials: {target: {description: d}}, outputs: {made: {description: it}, other: }}""",
         name="the executor",
     )
-    assert found == executor_spec.ExecutorSpecification(
+    assert result == executor_spec.ExecutorSpecification(
         ResourceReference({"name": "image"}),
         Image("x/y"),
         ("install",),
@@ -106,13 +106,13 @@ def test_a_scheme_may_be_true_or_false(text: str, scheme: object) -> None:
 
 
 def test_a_resource_reference_may_be_a_list_of_one() -> None:
-    (found,) = parsed("executors: [{resourceRef: [{resource: {name: image}}]}]").executors
-    assert found.resource_ref == ResourceReference({"name": "image"})
+    (result,) = parsed("executors: [{resourceRef: [{resource: {name: image}}]}]").executors
+    assert result.resource_ref == ResourceReference({"name": "image"})
 
 
 def test_unknown_fields_are_returned() -> None:
-    found = parsed("{executors: [{image: {ref: x/y, tag: 1}, acton: [a]}], zone: }")
-    assert found.unknown == ("executors[0].acton", "executors[0].image.tag")
+    result = parsed("{executors: [{image: {ref: x/y, tag: 1}, acton: [a]}], zone: }")
+    assert result.unknown == ("executors[0].acton", "executors[0].image.tag")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_faults_of_an_executor_specification_are_reported() -> None:
 
 
 def test_the_first_entry_for_an_action_is_chosen() -> None:
-    found = parsed(
+    result = parsed(
         """
         executors:
         - {actions: [install], image: {ref: first}}
@@ -167,16 +167,16 @@ def test_the_first_entry_for_an_action_is_chosen() -> None:
         """
     )
     chosen = [
-        str(package.choose_entry(found, action, name="it").image)
+        str(package.choose_entry(result, action, name="it").image)
         for action in ("install", "remove", "late", "any")
     ]
     assert chosen == ["first", "second", "all", "all"]
 
 
 def test_an_unknown_action_is_refused_with_the_known_ones() -> None:
-    found = parsed("executors: [{actions: [a, b], image: {ref: x}}, {actions: [b, c], image: {ref: x}}]")
+    result = parsed("executors: [{actions: [a, b], image: {ref: x}}, {actions: [b, c], image: {ref: x}}]")
     with pytest.raises(ComponentError, match="it has no action 'x'; use one that it has: a, b, c"):
-        package.choose_entry(found, "x", name="it")
+        package.choose_entry(result, "x", name="it")
 
 
 plain = st.recursive(
