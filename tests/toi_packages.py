@@ -9,8 +9,8 @@ import yaml
 from components import Local, image, with_image
 from layouts import Files, build_layout
 from tweed_shim.base.records import replace
-from tweed_shim.ocm import codec
-from tweed_shim.ocm.descriptor import Resource
+from tweed_shim.ocm import descriptor_codec
+from tweed_shim.ocm.component_descriptor import Resource
 from tweed_shim.ocm.repository import Addition
 
 PACKAGE_TYPE = "application/vnd.toi.ocm.software.package.v1+yaml"
@@ -65,7 +65,7 @@ def _changed(addition: Addition, resource: str, change: Callable[[Resource], Res
     resources: Sequence[Resource] = addition.descriptor.resources
     changed = tuple(change(each) if each.name == resource else each for each in resources)
     descriptor = replace(addition.descriptor, resources=changed)
-    return Addition(descriptor, codec.encode(descriptor), addition.blobs)
+    return Addition(descriptor, descriptor_codec.encode(descriptor), addition.blobs)
 
 
 def make_component_archive(directory: str | os.PathLike[str], addition: Addition) -> str:

@@ -37,7 +37,7 @@ OWN = entry("executor")
          "cannot be bootstrapped: it has no resource of type toiPackage, but of the types yaml; name a component"),
         ([package("[]")], "is no TOI package: the document (line 1) must be a map"),
         ([of({**IMAGE, "actions": ["a", "b"]})], "has no action 'install'; use one that it has: a, b"),
-        ([of(entry("gone"))], "has no resource name=gone: it has name=package"),
+        ([of(entry("gone"))], "has no resource name=gone; use one of these: name=package"),
         ([of(entry("plain")), PLAIN], "the type 'yaml': an executor has ociImage and toiExecutor"),
         ([of(OWN), executor({"imageRef": {"resource": {"name": "plain"}}}), PLAIN],
          "'yaml': an executor has ociImage; ask"),
@@ -83,8 +83,8 @@ def test_a_component_with_several_versions_needs_a_version(
 ) -> None:
     archive = make_archive(tmp_path / "ctf", one(PLAIN), one(PLAIN, version="2.0.0"))
     message = refused(tmp_path, capfd, "describe", f"{archive}//example.com/bad")
-    assert "example.com/bad has several versions, 1.0.0, 2.0.0: name one" in message
-    assert "is not there" in refused(tmp_path, capfd, "describe", f"{archive}//example.com/bad:3.0.0")
+    assert "example.com/bad has several versions, 1.0.0, 2.0.0; name one" in message
+    assert "does not exist" in refused(tmp_path, capfd, "describe", f"{archive}//example.com/bad:3.0.0")
     assert "names no component" in refused(tmp_path, capfd, "describe", archive)
 
 

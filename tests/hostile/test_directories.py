@@ -15,7 +15,7 @@ from components import Local, component, make_archive, tree
 from installed import Result, Shim
 from layouts import Layer, LayoutWriter, build_layout
 from toi_packages import executor_layout, make_component_archive, package, with_executor
-from tweed_shim.ocm.descriptor import Resource
+from tweed_shim.ocm.component_descriptor import Resource
 
 SECRET = b"root:of the host:1\n"
 APP = "example.com/app:1.0.0"

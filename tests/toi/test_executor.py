@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from components import Elsewhere, Local, component, make_archive
 from tweed_shim.data import documents
-from tweed_shim.ocm import configuration
+from tweed_shim.ocm import ocmconfig
 from tweed_shim.toi import executor
 from tweed_shim.toi.executor import Call, ExecutorError, Outputs
 
@@ -46,19 +46,22 @@ def tree(tmp_path: Path) -> Tree:
     return make
 
 
-def ocm_config(*, repository: str = "default", **more: configuration.Entry) -> bytes:
+def ocm_config(*, repository: str = "default", **more: ocmconfig.Entry) -> bytes:
     """Return an OCM configuration as the contract has it: named credentials, and consumers that use them."""
-    memory = configuration.memory_entry({"target": {"token": "s3cret"}}, repository=repository)
-    uses = configuration.in_memory("target", repository=repository)
-    registry = configuration.direct({"username": "me", "password": "pw"})
-    consumers = configuration.consumers_entry(
+    memory = ocmconfig.memory_entry({"target": {"token": "s3cret"}}, repository=repository)
+    uses = ocmconfig.memory_credentials("target", repository=repository)
+    registry = ocmconfig.direct_credentials({"username": "me", "password": "pw"})
+    consumers = ocmconfig.consumers_entry(
         [
             (TARGET, uses),
-            ({"type": "OCIRegistry", "hostname": "ghcr.io"}, configuration.direct({"username": "any"})),
+            (
+                {"type": "OCIRegistry", "hostname": "ghcr.io"},
+                ocmconfig.direct_credentials({"username": "any"}),
+            ),
             ({"type": "OCIRegistry", "hostname": "ghcr.io", "pathprefix": "acme/app"}, registry),
         ]
     )
-    return configuration.encode(configuration.Configuration((memory, consumers, *more.values())))
+    return ocmconfig.encode(ocmconfig.OcmConfiguration((memory, consumers, *more.values())))
 
 
 def complaint(*arguments: str) -> str:
@@ -137,7 +140,7 @@ def test_credentials_of_other_memory_repositories_have_no_name(tree: Tree) -> No
 
 
 def test_configuration_types_of_the_ocm_command_alone_are_ignored(tree: Tree) -> None:
-    foreign = configuration.consumers_entry([({"type": "Vault"}, {"type": "HashiCorpVault"})])
+    foreign = ocmconfig.consumers_entry([({"type": "Vault"}, {"type": "HashiCorpVault"})])
     config = ocm_config(foreign=foreign, other={"type": "attributes.config.ocm.software"})
     result = executor.read([tree(ocmconfig=config), NAMED]).credentials
     assert result.for_consumer(type="Vault") is None

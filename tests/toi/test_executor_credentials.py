@@ -8,12 +8,12 @@ import yaml
 from tweed_shim.base.records import replace
 from tweed_shim.errors import ConfigError
 from tweed_shim.host.worker_process import WorkerProcess
-from tweed_shim.ocm import configuration
-from tweed_shim.ocm.blobs import Blob
-from tweed_shim.ocm.credentials import Credentials
-from tweed_shim.ocm.descriptor import Descriptor, Provider
-from tweed_shim.ocm.mapping import OciRepository
-from tweed_shim.ocm.registries import Connection, RegistryStore
+from tweed_shim.ocm import ocmconfig
+from tweed_shim.ocm.blob_access import Blob
+from tweed_shim.ocm.component_descriptor import ComponentDescriptor, Provider
+from tweed_shim.ocm.credential_lookup import ConfiguredCredentials
+from tweed_shim.ocm.oci_repository import OciRepository
+from tweed_shim.ocm.registry_store import ConnectionSettings, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.toi import credentials_file, executor_credentials
 from tweed_shim.toi.common_fields import CredentialRequest
@@ -27,8 +27,8 @@ PLAIN = CredentialRequest()
 OPTIONAL = CredentialRequest(optional=True)
 CONSUMER = {"type": "Kubernetes", "purpose": "target"}
 
-CONFIGURED = Credentials(
-    configuration.from_fields(
+CONFIGURED = ConfiguredCredentials(
+    ocmconfig.from_fields(
         {
             "type": "generic.config.ocm.software/v1",
             "configurations": [
@@ -114,7 +114,7 @@ def test_credentials_come_from_every_kind_of_source() -> None:
     ]
     assert logging["settings"] == {"defaultLevel": "Info"}
     # An executor that uses the OCM library finds them by either consumer.
-    theirs = Credentials(configuration.from_fields(written), {})
+    theirs = ConfiguredCredentials(ocmconfig.from_fields(written), {})
     assert theirs.for_consumer(CONSUMER) == {"token": SECRET, "port": "80"}
     assert theirs.for_consumer({"type": "Custom", "hostname": "a.example", "pathprefix": "x/y/z"}) == {
         "key": SECRET
@@ -129,12 +129,14 @@ def test_the_credentials_of_the_registry_of_the_component_version_are_passed_on(
     properties: dict[str, str],
 ) -> None:
     consumer = {"type": "OCIRegistry", "hostname": "a.example", "port": "5000", "pathprefix": "x"}
-    entry = configuration.consumers_entry([(consumer, configuration.direct(properties))])
-    configured = Credentials(configuration.Configuration((entry,)), {})
-    connection = Connection(find=configured.for_consumer, environ={"HOME": "/nonexistent"})
+    entry = ocmconfig.consumers_entry([(consumer, ocmconfig.direct_credentials(properties))])
+    configured = ConfiguredCredentials(ocmconfig.OcmConfiguration((entry,)), {})
+    connection = ConnectionSettings(find=configured.for_consumer, environ={"HOME": "/nonexistent"})
     with ExitStack() as stack:
         repository = OciRepository(RegistryStore("a.example:5000", connection, stack), "x")
-        version = ComponentVersion(Descriptor("a.example/b", "1", Provider("c")), b"", repository, refused)
+        version = ComponentVersion(
+            ComponentDescriptor("a.example/b", "1", Provider("c")), b"", repository, refused
+        )
         result = executor_credentials.of_repository(version, connection)
         assert result is not None
         assert (result[0], result[1]["properties"]) == (consumer, properties)
@@ -178,7 +180,7 @@ def test_an_ocm_configuration_is_written_without_any_request() -> None:
         ("credentials: {target: {reference: {type: Vault, a: hunter2}}}",
          "of type Vault, which are empty or of a type that tweed-shim does not know; write the properties"),
         ("credentials: {target: {reference: {type: Memory, repoName: vault, credentialsName: x}}}",
-         "^the reference of the credentials 'target' names credentials 'x' in a .* not in the OCM configuration: add"),
+         "^the reference of the credentials 'target' names credentials 'x' in a .* not in the OCM configuration; add"),
         ("credentials: {target: {reference: {type: Alias, alias: x}}}",
          "^the reference of the credentials 'target' names the alias 'x'"),
         ("credentials: {target: {reference: {type: Credentials, properties: [hunter2]}}}",

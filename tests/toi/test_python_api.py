@@ -145,7 +145,7 @@ def test_a_path_is_a_repository_and_no_component(shim: Shim, repository: str) ->
 def test_what_is_wrong_is_told_before_anything_runs(shim: Shim, repository: str) -> None:
     with pytest.raises(ConfigError, match="the parameters"):
         shim.bootstrap("install", f"{repository}//{APP}", parameters={"host": 5}, ocm_config="None")
-    with pytest.raises(ComponentError, match="not there"):
+    with pytest.raises(ComponentError, match="does not exist"):
         shim.bootstrap("install", f"{repository}//example.com/app:2.0.0", ocm_config="None")
     with pytest.raises(ComponentError, match=r"\{'platform': 'aws'\}|platform"):
         shim.bootstrap("install", f"{repository}//{APP}", package={"platform": "aws"}, ocm_config="None")

@@ -111,7 +111,7 @@ def _bootstrap(
     if target is not None:
         outputs.check_target(target)
     request = _request(arguments)
-    session, credentials = components.session(arguments, context, worker)
+    session, credentials = components.open_session(arguments, context, worker)
     # Where the outputs are printed to stdout, what the executor prints goes to stderr.
     console = run_options.console(context, stdout=2 if target is None else 1)
     options = RunOptions(**run_options.options(arguments))
@@ -143,12 +143,12 @@ def _bootstrap(
 
 
 def _request(arguments: Arguments) -> "BootstrapRequest":
-    from tweed_shim.ocm import identity
+    from tweed_shim.ocm import element_identity
     from tweed_shim.toi.preparation import BootstrapRequest
 
     return BootstrapRequest(
         arguments.action,
-        identity.parse(arguments.identity),
+        element_identity.parse(arguments.identity),
         _text(arguments.parameters, PARAMETERS, "the parameters"),
         _text(arguments.credentials, CREDENTIALS, "the credentials"),
         "system" if arguments.trust_templates else "private",
@@ -226,13 +226,13 @@ def _new_file(path: str) -> str:
 
 def toi_config_command(arguments: Arguments, context: Context) -> int:
     """Write the files that a package offers, and print their paths."""
-    from tweed_shim.ocm import identity
+    from tweed_shim.ocm import element_identity
     from tweed_shim.toi import config_files, package_resources
 
-    with components.session(arguments, context)[0] as session:
+    with components.open_session(arguments, context)[0] as session:
         version = session.certain_version(arguments.component, arguments.repo)
         toi_package, name = package_resources.find_package(
-            session, version, identity.parse(arguments.identity), context.voice.warn
+            session, version, element_identity.parse(arguments.identity), context.voice.warn
         )
         contents = config_files.collect(
             session, version, toi_package, parameters=arguments.parameters, credentials=arguments.credentials
@@ -252,13 +252,13 @@ def configure_toi_describe(parser: Parser) -> None:
 
 def toi_describe_command(arguments: Arguments, context: Context) -> int:
     """Describe a package."""
-    from tweed_shim.ocm import identity
+    from tweed_shim.ocm import element_identity
     from tweed_shim.toi import description, package_resources
 
-    with components.session(arguments, context)[0] as session:
+    with components.open_session(arguments, context)[0] as session:
         version = session.certain_version(arguments.component, arguments.repo)
         toi_package, name = package_resources.find_package(
-            session, version, identity.parse(arguments.identity), context.voice.warn
+            session, version, element_identity.parse(arguments.identity), context.voice.warn
         )
         about = description.describe(session, version, toi_package, name=name, warn=context.voice.warn)
     sys.stdout.write(json.dumps(about, indent=2) + "\n" if arguments.json else description.text(about))

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 import requests
@@ -19,6 +19,7 @@ from tweed_shim.http.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.http.connection import PATIENCE, Patience
 from tweed_shim.http.urls import Origin, Url
 from tweed_shim.image import stored_credentials
+from tweed_shim.image.content import Content
 from tweed_shim.image.reference import is_digest
 from tweed_shim.image.registry import MANIFEST_TYPES, Repository, error_codes
 from tweed_shim.image.registry_client import Find, open_client
@@ -27,19 +28,6 @@ MAX_TAGS = 16 << 20
 MOST_PAGES = 1000
 
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
-
-
-class Content(Protocol):
-    """What is to be sent: it may be read more than once."""
-
-    @property
-    def size(self) -> int:
-        """Its length in bytes."""
-        ...
-
-    def chunks(self) -> Iterator[bytes]:
-        """Its bytes, from the beginning."""
-        ...
 
 
 class _Body:

@@ -11,7 +11,7 @@ from tweed_shim.errors import BadReference, ConfigError, HostError, OperationFai
 from tweed_shim.host import workdirs
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
-from tweed_shim.ocm import resources
+from tweed_shim.ocm import resource_images
 from tweed_shim.ocm.session import Session
 from tweed_shim.runner import Call, Runner
 from tweed_shim.runtime.console import Console
@@ -97,7 +97,7 @@ def _source(
     if isinstance(image, common_fields.Image):
         return reference(image)
     return partial(
-        resources.pull,
+        resource_images.pull_image,
         runner.root,
         image.owner,
         image.resource,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tweed_shim.base.records import EMPTY, Record
-from tweed_shim.ocm import identity
-from tweed_shim.ocm.descriptor import Identity
+from tweed_shim.ocm import element_identity
+from tweed_shim.ocm.component_descriptor import Identity
 from tweed_shim.toi.specification import Field
 
 TYPE = "type"
@@ -25,7 +25,7 @@ class ResourceReference(Record):
 
     def __str__(self) -> str:
         """Return it as messages show it."""
-        return " -> ".join(f"({identity.show(each)})" for each in (*self.path, self.resource))
+        return " -> ".join(f"({element_identity.describe(each)})" for each in (*self.path, self.resource))
 
 
 class Image(Record):
@@ -83,8 +83,8 @@ def resource_reference(field: Field) -> ResourceReference:
 
 def _identity(field: Field) -> Identity:
     attributes = field.text_map()
-    if not attributes.get(identity.NAME) and isinstance(field.value, dict):
-        field.fault("is required", identity.NAME)
+    if not attributes.get(element_identity.NAME) and isinstance(field.value, dict):
+        field.fault("is required", element_identity.NAME)
     return attributes
 
 

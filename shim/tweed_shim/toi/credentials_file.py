@@ -11,9 +11,9 @@ from tweed_shim.base.option_names import option
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.data import documents
 from tweed_shim.errors import ConfigError
-from tweed_shim.ocm.configuration import Entry
-from tweed_shim.ocm.credentials import Properties
-from tweed_shim.ocm.descriptor import Identity
+from tweed_shim.ocm.component_descriptor import Identity
+from tweed_shim.ocm.credential_lookup import Properties
+from tweed_shim.ocm.ocmconfig import Entry
 from tweed_shim.spiff import SpiffError
 from tweed_shim.spiff.merging import Document
 from tweed_shim.spiff.tree import reading

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from tweed_shim.base.records import Record
 from tweed_shim.errors import ComponentError
-from tweed_shim.ocm import identity, resources
-from tweed_shim.ocm.descriptor import Resource
+from tweed_shim.ocm import element_identity, resource_content
+from tweed_shim.ocm.component_descriptor import Resource
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 from tweed_shim.toi import executor_spec, package, package_resources
@@ -25,7 +25,9 @@ class ImageResource(Record):
     def __str__(self) -> str:
         """Return the reference of the image, or else the name of the resource."""
         reference = self.resource.access.get("imageReference")
-        return reference if isinstance(reference, str) else resources.describe(self.owner, self.resource)
+        return (
+            reference if isinstance(reference, str) else resource_content.describe(self.owner, self.resource)
+        )
 
 
 class ExecutorDetails(Record):
@@ -95,7 +97,8 @@ def resolve_entry(
         return ExecutorDetails(owner, ExecutorSpecification(), ImageResource(owner, resource))
     if resource.type != executor_spec.TYPE:
         raise _wrong_type(owner, resource, f"{IMAGE_TYPE} and {executor_spec.TYPE}")
-    what = f"the executor {identity.show(identity.identity(resource, owner.descriptor.resources))} of {owner}"
+    identity = element_identity.of_element(resource, owner.descriptor.resources)
+    what = f"the executor {element_identity.describe(identity)} of {owner}"
     data = package_resources.read_specification(
         session, owner, resource, executor_spec.MEDIA_TYPES, warn=warn
     )
@@ -118,6 +121,6 @@ def _image_of(
 
 def _wrong_type(owner: ComponentVersion, resource: Resource, expected: str) -> ComponentError:
     return ComponentError(
-        f"{resources.describe(owner, resource)} is named as an executor and has the type {resource.type!r}: an "
+        f"{resource_content.describe(owner, resource)} is named as an executor and has the type {resource.type!r}: an "
         f"executor has {expected}; ask the author of the package to correct the reference"
     )

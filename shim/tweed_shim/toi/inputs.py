@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tweed_shim import spiff
 from tweed_shim.base import files
-from tweed_shim.ocm import ctf, locations, transfer
+from tweed_shim.ocm import ctf, references, transfer
 from tweed_shim.ocm.session import Session
 from tweed_shim.toi import contract
 from tweed_shim.toi.preparation import Prepared
@@ -29,14 +29,14 @@ def write_repository(
     Raises what `transfer.transfer` raises, and OSError.
     """
     path = os.path.join(directory, contract.REPOSITORY)
-    target = locations.Specification(locations.CTF, path=path)
-    order = transfer.Order(
+    target = references.RepositorySpec(references.CTF, path=path)
+    order = transfer.TransferOptions(
         recursive=True,
         copy_resources=prepared.copy_resources,
         keep_global_access=True,
         file_format=ctf.STORED_TGZ,
     )
-    transfer.transfer(session, [prepared.version], target, order, report)
+    transfer.transfer(session, [prepared.version], target, options=order, report=report)
     os.chmod(path, files.PRIVATE_FILE)
     return path
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from tweed_shim.errors import ComponentError
-from tweed_shim.ocm import identity, resources
-from tweed_shim.ocm.descriptor import Identity, Resource
-from tweed_shim.ocm.repository import ComponentVersion, media_type_of
+from tweed_shim.ocm import access_spec, element_identity, resource_content
+from tweed_shim.ocm.component_descriptor import Identity, Resource
+from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 from tweed_shim.toi import package
 from tweed_shim.toi.common_fields import ResourceReference
@@ -16,7 +16,7 @@ Warn = Callable[[str], None]
 
 def read_content(session: Session, owner: ComponentVersion, resource: Resource) -> bytes:
     """Return the content of a resource, at most 4 MiB, verified. Raises ComponentError and RegistryError."""
-    with resources.opened(owner, resource, session.connection) as blob:
+    with resource_content.open_content(owner, resource, session.connection) as blob:
         return blob.read()
 
 
@@ -33,11 +33,11 @@ def read_first_match(session: Session, owner: ComponentVersion, reference: Resou
     The reference may leave out parts of the resource's identity. Raises ComponentError where nothing matches.
     """
     holder = session.follow(owner, reference.path)
-    matches = identity.select(holder.descriptor.resources, reference.resource)
+    matches = element_identity.select(holder.descriptor.resources, reference.resource)
     if not matches:
         raise ComponentError(
-            f"{holder} has no resource {identity.show(reference.resource)}, which its package names; ask the author "
-            "of the package to correct the name"
+            f"{holder} has no resource {element_identity.describe(reference.resource)}, which its package names; ask "
+            "the author of the package to correct the name"
         )
     return read_content(session, holder, matches[0])
 
@@ -51,10 +51,10 @@ def read_specification(
     warn: Warn,
 ) -> bytes:
     """Return the content of a resource that is a specification; warn where its media type is not one of these."""
-    media_type = media_type_of(resource.access)
+    media_type = access_spec.media_type(resource.access)
     if media_type not in ("", *media_types):
         warn(
-            f"{resources.describe(owner, resource)} has the media type {media_type}, and not one of "
+            f"{resource_content.describe(owner, resource)} has the media type {media_type}, and not one of "
             f"{', '.join(media_types)}: it is read as YAML all the same"
         )
     return read_content(session, owner, resource)
@@ -69,10 +69,11 @@ def find_package(
     """
     all_resources = version.descriptor.resources
     packages = [each for each in all_resources if each.type == package.TYPE]
-    matches = identity.select(packages, pattern)
+    matches = element_identity.select(packages, pattern)
     if not matches:
         raise ComponentError(_missing_package(version, packages, pattern))
-    name = f"the package {identity.show(identity.identity(matches[0], all_resources))} of {version}"
+    identity = element_identity.of_element(matches[0], all_resources)
+    name = f"the package {element_identity.describe(identity)} of {version}"
     data = read_specification(session, version, matches[0], package.MEDIA_TYPES, warn=warn)
     return package.parse(data, name=name), name
 
@@ -80,8 +81,10 @@ def find_package(
 def _missing_package(version: ComponentVersion, packages: Sequence[Resource], pattern: Identity) -> str:
     all_resources = version.descriptor.resources
     if packages:
-        known = "; ".join(identity.show(identity.identity(each, all_resources)) for each in packages)
-        return f"{version} has no package {identity.show(pattern)}; name one that it has: {known}"
+        known = "; ".join(
+            element_identity.describe(element_identity.of_element(each, all_resources)) for each in packages
+        )
+        return f"{version} has no package {element_identity.describe(pattern)}; name one that it has: {known}"
     types = ", ".join(dict.fromkeys(each.type for each in all_resources)) or "none"
     return (
         f"{version} cannot be bootstrapped: it has no resource of type {package.TYPE}, but of the types {types}; name "

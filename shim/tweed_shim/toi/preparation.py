@@ -8,8 +8,8 @@ from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.data.schema_worker import SchemaWorker
 from tweed_shim.errors import ConfigError
 from tweed_shim.host.worker_process import WorkerProcess
-from tweed_shim.ocm.credentials import Credentials
-from tweed_shim.ocm.descriptor import Identity
+from tweed_shim.ocm.component_descriptor import Identity
+from tweed_shim.ocm.credential_lookup import ConfiguredCredentials
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 from tweed_shim.spiff import SpiffError
@@ -83,7 +83,7 @@ def prepare(
     version: ComponentVersion,
     request: BootstrapRequest,
     *,
-    configured: Credentials,
+    configured: ConfiguredCredentials,
     schema_worker: SchemaWorker,
     worker: WorkerProcess,
     warn: Callable[[str], None],

@@ -8,7 +8,7 @@ from tweed_shim.data import documents
 from tweed_shim.data.schema_worker import SchemaWorker
 from tweed_shim.errors import ConfigError
 from tweed_shim.host.worker_process import WorkerProcess
-from tweed_shim.ocm import configured
+from tweed_shim.ocm import configured_session
 from tweed_shim.runner import Runner, RunOptions
 from tweed_shim.runtime.console import Console
 from tweed_shim.toi import bootstrap, preparation
@@ -39,7 +39,7 @@ def run_action(
     _check_component(component)
     seconds = bootstrap.time_limit(options.timeout)
     with SchemaWorker() as schema_worker, WorkerProcess(seconds=seconds) as worker:
-        session, credentials = configured.session(
+        session, credentials = configured_session.open_session(
             ocm_config,
             lookups=lookups,
             connect=options.connect,
