@@ -169,6 +169,11 @@ def test_the_command_line_says_the_same(option: str, text: str, build: Callable[
     with pytest.raises(UsageError) as unread:
         parse_with(ArgparseParser, ["exec", "image", "check", f"{option}={text}"])
     assert option.replace("-", "_").endswith(name)
+    if option in ("--timeout", "--cpus", "--pids"):
+        # A number is shown as it was typed.
+        value, _, rest = sentence.partition(" ")
+        assert float(value) == float(text) or "nan" in (value, text)
+        sentence = f"{text!r} {rest}"
     assert str(unread.value).startswith(f"argument {option}: {sentence}; see ")
 
 
