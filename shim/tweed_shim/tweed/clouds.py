@@ -87,7 +87,7 @@ def check_name(kind: str, name: str) -> str:
 
 
 def current(place: str, *, replacing: bool = False) -> Generation | None:
-    """The generation in force at a place, or None.
+    """Return the generation in force at a place, or None.
 
     replacing: the caller is about to put another in its place, and may do so where this one's record is damaged: the
     record is then empty. Raises DamagedRecord.
@@ -99,7 +99,7 @@ def current(place: str, *, replacing: bool = False) -> Generation | None:
 
 
 def examine(place: str) -> tuple[Generation | None, DamagedRecord | None]:
-    """The generation in force at a place, and what is wrong with it; its record is empty where something is."""
+    """Return the generation in force at a place, and what is wrong with it; its record is empty where something is."""
     link, before = os.path.join(place, CURRENT), ""
     while True:
         directory = place
@@ -166,7 +166,7 @@ def interrupted(place: str) -> Generation | None:
 
 @contextmanager
 def held_current(place: str) -> Iterator[Generation | None]:
-    """The generation in force, which is kept from removal for as long as the block lasts."""
+    """Yield the generation in force, which is kept from removal for as long as the block lasts."""
     while True:
         generation = current(place)
         if generation is None:
@@ -422,7 +422,7 @@ def places(directory: str) -> list[str]:
 
 
 def leftovers(root: str) -> Iterator[str]:
-    """The paths of what crashes and failed operations left in the clouds that nobody uses at the moment.
+    """Yield the paths of what crashes and failed operations left in the clouds that nobody uses at the moment.
 
     Nobody comes to use a cloud until the next path is asked for. What is yielded must be moved away in one step.
     """

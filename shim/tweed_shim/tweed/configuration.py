@@ -54,7 +54,7 @@ def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None)
 
 
 def encode(configuration: Mapping[str, Any]) -> bytes:
-    """The JSON that the image gets on its stdin: UTF-8, names in the operator's order, a newline at the end.
+    """Return the JSON that the image gets on its stdin: UTF-8, names in the operator's order, a newline at the end.
 
     Raises ConfigError for a value that JSON has no form for, which only the Python API can hand in.
     """

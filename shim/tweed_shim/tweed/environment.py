@@ -69,7 +69,7 @@ def _plain_value(written: str) -> str | None:
 
 
 def _is_name(text: str) -> bool:
-    """Whether it can name a variable (POSIX Base Definitions, 3.216)."""
+    """Tell whether it can name a variable (POSIX Base Definitions, 3.216)."""
     return text.isascii() and text.isidentifier() and len(text) <= _LONGEST_NAME
 
 

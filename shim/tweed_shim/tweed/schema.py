@@ -13,7 +13,7 @@ _WHOLE: dict[str, type | tuple[type, ...]] = {
 
 
 def whole(inputs: Schema) -> Schema:
-    """The JSON Schema of a configuration, from the `inputs` of an image's metadata.
+    """Return the JSON Schema of a configuration, from the `inputs` of an image's metadata.
 
     `inputs` is a whole schema where a keyword of JSON Schema holds in it what cannot be the schema of a
     property (`type: object`, `required: [host]`, `$schema: ...`), or where its `properties` holds nothing but
