@@ -14,7 +14,7 @@ from tweed_shim.host import owned_trees, userns, workdirs
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
 from tweed_shim.runtime import cleanup, log_sweep, recorded_run, runs, scratch_directories
-from tweed_shim.tweed import cloud_states, clouds
+from tweed_shim.tweed import cloud_listing, cloud_states
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
 WRITTEN = (
@@ -101,7 +101,7 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
     yield from of("work", workdirs.abandoned(root), aside)
     yield from _chosen_scratches(root, warn)
     yield from removal.unused(root, lambda: cloud_states.image_users(root), keep_last=keep_last, warn=warn)
-    yield from of("cloud", clouds.leftovers(root), aside)
+    yield from of("cloud", cloud_listing.leftovers(root), aside)
     yield from of("run", runs.expired(root), aside)
     yield from of("file", _half_written(root), _unlink)
     for path in recorded_run.abandoned(root):

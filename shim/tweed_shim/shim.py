@@ -16,8 +16,9 @@ from tweed_shim.runner import RunOptions
 from tweed_shim.runtime import log_space, runs
 from tweed_shim.runtime.console import Console
 from tweed_shim.tweed import cloud_removal, cloud_states, clouds
-from tweed_shim.tweed.backend import Backend, Options
+from tweed_shim.tweed.backend import Backend
 from tweed_shim.tweed.clouds import Cloud
+from tweed_shim.tweed.operation_runner import Options
 
 if TYPE_CHECKING:
     from tweed_shim import fsck

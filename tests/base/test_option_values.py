@@ -23,7 +23,7 @@ from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.runner import RunOptions
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.options import Limits
-from tweed_shim.tweed.backend import Options
+from tweed_shim.tweed.operation_runner import Options
 
 NAN, INFINITE = float("nan"), float("inf")
 # Of every kind that a caller may give by mistake.

@@ -9,8 +9,9 @@ from tweed_shim.cli import environment_output, run_options
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, NotRecorded, SteeringVariable, UsageError
 from tweed_shim.runtime.request import KEEP_LIMIT
-from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options
+from tweed_shim.tweed.backend import Backend
 from tweed_shim.tweed.contract import OPERATIONS, find_operation
+from tweed_shim.tweed.operation_runner import ENV_STREAMS, Options
 
 FORMATS = {"metadata": ("yaml", "json"), "setup": environment_output.FORMATS}
 

@@ -45,9 +45,9 @@ def directory(root: str, ids: IdMap) -> Iterator[str]:
 
     Makes no store. Raises OSError where nothing can be written there.
     """
-    if os.path.isdir(workdirs.place(root)):
+    if os.path.isdir(workdirs.tmp_directory(root)):
         # What a crash leaves here is swept like any other work.
-        with workdirs.directory(workdirs.place(root), ids) as path:
+        with workdirs.directory(workdirs.tmp_directory(root), ids) as path:
             yield path
         return
     path = tempfile.mkdtemp(prefix="tweed-shim-doctor-", dir=nearest(root))

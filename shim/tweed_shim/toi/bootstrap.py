@@ -40,7 +40,7 @@ def run(runner: Runner, session: Session, prepared: Prepared, *, every_output: b
     every_output: keep files that the package has no name for. Raises ImageError, RegistryError, HostError and so on
     where it could not be run.
     """
-    directory = workdirs.directory(workdirs.place(runner.root), runner.host.ids)
+    directory = workdirs.directory(workdirs.tmp_directory(runner.root), runner.host.ids)
     with runner.image(_source(runner, session, prepared)) as image, directory as work:
         with trace.span("inputs"):
             repository = inputs.write_repository(prepared, work, session, runner.console.info)
