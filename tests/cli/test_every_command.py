@@ -337,7 +337,7 @@ def _forms(parser: ArgparseParser) -> Iterator[tuple[str, ...]]:
 def _wanted() -> Iterator[tuple[tuple[str, ...], set[tuple[str, ...]]]]:
     """Each command, `exec` and `spec` with each of their operations, and its forms."""
     for name, command in commands.COMMANDS.items():
-        named: list[tuple[str, ...]] = [(name, part) for part in (*command.parts, *command.aliases)]
+        named: list[tuple[str, ...]] = [(name, part) for part in (*command.subcommands, *command.aliases)]
         for words in named or [(name,)]:
             forms = set(_forms(_parser(list(words))))
             if name not in ("exec", "spec"):

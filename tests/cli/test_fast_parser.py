@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tweed_shim.cli.commands import COMMANDS, parse_with
-from tweed_shim.cli.fast_parser import Sketch, Unclear
+from tweed_shim.cli.fast_parser import FastParser, Unclear
 from tweed_shim.cli.parser import ArgparseParser
 from tweed_shim.errors import UsageError
 
@@ -81,7 +81,7 @@ commands = st.sampled_from(
     [
         word
         for name, command in COMMANDS.items()
-        for word in ([f"{name} {part}" for part in command.parts] or [name])
+        for word in ([f"{name} {part}" for part in command.subcommands] or [name])
     ]
 )
 pieces = st.one_of(
@@ -113,7 +113,7 @@ def test_a_plain_command_line_is_read_as_argparse_reads_it(
 ) -> None:
     argv = [*before, *command.split(), *after]
     try:
-        found = read(Sketch, argv)
+        found = read(FastParser, argv)
     except Unclear:
         return
     assert found == read(ArgparseParser, argv)
@@ -136,7 +136,7 @@ def test_a_plain_command_line_is_read_as_argparse_reads_it(
     ],
 )
 def test_ordinary_command_lines_are_plain(line: str) -> None:
-    assert read(Sketch, line.split()) == read(ArgparseParser, line.split())
+    assert read(FastParser, line.split()) == read(ArgparseParser, line.split())
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_ordinary_command_lines_are_plain(line: str) -> None:
 )
 def test_whatever_is_to_be_said_about_a_command_line_is_left_to_argparse(line: str) -> None:
     with pytest.raises(Unclear):
-        parse_with(Sketch, line.split())
+        parse_with(FastParser, line.split())
     if "vq" not in line:
         with pytest.raises((UsageError, SystemExit)):
             parse_with(ArgparseParser, line.split())

@@ -223,7 +223,7 @@ def test_the_api_removes_and_tells_the_same(accounts: dict[str, Account], progra
         tag.move("new")
         api.pull(tag.reference)
         would = api.gc(dry_run=True)
-        assert would[0][:2] == ("image", old)
+        assert (would[0].kind, would[0].name) == ("image", old)
         assert api.gc(keep_last=1) == []
         assert api.gc() == would
 

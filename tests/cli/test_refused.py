@@ -39,7 +39,7 @@ BOOTSTRAP = ("toi", "bootstrap", "install", "./none//example.com/x:1")
         ((*EXEC, "--pids", "1.5"), 2, "'1.5' is no whole number from 1 to 4194304"),
         ((*EXEC, "--memory", "0"), 2, "'0' is no size"),
         ((*EXEC, "--cap-add", "X Y"), 2, "--cap-add"),
-        (("clouds", "rm"), 2, "'clouds rm' needs the name of a cloud"),
+        (("clouds", "rm"), 2, "'clouds rm' needs the name of a cloud; 'tweed-shim clouds' lists them"),
         ((*BOOTSTRAP, "-p", "-", "-c", "-"), 2, "stdin can be used only once"),
         ((*BOOTSTRAP, "-p", "none"), 125, "the parameters in none cannot be read (No such file"),
         ((*BOOTSTRAP, "-c", "latin1"), 125, "the credentials in latin1 are not text in UTF-8"),

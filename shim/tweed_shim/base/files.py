@@ -35,7 +35,7 @@ BESIDE = ".new-"
 
 
 def make_private(path: str, *, durable: bool = False) -> str:
-    """Make a directory and its missing parents, each mode 0700; returns the path.
+    """Make a directory and its missing parents, each mode 0700, and return the path.
 
     durable: the names of those that are made survive a power cut. Leave it out for what can be made again.
     """
@@ -83,7 +83,7 @@ def unique_name(prefix: str) -> str:
 
 
 def beside(path: str) -> str:
-    """Return a path that nobody else has chosen, for what is to take the place of another one.
+    """Return a unique path beside another one, for a file that will replace it.
 
     Only the beginning of a long name is in it: a name has at most 255 bytes.
     """
@@ -92,7 +92,7 @@ def beside(path: str) -> str:
 
 
 def open_beside(path: str, mode: int = PRIVATE_FILE) -> tuple[str, int]:
-    """Make a new file beside a path and lock it; returns its path and descriptor.
+    """Create a file beside a path and lock it; return its path and descriptor.
 
     The lock tells a file that is being written from one that a crash has left.
     """
@@ -139,7 +139,7 @@ def whole(path: str, *, mode: int = PRIVATE_FILE, directory: int | None = None) 
 
 
 def settle(fd: int, *, durable: bool) -> None:
-    """Raise the OSError that the disk has kept for later, if any, of a flushed file that has to stay open.
+    """Raise the delayed write error, if any, of a flushed file that has to stay open.
 
     durable: also sync it. Otherwise a duplicate is closed, which is when NFS and FUSE say what they could not write.
     """
@@ -189,7 +189,7 @@ def is_special(path: str) -> bool:
 
 
 def write_new(path: str, data: bytes) -> None:
-    """Make a file, mode 0600, with content that survives a power cut once its directory is synced as well.
+    """Create a file, mode 0600, with content that survives a power cut once its directory is synced as well.
 
     Where the disk fails, a part of it may be left: the caller removes the directory then.
     """
@@ -229,7 +229,7 @@ def _same_file(fd: int, path: str) -> bool:
 
 @contextmanager
 def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | None = None) -> Iterator[int]:
-    """Hold the lock file `path`, which is made where it is missing; yields its descriptor.
+    """Hold the lock file `path`, which is created where it is missing, and yield its descriptor.
 
     The kernel lets go of it when the holder ends, however it ends. `waiting` is called once if somebody else
     holds it. A holder may remove the file: a process that waited for it then locks its successor.

@@ -1,4 +1,4 @@
-"""Files and directories whose names users choose: they are written where their name says, and nowhere else.
+"""Write files and directories that users name: exactly where the name leads, and nowhere else.
 
 In a directory such as /tmp another user can have prepared the very name: as a link to a file of the caller's, as a pipe
 that this user reads, or as a directory whose content this user exchanges at the right moment. The kernel refuses to
@@ -41,7 +41,7 @@ class Target(Record):
 
 @contextmanager
 def resolved(path: str, *, make_parents: int | None = None, home: str = "") -> Iterator[Target]:
-    """Find what a path leads to; its directory is held open for the length of a block.
+    """Resolve a path, and hold its directory open for the length of a block.
 
     make_parents: the mode of directories to make where they are missing. home: a directory that the caller chose
     although it may belong to another user, such as $HOME: the path may lead through it, wherever it is. Raises OSError,
@@ -83,7 +83,7 @@ def writing(path: str, *, mode: int = files.PRIVATE_FILE, durable: bool = True) 
 def replacing(
     target: Target, mode: int = files.PRIVATE_FILE, *, durable: bool = True, secret: bool = False
 ) -> Iterator[BinaryIO]:
-    """Replace what a path led to, which is a plain file or nothing; see `writing`.
+    """Replace the target of a path, which is a plain file or does not exist; see `writing`.
 
     secret: a file of the caller's own does not keep its mode: it becomes private.
     """
@@ -260,7 +260,7 @@ def _open_there(target: Target, about: os.stat_result) -> int:
 
 
 def _is_made_like(fd: int, old: os.stat_result, *, secret: bool) -> bool:
-    """Give a new file the owner and the mode of the one that it replaces; whether that is possible.
+    """Give a new file the owner and the mode of the one that it replaces; return whether that succeeded.
 
     A file with several names may be the link that another user made to one of ours: link(2). It is replaced, and
     decides nothing.

@@ -34,7 +34,7 @@ class Entry(Record):
     shared: bool
 
     def __str__(self) -> str:
-        """What it is, for messages."""
+        """The kind of the entry, for messages."""
         kinds = {stat.S_IFLNK: "link", stat.S_IFDIR: "directory"}
         return f"the {kinds.get(stat.S_IFMT(self.about.st_mode), 'file')} {self.path}"
 
@@ -120,7 +120,7 @@ def check_file(fd: int, path: str, what: str) -> None:
 
 
 def _fault_on_the_way(path: str) -> str:
-    """Return which directory or link on the way to the end of a path another user can change.
+    """Return the directory or link on the way along a path that another user can change.
 
     It is the part of a sentence that an alternative follows; an empty text where there is none.
     """
@@ -167,7 +167,7 @@ def _entries(path: str) -> Iterator[Entry]:
 
 
 def _writers(about: os.stat_result) -> str:
-    """Return who else than its owner can write to a file or directory; nobody is an empty text.
+    """Return the users besides the owner who can write to a file or directory, as text; empty for none.
 
     The group's bits cover the users and groups of an access control list too: acl(5), "mask".
     """
@@ -179,7 +179,7 @@ def _writers(about: os.stat_result) -> str:
 
 
 def _is_private_group(about: os.stat_result) -> bool:
-    """Say whether a group is its owner's alone, as useradd(8) makes one for each user (USERGROUPS_ENAB).
+    """Tell whether a group is its owner's alone, as useradd(8) makes one for each user (USERGROUPS_ENAB).
 
     Where there are such groups the umask is 0002, and all directories of a user can be written by that user's group.
     """

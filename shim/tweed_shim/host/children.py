@@ -1,4 +1,4 @@
-"""A child process and the descriptors of its start, which have an owner from their first instant.
+"""A child process, its pipes and other descriptors, owned by one object from their creation on.
 
 A signal handler of the program that embeds the shim may raise: KeyboardInterrupt, Celery's soft time limit. Python
 runs handlers between bytecodes, so also after `os.fork` has returned and before its result is assigned. Here the C

@@ -77,7 +77,7 @@ def source_directory() -> str:
 
 
 def import_path() -> list[str] | None:
-    """Where the shim's own programs import from: as this one; None for where they themselves do.
+    """Return the import path for the shim's own programs, equal to that of this process; None for their default.
 
     The modules of a frozen program are inside of its executable, where no other interpreter finds them.
     """
@@ -145,7 +145,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _is_usable(path: str) -> bool:
-    """Tell whether a program is an interpreter that is new enough: it is asked, unless it is not even called Python.
+    """Tell whether a program is an interpreter that is new enough: its name is checked first, then its version by a run.
 
     Another program would do what nobody wants, the one that embeds the shim start itself without end.
     """

@@ -1,4 +1,4 @@
-"""What the processes of a sandbox ask of the kernel and Python has no function for: mounts, namespaces, prctl(2).
+"""System calls of a sandbox that Python has no function for: mounts, namespaces, prctl(2).
 
 Like all that these processes are made of (sandbox.py), it needs nothing but the standard library.
 """

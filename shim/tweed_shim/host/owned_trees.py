@@ -55,13 +55,13 @@ def remove_tree(idmap: IdMap, path: str) -> None:
 
 def _usage(path: str) -> int:
     blocks: dict[tuple[int, int], int] = {}
-    places = [path]
-    while places:
-        place = places.pop()
-        about = os.lstat(place)
+    paths = [path]
+    while paths:
+        current = paths.pop()
+        about = os.lstat(current)
         blocks[about.st_dev, about.st_ino] = about.st_blocks
         if stat.S_ISDIR(about.st_mode):
-            places += [entry.path for entry in os.scandir(place)]
+            paths += [entry.path for entry in os.scandir(current)]
     return sum(blocks.values()) * BLOCK
 
 

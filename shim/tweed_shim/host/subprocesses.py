@@ -58,7 +58,7 @@ class Ended(Record):
 
 
 class Supervised:
-    """A program that runs below host/userns_exec.py, and what has been reported of it.
+    """A program that runs below host/userns_exec.py, with the status that this has reported.
 
     ready: whether it waits for `let_go`. pid: of the program, None until it has one.
     """
@@ -122,9 +122,9 @@ class Supervised:
                     pass
 
     def code(self) -> int | None:
-        """Return the exit code (-N where signal N ended it); None where host/userns_exec.py failed and has said why.
+        """Return the exit code (-N where signal N ended it); None after a failure that host/userns_exec.py reported.
 
-        Raises HostError where nobody knows.
+        Raises HostError where it is unknown.
         """
         while self._status is None and self.hear():
             pass

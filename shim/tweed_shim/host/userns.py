@@ -41,12 +41,12 @@ class IdRange(Record):
     length: int
 
     def __str__(self) -> str:
-        """As newuidmap(1) and /proc/PID/uid_map take it."""
+        """Return the range in the format of newuidmap(1) and /proc/PID/uid_map."""
         return f"{self.inside} {self.outside} {self.length}"
 
 
 class IdMap(Record):
-    """The ids of a user namespace; `uids` and `gids` are empty where none is made.
+    """The ids of a user namespace; `uids` and `gids` are empty where no namespace is created.
 
     kind: `host` (the host's root, no namespace), `range` (subordinate ids), `inherited` (all ids that root of another
     user namespace has itself) or `single` (the caller's id alone).
@@ -158,7 +158,7 @@ def _of_root(gid: int) -> IdMap:
 
 
 def granted_to_root() -> IdMap:
-    """Return the ids for a user namespace that the host's root makes: those of `containers`, as in podman, or of root.
+    """Return the ids for a user namespace of the host's root: those of `containers`, as in podman, or of root.
 
     Raises HostError where /etc/subuid and /etc/subgid grant none.
     """
@@ -197,7 +197,7 @@ def _lines(ranges: tuple[IdRange, ...]) -> str:
 
 
 def write_maps(pid: int, idmap: IdMap) -> None:
-    """Give the process `pid`, which has just made its user namespace, the ids of `idmap`.
+    """Give the process `pid`, which has just created its user namespace, the ids of `idmap`.
 
     Raises OSError, naming the program or the file, where the host does not grant them.
     """

@@ -47,13 +47,13 @@ def _claim(parent: str, stack: ExitStack) -> str:
 
 
 def is_work_name(name: str) -> bool:
-    """Tell whether this can be the name of a directory that `directory` has made."""
+    """Tell whether `directory` can have created a directory of this name."""
     rest = name.removeprefix(WORK)
     return name.startswith(WORK) and len(rest) == 16 and made_of(HEXADECIMAL, rest)
 
 
 def put_aside(root: str, path: str) -> str:
-    """Move a directory of the store into ROOT/tmp, to be removed or swept there; returns its new path."""
+    """Move a directory of the store into ROOT/tmp, to be removed or swept there, and return its new path."""
     aside = os.path.join(files.make_private(tmp_directory(root)), files.unique_name("old-"))
     os.rename(path, aside)
     return aside

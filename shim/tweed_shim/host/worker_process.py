@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 
 
 class _Stopped(BaseException):
-    """The parent asks the worker to stop what it does."""
+    """The parent interrupts the function that the worker runs."""
 
 
 class WorkerProcess:
@@ -231,7 +231,7 @@ def serve_parent(parent: int) -> NoReturn:
 
 
 def _serve(questions: int, answers: int, *, parent: int, mask: Any) -> NoReturn:
-    """Answer the questions of the parent until it closes the pipe."""
+    """Call the functions that the parent asks for, until it closes the pipe."""
     code = 1
     try:
         kernel.die_with_parent()

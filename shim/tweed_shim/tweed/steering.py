@@ -197,7 +197,7 @@ GROUPS = (
     ),
     Group(
         "the network of every program",
-        "through whom its traffic goes, and whose certificates it believes",
+        "which proxies its traffic goes through, and which certificates it trusts",
         _names(
             """
             ALL_PROXY AUTO_PROXY CURL_CA_BUNDLE FTP_PROXY HTTPS_PROXY HTTP_PROXY NO_PROXY REQUESTS_CA_BUNDLE
