@@ -87,7 +87,7 @@ def test_an_unknown_command_points_to_the_one_there_is(
     word: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     root = os.path.join(tmp_path, "store")
-    assert refusal(capfd, "--root", root, word, code=2) == f"tweed-shim: {message}\n"
+    assert refusal(capfd, "--root", root, word, code=2) == f"tweed-shim: {message}"
 
 
 def test_every_other_name_of_a_command_leads_to_a_command() -> None:

@@ -145,9 +145,9 @@ def _candidates() -> Iterator[str]:
 
 
 def _is_usable(path: str) -> bool:
-    """Tell whether a program is an interpreter that is new enough: its name is checked first, then its version by a run.
+    """Tell whether a program is an interpreter that is new enough. Only a program with the name of a Python is run.
 
-    Another program would do what nobody wants, the one that embeds the shim start itself without end.
+    Another program could do anything, and one that embeds the shim would start itself without end.
     """
     from tweed_shim.host.children import Child
 
