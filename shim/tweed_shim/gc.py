@@ -31,7 +31,7 @@ REPLACED_IN = (
 # Bytes. The newest logs are the ones that are read; most are small.
 KEEP_LOGS = 16 << 20
 KEPT_LOGS = option_values.whole_number(least=0, most=1 << 60, example="16777216")  # bytes
-# The check of how many unused images are kept.
+# The check of the number of unused images to keep.
 KEPT_IMAGES = option_values.whole_number(least=0, most=1 << 31, example="3")
 
 

@@ -321,7 +321,7 @@ def test_an_environment_that_nobody_reads_is_said_to_be_lost(
             os.close(write)
             _, said = process.communicate()
         assert process.returncode == 125
-        assert "nobody reads the output any more; interaction 'default' is set up" in said.decode()
+        assert "the reader of the output has gone; interaction 'default' is set up" in said.decode()
         assert b"DEMO_USERNAME" in shim.run("environment").out
 
 

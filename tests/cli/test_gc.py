@@ -107,7 +107,7 @@ def test_what_is_removed_is_a_line_each_and_the_room_is_what_the_disk_says(shim:
     assert [line.split()[0] for line in lines] == ["image", "blob", "blob", "blob"]
     assert [line.split()[-1] for line in lines] == [each["name"] for each in would]
     assert result.err.startswith(b"tweed-shim: ")
-    assert b"MB of room made" in result.err
+    assert b"MB freed" in result.err
     assert not os.path.exists(directory)
 
 

@@ -37,7 +37,7 @@ def test_an_image_that_said_nothing(shim: Shim, script_image: ScriptImage) -> No
     assert shim.run("exec", script_image("exit 3"), "metadata").code == 3
     done = shim.run("logs", newest(shim))
     assert (done.code, done.out) == (0, b"")
-    assert "said nothing" in done.err.decode().splitlines()[-1]
+    assert "wrote nothing to its log" in done.err.decode().splitlines()[-1]
 
 
 def test_a_working_directory_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -107,4 +107,4 @@ def test_a_result_that_was_used_is_in_no_log(shim: Shim, script_image: ScriptIma
     assert shim.run("exec", image, "setup").code == 0
     result = log(shim)
     assert result.out == b""
-    assert b"said nothing" in result.err
+    assert b"wrote nothing to its log" in result.err

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
 from tweed_shim.errors import HostError
 from tweed_shim.host import owned_trees, userns
 

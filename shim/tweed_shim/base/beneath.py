@@ -48,8 +48,8 @@ def open_directory(directory: str, path: str) -> int:
         return os.open(name, _READ | os.O_DIRECTORY, dir_fd=parent)
 
 
-def _check_regular(about: os.stat_result, path: str) -> None:
-    if not stat.S_ISREG(about.st_mode):
+def _check_regular(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
 
 

@@ -1,7 +1,7 @@
 """Change files in one step, and take locks that end with their holder.
 
-A change is written beside its place, synced, renamed over it, and the directory is synced: a reader never sees
-half of it, and a crash leaves what was there before.
+A change is written beside its target, synced, and renamed over it; then the directory is synced. A reader never sees
+half of a change, and a crash leaves the former content.
 
 A write that has succeeded may fail all the same: Python keeps the last bytes until the file is flushed, and NFS and
 FUSE report a full disk or a used-up quota when a descriptor is closed (close(2)). So a file gets its name only when
@@ -37,7 +37,7 @@ BESIDE = ".new-"
 def make_private(path: str, *, durable: bool = False) -> str:
     """Make a directory and its missing parents, each mode 0700, and return the path.
 
-    durable: the names of those that are made survive a power cut. Leave it out for what can be made again.
+    durable: the names of the new directories survive a power cut. Leave it out for what can be created again.
     """
     try:
         os.mkdir(path, PRIVATE_DIR)
@@ -78,7 +78,7 @@ def sync_filesystem(path: str) -> None:
 
 
 def unique_name(prefix: str) -> str:
-    """Return a name that nobody else has chosen: `prefix` and 64 random bits."""
+    """Return a unique name: `prefix` and 64 random bits."""
     return f"{prefix}{os.urandom(8).hex()}"
 
 
@@ -152,7 +152,7 @@ def settle(fd: int, *, durable: bool) -> None:
 def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
     """Replace a file's content in one step, mode 0600.
 
-    durable: also survive a power cut; leave it out for what can be made again, such as a cache.
+    durable: also survive a power cut; leave it out for what can be created again, such as a cache.
     """
     new, fd = open_beside(path)
     try:
@@ -231,17 +231,17 @@ def _same_file(fd: int, path: str) -> bool:
 def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | None = None) -> Iterator[int]:
     """Hold the lock file `path`, which is created where it is missing, and yield its descriptor.
 
-    The kernel lets go of it when the holder ends, however it ends. `waiting` is called once if somebody else
+    The kernel releases it when the holder ends, however it ends. `waiting` is called once if another process
     holds it. A holder may remove the file: a process that waited for it then locks its successor.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
         make_private(os.path.dirname(path))
         try:
-            # A link in its place would have us make, and write to, a file elsewhere.
+            # O_NOFOLLOW: a link of this name would make the shim create and write a file elsewhere.
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
         except FileNotFoundError:
-            continue  # somebody removes the directory together with the file
+            continue  # another process removes the directory together with the file
         try:
             if not _try_flock(fd, kind):
                 if waiting is not None:
@@ -261,7 +261,7 @@ def held_directory(
 ) -> Iterator[bool]:
     """Hold the lock of a directory itself: shared to use the directory, exclusive to remove it.
 
-    waiting: called once if somebody else holds it. Yields False, without the lock, where `wait` is not set then.
+    waiting: called once if another process holds it. Without `wait`, yield False then, and do not take the lock.
     """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX

@@ -54,7 +54,7 @@ class Record(metaclass=_RecordType):
 
     `frozen=False` after the base makes one that can be changed. `HIDDEN` names fields that may hold secrets;
     `DEFAULTS` are the defaults by the names of the fields. `CHECKS`, where a class has them, are applied to its fields
-    when it is made: what they return is the field's value. They raise ConfigError.
+    when it is created: the field gets what the check returns. They raise ConfigError.
     """
 
     # Not annotated, or they would be fields.

@@ -48,7 +48,7 @@ def read(path: str, shape: Shape, *, mend: str) -> dict[str, Any]:
     Raises FileNotFoundError where there is none, DamagedRecord where it is not what the store writes.
     """
     try:
-        # Opening a pipe that nobody writes to would wait for ever.
+        # Opening a pipe without a writer would block for ever.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return _parsed(_content(fd), shape)

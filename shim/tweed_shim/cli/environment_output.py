@@ -49,7 +49,7 @@ def show_new(environment: Mapping[str, str], interaction: str, arguments: Argume
         show(environment, arguments)
     except BrokenPipeError as error:
         raise HostError(
-            f"nobody reads the output any more; {_still_set_up(interaction, arguments)}"
+            f"the reader of the output has gone; {_still_set_up(interaction, arguments)}"
         ) from error
     except SteeringVariable as error:
         raise ConfigError(

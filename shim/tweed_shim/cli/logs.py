@@ -89,7 +89,7 @@ def logs_command(arguments: Arguments, context: Context) -> int:
     if error := record.get("error"):
         context.voice.warn(f"run {arguments.run} failed: {error}")
     if not os.path.exists(run.log):
-        context.voice.warn(f"the image of run {arguments.run} said nothing")
+        context.voice.warn(f"the image of run {arguments.run} wrote nothing to its log")
         return 0
     with open(run.log, "rb") as log:
         while data := log.read(CHUNK):

@@ -183,19 +183,21 @@ def _seccomp(context: CheckContext) -> Finding:
 def _store(context: CheckContext) -> Finding:
     name, root, effect = "store", context.root, "no image can be run"
     try:
-        there = store.check_version(root)
+        exists = store.check_version(root)
     except ShimError as error:
         return Finding(name, MISSING, str(error), effect, "give another --root")
     if context.refusal:
         mend = "give another --root, or let this user write there"
         return Finding(name, MISSING, f"{root} cannot be written ({context.refusal})", effect, mend)
-    if not there:
+    if not exists:
         return Finding(name, OK, f"{root}, created by the first pull")
-    about = os.stat(root)
-    if about.st_uid != os.geteuid():
+    status = os.stat(root)
+    if status.st_uid != os.geteuid():
         effect = "files of this user may hinder the owner of the store, and the other way round"
-        return Finding(name, WARNING, f"{root} belongs to user {about.st_uid}", effect, "give another --root")
-    if about.st_mode & 0o077:
+        return Finding(
+            name, WARNING, f"{root} belongs to user {status.st_uid}", effect, "give another --root"
+        )
+    if status.st_mode & 0o077:
         effect = "others may read configurations and logs"
         return Finding(name, WARNING, f"{root} is open to others", effect, f"chmod 700 {root}")
     return Finding(name, OK, f"{root}, version {store.VERSION}")
@@ -203,11 +205,11 @@ def _store(context: CheckContext) -> Finding:
 
 def _disk(context: CheckContext) -> Finding:
     name, path = "disk", probes.nearest(context.root)
-    about = os.statvfs(path)
-    free = about.f_bavail * about.f_frsize
+    status = os.statvfs(path)
+    free = status.f_bavail * status.f_frsize
     found = f"{store.megabytes(free)} free at {path}"
     mend = f"tweed-shim gc --root {context.root}"
-    if about.f_files and not about.f_favail:
+    if status.f_files and not status.f_favail:
         return Finding(name, MISSING, f"no more files fit at {path}", "no image can be run", mend)
     if free < NO_DISK:
         return Finding(name, MISSING, found, "no image can be run, as no run can be recorded", mend)

@@ -142,7 +142,7 @@ def run(command: Command) -> Ended:
     """Run a program to its end. It is killed when the calling thread ends before it.
 
     What `map_ids` and `watch` raise ends it. Raises OSError where it cannot be executed, TimeoutError where its time is
-    up, and HostError where nobody knows how it ended, or no interpreter for host/userns_exec.py is found.
+    up, and HostError where its exit status is unknown, or no interpreter for host/userns_exec.py is found.
     """
     with Child() as child:
         supervised = Supervised(child)
@@ -161,7 +161,7 @@ def _start(child: Child, supervised: Supervised, command: Command) -> int:
     """Start a program; returns the descriptor that its output is read from."""
     output, theirs = child.pipe()
     null = child.open(os.open, os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    # A file, because nobody has to wait for the reader of a file.
+    # A file, because writing to a pipe could block until its reader reads.
     stdin = child.open(os.memfd_create, "stdin")
     rest = memoryview(command.stdin)
     while rest:

@@ -21,12 +21,12 @@ HELPERS = tuple(MAPS)
 # What it takes to make namespaces, to bring up the loopback of one, and to take capabilities from a container.
 OF_HOST_ROOT = (privileges.SYS_ADMIN, privileges.NET_ADMIN, privileges.SETPCAP)
 OWN_MAPS = ("/proc/self/uid_map", "/proc/self/gid_map")
-# One less than there are: runc and crun take a namespace that has all for the host's own, where they may make devices.
+# One id less than all: runc and crun take a namespace with all ids for the host's own, where they may create devices.
 MOST_IDS = 4294967294
 
 
 class NamespaceError(OSError):
-    """No user namespace could be made, or it could not be given its ids (then `is_map` is true)."""
+    """A user namespace could not be created, or its ids could not be mapped (then `is_map` is true)."""
 
     def __init__(self, number: int, reason: str, name: str | None = None, *, is_map: bool = False) -> None:
         super().__init__(number, reason, name)
@@ -262,7 +262,7 @@ def run_mapped(
 
     The command is killed when the calling thread ends before it. `watch` is called with its process id many times a
     second; what it raises ends the command. Returns its exit code (-N where signal N ended it) and what it wrote to
-    stderr and stdout together. Raises NamespaceError, and HostError where nobody knows how it ended.
+    stderr and stdout together. Raises NamespaceError, and HostError where its exit status is unknown.
     """
     from tweed_shim.host import subprocesses
 

@@ -197,7 +197,7 @@ def _fork(child: Child, ends: tuple[int, int], others: Iterable[FileIO]) -> None
     parent = os.getpid()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        # A handler of the parent's, which may raise, has no place in the child.
+        # A signal handler of the parent may raise, so the child must not inherit it.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         if child.fork():
             for each in others:
@@ -288,10 +288,10 @@ def _read_question(fd: int) -> bytes:
 
 
 def _read(fd: int, size: int) -> bytes:
-    found = bytearray()
-    while len(found) < size and (piece := os.read(fd, min(_PIECE, size - len(found)))):
-        found += piece
-    return bytes(found) if len(found) == size else b""
+    data = bytearray()
+    while len(data) < size and (piece := os.read(fd, min(_PIECE, size - len(data)))):
+        data += piece
+    return bytes(data) if len(data) == size else b""
 
 
 def _answer(question: bytes) -> bytes:

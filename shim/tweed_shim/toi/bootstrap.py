@@ -154,7 +154,7 @@ def create_environment(
     """
     try:
         with named_files.resolved(directory) as target:
-            if target.about is not None and not (os.path.isdir(target.path) and not os.listdir(target.path)):
+            if target.status is not None and not (os.path.isdir(target.path) and not os.listdir(target.path)):
                 raise ConfigError(f"{directory} is there already and not an empty directory: name another")
             _fill_environment(prepared, session, target.path, report)
     except OSError as error:

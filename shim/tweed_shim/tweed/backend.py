@@ -158,7 +158,8 @@ class Backend:
                     self._commit_setup(slot, interaction, new)
         if earlier is not None:
             self._console.warn(
-                f"what the earlier setup of interaction '{interaction}' made is forgotten here and stays in the backend"
+                f"what the earlier setup of interaction '{interaction}' made is forgotten here and stays in the "
+                "backend; remove it there by hand"
             )
         return Setup(self, interaction, environment)
 
