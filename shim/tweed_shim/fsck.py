@@ -55,7 +55,7 @@ def check(root: str, repair: ConnectOptions | None = None, report: Report = sile
     ids = userns.detect()
     yield from _records(root)
     bad = _bad_blobs(root, report)
-    faults = _fetch_again(root, bad, ids, repair) if repair and bad else {}
+    faults = _fetch_again(root, bad, repair, ids=ids) if repair and bad else {}
     records = store.records(root, lambda _: None)
     needed = _needed(_layout(root), records)
     for digest, problem in bad.items():
@@ -64,7 +64,7 @@ def check(root: str, repair: ConnectOptions | None = None, report: Report = sile
         yield Damage("blob", digest, problem, not fault, fault, image)
     names = {record.digest: record.reference for record in records}
     for digest in removal.unpacked_digests(root):
-        damage = _check_tree(root, digest, ids, report, repairing=repair is not None)
+        damage = _check_tree(root, digest, ids, report=report, repairing=repair is not None)
         if damage is not None:
             yield replace(damage, image=names.get(digest, ""))
     workdirs.sweep_tmp(root, ids)
@@ -133,7 +133,7 @@ def _blob_fault(directory: str, name: str) -> str:
     return "" if digest == f"sha256:{name}" else f"its content has the digest {digest}"
 
 
-def _fetch_again(root: str, bad: dict[str, str], ids: IdMap, repair: ConnectOptions) -> dict[str, str]:
+def _fetch_again(root: str, bad: dict[str, str], repair: ConnectOptions, *, ids: IdMap) -> dict[str, str]:
     """Remove damaged blobs and fetch what the recorded images lack; return the fault of each blob still missing."""
     layout = _layout(root)
     with removal.no_pull(layout) as alone:
@@ -157,7 +157,7 @@ def _fetch_again(root: str, bad: dict[str, str], ids: IdMap, repair: ConnectOpti
     return {digest: fault for digest, fault in faults.items() if not os.path.exists(layout.blob_path(digest))}
 
 
-def _check_tree(root: str, digest: str, ids: IdMap, report: Report, *, repairing: bool) -> Damage | None:
+def _check_tree(root: str, digest: str, ids: IdMap, *, report: Report, repairing: bool) -> Damage | None:
     """Compare an unpacked image with a fresh one; `repairing`, replace it where it differs."""
     directory = store.tree_path(root, digest)
     report(f"checking the image {digest}")
@@ -167,7 +167,7 @@ def _check_tree(root: str, digest: str, ids: IdMap, report: Report, *, repairing
     try:
         order = fetch.recorded(root, digest, digest, ids)
         with unpack.unpacked_anew(root, order) as tree:
-            problems = _problems(root, digest, tree, ids)
+            problems = _problems(root, digest, tree, ids=ids)
             if not problems:
                 return None
             fault = _replace(root, digest, tree) if repairing else REMEDY
@@ -192,7 +192,7 @@ def _is_of_other_ids(directory: str, ids: IdMap) -> bool:
     return bool(record["ids"] != store.ids_text(ids))
 
 
-def _problems(root: str, digest: str, tree: str, ids: IdMap) -> list[str]:
+def _problems(root: str, digest: str, tree: str, *, ids: IdMap) -> list[str]:
     """Return the differences of an unpacked image from the freshly unpacked `tree`."""
     directory = store.tree_path(root, digest)
     with files.held_directory(directory):

@@ -63,7 +63,7 @@ class Shim:
         options that the host does not support.
         """
         options = argument("options", options, optional(instance(Options))) or Options()
-        return Backend(self.settings, image, cloud, options, self._console)
+        return Backend(self.settings, image, cloud, options=options, console=self._console)
 
     def bootstrap(
         self,

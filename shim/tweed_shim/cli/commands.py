@@ -165,7 +165,7 @@ def _add_global_options(parser: Parser, *, again: bool = True) -> None:
 
 
 def _listing_parser(
-    kind: Callable[..., Any], prog: str, description: str, summaries: Mapping[str, str]
+    kind: Callable[..., Any], prog: str, *, description: str, summaries: Mapping[str, str]
 ) -> Parser:
     """Return a parser of the options before a command's name, and of that name."""
     width = max(map(len, summaries))
@@ -185,8 +185,8 @@ def _top_parser(kind: Callable[..., Any]) -> Parser:
     parser = _listing_parser(
         kind,
         "tweed-shim",
-        "Run Tweed backend images with runc: no daemon, as root or rootless.",
-        {name: command.summary for name, command in COMMANDS.items()},
+        description="Run Tweed backend images with runc: no daemon, as root or rootless.",
+        summaries={name: command.summary for name, command in COMMANDS.items()},
     )
     parser.add_argument("--version", action="version", version=f"tweed-shim {VERSION}")
     _add_global_options(parser, again=False)
@@ -233,7 +233,9 @@ def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Ca
     command, summary = COMMANDS[name], COMMANDS[name].summary
     words = [name]
     if command.subcommands:
-        group = _listing_parser(kind, f"tweed-shim {name}", f"{summary}.", command.subcommands)
+        group = _listing_parser(
+            kind, f"tweed-shim {name}", description=f"{summary}.", summaries=command.subcommands
+        )
         _add_global_options(group)
         known = group.parse_args(known.rest, known)
         known.command = command.aliases.get(known.command, known.command)

@@ -101,7 +101,7 @@ class FastParser:
             if text.startswith("-") and text != "-":
                 given.append(self._take_option(text, rest, values))
             else:
-                self._take_word(text, rest, words, values)
+                self._take_word(text, rest, words, values=values)
         if any(word.nargs not in ("?", ANY_NUMBER) for word in words):
             raise Unclear
         _check_given(given, self._options.values())
@@ -129,7 +129,9 @@ class FastParser:
             raise Unclear
         return option
 
-    def _take_word(self, text: str, rest: list[str], words: list[_Argument], values: SimpleNamespace) -> None:
+    def _take_word(
+        self, text: str, rest: list[str], words: list[_Argument], *, values: SimpleNamespace
+    ) -> None:
         word = words.pop() if words else None
         if word is None:
             raise Unclear

@@ -84,7 +84,7 @@ def _backend(arguments: Arguments, context: Context) -> Backend:
         **run_options.options(arguments), env_stream=arguments.env_stream, keep_limit=arguments.keep_limit
     )
     console = run_options.console(context)
-    return Backend(context.settings, arguments.image, arguments.cloud, options, console)
+    return Backend(context.settings, arguments.image, arguments.cloud, options=options, console=console)
 
 
 def _check_options(arguments: Arguments) -> None:

@@ -28,6 +28,15 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
 
     networks: a remark for the help of --network. timeouts: the default of --timeout, for its help.
     """
+    _configure_image(parser)
+    run = parser.add_argument_group("the run")
+    _configure_run(run, networks=networks, timeouts=timeouts)
+    _configure_limits(run)
+    _configure_security(run)
+    return run
+
+
+def _configure_image(parser: Parser) -> None:
     check = RunOptions.CHECKS
     image = parser.add_argument_group("the image")
     image.add_argument(
@@ -50,7 +59,10 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
         type=number(float, check["pull_timeout"]),
         help="give a pull up that takes longer (default: none, as long as 1 KiB comes a second)",
     )
-    run = parser.add_argument_group("the run")
+
+
+def _configure_run(run: Group, *, networks: str, timeouts: str) -> None:
+    check = RunOptions.CHECKS
     run.add_argument(
         "--network",
         choices=NETWORKS,
@@ -64,6 +76,16 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
         type=number(float, check["timeout"]),
         help=f"end a run that takes longer (default: {timeouts})",
     )
+    run.add_argument("--read-only", action="store_true", help="make the root of the container read-only")
+    run.add_argument(
+        "--scratch",
+        metavar="DIR",
+        type=checked(check["scratch"]),
+        help="keep what the image writes to its root in this directory, not in memory, while it runs",
+    )
+
+
+def _configure_limits(run: Group) -> None:
     limit = Limits.CHECKS
     run.add_argument("--memory", metavar="SIZE", type=checked(_memory), help="the most memory, such as 512m")
     run.add_argument(
@@ -78,13 +100,9 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
         type=number(int, limit["pids"]),
         help="the most processes (default: 1024)",
     )
-    run.add_argument("--read-only", action="store_true", help="make the root of the container read-only")
-    run.add_argument(
-        "--scratch",
-        metavar="DIR",
-        type=checked(check["scratch"]),
-        help="keep what the image writes to its root in this directory, not in memory, while it runs",
-    )
+
+
+def _configure_security(run: Group) -> None:
     for option, help_text in (
         ("--cap-add", "add a capability, such as NET_RAW, or ALL (repeatable)"),
         ("--cap-drop", "drop a capability (repeatable)"),
@@ -108,11 +126,10 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
     run.add_argument(
         "--seccomp",
         metavar="FILE",
-        type=checked(check["seccomp"]),
+        type=checked(RunOptions.CHECKS["seccomp"]),
         default="default",
         help="a seccomp profile in the format of the OCI runtime specification, or unconfined",
     )
-    return run
 
 
 def options(arguments: Arguments) -> dict[str, Any]:

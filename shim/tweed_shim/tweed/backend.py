@@ -60,6 +60,7 @@ class Backend:
         settings: Settings,
         reference: str,
         cloud: str,
+        *,
         options: Options = Options(),  # noqa: B008 - immutable
         console: Console = Console(),  # noqa: B008 - immutable
     ) -> None:
@@ -220,7 +221,7 @@ class Backend:
         slot = self._cloud.slot(operation.reads, interaction)
         output = self._output(slot, interaction)
         with self._image(output) as image, self._set_up(slot, interaction) as output:
-            ownership.check_interaction(interaction, self._cloud.name, output.record, image)
+            ownership.check_interaction(output.record, image, interaction=interaction, cloud=self._cloud.name)
             state_stays = (
                 f"all of interaction '{interaction}' is kept for another try; where none can succeed, give it up with: "
                 f"tweed-shim clouds forget {self._cloud.name} {interaction}"

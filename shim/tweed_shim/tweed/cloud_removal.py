@@ -56,7 +56,7 @@ def give_up_interaction(cloud: Cloud, interaction: str, warn: Callable[[str], No
     what = f"interaction '{interaction}' of cloud '{cloud.name}'"
     with (
         clouds.used(cloud),
-        _unused(cloud, os.path.join(slot, clouds.LOCK), what, interaction),
+        _unused(cloud, os.path.join(slot, clouds.LOCK), what, interaction=interaction),
         clouds.tidied(cloud, slot),
     ):
         # A damaged record is one of the reasons to give an interaction up.
@@ -97,7 +97,7 @@ def _remove_all(cloud: Cloud) -> None:
 
 
 @contextmanager
-def _unused(cloud: Cloud, lock: str, what: str, interaction: str = "") -> Iterator[None]:
+def _unused(cloud: Cloud, lock: str, what: str, *, interaction: str = "") -> Iterator[None]:
     """Hold a lock alone within the block.
 
     Raises StateError where a recorded run holds it, or another process does so for LOCK_TIMEOUT seconds.

@@ -54,7 +54,7 @@ def check_cloud(cloud: str, record: Mapping[str, Any], image: Image) -> None:
         )
 
 
-def check_interaction(interaction: str, cloud: str, record: Mapping[str, Any], image: Image) -> None:
+def check_interaction(record: Mapping[str, Any], image: Image, *, interaction: str, cloud: str) -> None:
     """Raise StateError where an interaction was set up by another image, whichever image owns the cloud now."""
     if not owns(record, image):
         made_by = record.get("image")
