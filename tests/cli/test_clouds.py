@@ -98,7 +98,7 @@ def test_a_cloud_is_given_up_with_all_of_its_interactions(shim: Shim, script_ima
         (("prod", "other"), 125),
     ],
 )
-def test_what_is_not_there_or_has_no_name_is_not_given_up(
+def test_forget_refuses_an_unknown_cloud_or_interaction(
     shim: Shim, script_image: ScriptImage, arguments: tuple[str, ...], code: int
 ) -> None:
     set_up(shim, script_image(LOST), "shop")
@@ -132,7 +132,7 @@ def test_an_environment_is_shown_again_without_its_image(shim: Shim, script_imag
     assert not os.path.exists(os.path.join(shim.root, "rootfs"))
 
 
-def test_an_environment_that_is_not_there_is_refused(shim: Shim, script_image: ScriptImage) -> None:
+def test_environment_refuses_an_interaction_that_is_not_set_up(shim: Shim, script_image: ScriptImage) -> None:
     assert "interaction 'default' of cloud 'default' is not set up" in refusal(shim.run("environment"))
     assert not os.path.exists(shim.root)
     set_up(shim, script_image(LOST), "shop")
@@ -140,7 +140,7 @@ def test_an_environment_that_is_not_there_is_refused(shim: Shim, script_image: S
     assert shim.run("environment", "--format", "xml").code == 2
 
 
-def test_variables_that_steer_a_shell_are_refused_there_too(shim: Shim, script_image: ScriptImage) -> None:
+def test_environment_refuses_variables_that_steer_a_shell(shim: Shim, script_image: ScriptImage) -> None:
     image = script_image(f"case $1 in metadata) {METADATA} ;; setup) echo 'PATH: /evil' ;; esac")
     set_up(shim, image, "shop")
     where = ("--cloud", "prod", "--interaction", "shop", "--format", "shell")
@@ -164,7 +164,7 @@ def test_the_formats_of_the_command_line_are_those_of_the_library() -> None:
     assert environment_output.FORMATS == environments.FORMATS
 
 
-def test_python_forgets_and_shows_environments_too(
+def test_the_api_gives_up_interactions_and_returns_environments(
     accounts: dict[str, Account], program: str, script_image: ScriptImage
 ) -> None:
     image, said = script_image(LOST), list[str]()

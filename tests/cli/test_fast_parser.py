@@ -159,7 +159,7 @@ def test_ordinary_command_lines_are_plain(line: str) -> None:
         "toi bootstrap install component --dry-run --create-env directory",
     ],
 )
-def test_whatever_is_to_be_said_about_a_command_line_is_left_to_argparse(line: str) -> None:
+def test_messages_about_a_command_line_are_left_to_argparse(line: str) -> None:
     with pytest.raises(Unclear):
         parse_with(FastParser, line.split())
     if "vq" not in line:
@@ -171,7 +171,7 @@ def test_whatever_is_to_be_said_about_a_command_line_is_left_to_argparse(line: s
     ("line", "missing"),
     [("toi bootstrap x", "COMPONENT"), ("ocm download x -O y", "NAME"), ("spiff merge", "TEMPLATE")],
 )
-def test_what_may_be_left_out_is_not_said_to_be_missing(line: str, missing: str) -> None:
+def test_optional_arguments_are_not_reported_as_missing(line: str, missing: str) -> None:
     with pytest.raises(UsageError, match=f"the following arguments are required: {missing}; "):
         parse_with(ArgparseParser, line.split())
 
@@ -187,9 +187,7 @@ def test_files_that_are_written_are_named(option: str) -> None:
 @pytest.mark.parametrize(
     "line", ["--help", "toi --help", "ocm --help", "exec --help", "toi bootstrap --help"]
 )
-def test_the_help_shows_what_there_is_and_nothing_of_how_it_is_read(
-    line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_help_lists_arguments_without_internals(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_with(ArgparseParser, line.split())
     said = capsys.readouterr().out

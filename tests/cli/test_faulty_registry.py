@@ -184,7 +184,7 @@ def examine_store(root: str) -> None:
 
 
 @pytest.mark.parametrize("fault", SURVIVED)
-def test_a_fault_that_passes_is_survived(
+def test_a_pull_survives_a_temporary_fault_of_the_registry(
     root: Shim, proxy: FaultyProxy, published: Published, fault: str
 ) -> None:
     SURVIVED[fault](proxy, published)
@@ -198,7 +198,7 @@ def test_a_fault_that_passes_is_survived(
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_a_fault_that_stays_is_one_sentence_and_nothing_of_it_is_kept(
+def test_a_permanent_fault_of_the_registry_is_one_sentence_and_leaves_nothing(
     root: Shim, proxy: FaultyProxy, published: Published, fault: str
 ) -> None:
     spoil, words = REFUSED[fault]
@@ -237,7 +237,7 @@ def test_a_redirect_to_another_host_takes_no_credentials_along(
     examine_store(root.root)
 
 
-def test_a_silent_registry_can_be_given_up_at_any_time(
+def test_a_pull_from_a_silent_registry_can_be_interrupted(
     root: Shim, proxy: FaultyProxy, published: Published
 ) -> None:
     proxy.spoil(f"GET .*{published.blob}", Fault(stall=BLOB_SIZE // 2))

@@ -135,7 +135,7 @@ def test_a_user_whose_quota_of_keys_is_used_up_runs_images(
         works(shim._replace(wrapper=(python, "-I", "-S", "-c", NO_KEYS)), image)
 
 
-def test_root_without_the_capability_to_map_itself_is_told_so(
+def test_root_without_the_capability_to_map_itself_gets_a_message(
     accounts: dict[str, Account], program: str, image: str, bundle: str
 ) -> None:
     few = DOCKER_CAPABILITIES.replace("SETFCAP", "")
@@ -152,7 +152,7 @@ def test_root_without_the_capability_to_map_itself_is_told_so(
 
 
 @pytest.mark.parametrize("kind", ["root", "range"])
-def test_root_without_any_capability_is_told_so(
+def test_root_without_any_capability_gets_a_message(
     accounts: dict[str, Account], program: str, image: str, kind: str
 ) -> None:
     # What bwrap --uid 0 makes of a user.

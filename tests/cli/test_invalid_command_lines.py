@@ -58,7 +58,7 @@ BOOTSTRAP = ("toi", "bootstrap", "install", "./none//example.com/x:1")
         (("spiff", "merge", "latin1"), 125, "latin1 is not text in UTF-8"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(
+def test_an_invalid_command_line_is_refused_in_one_sentence(
     words: tuple[str, ...], code: int, message: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["--root", str(tmp_path / "store"), *words]) == code

@@ -27,7 +27,7 @@ def configure(shim: Shim, reference: str, *options: str) -> Result:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_image_that_writes_too_much_is_ended_and_nothing_is_kept(
+def test_an_image_that_writes_more_than_the_keep_limit_is_killed_and_nothing_is_stored(
     shim: Shim, script_image: ScriptImage, way: str
 ) -> None:
     done = configure(shim, image(script_image, f"{WAYS[way]}; sleep 1000"), "--keep-limit", "4m")
@@ -40,7 +40,7 @@ def test_an_image_that_writes_too_much_is_ended_and_nothing_is_kept(
     assert os.listdir(os.path.join(shim.root, "clouds")) == []
 
 
-def test_an_image_that_is_quick_is_not_quick_enough(shim: Shim, script_image: ScriptImage) -> None:
+def test_an_image_that_exits_above_the_keep_limit_fails(shim: Shim, script_image: ScriptImage) -> None:
     done = configure(
         shim, image(script_image, "head -c 64k /dev/zero > $OUT_CONFIG/f"), "--keep-limit", "32k"
     )
@@ -48,7 +48,9 @@ def test_an_image_that_is_quick_is_not_quick_enough(shim: Shim, script_image: Sc
     assert b"more than 32 KiB" in done.err
 
 
-def test_what_fits_is_kept_and_more_is_allowed(shim: Shim, script_image: ScriptImage) -> None:
+def test_output_within_the_keep_limit_is_stored_and_the_limit_can_be_raised(
+    shim: Shim, script_image: ScriptImage
+) -> None:
     reference = image(script_image, "head -c 3m /dev/zero > $OUT_CONFIG/f")
     assert configure(shim, reference, "--keep-limit", "4m").code == 0
     assert configure(shim, reference).code == 0
@@ -66,6 +68,6 @@ def test_hard_links_count_once_and_links_lead_nowhere(tmp_path: os.PathLike[str]
     assert KeptSize([directory], 500 << 10).look(now=True)
 
 
-def test_nothing_is_watched_where_nothing_is_kept() -> None:
+def test_output_is_not_measured_without_a_keep_limit() -> None:
     watched = KeptSize([], 0)
     assert (watched.pause(), watched.look(now=True)) == (None, False)

@@ -94,7 +94,7 @@ def test_small_logs_stay_while_they_fit(shim: Shim, script_image: ScriptImage) -
 
 
 @AS_ONE_USER
-def test_logs_of_runs_that_go_on_are_bounded_together(shim: Shim, script_image: ScriptImage) -> None:
+def test_logs_of_running_runs_are_bounded_together(shim: Shim, script_image: ScriptImage) -> None:
     script = f'[ "$1" != metadata ] || {{ {METADATA}; exit; }}\n{NOISY}'
     image = script_image(script, env=["KIB=2000", "WAIT=yes"])
     # Run 1: all others would wait for it.
@@ -208,7 +208,7 @@ def test_gc_keeps_small_logs_and_frees_large_ones_unasked(shim: Shim, script_ima
 
 @AS_ONE_USER
 @pytest.mark.parametrize("limit", ["0", "many", "1t", "-1"])
-def test_a_limit_that_is_no_size_is_refused(shim: Shim, limit: str) -> None:
+def test_an_invalid_log_limit_is_refused(shim: Shim, limit: str) -> None:
     line = refusal(shim.run("images", env={"TWEED_SHIM_LOG_LIMIT": limit}))
     assert line.startswith(f"tweed-shim: $TWEED_SHIM_LOG_LIMIT: '{limit}' is no size")
 
@@ -245,7 +245,7 @@ def small_disk(account: Account, program: str) -> Iterator[Shim]:
             os.rmdir(place)
 
 
-def test_a_chatty_image_stops_nobody_else_on_a_disk_that_it_fills(
+def test_an_image_that_fills_the_disk_with_its_log_stops_no_other_run(
     small_disk: Shim, script_image: ScriptImage
 ) -> None:
     shim = small_disk

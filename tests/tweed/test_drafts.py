@@ -161,7 +161,7 @@ def test_a_setup_that_is_killed_after_its_image_succeeded_is_found_and_torn_down
     assert number > 6, "the commit has more steps than that"
 
 
-def test_a_setup_that_was_killed_while_its_image_ran_is_named(world: World) -> None:
+def test_a_setup_that_was_killed_while_its_image_ran_is_reported(world: World) -> None:
     assert world.killed_at(1, lambda: world.backend.setup("shop"))
     assert world.interactions() == ()
     world.backend.setup("shop")
@@ -264,7 +264,7 @@ def test_a_configure_that_is_killed_leaves_the_old_configuration_or_the_new_one(
     assert number > 6
 
 
-def test_a_setup_that_fails_leaves_nothing_of_its_name(world: World) -> None:
+def test_a_failed_setup_leaves_no_directory(world: World) -> None:
     world.fails = "setup"
     with pytest.raises(OperationFailed):
         world.backend.setup("shop")
@@ -309,7 +309,7 @@ def test_a_record_that_the_disk_refuses_is_an_interaction_without_an_environment
     assert list(world.made.iterdir()) == []
 
 
-def test_a_disk_that_takes_nothing_at_all_does_not_cost_the_environment(
+def test_a_full_disk_does_not_lose_the_environment_of_a_setup(
     world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--root", world.root, "exec", world.image, "setup", "--interaction"]
@@ -327,7 +327,7 @@ def test_a_disk_that_takes_nothing_at_all_does_not_cost_the_environment(
     assert (world.made / Path(kept, "token").read_text()).exists()
 
 
-def test_what_a_disk_took_no_record_of_is_kept_named_and_can_be_torn_down(
+def test_a_setup_whose_record_the_disk_refuses_is_reported_and_can_be_torn_down(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -357,7 +357,7 @@ def test_what_a_disk_took_no_record_of_is_kept_named_and_can_be_torn_down(
     assert not os.path.exists(world.slot("blog"))
 
 
-def test_what_was_interrupted_can_be_torn_down_at_once_or_given_up(world: World) -> None:
+def test_an_interrupted_setup_can_be_torn_down_or_given_up(world: World) -> None:
     assert world.killed_at(1, lambda: world.backend.setup("shop"))
     [lost] = world.made.iterdir()
     world.shim.gc()
