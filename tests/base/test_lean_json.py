@@ -1,4 +1,4 @@
-"""What the lean half of JSON says is what the whole of it says."""
+"""The lean half of JSON reads and writes as the whole of json does."""
 
 import json
 import math

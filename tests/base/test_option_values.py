@@ -1,4 +1,4 @@
-"""An option that has no such value is refused where it is made, in the sentence of the command line."""
+"""An invalid option value is refused when the options are created, with the message of the command line."""
 
 import copy
 import inspect

@@ -1,4 +1,4 @@
-"""Texts are judged as by the regular expressions that they stand for."""
+"""Character classes agree with the regular expressions that they replace."""
 
 import re
 import unicodedata

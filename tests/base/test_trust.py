@@ -1,4 +1,4 @@
-"""Places and files that another user prepared: a real other user tries, and nothing of it is followed or used."""
+"""Directories and files that another user prepared: a real other user tries, and none of them is followed or used."""
 
 import json
 import os

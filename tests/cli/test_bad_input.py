@@ -1,4 +1,4 @@
-"""What bad input gets: one sentence on stderr, exit code 125, and nothing changed on disk."""
+"""Bad input is refused with one sentence on stderr and exit code 125, and nothing changes on disk."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`--cap-add`, `--cap-drop` and `--seccomp`, as a user meets them."""
+"""`--cap-add`, `--cap-drop` and `--seccomp` through the installed program."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`exec` as a user meets it: registries, logins, warm runs, signals, and two users at the same time."""
+"""`exec` through the installed program: registries, logins, warm runs, signals, and two users at the same time."""
 
 import json
 import os

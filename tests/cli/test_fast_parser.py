@@ -1,4 +1,4 @@
-"""What the parser of plain command lines understands, argparse understands in the same way."""
+"""The parser of plain command lines agrees with argparse."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`fsck`: damage in the store is found, named and repaired, beside running operations and whatever ids files have."""
+"""`fsck` reports and repairs damage in the store, beside running operations and whatever ids files have."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`gc` and `rm` through the program: what goes, what stays, and what crashes and others leave alone."""
+"""`gc` and `rm` through the program: what they remove, and what they keep."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""What is said where a host forbids something: the true reason, and what can be done."""
+"""Where a host forbids something, the message has the true cause and a remedy."""
 
 import json
 import os

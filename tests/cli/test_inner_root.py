@@ -1,4 +1,4 @@
-"""Root of somebody else's namespace, or without the host root's capabilities: what runs there, and what is said."""
+"""Root of a user namespace, or root without the capabilities of the host's root: what runs, and the messages."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What configure and setup keep is bounded: an image that writes more is ended, and nothing of it is kept."""
+"""`--keep-limit` bounds the output of configure and setup: an image that writes more is killed."""
 
 import os
 

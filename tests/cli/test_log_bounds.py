@@ -1,4 +1,4 @@
-"""What images say takes a bounded part of the disk: the oldest logs go first, by themselves, with `gc`, or by name."""
+"""The logs take a bounded part of the disk: the oldest are removed, by themselves, with `gc`, or by name."""
 
 import json
 import os

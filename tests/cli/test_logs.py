@@ -1,4 +1,4 @@
-"""`logs RUN`: what the image said, and why the run failed."""
+"""`logs RUN` prints the output of the image, and why the run failed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the shim says: one message, in which a stranger's words stay words."""
+"""The shim's own messages: one line each, without control characters."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A local image that was moved: what was made with it goes on with the image in the store."""
+"""A local image that was moved: its clouds and interactions go on with the image in the store."""
 
 import json
 import os

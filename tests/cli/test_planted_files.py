@@ -1,4 +1,4 @@
-"""Every command that writes a file whose name users choose, in a directory like /tmp where another was first."""
+"""Commands that write a file that users name, in a directory like /tmp where another user was first."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""`pull --timeout` and `exec --pull-timeout`: a registry holds nobody for longer than the caller allows."""
+"""`pull --timeout` and `exec --pull-timeout` end a pull from a slow registry."""
 
 import os
 from collections.abc import Iterator

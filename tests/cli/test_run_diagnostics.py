@@ -1,4 +1,4 @@
-"""What the shim did to an image, and what it could not use of its output, is said: in message, record and log."""
+"""How an image was ended, and unusable output of it, is in the message, the record and the log."""
 
 import json
 import os

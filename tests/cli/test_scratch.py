@@ -1,4 +1,4 @@
-"""`--scratch DIR` and kill -9: what a killed run wrote there is swept, and nothing else that is there."""
+"""`--scratch DIR` and kill -9: what a killed run wrote is swept, and other files stay."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What commands do where stdin or stdout is a terminal, or a pipe that does not wait."""
+"""Commands whose stdin or stdout is a terminal, or a pipe with O_NONBLOCK."""
 
 import array
 import fcntl

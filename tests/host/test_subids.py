@@ -1,4 +1,4 @@
-"""Subordinate ids that another service than /etc/subuid tells."""
+"""Subordinate ids of another service than /etc/subuid."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The program that embeds the shim may ignore SIGCHLD or wait for all children: what is told is true nevertheless."""
+"""Exit statuses are right where the embedding program ignores SIGCHLD or waits for all children."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Calls in a child process: what comes back, what ends them, and that nothing is left of it."""
+"""Calls in a child process: their results, what ends them, and that nothing is left."""
 
 import os
 import re

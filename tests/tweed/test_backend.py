@@ -1,4 +1,4 @@
-"""What operations leave behind: the state of clouds and interactions, through the installed program."""
+"""The state of clouds and interactions after each operation, through the installed program."""
 
 import glob
 import json

@@ -1,4 +1,4 @@
-"""The operator's configuration: reading it, holding it against an image's inputs, handing it over."""
+"""The operator's configuration: read, validated by the image's inputs, and encoded."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The environment that setup prints: what is read, what is refused, and that every format says the same."""
+"""The environment that setup prints: what is parsed, what is refused, and that all formats agree."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What an image says about itself: the contract's fields, every fault with its line, and printing it."""
+"""The metadata of an image: the contract's fields, every fault with its line, and printing it."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A cloud belongs to the image that configured it: what an image kept of a password is handed to no other one."""
+"""A cloud belongs to the image that configured it: its stored passwords are given to no other image."""
 
 import json
 import os
