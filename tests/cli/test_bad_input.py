@@ -312,6 +312,6 @@ def test_a_command_line_that_asks_for_json_is_refused_in_json(
         done = shim.run(*arguments)
     assert (done.code, done.out) == (2, b"")
     [line] = done.err.splitlines()
-    said = json.loads(line)
-    assert (said["level"], {*said}) == ("error", {"time", "level", "message"})
-    assert "--help" in said["message"]
+    output = json.loads(line)
+    assert (output["level"], {*output}) == ("error", {"time", "level", "message"})
+    assert "--help" in output["message"]

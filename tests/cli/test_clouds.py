@@ -80,9 +80,9 @@ def test_a_cloud_is_given_up_with_all_of_its_interactions(shim: Shim, script_ima
     set_up(shim, image, "shop", "blog")
     assert "tweed-shim clouds forget prod" in refusal(shim.run("clouds", "rm", "prod"))
     lose(shim, image)
-    said = done(shim.run("clouds", "forget", "prod")).err.decode()
+    output = done(shim.run("clouds", "forget", "prod")).err.decode()
     for what in ("interaction 'shop'", "interaction 'blog'", "the configuration of cloud 'prod'"):
-        assert said.count(what) == 1
+        assert output.count(what) == 1
     assert interactions(shim) == {}
     assert os.listdir(os.path.join(shim.root, "clouds")) == []
     assert "there is no cloud 'prod'" in refusal(shim.run("clouds", "forget", "prod"))
@@ -167,9 +167,9 @@ def test_the_formats_of_the_command_line_are_those_of_the_library() -> None:
 def test_the_api_gives_up_interactions_and_returns_environments(
     accounts: dict[str, Account], program: str, script_image: ScriptImage
 ) -> None:
-    image, said = script_image(LOST), list[str]()
+    image, output = script_image(LOST), list[str]()
     with fresh_shim(accounts["root"], program) as fresh:
-        api = Api(fresh.root, console=Console(warn=said.append))
+        api = Api(fresh.root, console=Console(warn=output.append))
         backend = api.backend(image)
         backend.configure({})
         environment = dict(backend.setup("shop"))
@@ -177,7 +177,7 @@ def test_the_api_gives_up_interactions_and_returns_environments(
         with pytest.raises(StateError, match="is not set up"):
             backend.environment("other")
         api.forget("default", "shop")
-        assert [line.partition(":")[0] for line in said] == [
+        assert [line.partition(":")[0] for line in output] == [
             "interaction 'shop' of cloud 'default' is given up"
         ]
         with pytest.raises(StateError, match="is not set up"):

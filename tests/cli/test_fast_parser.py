@@ -190,7 +190,7 @@ def test_files_that_are_written_are_named(option: str) -> None:
 def test_the_help_lists_arguments_without_internals(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_with(ArgparseParser, line.split())
-    said = capsys.readouterr().out
-    assert said.startswith("usage: tweed-shim")
-    assert "SUPPRESS" not in said
-    assert "rest" not in said.split()
+    output = capsys.readouterr().out
+    assert output.startswith("usage: tweed-shim")
+    assert "SUPPRESS" not in output
+    assert "rest" not in output.split()

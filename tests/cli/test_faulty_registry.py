@@ -176,9 +176,9 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
 
 def examine_store(root: str) -> None:
     """Every blob is what its name says, and nothing is under way."""
-    place = os.path.join(root, "images", "blobs", "sha256")
-    for name in os.listdir(place):
-        with open(os.path.join(place, name), "rb") as file:
+    directory = os.path.join(root, "images", "blobs", "sha256")
+    for name in os.listdir(directory):
+        with open(os.path.join(directory, name), "rb") as file:
             assert sha256(file.read()).hexdigest() == name
     assert os.listdir(os.path.join(root, "tmp")) == []
 
@@ -244,7 +244,7 @@ def test_a_pull_from_a_silent_registry_can_be_interrupted(
     with root.start("pull", f"{proxy.host}/faulty:1") as process:
         assert proxy.stalling.wait(60)
         process.terminate()
-        _, said = process.communicate(timeout=20)
+        _, output = process.communicate(timeout=20)
     assert process.returncode == 128 + 15
-    assert b"Traceback" not in said
+    assert b"Traceback" not in output
     examine_store(root.root)

@@ -79,10 +79,10 @@ def test_the_oldest_logs_make_room_for_the_newest(shim: Shim, script_image: Scri
 @AS_ONE_USER
 def test_one_log_has_its_share_at_most_and_keeps_its_end(shim: Shim, script_image: ScriptImage) -> None:
     run(shim, noisy(script_image, 3000), "2m")
-    said = log(shim, 1)
-    assert 400 * 1024 < len(said) < 600 * 1024
-    assert b"bytes are missing here" in said
-    assert said.endswith(b"last words\n")
+    output = log(shim, 1)
+    assert 400 * 1024 < len(output) < 600 * 1024
+    assert b"bytes are missing here" in output
+    assert output.endswith(b"last words\n")
 
 
 @AS_ONE_USER
@@ -234,15 +234,15 @@ def test_the_api_removes_logs_and_has_the_limit_too(
 def small_disk(account: Account, program: str) -> Iterator[Shim]:
     """A shim whose store is on a disk of 16 MiB."""
     with fresh_shim(account, program) as fresh:
-        place = os.path.join(os.path.dirname(fresh.root), "disk")
-        os.mkdir(place)
+        directory = os.path.join(os.path.dirname(fresh.root), "disk")
+        os.mkdir(directory)
         options = f"size=16m,mode=0700,uid={account.uid},gid={account.gid}"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", directory], check=True)
         try:
-            yield fresh._replace(root=os.path.join(place, "store"))
+            yield fresh._replace(root=os.path.join(directory, "store"))
         finally:
-            subprocess.run(["umount", place], check=True)
-            os.rmdir(place)
+            subprocess.run(["umount", directory], check=True)
+            os.rmdir(directory)
 
 
 def test_an_image_that_fills_the_disk_with_its_log_stops_no_other_run(
@@ -278,7 +278,7 @@ def test_where_others_filled_the_disk_a_log_is_cut_and_its_run_goes_on(
         about = os.statvfs(filling)
         file.write(bytes(about.f_bavail * about.f_frsize - (700 << 10)))
     run(shim, image, "1g")
-    said = log(shim, 1)
-    assert b"bytes are missing here" in said
-    assert said.endswith(b"last words\n")
-    assert len(said) < 200 << 10
+    output = log(shim, 1)
+    assert b"bytes are missing here" in output
+    assert output.endswith(b"last words\n")
+    assert len(output) < 200 << 10

@@ -27,11 +27,11 @@ def test_further_lines_of_a_message_begin_with_a_tab(capfd: pytest.CaptureFixtur
 
 
 def test_json_messages_keep_their_text(capfd: pytest.CaptureFixture[str]) -> None:
-    said = "a\x1b[31m\x9b\u202e\nb"
-    Voice(as_json=True).error(said)
+    output = "a\x1b[31m\x9b\u202e\nb"
+    Voice(as_json=True).error(output)
     shown = capfd.readouterr().err
     assert shown.isascii()
-    assert json.loads(shown)["message"] == said
+    assert json.loads(shown)["message"] == output
 
 
 def test_each_level_writes_its_messages(capfd: pytest.CaptureFixture[str]) -> None:

@@ -45,9 +45,9 @@ def root(accounts: dict[str, Account], program: str) -> Iterator[Shim]:
 
 
 def ended_tidily(shim: Shim, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    out, said = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, out) == (128 + number, b""), said
-    assert b"Traceback" not in said
+    out, output = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (128 + number, b""), output
+    assert b"Traceback" not in output
     for place in ("tmp", "rootfs"):
         assert os.listdir(os.path.join(shim.root, place)) == []
     assert json.loads(shim.run("images", "--json").out) == []
@@ -301,8 +301,8 @@ def test_a_reader_that_stops_reading_ends_a_command_quietly(root: Shim, command:
     words = [root.program, "--root", root.root, *command.split()]
     with subprocess.Popen(words, stdout=write, stderr=subprocess.PIPE, env=root.environment()) as process:
         os.close(write)
-        _, said = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, said) == (128 + signal.SIGPIPE, b"")
+        _, output = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output) == (128 + signal.SIGPIPE, b"")
 
 
 def test_an_image_runs_on_without_a_reader_of_its_output(shim: Shim, script_image: ScriptImage) -> None:
@@ -314,6 +314,6 @@ def test_an_image_runs_on_without_a_reader_of_its_output(shim: Shim, script_imag
         assert process.stdout is not None
         process.stdout.close()
         process.stdout = None
-        _, said = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, said) == (0, b"")
+        _, output = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output) == (0, b"")
     assert len(shim.run("logs", "2").out) == 300000
