@@ -220,7 +220,7 @@ class Backend:
         operation = OPERATIONS["teardown"]
         slot = self._cloud.slot(operation.reads, interaction)
         output = self._output(slot, interaction)
-        with self._image(output) as image, self._set_up(slot, interaction) as output:
+        with self._image(output) as image, self._locked_output(slot, interaction) as output:
             ownership.check_interaction(output.record, image, interaction=interaction, cloud=self._cloud.name)
             state_stays = (
                 f"all of interaction '{interaction}' is kept for another try; where none can succeed, give it up with: "
@@ -269,7 +269,7 @@ class Backend:
             output = clouds.set_up(slot) or clouds.interrupted(slot)
             if output is None:
                 # This recovers an interrupted setup first, and otherwise raises the error.
-                with self._set_up(slot, interaction) as output:
+                with self._locked_output(slot, interaction) as output:
                     pass
         return output
 
@@ -317,7 +317,7 @@ class Backend:
             yield generation
 
     @contextmanager
-    def _set_up(self, slot: str, interaction: str) -> Iterator[clouds.Generation]:
+    def _locked_output(self, slot: str, interaction: str) -> Iterator[clouds.Generation]:
         """Yield the output of an interaction's setup, and lock its slot within the block. Raises StateError."""
         if not os.path.isdir(slot):
             self._refuse_not_set_up(interaction)
