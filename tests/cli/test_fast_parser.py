@@ -178,7 +178,9 @@ def test_optional_arguments_are_not_reported_as_missing(line: str, missing: str)
 
 @pytest.mark.parametrize("option", ["-p", "-c"])
 def test_files_that_are_written_are_named(option: str) -> None:
-    with pytest.raises(UsageError, match="not written to stdout"):
+    with pytest.raises(
+        UsageError, match="the files cannot be written to stdout, where their paths are printed: name a file"
+    ):
         parse_with(ArgparseParser, ["toi", "config", "x", option, "-"])
     arguments, _ = parse_with(ArgparseParser, ["toi", "config", "x"])
     assert (arguments.parameters, arguments.credentials) == ("TOIParameters", "TOICredentials")

@@ -44,7 +44,11 @@ BOOTSTRAP = ("toi", "bootstrap", "install", "./none//example.com/x:1")
         ((*BOOTSTRAP, "-p", "none"), 125, "the parameters in none cannot be read (No such file"),
         ((*BOOTSTRAP, "-c", "latin1"), 125, "the credentials in latin1 are not text in UTF-8"),
         ((*BOOTSTRAP, "-p", "large"), 125, "large is larger than 4 MiB, which is the most that is read"),
-        (("toi", "config", "./none//example.com/x:1", "-p", "-"), 2, "not written to stdout"),
+        (
+            ("toi", "config", "./none//example.com/x:1", "-p", "-"),
+            2,
+            "the files cannot be written to stdout, where their paths are printed: name a file",
+        ),
         (
             ("spiff", "merge", "list.yaml", "--evaluate", "1"),
             125,
