@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from installed import PROJECT, SYSTEM_PATH
-from tweed_shim.cli.messages import Voice
+from tweed_shim.cli.messages import Messages
 
 
 def test_control_characters_in_messages_are_escaped(capfd: pytest.CaptureFixture[str]) -> None:
-    Voice().error("no action 'x': it has a\x1b]0;pwned\a\x9b31m, \u202eb\rtweed-shim: all is well")
+    Messages().error("no action 'x': it has a\x1b]0;pwned\a\x9b31m, \u202eb\rtweed-shim: all is well")
     assert capfd.readouterr().err == (
         r"tweed-shim: no action 'x': it has a\x1b]0;pwned\x07\x9b31m, \u202eb\rtweed-shim: all is well" "\n"
     )
 
 
 def test_further_lines_of_a_message_begin_with_a_tab(capfd: pytest.CaptureFixture[str]) -> None:
-    Voice().warn("unresolved nodes:\n\tone\n\t\ttwo\x1b[0m\ntweed-shim: all is well")
+    Messages().warn("unresolved nodes:\n\tone\n\t\ttwo\x1b[0m\ntweed-shim: all is well")
     assert capfd.readouterr().err == (
         "tweed-shim: unresolved nodes:\n\tone\n\t\ttwo" r"\x1b[0m\ntweed-shim: all is well" "\n"
     )
@@ -28,7 +28,7 @@ def test_further_lines_of_a_message_begin_with_a_tab(capfd: pytest.CaptureFixtur
 
 def test_json_messages_keep_their_text(capfd: pytest.CaptureFixture[str]) -> None:
     output = "a\x1b[31m\x9b\u202e\nb"
-    Voice(as_json=True).error(output)
+    Messages(as_json=True).error(output)
     shown = capfd.readouterr().err
     assert shown.isascii()
     assert json.loads(shown)["message"] == output
@@ -36,11 +36,11 @@ def test_json_messages_keep_their_text(capfd: pytest.CaptureFixture[str]) -> Non
 
 def test_each_level_writes_its_messages(capfd: pytest.CaptureFixture[str]) -> None:
     for level, wanted in ((-1, ["e"]), (0, ["e", "w", "s"]), (1, ["e", "w", "s", "i"])):
-        voice = Voice(level)
-        voice.error("e")
-        voice.warn("w")
-        (voice.report or (lambda _: None))("s")
-        voice.info("i")
+        messages = Messages(level)
+        messages.error("e")
+        messages.warn("w")
+        (messages.report or (lambda _: None))("s")
+        messages.info("i")
         assert capfd.readouterr().err == "".join(f"tweed-shim: {each}\n" for each in wanted)
 
 

@@ -42,7 +42,7 @@ def configure_clouds(parser: Parser) -> None:
 def clouds_command(arguments: Arguments, context: Context) -> int:
     """List the clouds, remove clouds, or give up a cloud or an interaction."""
     shim = Shim(
-        context.settings.root, runtime=context.settings.runtime, console=Console(warn=context.voice.warn)
+        context.settings.root, runtime=context.settings.runtime, console=Console(warn=context.messages.warn)
     )
     if arguments.action == "rm":
         if not arguments.names:

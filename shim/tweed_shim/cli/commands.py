@@ -15,7 +15,7 @@ from tweed_shim.base.option_values import Check
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.base.settings import Settings
 from tweed_shim.cli.fast_parser import REMAINDER, FastParser, Unclear
-from tweed_shim.cli.messages import Voice
+from tweed_shim.cli.messages import Messages
 from tweed_shim.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Context(Record):
     """The context of every command: the settings, and the messages to the user."""
 
     settings: Settings
-    voice: Voice
+    messages: Messages
 
 
 COMMANDS = {

@@ -24,6 +24,6 @@ def configure_environment(parser: Parser) -> None:
 def environment_command(arguments: Arguments, context: Context) -> int:
     """Print the environment of an interaction."""
     settings = context.settings
-    shim = Shim(settings.root, runtime=settings.runtime, console=Console(warn=context.voice.warn))
+    shim = Shim(settings.root, runtime=settings.runtime, console=Console(warn=context.messages.warn))
     environment_output.show_recorded(shim.environment(arguments.cloud, arguments.interaction), arguments)
     return 0

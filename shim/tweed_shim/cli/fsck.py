@@ -28,7 +28,7 @@ def fsck_command(arguments: Arguments, context: Context) -> int:
     damages: list[fsck.Damage] = []
     try:
         with disk_faults(root):
-            for each in fsck.check(root, repair, context.voice.report or silent):
+            for each in fsck.check(root, repair, context.messages.report or silent):
                 damages.append(each)
                 if not arguments.json:
                     end = "repaired" if each.repaired else each.mend
@@ -39,7 +39,7 @@ def fsck_command(arguments: Arguments, context: Context) -> int:
         if arguments.json:
             sys.stdout.write(json.dumps([fields(each) for each in damages], indent=2) + "\n")
     left = sum(not each.repaired for each in damages)
-    context.voice.warn(
+    context.messages.warn(
         f"{len(damages)} damaged, {len(damages) - left} of them repaired" if damages else "nothing is damaged"
     )
     return 1 if left else 0

@@ -39,14 +39,14 @@ def configure_gc(parser: Parser) -> None:
 def gc_command(arguments: Arguments, context: Context) -> int:
     """Remove what nothing uses, and print each item after its removal."""
     removed: list[gc.Removed] = []
-    voice = context.voice
+    messages = context.messages
     try:
         for each in gc.collect(
             context.settings.root,
             keep_last=arguments.keep_last,
             keep_logs=arguments.keep_logs,
             dry_run=arguments.dry_run,
-            warn=voice.warn,
+            warn=messages.warn,
         ):
             removed.append(each)
             if not arguments.json:
@@ -56,5 +56,5 @@ def gc_command(arguments: Arguments, context: Context) -> int:
         if arguments.json:
             sys.stdout.write(json.dumps([fields(each) for each in removed], indent=2) + "\n")
     room = megabytes(sum(each.size for each in removed))
-    voice.warn(f"{room} would be free" if arguments.dry_run else f"{room} freed")
+    messages.warn(f"{room} would be free" if arguments.dry_run else f"{room} freed")
     return 0

@@ -73,7 +73,7 @@ def logs_command(arguments: Arguments, context: Context) -> int:
     root = context.settings.root
     store.check_version(root)
     if arguments.run is None:
-        _list(runs.records(root, newest=MOST_LISTED, warn=context.voice.warn), as_json=arguments.json)
+        _list(runs.records(root, newest=MOST_LISTED, warn=context.messages.warn), as_json=arguments.json)
         return 0
     run = runs.find(root, arguments.run)
     try:
@@ -81,15 +81,15 @@ def logs_command(arguments: Arguments, context: Context) -> int:
     except DamagedRecord as damage:
         if arguments.json:
             raise
-        context.voice.warn(str(damage))
+        context.messages.warn(str(damage))
         record = {}
     if arguments.json:
         tables.show([record], COLUMNS, as_json=True)
         return 0
     if error := record.get("error"):
-        context.voice.warn(f"run {arguments.run} failed: {error}")
+        context.messages.warn(f"run {arguments.run} failed: {error}")
     if not os.path.exists(run.log):
-        context.voice.warn(f"the image of run {arguments.run} wrote nothing to its log")
+        context.messages.warn(f"the image of run {arguments.run} wrote nothing to its log")
         return 0
     with open(run.log, "rb") as log:
         while data := log.read(CHUNK):

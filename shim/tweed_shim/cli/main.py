@@ -12,7 +12,7 @@ from tweed_shim.base.lean.typing import Any, NoReturn
 from tweed_shim.base.settings import Settings, default_log_limit, default_root
 from tweed_shim.cli import commands, signals
 from tweed_shim.cli.commands import Arguments, Context
-from tweed_shim.cli.messages import Voice, messages_for
+from tweed_shim.cli.messages import Messages, messages_for
 from tweed_shim.errors import HostError, ShimError
 
 
@@ -105,32 +105,32 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str], entry: Any) -> int:
-    voice, root = messages_for(argv), "/"
+    messages, root = messages_for(argv), "/"
     try:
         _open_standard_streams()
         os.umask(0o077)
         signals.interrupting()
         with _output():
             arguments, call = commands.parse(argv)
-            voice = Voice(arguments.level, arguments.log_format == "json")
+            messages = Messages(arguments.level, arguments.log_format == "json")
             settings = _settings(arguments)
             root = settings.root or root
             with trace.recording(arguments.trace, entry):
-                return call(arguments, Context(settings, voice))
+                return call(arguments, Context(settings, messages))
     except ShimError as error:
-        voice.error(str(error))
+        messages.error(str(error))
         return error.exit_code
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except OSError as error:
         from tweed_shim.image import store
 
-        voice.error(str(store.disk_fault(root, error)))
+        messages.error(str(store.disk_fault(root, error)))
         return HostError.exit_code
     except MemoryError:
         from tweed_shim.host import resource_limits
 
-        voice.error(resource_limits.memory())
+        messages.error(resource_limits.memory())
         return HostError.exit_code
     except BaseException:
         # Interrupted, or an exception that wraps it, as the import system does.

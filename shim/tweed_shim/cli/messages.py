@@ -10,7 +10,7 @@ from tweed_shim.base.records import Record
 from tweed_shim.base.text import visible
 
 
-class Voice(Record):
+class Messages(Record):
     """The messages to the user. level: -1 errors only, 0 also warnings and steps, 1 all. as_json: one object a line."""
 
     level: int = 0
@@ -52,7 +52,7 @@ class Voice(Record):
             return  # stderr is closed; the exit code still reports the error
 
 
-def messages_for(argv: list[str]) -> Voice:
+def messages_for(argv: list[str]) -> Messages:
     """Return the messages for a command line that is not parsed yet, or cannot be, in the format that it names."""
     as_json = "--log-format=json" in argv or ("--log-format", "json") in pairwise(argv)
-    return Voice(as_json=as_json)
+    return Messages(as_json=as_json)

@@ -153,5 +153,5 @@ def options(arguments: Arguments) -> dict[str, Any]:
 
 def console(context: Context, *, stdout: int = 1) -> Console:
     """Return the console of a run. stdout: the descriptor that shows the image's stdout."""
-    voice = context.voice
-    return Console(stdout, 2, signals.passed_on, voice.warn, voice.info, voice.report)
+    messages = context.messages
+    return Console(stdout, 2, signals.passed_on, messages.warn, messages.info, messages.report)

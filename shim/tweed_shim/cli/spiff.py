@@ -183,7 +183,7 @@ def spiff_encrypt_command(arguments: Arguments, context: Context) -> int:
 
     password = os.environ.get("SPIFF_ENCRYPTION_KEY", "")
     if arguments.password not in (None, "3DES"):
-        context.voice.warn(
+        context.messages.warn(
             "others can see the password on the command line; give it in $SPIFF_ENCRYPTION_KEY"
         )
         password = arguments.password
