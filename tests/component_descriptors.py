@@ -1,13 +1,13 @@
-"""Component descriptors of all shapes, for property tests."""
+"""Strategies of hypothesis for component descriptors."""
 
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from tweed_shim.ocm import descriptor as model
+from tweed_shim.ocm import component_descriptor as model
 
-# How long an example takes says nothing: others use the same processors.
+# No deadline: the time of an example depends on the other processes of the host.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = st.from_regex(r"[a-z0-9][-_+a-z0-9]{0,5}[a-z0-9]", fullmatch=True)
@@ -98,7 +98,7 @@ SIGNATURES = st.lists(
 ).map(tuple)
 
 DESCRIPTORS = st.builds(
-    model.Descriptor,
+    model.ComponentDescriptor,
     COMPONENTS,
     VERSIONS,
     st.builds(model.Provider, WORDS.filter(lambda name: name and name[0] != "{"), LABELS),
@@ -119,7 +119,7 @@ DESCRIPTORS = st.builds(
     ),
     sources=several(st.builds(model.Source, **ELEMENT, type=KINDS, access=ACCESS)),
     references=several(
-        st.builds(model.Reference, **ELEMENT, component=COMPONENTS, digest=st.none() | DIGESTS)
+        st.builds(model.ComponentReference, **ELEMENT, component=COMPONENTS, digest=st.none() | DIGESTS)
     ),
     signatures=SIGNATURES,
 )

@@ -1,4 +1,4 @@
-"""Component versions, and archives of them, made for tests."""
+"""Builders of component versions and archives for tests."""
 
 import hashlib
 import os
@@ -7,16 +7,23 @@ from typing import Any, NamedTuple
 
 from tweed_shim.base.records import replace
 from tweed_shim.image.archive_reader import Directory
-from tweed_shim.ocm import artifact_sets, blobs, codec, ctf, resources
+from tweed_shim.ocm import artifact_sets, blob_access, ctf, descriptor_codec, resource_content
 from tweed_shim.ocm.artifact_sets import ArtifactSet
-from tweed_shim.ocm.blobs import Blob
-from tweed_shim.ocm.descriptor import Descriptor, Digest, Provider, Reference, Resource
-from tweed_shim.ocm.locations import parse_repository
-from tweed_shim.ocm.mapping import OciRepository
-from tweed_shim.ocm.registries import Connection
+from tweed_shim.ocm.blob_access import Blob
+from tweed_shim.ocm.component_descriptor import (
+    ComponentDescriptor,
+    ComponentReference,
+    Digest,
+    Provider,
+    Resource,
+)
+from tweed_shim.ocm.oci_repository import OciRepository
+from tweed_shim.ocm.references import parse_repository
+from tweed_shim.ocm.registry_store import ConnectionSettings
+from tweed_shim.ocm.repositories import open_for_writing
 from tweed_shim.ocm.repository import Addition
-from tweed_shim.ocm.session import Session, written
-from tweed_shim.ocm.transfer import Order, Transferred, transfer
+from tweed_shim.ocm.session import Session
+from tweed_shim.ocm.transfer import TransferOptions, TransferResult, transfer
 
 
 class Local(NamedTuple):
@@ -30,7 +37,7 @@ class Local(NamedTuple):
 
 
 class Elsewhere(NamedTuple):
-    """A resource that is accessed elsewhere. content: what it is, where its digest is to be recorded."""
+    """A resource with another access. content: its content, if its digest is to be recorded."""
 
     name: str
     access: Mapping[str, Any]
@@ -49,11 +56,11 @@ def component(
     resources: Iterable[Local | Elsewhere | Resource] = (),
     references: Sequence[str] = (),
 ) -> Addition:
-    """A component version; `references` are component versions (`name:version`), named by the last part of theirs."""
+    """A component version; `references` are `name:version`, and each is named by the last part of its component."""
     made, contents = list[Resource](), list[Blob]()
     for each in resources:
         if isinstance(each, Local):
-            blob = blobs.of_bytes(each.data, each.media_type, each.name)
+            blob = blob_access.from_bytes(each.data, each.media_type, each.name)
             contents.append(blob)
             access: Mapping[str, Any] = {
                 "type": "localBlob",
@@ -82,24 +89,24 @@ def component(
             )
         else:
             made.append(each)
-    about = Descriptor(
+    about = ComponentDescriptor(
         name,
         version,
         Provider("acme"),
         resources=tuple(made),
         references=tuple(_reference(each) for each in references),
     )
-    return Addition(about, codec.encode(about), contents)
+    return Addition(about, descriptor_codec.encode(about), contents)
 
 
-def _reference(named: str) -> Reference:
+def _reference(named: str) -> ComponentReference:
     name, _, version = named.partition(":")
-    return Reference(name.rpartition("/")[2], version, component=name)
+    return ComponentReference(name.rpartition("/")[2], version, component=name)
 
 
 def make_archive(path: str | os.PathLike[str], *additions: Addition, file_format: str = "directory") -> str:
-    """A transport archive with some component versions; returns its path."""
-    with ctf.written(os.fspath(path), file_format) as archive:
+    """Write a transport archive with some component versions; returns its path."""
+    with ctf.open_for_writing(os.fspath(path), file_format) as archive:
         repository = OciRepository(archive)
         for each in additions:
             repository.add(each)
@@ -107,31 +114,37 @@ def make_archive(path: str | os.PathLike[str], *additions: Addition, file_format
 
 
 def put(repository: str, *additions: Addition) -> str:
-    """Add component versions to a repository by its reference, which is returned."""
-    with written(parse_repository(repository), Connection()) as opened:
+    """Add component versions to a repository; returns its reference."""
+    with open_for_writing(parse_repository(repository), ConnectionSettings()) as opened:
         for each in additions:
             opened.add(each)
     return repository
 
 
-def move(source: str, target: str, *, lookups: Sequence[str] = (), **order: Any) -> list[Transferred]:
+def move(source: str, target: str, *, lookups: Sequence[str] = (), **options: Any) -> list[TransferResult]:
     """Transfer one component version, as `ocm transfer` does."""
     with Session(lookups=lookups) as session:
         version = session.component_version(source)
-        return transfer(session, [version], parse_repository(target), Order(**order), lambda _step: None)
+        return transfer(
+            session,
+            [version],
+            parse_repository(target),
+            options=TransferOptions(**options),
+            report=lambda _step: None,
+        )
 
 
 def content(source: str, name: str, *, verbs: Sequence[str] = ()) -> bytes:
-    """The content of the only resource of a name, verified; verbs: HTTP methods that its access may use."""
-    with Session(connection=Connection(verbs=tuple(verbs))) as session:
+    """Return the verified content of the only resource with a name; verbs: HTTP methods that its access may use."""
+    with Session(connection=ConnectionSettings(verbs=tuple(verbs))) as session:
         version = session.component_version(source)
         (found,) = (each for each in version.descriptor.resources if each.name == name)
-        with resources.opened(version, found, session.connection) as blob:
+        with resource_content.open_content(version, found, session.connection) as blob:
             return b"".join(blob.pieces())
 
 
 def tree(path: str | os.PathLike[str]) -> dict[str, bytes]:
-    """All files below a directory, by their relative path."""
+    """Return the content of all files below a directory by relative path."""
     found = {}
     for directory, _, names in os.walk(path):
         for name in names:
@@ -142,15 +155,15 @@ def tree(path: str | os.PathLike[str]) -> dict[str, bytes]:
 
 
 def image(name: str, layout: str, *, record: bool = True) -> tuple[Resource, Blob]:
-    """A resource that is the image of an OCI layout, as a local blob; `record` its digest."""
-    held = ArtifactSet(Directory(layout), layout)
-    blob = artifact_sets.collected(held, "", held.main.digest, layout, "1.0")
+    """Return a resource and its local blob: the image of an OCI layout. record: its digest is recorded."""
+    artifact = ArtifactSet(Directory(layout), layout).main
+    blob = artifact_sets.pack(artifact, "1.0")
     access = {"type": "localBlob", "localReference": blob.digest, "mediaType": blob.media_type}
-    digest = Digest("SHA-256", "ociArtifactDigest/v1", held.main.digest.partition(":")[2]) if record else None
+    digest = Digest("SHA-256", "ociArtifactDigest/v1", artifact.digest.partition(":")[2]) if record else None
     return Resource(name, "1.0.0", type="ociImage", relation="local", access=access, digest=digest), blob
 
 
 def with_image(addition: Addition, resource: Resource, blob: Blob) -> Addition:
-    """A component version with an image more."""
+    """Return a component version with a further image."""
     about = replace(addition.descriptor, resources=(*addition.descriptor.resources, resource))
-    return Addition(about, codec.encode(about), [*addition.blobs, blob])
+    return Addition(about, descriptor_codec.encode(about), [*addition.blobs, blob])

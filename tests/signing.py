@@ -1,4 +1,4 @@
-"""Component versions that are really signed, with the digests of all that they reference."""
+"""Signed component versions, with the digests of everything that they reference."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,16 +7,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 
 from tweed_shim.base.records import replace
-from tweed_shim.ocm import codec, keys, normalisation, signatures
-from tweed_shim.ocm.descriptor import Descriptor, Digest, Signature, SignatureValue
+from tweed_shim.ocm import descriptor_codec, keys, normalisation, signatures
+from tweed_shim.ocm.component_descriptor import ComponentDescriptor, Digest, Signature, SignatureValue
 from tweed_shim.ocm.repository import Addition
 
 PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 HASHES = {"SHA-256": hashes.SHA256(), "SHA-512": hashes.SHA512(), "sha256": hashes.SHA256()}
 
 
-def digested(tree: Mapping[str, Descriptor], name: str, kind: Digest) -> Descriptor:
-    """A component version with the digests of what it references, as a signature covers them."""
+def digested(tree: Mapping[str, ComponentDescriptor], name: str, kind: Digest) -> ComponentDescriptor:
+    """Return a component version with the digests of its references, as a signature covers them."""
     descriptor = tree[name]
     references = tuple(
         replace(each, digest=digest_in(tree, f"{each.component}:{each.version}", kind))
@@ -29,10 +29,10 @@ def digested(tree: Mapping[str, Descriptor], name: str, kind: Digest) -> Descrip
     return replace(descriptor, references=references, resources=resources)
 
 
-def digest_in(tree: Mapping[str, Descriptor], name: str, kind: Digest) -> Digest:
-    """The digest of a component version; `tree` has it and all that it references, by `name:version`."""
+def digest_in(tree: Mapping[str, ComponentDescriptor], name: str, kind: Digest) -> Digest:
+    """Return the digest of a component version; `tree` has it and all references by `name:version`."""
     one = digested(tree, name, kind)
-    return signatures.digest_of(one, hash_algorithm=kind.hash_algorithm, algorithm=kind.normalisation)
+    return signatures.descriptor_digest(one, hash_algorithm=kind.hash_algorithm, algorithm=kind.normalisation)
 
 
 def signature_of(
@@ -43,21 +43,26 @@ def signature_of(
     key: rsa.RSAPrivateKey = PRIVATE,
     **value: Any,
 ) -> Signature:
-    """A signature of a digest; `value` has other fields of its value."""
+    """Return a signature of a digest; `value` has other fields of its value."""
     kind = HASHES[digest.hash_algorithm]
     scheme = (
         padding.PKCS1v15() if algorithm == keys.PKCS1 else padding.PSS(padding.MGF1(kind), kind.digest_size)
     )
     signed = key.sign(bytes.fromhex(digest.value), scheme, utils.Prehashed(kind))
-    fields = {"algorithm": algorithm, "value": signed.hex(), "media_type": keys.HEXADECIMAL[0], **value}
+    fields = {
+        "algorithm": algorithm,
+        "value": signed.hex(),
+        "media_type": keys.HEXADECIMAL[0],
+        **value,
+    }
     return Signature(name, digest, SignatureValue(**fields))
 
 
 def signed(
     addition: Addition, *references: Addition, form: str = normalisation.V3_ALGORITHM, **options: Any
 ) -> Addition:
-    """A component version with a signature; `references` are all that it references, at any depth."""
+    """Return a component version with a signature; `references` are all that it references at any depth."""
     tree = {str(each.descriptor): each.descriptor for each in (addition, *references)}
     digest = digest_in(tree, str(addition.descriptor), Digest("SHA-256", form, ""))
     about = replace(addition.descriptor, signatures=(signature_of(digest, **options),))
-    return Addition(about, codec.encode(about), addition.blobs)
+    return Addition(about, descriptor_codec.encode(about), addition.blobs)

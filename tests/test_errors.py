@@ -16,7 +16,7 @@ from refusals import throw
 from tweed_shim.errors import BadVersion, NotRecorded, OperationFailed, OutputsLost, ShimError, TimedOut
 from tweed_shim.spiff.failures import SpiffError, UnresolvedNode
 from tweed_shim.toi.executor import ExecutorError
-from tweed_shim.toi.outputs import Outputs, Unwritten
+from tweed_shim.toi.outputs import Outputs, OutputsUnwritten
 
 # How an error is made whose constructor takes more than a message, and the fields that are set later.
 MADE: dict[str, Any] = {
@@ -24,7 +24,7 @@ MADE: dict[str, Any] = {
     "SteeringVariable": lambda kind: kind("it sets PATH", "allow it", ("PATH",)),
     "OperationFailed": lambda kind: kind("it failed", exit_code=7, run="12"),
     "TimedOut": lambda kind: kind("it took too long", run="12"),
-    "Unwritten": lambda kind: kind(ShimError("no space"), {"a": b"1"}),
+    "OutputsUnwritten": lambda kind: kind(ShimError("no space"), {"a": b"1"}),
     "PassingFault": lambda kind: kind("busy", retry_after=2.5),
 }
 FIELDS: dict[str, Any] = {
@@ -71,7 +71,7 @@ def test_the_table_knows_every_constructor_that_takes_more_than_a_message() -> N
     for kind in reaching_callers():
         if "__init__" in vars(kind) and kind not in (NotRecorded, OutputsLost, SpiffError):
             assert kind.__name__ in MADE, inspect.signature(kind)
-    assert {BadVersion, OperationFailed, TimedOut, Unwritten} <= {*reaching_callers()}
+    assert {BadVersion, OperationFailed, TimedOut, OutputsUnwritten} <= {*reaching_callers()}
 
 
 def test_a_pool_of_processes_hands_every_error_on() -> None:

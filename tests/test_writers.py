@@ -24,8 +24,9 @@ from tweed_shim.image.blobs import Job
 from tweed_shim.image.content import Content, digest_of
 from tweed_shim.image.download import download_blob
 from tweed_shim.image.manifest import OCI_MANIFEST, Descriptor, RawManifest
-from tweed_shim.ocm import artifact_sets, ctf, resources, stores
-from tweed_shim.ocm.blobs import Blob, of_bytes
+from tweed_shim.ocm import artifacts, ctf, json_writer, oci_artifact, resource_content
+from tweed_shim.ocm.blob_access import Blob, from_bytes
+from tweed_shim.ocm.oci_artifact import OciArtifact
 from tweed_shim.toi import executor
 from tweed_shim.toi.outputs import Outputs
 from tweed_shim.toi.outputs import write as write_outputs
@@ -52,7 +53,7 @@ def is_data(path: str) -> bool:
 
 
 def is_archive(path: str) -> bool:
-    with ctf.written(path) as archive:
+    with ctf.open_for_writing(path) as archive:
         return archive.blob("repository", Descriptor("", digest_of([DATA]), len(DATA)), "it").read() == DATA
 
 
@@ -89,26 +90,26 @@ def blob() -> Blob:
 
 
 def artifact() -> tuple[RawManifest, Blob]:
-    layer, config = blob(), of_bytes(b"{}", "application/json", "its configuration")
-    body = stores.encode(
+    layer, config = blob(), from_bytes(b"{}", "application/json", "its configuration")
+    body = json_writer.dump(
         {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "config": stores.descriptor_fields(config.media_type, config.digest, config.size),
-            "layers": [stores.descriptor_fields(layer.media_type, layer.digest, layer.size)],
+            "config": artifacts.descriptor_json(config.media_type, config.digest, config.size),
+            "layers": [artifacts.descriptor_json(layer.media_type, layer.digest, layer.size)],
         }
-    )
+    ).encode()
     return RawManifest(OCI_MANIFEST, body, digest_of([body])), config
 
 
 def archive(path: str, file_format: str) -> None:
     manifest, config = artifact()
-    with ctf.written(path, file_format) as target:
-        target.put("repository", "1", manifest, [blob(), config])
+    with ctf.open_for_writing(path, file_format) as target:
+        target.put("repository", "1", manifest, blobs=[blob(), config])
 
 
-class Holder:
-    """Has the parts of the artifact."""
+class Reader:
+    """An ArtifactReader with the parts of the artifact."""
 
     def manifest(self, _repository: str, _reference: str) -> RawManifest:
         return artifact()[0]
@@ -119,8 +120,8 @@ class Holder:
 
 def layout(path: str) -> None:
     manifest = artifact()[0]
-    main = Descriptor(manifest.media_type, manifest.digest, len(manifest.body))
-    artifact_sets.write_layout(Holder(), "repository", main, path, "it")
+    stored = OciArtifact(Reader(), "repository", manifest.digest, "it", manifest.media_type)
+    oci_artifact.write_layout(stored, path)
 
 
 class Repository:
@@ -152,7 +153,7 @@ WRITERS = {
         lambda path: image_blobs.write(PIECES, path, digest_of(PIECES), what="it"), is_data
     ),
     "a blob of a registry": Writer(download, is_data, replaces=False),
-    "a resource": Writer(lambda path: resources.write(blob(), path), is_data),
+    "a resource": Writer(lambda path: resource_content.write_content(blob(), path), is_data),
     "an output of a package": Writer(
         lambda path: write_outputs(Outputs({os.path.basename(path): DATA}), os.path.dirname(path)),
         is_data,
@@ -213,8 +214,8 @@ def test_an_archive_that_is_there_is_as_it_was_where_the_disk_fills_and_mended_w
 ) -> None:
     place = os.path.join(disk.place, "archive")
     for room in ROOMS:
-        with ctf.written(place, "directory") as target:
-            target.put("repository", "0", artifact()[0], [artifact()[1]])
+        with ctf.open_for_writing(place, "directory") as target:
+            target.put("repository", "0", artifact()[0], blobs=[artifact()[1]])
         before = sorted(os.listdir(place)), Path(place, ctf.INDEX).read_bytes()
         disk.fill(leave=room * PAGE)
         failed = refused(lambda path: archive(path, "directory"), place)
@@ -258,8 +259,8 @@ def test_a_blob_that_is_not_whole_is_written_again(tmp_path: Path, damage: bytes
 def test_an_archive_that_others_may_read_stays_so(tmp_path: Path) -> None:
     place = tmp_path / "archive"
     for tag in ("1", "2"):
-        with ctf.written(str(place)) as target:
-            target.put("repository", tag, artifact()[0], [artifact()[1]])
+        with ctf.open_for_writing(str(place)) as target:
+            target.put("repository", tag, artifact()[0], blobs=[artifact()[1]])
         assert {path.stat().st_mode & 0o777 for path in place.rglob("*") if path.is_file()} == {0o644}
 
 

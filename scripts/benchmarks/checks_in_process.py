@@ -17,7 +17,7 @@ from typing import Any
 from tweed_shim import Shim
 from tweed_shim.host import kernel
 from tweed_shim.runtime import mounts
-from tweed_shim.tweed.backend import Options
+from tweed_shim.tweed.operation_runner import Options
 
 # The module that calls a check, or that it is looked up in; its name; and how many times one run does it.
 CHECKS = (

@@ -21,9 +21,9 @@ NAME = "//example.com/big:1.0.0"
 MAKE = """
 import os, sys
 from tweed_shim.image.archive_reader import Extent
-from tweed_shim.ocm import blobs, codec, ctf
-from tweed_shim.ocm.descriptor import Descriptor, Provider, Resource
-from tweed_shim.ocm.mapping import OciRepository
+from tweed_shim.ocm import blob_access, ctf, descriptor_codec
+from tweed_shim.ocm.component_descriptor import ComponentDescriptor, Provider, Resource
+from tweed_shim.ocm.oci_repository import OciRepository
 from tweed_shim.ocm.repository import Addition
 
 path, file_format, size, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -36,15 +36,15 @@ def pieces(number):
         left -= len(block)
 
 
-made = [blobs.Spooled(pieces(number)).blob("application/octet-stream", "a blob") for number in range(count)]
+made = [blob_access.SpoolFile(pieces(number)).blob("application/octet-stream", "a blob") for number in range(count)]
 resources = tuple(
     Resource(f"blob-{number}", "1", type="blob", relation="local", access={
         "type": "localBlob", "localReference": blob.digest, "mediaType": blob.media_type})
     for number, blob in enumerate(made)
 )
-about = Descriptor("example.com/big", "1.0.0", Provider("bench"), resources=resources)
-with ctf.written(path, file_format) as archive:
-    OciRepository(archive).add(Addition(about, codec.encode(about), made))
+about = ComponentDescriptor("example.com/big", "1.0.0", Provider("bench"), resources=resources)
+with ctf.open_for_writing(path, file_format) as archive:
+    OciRepository(archive).add(Addition(about, descriptor_codec.encode(about), made))
 """
 
 

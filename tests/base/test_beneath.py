@@ -1,4 +1,4 @@
-"""Opening what is below a directory: never anything outside, and else what openat2(2) opens with RESOLVE_BENEATH."""
+"""Open files below a directory: never one outside of it, and otherwise as openat2(2) does with RESOLVE_BENEATH."""
 
 import ctypes
 import errno
@@ -21,7 +21,7 @@ from tweed_shim.base import beneath
 from tweed_shim.errors import ComponentError, HostError, ImageError
 from tweed_shim.image import archive_reader
 from tweed_shim.image.archive_reader import Directory
-from tweed_shim.ocm import archives, ctf
+from tweed_shim.ocm import archive_files, ctf
 
 OPENAT2 = 437  # on every architecture
 RESOLVE_BENEATH = 0x08
@@ -332,30 +332,30 @@ def test_a_file_behind_a_link_out_is_refused_in_a_sentence_of_the_right_kind(top
     sentence = f"^link/file in {top} cannot be used: it leads out of that directory by a link; if you trust"
     with pytest.raises(ImageError, match=sentence):
         archive_reader.read(Directory(os.fspath(top)), "link/file")
-    with archives.opened(os.fspath(top)) as archive:
+    with archive_files.open_archive(os.fspath(top)) as archive:
         with pytest.raises(ComponentError, match=sentence):
-            archives.read(archive, "link/file")
+            archive_files.read_small(archive, "link/file")
         with pytest.raises(ComponentError, match=r"^circle in .* links lead round in a circle; have it made"):
-            archives.read(archive, "circle")
+            archive_files.read_small(archive, "circle")
         with pytest.raises(ComponentError, match="leads out of that directory"):
-            archives.names(archive, "link/")
+            archive_files.list_names(archive, "link/")
         with pytest.raises(ComponentError, match="leads out of that directory"):
-            archives.first_of(archive, ["missing", "link/file", "a/b/file"])
-        assert archives.names(archive, "a/b/") == ["a/b/file"]
-        assert archives.names(archive, "missing/") == []
-        assert archives.first_of(archive, ["missing", "a", "a/b/file"]) == "a/b/file"
+            archive_files.first_of(archive, ["missing", "link/file", "a/b/file"])
+        assert archive_files.list_names(archive, "a/b/") == ["a/b/file"]
+        assert archive_files.list_names(archive, "missing/") == []
+        assert archive_files.first_of(archive, ["missing", "a", "a/b/file"]) == "a/b/file"
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800"])
 def test_a_name_that_no_file_has_is_not_there(top: Path, name: str) -> None:
-    with archives.opened(os.fspath(top)) as archive:
-        assert archives.read(archive, name) is None
+    with archive_files.open_archive(os.fspath(top)) as archive:
+        assert archive_files.read_small(archive, name) is None
 
 
 def test_a_pipe_in_the_place_of_an_archive_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with (
         pytest.raises(ComponentError, match="is neither a directory nor a file"),
-        ctf.written(os.fspath(tmp_path / "pipe")),
+        ctf.open_for_writing(os.fspath(tmp_path / "pipe")),
     ):
         pass

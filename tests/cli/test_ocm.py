@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from components import Elsewhere, Local, component, make_archive
-from packages import make_component_archive, package
 from servers import RegistryServer
+from toi_packages import make_component_archive, package
 from tweed_shim.cli.main import main
 
 LIB = component("example.com/lib", "2.0.0", [Local("one", b"first")])
@@ -83,7 +83,9 @@ def test_resources_are_listed(archive: str, capsys: pytest.CaptureFixture[str]) 
     assert yaml.safe_load(capsys.readouterr().out) == rows[1:]
 
 
-def test_names_of_strangers_command_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_of_strangers_send_no_control_characters_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     hostile = component("example.com/app", resources=[Local("two", b"", type="a\x1b]0;pwned\a")])
     archive = make_archive(tmp_path / "a", hostile)
     assert run("resources", archive + "//example.com/app") == 0
@@ -119,7 +121,7 @@ def test_component_versions_are_transferred(
 
 @pytest.mark.parametrize("named", ["", "//example.com/app", "//example.com/app:1.0.0"])
 @pytest.mark.parametrize("prefix", ["", "ca::", "ComponentArchive::"])
-def test_a_component_archive_need_not_be_named_in_full(
+def test_a_component_archive_is_named_by_its_path_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], prefix: str, named: str
 ) -> None:
     alone = component("example.com/app", "1.0.0", [Local("two", b"second"), package({"executors": []})])
@@ -138,9 +140,9 @@ def test_a_component_archive_need_not_be_named_in_full(
     assert run("resources", source, "-c", ">=2") == (0 if named.endswith("1.0.0") else 125)
 
 
-def test_a_transport_archive_is_named_in_full(archive: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_transport_archive_needs_a_component_name(archive: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("resources", archive) == 125
-    assert "names no component: write" in capfd.readouterr().err
+    assert "names no component; write" in capfd.readouterr().err
 
 
 def test_credentials_come_from_the_configuration(
@@ -163,14 +165,14 @@ def test_credentials_come_from_the_configuration(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["get", "ARCHIVE//example.com/none"], "the component example.com/none is not there"),
-        (["get", "ARCHIVE//example.com/app:9"], "the component version example.com/app:9 is not there"),
-        (["get", "example.com/app"], "no repository was named"),
+        (["get", "ARCHIVE//example.com/none"], "the component example.com/none does not exist"),
+        (["get", "ARCHIVE//example.com/app:9"], "the component version example.com/app:9 does not exist"),
+        (["get", "example.com/app"], "no repository was given"),
         (["get", "ARCHIVE//example.com/app", "-c", "what"], "no version or constraint"),
         (["resources", "ARCHIVE"], "names no component"),
         (
             ["download", "ARCHIVE//example.com/app", "x", "-O", "/dev/null"],
-            "has no resources name=x: it has name=two",
+            "has no resources name=x; use one of these: name=two",
         ),
         (
             ["download", "ARCHIVE//example.com/app", "version=1.0.0", "-O", "-"],
@@ -185,7 +187,7 @@ def test_credentials_come_from_the_configuration(
         (["verify", "ARCHIVE//example.com/app", "-s", "x", "-k", "/none"], "/none"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
+def test_an_ocm_error_is_one_sentence(
     archive: str, words: list[str], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = run(*(word.replace("ARCHIVE", archive) for word in words))
@@ -205,13 +207,13 @@ def test_what_is_wrong_is_one_sentence(
             {"type": "wget", "url": "http://me:hunter2@127.0.0.1/"},
             "cannot be used: it has a user name or a password",
         ),
-        ({"type": "wget", "url": "http://127.0.0.1:1/", "header": {"A": 5}}, "the value of A is no text"),
+        ({"type": "wget", "url": "http://127.0.0.1:1/", "header": {"A": 5}}, "the value of A must be text"),
         ({"type": "helm", "helmRepository": "http://h:x", "helmChart": "c:1"}, "cannot be used: its port"),
         ({"type": "gitHub", "repoUrl": "http://[/a/b", "commit": "0" * 40}, "cannot be used: its host"),
         ({"type": "ociArtifact", "imageReference": "http://me:hunter2@h/a"}, "a user name or a password"),
     ],
 )
-def test_an_address_that_cannot_be_used_is_one_sentence(
+def test_the_error_of_a_malformed_address_is_one_sentence(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], access: dict[str, object], reason: str
 ) -> None:
     path = make_archive(tmp_path / "a", component("example.com/app", "1.0.0", [Elsewhere("it", access)]))
@@ -226,6 +228,6 @@ def test_an_address_that_cannot_be_used_is_one_sentence(
 def test_a_password_in_the_name_of_a_registry_is_not_repeated(capfd: pytest.CaptureFixture[str]) -> None:
     for name in ("http://me:hunter2@h/x", "https://me:h/unter2@h", "oci::me:hunter2@h/x"):
         assert run("get", f"{name}//example.com/app") == 125
-        said = capfd.readouterr().err
-        assert "a user name or a password before its registry" in said
-        assert "unter2" not in said
+        output = capfd.readouterr().err
+        assert "a user name or a password before its registry" in output
+        assert "unter2" not in output

@@ -1,4 +1,4 @@
-"""`ocm verify` is a verdict: exit code 0 where all is what was signed, or was excepted by name, and nowhere else."""
+"""The verdict of `ocm verify`: exit code 0 only where everything is what was signed, or was excepted by name."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from components import Elsewhere, Local, component, make_archive
-from packages import PACKAGE_TYPE
 from servers import RegistryServer
 from signing import PRIVATE, signed
+from toi_packages import PACKAGE_TYPE
 from token_servers import QuietHandler, Server, openssl, serving
 from tweed_shim import Shim
 from tweed_shim.base.records import replace
 from tweed_shim.cli.main import main
 from tweed_shim.errors import ComponentError, ShimError
-from tweed_shim.ocm import codec
-from tweed_shim.ocm.descriptor import Digest
+from tweed_shim.ocm import descriptor_codec
+from tweed_shim.ocm.component_descriptor import Digest
 from tweed_shim.ocm.repository import Addition
 
 DATA = b"what was signed"
@@ -32,7 +32,7 @@ TOP = "//example.com/app:1.0.0"
 
 
 class Recording(Server):
-    """Gives DATA at /data for every method, something else at /other, and records what it was asked."""
+    """Serves DATA at /data for every method and other data at /other, and records the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _RecordingHandler)
@@ -67,10 +67,10 @@ def server() -> Iterator[Recording]:
 @pytest.fixture(autouse=True)
 def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     from tweed_shim.http.retries import RetryPolicy
-    from tweed_shim.ocm import web
+    from tweed_shim.ocm import web_download
 
     monkeypatch.setenv("OCM_CONFIG", "None")
-    monkeypatch.setattr(web, "DEFAULT_RETRY_POLICY", RetryPolicy(sleep=lambda _seconds: None))
+    monkeypatch.setattr(web_download, "DEFAULT_RETRY_POLICY", RetryPolicy(sleep=lambda _seconds: None))
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ Verify = Callable[..., "Verdict"]
 
 
 class Verdict:
-    """What `ocm verify` answered, as text and as JSON; both say the same."""
+    """The output of `ocm verify` as text and as JSON, which are equal."""
 
     def __init__(self, code: int, text: str, shown: Mapping[str, Any]) -> None:
         self.code = code
@@ -102,7 +102,7 @@ class Verdict:
 
 @pytest.fixture
 def verify(key: str, capfd: pytest.CaptureFixture[str]) -> Verify:
-    """Verify `ARCHIVE//COMPONENT`, with further options, in both forms."""
+    """Verify `ARCHIVE//COMPONENT` with further options, in both formats."""
 
     def run(source: str, *options: str, public_key: str = key) -> Verdict:
         words = ["ocm", "verify", source, "-s", "sig", "-k", public_key, *options]
@@ -128,13 +128,13 @@ def elsewhere(access: Mapping[str, Any], content: bytes | None = DATA) -> Additi
 
 
 def swapped(top: Addition, access: Mapping[str, Any]) -> Addition:
-    """A signed component version, whose first resource is accessed otherwise: no signature covers that."""
+    """A signed component version with another access of its first resource, which no signature covers."""
     first, *rest = top.descriptor.resources
     about = replace(top.descriptor, resources=(replace(first, access=access), *rest))
-    return Addition(about, codec.encode(about), top.blobs)
+    return Addition(about, descriptor_codec.encode(about), top.blobs)
 
 
-def test_all_that_is_signed_is_listed_and_verified(tmp_path: Path, verify: Verify, key: str) -> None:
+def test_everything_that_is_signed_is_listed_and_verified(tmp_path: Path, verify: Verify, key: str) -> None:
     verdict = verify(archived(tmp_path, APP, LIB))
     assert verdict.code == 0
     assert [line.split() for line in verdict.lines[:-1]] == [
@@ -146,7 +146,7 @@ def test_all_that_is_signed_is_listed_and_verified(tmp_path: Path, verify: Verif
         ["ok", "resource", "two", "1.0.0", "example.com/app:1.0.0", "-"],
     ]
     assert verdict.lines[-1] == (
-        f"verified: the signature 'sig' of example.com/app:1.0.0 holds, by the public key {key}"
+        f"verified: the signature 'sig' of example.com/app:1.0.0 is valid, by the public key {key}"
     )
     assert verdict.shown["complete"] is True
     assert {name: len(each) for name, each in verdict.shown["components"].items()} == {
@@ -155,7 +155,7 @@ def test_all_that_is_signed_is_listed_and_verified(tmp_path: Path, verify: Verif
     }
 
 
-def test_a_component_version_of_a_registry(registry: RegistryServer, verify: Verify) -> None:
+def test_a_component_version_in_a_registry_is_verified(registry: RegistryServer, verify: Verify) -> None:
     from components import put
 
     source = put(f"{registry.host}/verified", LIB, signed(APP, LIB))
@@ -170,14 +170,14 @@ def test_a_component_version_of_a_registry(registry: RegistryServer, verify: Ver
         ({"type": "wget", "url": "http://HOST/none"}, DATA, "not verified", "HTTP 404"),
         ({"type": "wget", "url": "http://127.0.0.1:1/"}, DATA, "not verified", "nothing answers"),
         ({"type": "wget"}, DATA, "not verified", "has no URL"),
-        ({"type": "npm", "registry": "x", "package": "y"}, DATA, "not verified", "'npm', which is not supported"),
+        ({"type": "npm", "registry": "x", "package": "y"}, DATA, "not verified", "access type 'npm' is not supported"),
         ({"type": "NONE"}, DATA, "not verified", "has no content"),
-        ({"type": "wget", "url": "http://HOST/data"}, None, "not verified", "no digest is recorded"),
+        ({"type": "wget", "url": "http://HOST/data"}, None, "not verified", "it has no recorded digest"),
         ({"type": "localBlob", "localReference": "sha256:" + "0" * 64}, DATA, "not verified", "lacks the local blob"),
         ({"type": "ociBlob", "ref": "127.0.0.1:1/x"}, DATA, "not verified", "no digest"),
     ],
 )  # fmt: skip
-def test_what_is_not_verified_is_the_verdict(
+def test_the_verdict_names_what_is_not_verified(
     tmp_path: Path,
     server: Recording,
     verify: Verify,
@@ -192,7 +192,7 @@ def test_what_is_not_verified_is_the_verdict(
     assert (verdict.states(), verdict.code) == ({"it": state, "local": "ok"}, int(state != "ok"))
     assert verdict.shown["complete"] is (state == "ok")
     assert why in verdict.why("it")
-    # What differs is excepted by nothing, and what cannot be compared by the name of its access alone.
+    # Nothing excepts content that differs; only its access type excepts content that cannot be compared.
     assert verify(source, "--allow-unverified", "s3").code == verdict.code
     excepted = verify(source, "--allow-unverified", "s3", "--allow-unverified", access["type"])
     assert excepted.code == int(state == "failed")
@@ -206,7 +206,7 @@ def test_what_is_not_verified_is_the_verdict(
     "digest",
     [Digest("SHA-256", "mavenArtifactDigest/v1", "0" * 64), Digest("SHA3-512", "genericBlobDigest/v1", "0" * 64)],
 )  # fmt: skip
-def test_a_digest_of_an_unknown_kind_is_not_verified(tmp_path: Path, verify: Verify, digest: Digest) -> None:
+def test_an_unknown_kind_of_digest_is_not_verified(tmp_path: Path, verify: Verify, digest: Digest) -> None:
     (resource,) = component("example.com/app", resources=[Local("it", DATA)]).descriptor.resources
     about = component("example.com/app", resources=[replace(resource, digest=digest)])
     source = archived(tmp_path, about)
@@ -222,7 +222,7 @@ def damage(path: str) -> None:
 
 
 @pytest.mark.parametrize(("change", "state"), [(damage, "failed"), (os.unlink, "not verified")])
-def test_a_blob_that_is_damaged_or_gone(
+def test_a_damaged_or_missing_blob_is_not_verified(
     tmp_path: Path, verify: Verify, change: Callable[[str], None], state: str
 ) -> None:
     source = archived(tmp_path, APP, LIB)
@@ -244,13 +244,13 @@ def test_an_access_that_was_swapped_after_the_signature(
         verdict = verify(source)
         assert (verdict.code, verdict.states("signature")) == (1, {"sig": "ok"})
         assert verdict.states() == {"it": state, "local": "ok"}
-    # One to nothing at all changes what is signed.
+    # An access of type none changes the signed normal form.
     source = make_archive(tmp_path / "none", swapped(good, {"type": "none"})) + TOP
     assert verify(source).states("signature") == {"sig": "failed"}
 
 
 @pytest.mark.parametrize("fault", ["no signature", "another key", "another descriptor"])
-def test_no_access_is_followed_where_the_signature_does_not_hold(
+def test_no_access_is_followed_where_the_signature_is_not_valid(
     tmp_path: Path, server: Recording, verify: Verify, fault: str
 ) -> None:
     top = elsewhere(server.access())
@@ -262,20 +262,24 @@ def test_no_access_is_followed_where_the_signature_does_not_hold(
     else:
         made = signed(top).descriptor
         about = replace(made, creation_time="2024-01-01T00:00:00Z")
-        source = make_archive(tmp_path / "a", Addition(about, codec.encode(about), top.blobs)) + TOP
+        source = (
+            make_archive(tmp_path / "a", Addition(about, descriptor_codec.encode(about), top.blobs)) + TOP
+        )
     verdict = verify(source, "--allow-unverified", "wget", "--allow-unverified", "localBlob")
     assert (verdict.code, verdict.shown["complete"]) == (1, False)
     assert verdict.states("signature") == {"sig": "failed"}
     assert set(verdict.states().values()) <= {"not verified"}
-    assert "does not hold" in verdict.lines[-1]
+    assert "is not valid" in verdict.lines[-1]
     assert server.seen == []
 
 
-def test_a_component_version_that_is_not_there_leaves_all_unverified(tmp_path: Path, verify: Verify) -> None:
+def test_a_missing_component_version_leaves_everything_unverified(tmp_path: Path, verify: Verify) -> None:
     made = signed(APP, LIB)
     verdict = verify(make_archive(tmp_path / "a", made) + TOP, "--allow-unverified", "localBlob")
     assert (verdict.code, verdict.states("signature")) == (1, {"sig": "not verified"})
-    assert "example.com/lib:2.0.0, which example.com/app:1.0.0 references is not there" in verdict.why("sig")
+    assert "example.com/lib:2.0.0, which example.com/app:1.0.0 references, does not exist" in verdict.why(
+        "sig"
+    )
     assert "could not be verified" in verdict.lines[-1]
     assert verdict.shown["components"] == {}
 
@@ -289,7 +293,7 @@ def test_a_component_version_that_is_not_there_leaves_all_unverified(tmp_path: P
         {"header": {"x-http-method-Override": ["DELETE"], "X-One": ["kept"]}},
     ],
 )
-def test_only_get_is_sent_whatever_an_access_says(
+def test_verification_sends_only_get_whatever_an_access_says(
     tmp_path: Path, server: Recording, verify: Verify, fields: Mapping[str, Any]
 ) -> None:
     assert verify(archived(tmp_path, elsewhere(server.access(**fields)))).code == 0
@@ -315,7 +319,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
         ({"header": {"x-method-override": ["GET", "Put"]}}, "PUT"),
     ],
 )
-def test_another_verb_has_to_be_allowed(
+def test_another_http_method_needs_allow_verb(
     tmp_path: Path,
     server: Recording,
     capfd: pytest.CaptureFixture[str],
@@ -328,7 +332,7 @@ def test_another_verb_has_to_be_allowed(
     words = [each.replace("SOURCE", source).replace("OUT", str(out)) for each in COMMANDS[command]]
     for more in ([], ["--allow-verb", "PATCH"]):
         assert main([*words, *more]) == 125
-        assert f"HTTP method '{verb}', which may change what is on the server; use --allow-verb {verb}" in (
+        assert f"HTTP method '{verb}', which may change data on the server; use --allow-verb {verb}" in (
             capfd.readouterr().err
         )
     assert (server.seen, out.exists()) == ([], False)
@@ -345,7 +349,7 @@ def test_another_verb_has_to_be_allowed(
         (["bootstrap", "install"], ["--dry-run", "--trust-templates"]),
     ],
 )
-def test_a_package_is_fetched_by_another_verb_only_where_that_is_allowed(
+def test_a_package_is_fetched_by_another_http_method_only_with_allow_verb(
     tmp_path: Path,
     server: Recording,
     capfd: pytest.CaptureFixture[str],
@@ -359,19 +363,19 @@ def test_a_package_is_fetched_by_another_verb_only_where_that_is_allowed(
     source = make_archive(tmp_path / "a", component("example.com/app", resources=[far])) + TOP
     words = ["toi", *before, source, *(each.replace("OUT", str(tmp_path)) for each in after)]
     assert main(words) == 125
-    assert "use --allow-verb POST if it may" in capfd.readouterr().err
+    assert "use --allow-verb POST to allow it" in capfd.readouterr().err
     assert server.seen == []
     main([*words, "--allow-verb", "POST"])
     assert [method for method, _, _ in server.seen] == ["POST"]
 
 
-def test_a_program_allows_a_verb_likewise(tmp_path: Path, server: Recording) -> None:
+def test_the_python_api_allows_a_http_method(tmp_path: Path, server: Recording) -> None:
     server.pages["/package"] = b'{"executors": []}'
     access = server.access("/package", verb="POST", mediaType=PACKAGE_TYPE)
     far = Elsewhere("package", access, server.pages["/package"], "toiPackage")
     source = make_archive(tmp_path / "a", component("example.com/app", resources=[far])) + TOP
     shim = Shim(tmp_path / "store")
-    with pytest.raises(ComponentError, match="use --allow-verb POST if it may"):
+    with pytest.raises(ComponentError, match=r"use allow_verbs=\['POST'\] to allow it"):
         shim.bootstrap("install", source)
     assert server.seen == []
     with pytest.raises(ShimError, match="has no action 'install'"):
@@ -379,7 +383,7 @@ def test_a_program_allows_a_verb_likewise(tmp_path: Path, server: Recording) -> 
     assert [method for method, _, _ in server.seen] == ["POST"]
 
 
-def test_what_allows_a_verb_is_a_verb(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_allow_verb_takes_only_a_http_method(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["ocm", "download", "x//y", "it", "-O", "-", "--allow-verb", "GET /"]) == 2
     assert "'GET /' is no HTTP method such as POST" in capfd.readouterr().err
 
@@ -405,7 +409,7 @@ def certificate(directory: Path, first: str, last: str) -> str:
     return path
 
 
-def test_a_certificate_counts_in_its_time(
+def test_a_certificate_is_accepted_only_in_its_validity(
     tmp_path: Path, verify: Verify, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source = archived(tmp_path, APP, LIB)
@@ -432,7 +436,7 @@ def test_a_time_is_one_of_rfc_3339(text: str, key: str, capfd: pytest.CaptureFix
     assert "--at" in capfd.readouterr().err
 
 
-def test_what_stops_verification_is_no_verdict(
+def test_an_error_before_verification_is_no_verdict(
     tmp_path: Path, key: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source = archived(tmp_path, APP, LIB)
@@ -440,7 +444,7 @@ def test_what_stops_verification_is_no_verdict(
     openssl("genrsa", "-out", str(small), "1024")
     (tmp_path / "small.pub").write_bytes(openssl("rsa", "-in", str(small), "-pubout"))
     for name, path, message in (
-        (f"{source}-rc", key, "the component version example.com/app:1.0.0-rc is not there"),
+        (f"{source}-rc", key, "the component version example.com/app:1.0.0-rc does not exist"),
         (source, str(tmp_path / "none"), "cannot be read"),
         (
             source,

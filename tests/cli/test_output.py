@@ -1,4 +1,4 @@
-"""What is to be printed and cannot be is an error, whichever command prints it."""
+"""A result that cannot be written is an error, whichever command prints it."""
 
 import os
 import subprocess
@@ -11,8 +11,8 @@ from accounts import Account
 from components import Local, component, make_archive
 from installed import Shim, fresh_shim
 from layouts import build_layout
-from packages import executor, package
 from script_images import METADATA
+from toi_packages import executor, package
 
 IMAGE = f"case $1 in metadata) {METADATA} ;; setup) echo 'A: b' ;; esac"
 APP = "example.com/app"

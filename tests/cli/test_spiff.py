@@ -128,7 +128,9 @@ def test_a_stream_of_documents(spiff: Spiff) -> None:
 def test_one_file_may_come_from_stdin(spiff: Spiff) -> None:
     assert spiff.out("merge", "-", stdin="a: (( 1 + 1 ))\n") == "a: 2\n"
     assert spiff.out("merge", "garden.yaml", "-", "--path", "beds", stdin="beds: 9\n") == "9\n"
-    assert "only once" in spiff.refused("merge", "-", "-", code=2)
+    assert "stdin can be used only once; give a file instead of one '-'" in spiff.refused(
+        "merge", "-", "-", code=2
+    )
 
 
 def test_partial_prints_what_cannot_be_resolved(spiff: Spiff) -> None:
@@ -303,14 +305,20 @@ def test_a_password_on_the_command_line_is_used_with_a_warning(spiff: Spiff) -> 
         (["merge", "garden.yaml", "nofile.yaml"], "nofile.yaml cannot be read"),
         (["merge", "."], "."),
         (["merge", "garden.yaml", "--bindings", "nofile.yaml"], "nofile.yaml"),
-        (["merge", "garden.yaml", "--bindings", "list.yaml"], "no map"),
+        (
+            ["merge", "garden.yaml", "--bindings", "list.yaml"],
+            "list.yaml: the bindings are no map; write names and values into the file",
+        ),
         (["merge", "garden.yaml", "stream.yaml"], "stream.yaml"),
         (["merge", "binary"], "binary is not text in UTF-8"),
         (["merge", "broken.yaml"], "broken.yaml"),
         (["merge", "garden.yaml", "--path", "no.such"], "'no.such'"),
         (["merge", "garden.yaml", "--evaluate", "1 +"], "parse error"),
         (["merge", "list.yaml", "--evaluate", "1"], "a map"),
-        (["run", "stream.yaml", "garden.yaml"], "only one"),
+        (
+            ["run", "stream.yaml", "garden.yaml"],
+            "stream.yaml: it holds 4 documents, but one is needed here; split the file",
+        ),
         (["diff", "garden.yaml", "nofile.yaml"], "nofile.yaml"),
         (["convert", "broken.yaml"], "broken.yaml"),
         (["encrypt", "broken.yaml", "pass"], "broken.yaml"),

@@ -15,7 +15,7 @@ import pytest
 from accounts import Account
 from components import component, make_archive
 from installed import Shim, fresh_shim, processes, survivors
-from packages import package
+from toi_packages import package
 
 PATIENCE = 60
 # The promise is two seconds; a busy machine is given more.

@@ -14,8 +14,8 @@ from accounts import Account
 from components import component, make_archive
 from installed import Result, Shim, fresh_shim
 from layouts import File
-from packages import executor_layout, package, with_executor
 from script_images import METADATA, ScriptImage
+from toi_packages import executor_layout, package, with_executor
 from tweed_shim.host.userns import IdMap
 from tweed_shim.runner import RunOptions
 from tweed_shim.runtime import security_options

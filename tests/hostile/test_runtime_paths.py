@@ -18,8 +18,8 @@ from components import component, make_archive
 from elf_programs import elf
 from installed import Shim
 from layouts import File, Files, Layer, LayoutWriter, busybox_files, directory, symlink
-from packages import package, with_executor
 from script_images import METADATA
+from toi_packages import package, with_executor
 
 SETTING = "/proc/sys/kernel/printk_ratelimit_burst"
 # A runtime takes what has a device's name for the device. It opens null as root, before /proc/sys is read-only, and has

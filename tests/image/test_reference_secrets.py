@@ -10,7 +10,7 @@ from tweed_shim.cli import main
 from tweed_shim.errors import ShimError
 from tweed_shim.http import urls
 from tweed_shim.image import reference
-from tweed_shim.ocm import locations
+from tweed_shim.ocm import references
 
 SECRET = "hunter2"
 BEFORE = (
@@ -26,7 +26,7 @@ AFTER = (
 
 
 def of_base_url(text: str) -> object:
-    return locations.from_fields({"type": "oci", "baseUrl": text})
+    return references.spec_from_fields({"type": "oci", "baseUrl": text})
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ def of_base_url(text: str) -> object:
     [
         reference.parse,
         reference.parse_registry,
-        locations.parse,
-        locations.parse_repository,
-        locations.parse_component,
+        references.parse,
+        references.parse_repository,
+        references.parse_component,
         of_base_url,
         urls.parse,
     ],

@@ -71,3 +71,29 @@ def test_partial_keeps_what_cannot_be_resolved() -> None:
         "c": 2,
         "d": "(( a c ))",
     }
+
+
+@pytest.mark.parametrize(
+    ("template", "stubs", "options", "message"),
+    [
+        ("a: 1", (), {"mode": "all"}, "the mode 'all' is unknown; use one of private, files, system"),
+        ("a: 1", ("b: 1\n---\nc: 1",), {}, "stub1: it has 2 documents, but a stub has one; split the file"),
+        ("1: a", (), {}, "template: line 1, column 1: a key must be a text, but 1 is not; quote it"),
+        (
+            "a: &a [*a]",
+            (),
+            {},
+            "template: line 1, column 8: the alias '*a' is within the value that it stands for",
+        ),
+        (
+            "f: (( |x|->.f(x) ))\na: (( .f(1) ))",
+            (),
+            {},
+            "template: a never ends: lambdas or templates use each other more than 1,000 levels deep",
+        ),
+    ],
+)
+def test_what_is_refused_is_one_sentence(
+    template: str, stubs: tuple[str, ...], options: dict[str, str], message: str
+) -> None:
+    assert refused(template, *stubs, **options) == message

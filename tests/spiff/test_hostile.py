@@ -6,7 +6,8 @@ import pytest
 
 from dynaml import evaluate, fault, refused
 from tweed_shim import spiff
-from tweed_shim.spiff import concatenation, flow
+from tweed_shim.spiff.expressions import concatenation
+from tweed_shim.spiff.flow import fixpoint
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_values_that_are_too_large_differ(expression: str) -> None:
 def test_an_expression_that_grows_with_every_pass_is_ended_and_differs(
     monkeypatch: pytest.MonkeyPatch, expression: str
 ) -> None:
-    monkeypatch.setattr(flow, "MAX_REWRITES", 100)
+    monkeypatch.setattr(fixpoint, "MAX_REWRITES", 100)
     document = f"a: (( {expression} ))\n"
     assert "a never comes to an end" in refused(document, document, partial=True)
 

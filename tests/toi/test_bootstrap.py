@@ -1,4 +1,4 @@
-"""`toi` as its users meet it: real executor images, wherever the component version is, as every kind of user."""
+"""`toi bootstrap` with real executor images, from every kind of repository, as every kind of user."""
 
 import base64
 import json
@@ -15,7 +15,8 @@ import yaml
 from accounts import open_to_all
 from components import Elsewhere, component, make_archive, put
 from installed import Shim, fresh_shim
-from packages import (
+from servers import RegistryServer
+from toi_packages import (
     executor,
     executor_layout,
     library,
@@ -25,13 +26,12 @@ from packages import (
     with_global_access,
     with_identity,
 )
-from servers import RegistryServer
 from tweed_shim.ocm.session import Session
 
 SECRET = "hunter2-and-more"
 APP = "example.com/installer:1.0.0"
 
-# What it is given it copies to its outputs, so that a test can look at all of it.
+# The executor copies its inputs to its outputs, where a test can read them.
 SCRIPT = r"""
 echo "called with $*"
 cd /toi/outputs || exit 1
@@ -143,11 +143,11 @@ PARAMETERS = "parameters: {password: sesame}\n"
 CREDENTIALS = f"credentials: {{target: {{credentials: {{KUBECONFIG: {SECRET}}}}}}}\n"
 
 
-class OutputVolume(NamedTuple):
-    """Where the component versions are, and the files of a user."""
+class Sources(NamedTuple):
+    """Component versions in repositories of every kind, and the files of a user."""
 
     directory: str
-    places: dict[str, list[str]]
+    components: dict[str, list[str]]
     parameters: str
     credentials: str
 
@@ -161,8 +161,8 @@ def layout(public_directory: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(public_directory: str, layout: str, registry: RegistryServer) -> OutputVolume:
-    """The component versions in repositories of every kind."""
+def sources(public_directory: str, layout: str, registry: RegistryServer) -> Sources:
+    """Make the component versions in repositories of every kind."""
     directory = os.path.join(public_directory, "toi")
     os.mkdir(directory)
 
@@ -175,25 +175,25 @@ def made(public_directory: str, layout: str, registry: RegistryServer) -> Output
     tree = make_archive(os.path.join(directory, "tree"), executors, INSTALLER)
     packed = make_archive(os.path.join(directory, "packed.tgz"), executors, INSTALLER, file_format="tgz")
     lone = make_component_archive(os.path.join(directory, "lone"), INSTALLER)
-    place = put(f"{registry.host}/toi", executors, INSTALLER)
-    made = OutputVolume(
+    repository = put(f"{registry.host}/toi", executors, INSTALLER)
+    sources = Sources(
         directory,
         {
             "directory": [f"{tree}//{APP}"],
             "tgz": [f"{packed}//{APP}"],
             "component archive": [f"{lone}//{APP}", "--lookup", tree],
-            "registry": [f"{place}//{APP}"],
+            "registry": [f"{repository}//{APP}"],
         },
         write("params.yaml", PARAMETERS),
         write("creds.yaml", CREDENTIALS),
     )
     open_to_all(directory)
-    return made
+    return sources
 
 
 @pytest.fixture
 def root_shim(accounts: dict[str, "object"], program: str) -> Iterator[Shim]:
-    """The installed program for tests for which it does not matter who runs it."""
+    """The installed program, run by root, for tests that are the same for every user."""
     with fresh_shim(accounts["root"], program) as fresh:  # type: ignore[arg-type]  # the fixture is Account's
         yield fresh
 
@@ -204,40 +204,40 @@ def bootstrap(shim: Shim, *words: str) -> tuple[int, str, str]:
     return done.code, done.out.decode(), done.err.decode()
 
 
-def test_from_everywhere_as_everybody(shim: Shim, made: OutputVolume) -> None:
+def test_bootstrap_runs_from_every_repository_as_every_user(shim: Shim, sources: Sources) -> None:
     user = "0" if shim.account.kind == "single" else "65534"
-    for kind, source in made.places.items():
+    for kind, source in sources.components.items():
         directory = os.path.join(os.path.dirname(shim.root), f"outputs-{kind}")
         os.mkdir(directory)
         os.chown(directory, shim.account.uid, shim.account.gid)
         code, out, err = bootstrap(
-            shim, "install", *source, "platform=aws", *made.inputs(), "--all-outputs", "-o", directory
+            shim, "install", *source, "platform=aws", *sources.inputs(), "--all-outputs", "-o", directory
         )
         assert (code, out) == (0, f"called with --standard install {APP}\n"), (kind, err)
         assert "did not write never, which is mapped to an output" in err
-        found = {name: Path(directory, name).read_bytes() for name in os.listdir(directory)}
-        assert sorted(found) == sorted(
+        outputs = {name: Path(directory, name).read_bytes() for name in os.listdir(directory)}
+        assert sorted(outputs) == sorted(
             ["given", "config", "noise", "modes", "user", "home", "ocmconfig", "ocmrepo"]
         ), kind
-        assert yaml.safe_load(found["given"]) == {
+        assert yaml.safe_load(outputs["given"]) == {
             "user": "admin",
             "domain": "example.org",
             "kubeconfig": SECRET,
             "spare": False,
         }
-        assert yaml.safe_load(found["config"]) == {
+        assert yaml.safe_load(outputs["config"]) == {
             "level": "info",
             "origin": "the executor's library",
             "targets": ["a", "b"],
         }
-        modes = found["modes"].decode().splitlines()
+        modes = outputs["modes"].decode().splitlines()
         assert modes == [
             *(f"-rw------- {user} {name}" for name in ("config", "ocmconfig", "ocmrepo", "parameters")),
             f"700 {user}",
             f"700 {user}",
         ]
-        assert found["user"].decode().strip() == user
-        memory, consumers, _ = yaml.safe_load(found["ocmconfig"])["configurations"]
+        assert outputs["user"].decode().strip() == user
+        memory, consumers, _ = yaml.safe_load(outputs["ocmconfig"])["configurations"]
         assert memory["credentials"] == [
             {"credentialsName": "kubeconfig", "credentials": {"KUBECONFIG": SECRET}}
         ]
@@ -248,7 +248,7 @@ def test_from_everywhere_as_everybody(shim: Shim, made: OutputVolume) -> None:
             "component-descriptors/example.com/executors",
             "component-descriptors/example.com/installer",
         ]
-    # Nothing of a run stays but its log and record.
+    # A run leaves nothing but its log and record.
     assert os.listdir(os.path.join(shim.root, "tmp")) == []
     for path, _, names in os.walk(shim.root):
         for name in names:
@@ -258,12 +258,12 @@ def test_from_everywhere_as_everybody(shim: Shim, made: OutputVolume) -> None:
     records = json.loads(shim.run("logs", "--json").out)
     assert [(each["operation"], each["component"], each["exit_code"]) for each in records] == [
         ("install", APP, 0)
-    ] * len(made.places)
+    ] * len(sources.components)
 
 
-def test_the_outputs_of_a_failed_action_are_collected(root_shim: Shim, made: OutputVolume) -> None:
+def test_the_outputs_of_a_failed_action_are_collected(root_shim: Shim, sources: Sources) -> None:
     file = os.path.join(os.path.dirname(root_shim.root), "outputs.yaml")
-    words = ["uninstall", *made.places["tgz"], "package", *made.inputs()]
+    words = ["uninstall", *sources.components["tgz"], "package", *sources.inputs()]
     assert bootstrap(root_shim, *words, "--pull", "never")[0] == 125
     code, _, err = bootstrap(root_shim, *words, "-o", file)
     assert code == 7
@@ -272,14 +272,14 @@ def test_the_outputs_of_a_failed_action_are_collected(root_shim: Shim, made: Out
     assert outputs["config"]["targets"] == ["a", "b"]
     assert len(base64.b64decode(outputs["noise"]["binary"])) == 64
     assert sorted(outputs) == ["config", "given", "noise"]
-    # Without a file they are all that is on stdout.
+    # Without -o, they are all that is on stdout.
     code, out, err = bootstrap(root_shim, *words)
     assert (code, yaml.safe_load(out)["outputs"]["given"]["user"]) == (7, "admin")
     assert "called with --standard uninstall" in err
 
 
-def test_signals_and_time_outs_end_an_action_and_its_outputs_are_collected(
-    root_shim: Shim, made: OutputVolume
+def test_the_outputs_of_an_action_ended_by_signal_or_timeout_are_collected(
+    root_shim: Shim, sources: Sources
 ) -> None:
     words = [
         "toi",
@@ -287,9 +287,9 @@ def test_signals_and_time_outs_end_an_action_and_its_outputs_are_collected(
         "--ocmconfig",
         "None",
         "wait",
-        *made.places["tgz"],
+        *sources.components["tgz"],
         "package",
-        *made.inputs(),
+        *sources.inputs(),
     ]
     process = root_shim.start(*words)
     assert process.stderr is not None
@@ -305,8 +305,8 @@ def test_signals_and_time_outs_end_an_action_and_its_outputs_are_collected(
     assert "given" in yaml.safe_load(printed)["outputs"]
 
 
-def test_what_would_be_run_is_shown_and_can_be_made(root_shim: Shim, made: OutputVolume) -> None:
-    words = ["install", *made.places["directory"], "package", *made.inputs()]
+def test_dry_run_shows_the_run_and_create_env_writes_its_inputs(root_shim: Shim, sources: Sources) -> None:
+    words = ["install", *sources.components["directory"], "package", *sources.inputs()]
     code, out, _ = bootstrap(root_shim, *words, "--dry-run", "--memory", "64m")
     assert code == 0
     assert SECRET not in out
@@ -386,7 +386,7 @@ configScheme:
 
 @pytest.fixture(scope="module")
 def example(public_directory: str) -> str:
-    """The example of the specification, and files of the names that are looked for."""
+    """Make the example of the specification."""
     directory = os.path.join(public_directory, "toi-example")
     layout = executor_layout(
         os.path.join(directory, "layout"),
@@ -398,8 +398,7 @@ def example(public_directory: str) -> str:
     )
 
 
-def test_the_example_of_the_specification(root_shim: Shim, example: str) -> None:
-    """Run where the files with the usual names are."""
+def test_the_example_of_the_specification_runs_with_the_usual_files(root_shim: Shim, example: str) -> None:
     here = os.path.dirname(root_shim.root)
     Path(here, "TOIParameters").write_text(PARAMETERS)
     Path(here, "TOICredentials").write_text(CREDENTIALS)
@@ -415,7 +414,7 @@ def test_the_example_of_the_specification(root_shim: Shim, example: str) -> None
         assert fault in err
 
 
-def test_an_image_of_a_registry_by_its_reference_and_by_its_name(
+def test_an_image_in_a_registry_runs_as_a_resource_and_named_directly(
     root_shim: Shim, registry: RegistryServer, layout: str, tmp_path: Path
 ) -> None:
     pushed = registry.push(layout, "latest", "toi/executor:1")
@@ -450,8 +449,10 @@ def test_an_image_of_a_registry_by_its_reference_and_by_its_name(
             sizes = [each.size for each in archive.getmembers()]
         assert (max(sizes) > 1 << 20) is copied
         with Session() as session:
-            given = session.component_version(f"{directory}/inputs/ocmrepo//example.com/remote").descriptor
-        assert given.resources[0] == addition.descriptor.resources[0]
+            descriptor = session.component_version(
+                f"{directory}/inputs/ocmrepo//example.com/remote"
+            ).descriptor
+        assert descriptor.resources[0] == addition.descriptor.resources[0]
 
 
 def test_the_credentials_of_the_registry_are_passed_on(
@@ -473,15 +474,20 @@ def test_the_credentials_of_the_registry_are_passed_on(
     assert done.code == 0, done.err
     (_, consumers, _) = yaml.safe_load(done.out)["outputs"]["config"]["configurations"]
     host, _, port = server.host.partition(":")
-    (told,) = consumers["consumers"]
-    assert told["identity"] == {"type": "OCIRegistry", "hostname": host, "port": port, "pathprefix": "kept"}
+    (consumer,) = consumers["consumers"]
+    assert consumer["identity"] == {
+        "type": "OCIRegistry",
+        "hostname": host,
+        "port": port,
+        "pathprefix": "kept",
+    }
     known = {"username": server.user, "password": server.password}
-    assert told["credentials"][0]["properties"] == {**known, "serverAddress": server.host}
+    assert consumer["credentials"][0]["properties"] == {**known, "serverAddress": server.host}
 
 
-def test_the_files_that_a_package_offers(root_shim: Shim, made: OutputVolume) -> None:
+def test_toi_config_writes_the_files_of_a_package(root_shim: Shim, sources: Sources) -> None:
     here = Path(root_shim.root).parent
-    words = ("toi", "config", "--ocmconfig", "None", *made.places["directory"], "package")
+    words = ("toi", "config", "--ocmconfig", "None", *sources.components["directory"], "package")
     done = root_shim.run(*words)
     assert (done.code, done.out.decode().split()) == (
         0,
@@ -500,8 +506,8 @@ def test_the_files_that_a_package_offers(root_shim: Shim, made: OutputVolume) ->
     assert done.out.decode().split() == ["mine.yaml", "creds", "mine.jsonscheme"]
 
 
-def test_a_package_is_described(
-    made: OutputVolume, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_toi_describe_shows_a_package_as_text_and_json(
+    sources: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tweed_shim.cli.main import main
 
@@ -514,13 +520,13 @@ def test_a_package_is_described(
                 "describe",
                 "--ocmconfig",
                 "None",
-                *made.places["tgz"],
+                *sources.components["tgz"],
                 "package",
             ]
         )
         == 0
     )
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for line in (
         "  Installs things.",
         "    output noise: the random",
@@ -529,7 +535,7 @@ def test_a_package_is_described(
         "  target: where to",
         "    parameters (object), required",
     ):
-        assert line.strip() in [each.strip() for each in told.splitlines()], line
+        assert line.strip() in [each.strip() for each in output.splitlines()], line
     main(
         [
             "--root",
@@ -539,7 +545,7 @@ def test_a_package_is_described(
             "--json",
             "--ocmconfig",
             "None",
-            *made.places["tgz"],
+            *sources.components["tgz"],
             "package",
         ]
     )

@@ -1,4 +1,4 @@
-"""The library for executors: what it reads of the contract's tree, and the outputs it writes."""
+"""The library for executors: how it reads the tree of the contract, and writes outputs."""
 
 import ast
 import json
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from components import Elsewhere, Local, component, make_archive
 from tweed_shim.data import documents
-from tweed_shim.ocm import configuration
+from tweed_shim.ocm import ocmconfig
 from tweed_shim.toi import executor
 from tweed_shim.toi.executor import Call, ExecutorError, Outputs
 
@@ -33,7 +33,7 @@ Tree = Callable[..., str]
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """Make a contract's tree with some inputs; returns the option that leads to it."""
+    """Make a tree of the contract with some inputs, and return the option that names it."""
 
     def make(**inputs: str | bytes) -> str:
         for name in ("inputs", "outputs"):
@@ -46,19 +46,22 @@ def tree(tmp_path: Path) -> Tree:
     return make
 
 
-def ocm_config(*, repository: str = "default", **more: configuration.Entry) -> bytes:
-    """What the contract gives: named credentials, and one consumer that uses them."""
-    memory = configuration.memory_entry({"target": {"token": "s3cret"}}, repository=repository)
-    uses = configuration.in_memory("target", repository=repository)
-    registry = configuration.direct({"username": "me", "password": "pw"})
-    consumers = configuration.consumers_entry(
+def ocm_config(*, repository: str = "default", **more: ocmconfig.Entry) -> bytes:
+    """Return an OCM configuration as the contract has it: named credentials, and consumers that use them."""
+    memory = ocmconfig.memory_entry({"target": {"token": "s3cret"}}, repository=repository)
+    uses = ocmconfig.memory_credentials("target", repository=repository)
+    registry = ocmconfig.direct_credentials({"username": "me", "password": "pw"})
+    consumers = ocmconfig.consumers_entry(
         [
             (TARGET, uses),
-            ({"type": "OCIRegistry", "hostname": "ghcr.io"}, configuration.direct({"username": "any"})),
+            (
+                {"type": "OCIRegistry", "hostname": "ghcr.io"},
+                ocmconfig.direct_credentials({"username": "any"}),
+            ),
             ({"type": "OCIRegistry", "hostname": "ghcr.io", "pathprefix": "acme/app"}, registry),
         ]
     )
-    return configuration.encode(configuration.Configuration((memory, consumers, *more.values())))
+    return ocmconfig.encode(ocmconfig.OcmConfiguration((memory, consumers, *more.values())))
 
 
 def complaint(*arguments: str) -> str:
@@ -67,7 +70,7 @@ def complaint(*arguments: str) -> str:
     return str(raised.value)
 
 
-def test_a_call_has_what_the_contract_gives(tree: Tree, tmp_path: Path) -> None:
+def test_a_call_has_the_inputs_of_the_contract(tree: Tree, tmp_path: Path) -> None:
     root = tree(config="level: info\n", parameters="user: admin\nport: 80\n", ocmconfig=ocm_config())
     call = executor.read([root, "upgrade", NAMED])
     assert (call.action, call.component, call.version) == ("upgrade", "example.com/app", "1.0.0")
@@ -78,12 +81,12 @@ def test_a_call_has_what_the_contract_gives(tree: Tree, tmp_path: Path) -> None:
     assert call.ocm_config == str(tmp_path / "inputs" / "ocmconfig")
 
 
-def test_what_the_contract_leaves_out_is_nothing(tree: Tree) -> None:
+def test_missing_inputs_are_none(tree: Tree) -> None:
     call = executor.read([tree(), NAMED])
     assert (call.action, call.config, call.parameters, len(call.credentials)) == ("install", None, None, 0)
 
 
-def test_a_tree_tells_its_action_and_component_version(tree: Tree, tmp_path: Path) -> None:
+def test_the_file_properties_names_action_and_component_version(tree: Tree, tmp_path: Path) -> None:
     root = tree()
     (tmp_path / "properties").write_text(f"action: remove\ncomponentVersion: {NAMED}\nimage: app\n")
     assert executor.read([root]).action == "remove"
@@ -91,55 +94,57 @@ def test_a_tree_tells_its_action_and_component_version(tree: Tree, tmp_path: Pat
     assert executor.read([root, "other.example/app:2"]).action == "install"
 
 
-def test_each_part_of_the_tree_can_be_elsewhere(tree: Tree, tmp_path: Path) -> None:
+def test_options_replace_single_inputs(tree: Tree, tmp_path: Path) -> None:
     root = tree(config="a: 1\n", parameters="a: 1\n", ocmconfig=ocm_config())
     other = tmp_path / "other"
     other.mkdir()
     (other / "config").write_text("b: 2\n")
     (other / "p").write_text("c: 3\n")
     (other / "o").write_text("type: generic.config.ocm.software/v1\n")
-    place = str(other)
-    moved = executor.read([root, NAMED, "--inputs", place, "--outputs", place, "--ctf", f"{place}/ctf"])
+    directory = str(other)
+    moved = executor.read(
+        [root, NAMED, "--inputs", directory, "--outputs", directory, "--ctf", f"{directory}/ctf"]
+    )
     assert (moved.config, moved.parameters) == ({"b": 2}, None)
-    assert (moved.repository, moved.outputs.directory) == (f"{place}/ctf", place)
-    named = executor.read([root, NAMED, f"--parameters={place}/p", f"--ocmconfig={place}/o"])
+    assert (moved.repository, moved.outputs.directory) == (f"{directory}/ctf", directory)
+    named = executor.read([root, NAMED, f"--parameters={directory}/p", f"--ocmconfig={directory}/o"])
     assert (named.config, named.parameters, len(named.credentials)) == ({"a": 1}, {"c": 3}, 0)
-    assert "nosuch is missing" in complaint(root, NAMED, f"--config={place}/nosuch")
+    assert "nosuch is missing" in complaint(root, NAMED, f"--config={directory}/nosuch")
 
 
-def test_plain_scalars_mean_what_they_do_in_the_shim(tree: Tree) -> None:
+def test_plain_scalars_mean_the_same_as_in_the_shim(tree: Tree) -> None:
     text = "[yes, 0123, 2020-01-01, 1e+21, 12:30, 0x1F, .inf, 1_000, ~, true, -3, 1.5, '1', 0o17, 496e2714]"
     wanted = documents.load(text, name="it").value
-    found = executor.read([tree(config=text), NAMED]).config
+    result = executor.read([tree(config=text), NAMED]).config
     # A number beyond what a double holds is text for the shim alone.
-    assert (found[:-1], found[-1]) == (wanted[:-1], float("inf"))
+    assert (result[:-1], result[-1]) == (wanted[:-1], float("inf"))
 
 
 def test_credentials_are_found_by_consumer(tree: Tree) -> None:
-    found = executor.read([tree(ocmconfig=ocm_config()), NAMED]).credentials
-    assert found.for_consumer(**TARGET) == {"token": "s3cret"}
-    assert found.for_consumer(type="OCIRegistry", hostname="ghcr.io", pathprefix="acme/app/x") == {
+    result = executor.read([tree(ocmconfig=ocm_config()), NAMED]).credentials
+    assert result.for_consumer(**TARGET) == {"token": "s3cret"}
+    assert result.for_consumer(type="OCIRegistry", hostname="ghcr.io", pathprefix="acme/app/x") == {
         "username": "me",
         "password": "pw",
     }
-    assert found.for_consumer(type="OCIRegistry", hostname="ghcr.io", pathprefix="acme/application") == {
+    assert result.for_consumer(type="OCIRegistry", hostname="ghcr.io", pathprefix="acme/application") == {
         "username": "any"
     }
-    assert found.for_consumer(type="OCIRegistry", hostname="other.example") is None
-    assert found.for_consumer(type="Kubernetes") is None
+    assert result.for_consumer(type="OCIRegistry", hostname="other.example") is None
+    assert result.for_consumer(type="Kubernetes") is None
 
 
-def test_credentials_of_other_repositories_have_no_name_here(tree: Tree) -> None:
-    found = executor.read([tree(ocmconfig=ocm_config(repository="other")), NAMED]).credentials
-    assert (len(found), found.for_consumer(**TARGET)) == (0, {"token": "s3cret"})
+def test_credentials_of_other_memory_repositories_have_no_name(tree: Tree) -> None:
+    result = executor.read([tree(ocmconfig=ocm_config(repository="other")), NAMED]).credentials
+    assert (len(result), result.for_consumer(**TARGET)) == (0, {"token": "s3cret"})
 
 
-def test_what_only_the_ocm_command_knows_is_passed_over(tree: Tree) -> None:
-    foreign = configuration.consumers_entry([({"type": "Vault"}, {"type": "HashiCorpVault"})])
+def test_configuration_types_of_the_ocm_command_alone_are_ignored(tree: Tree) -> None:
+    foreign = ocmconfig.consumers_entry([({"type": "Vault"}, {"type": "HashiCorpVault"})])
     config = ocm_config(foreign=foreign, other={"type": "attributes.config.ocm.software"})
-    found = executor.read([tree(ocmconfig=config), NAMED]).credentials
-    assert found.for_consumer(type="Vault") is None
-    assert found["target"] == {"token": "s3cret"}
+    result = executor.read([tree(ocmconfig=config), NAMED]).credentials
+    assert result.for_consumer(type="Vault") is None
+    assert result["target"] == {"token": "s3cret"}
 
 
 def test_no_value_of_a_credential_is_shown(tree: Tree) -> None:
@@ -150,17 +155,17 @@ def test_no_value_of_a_credential_is_shown(tree: Tree) -> None:
 
 
 def test_missing_credentials_are_named(tree: Tree) -> None:
-    found = executor.read([tree(ocmconfig=ocm_config()), NAMED]).credentials
-    with pytest.raises(ExecutorError, match=r"no credentials 'other' \(there are: target\)"):
-        found["other"]
-    assert found.get("other") is None
-    assert "other" not in found
+    result = executor.read([tree(ocmconfig=ocm_config()), NAMED]).credentials
+    with pytest.raises(ExecutorError, match="no credentials 'other': the call has target; add a request"):
+        result["other"]
+    assert result.get("other") is None
+    assert "other" not in result
 
 
 @pytest.mark.parametrize("content", [b"{", b"a: *b", b"\xff", b"!!python/name:os.system", b"a: 's3cret"])
-def test_input_that_is_no_yaml_is_named_and_not_quoted(tree: Tree, content: bytes) -> None:
-    said = complaint(tree(parameters=content), NAMED)
-    assert said.endswith("inputs/parameters is not well-formed YAML: have it made again")
+def test_an_input_that_is_not_yaml_is_named_and_not_quoted(tree: Tree, content: bytes) -> None:
+    message = complaint(tree(parameters=content), NAMED)
+    assert message.endswith("inputs/parameters is not well-formed YAML: make it again")
 
 
 @pytest.mark.parametrize(
@@ -177,25 +182,23 @@ def test_input_that_is_no_yaml_is_named_and_not_quoted(tree: Tree, content: byte
     ],
 )
 def test_a_malformed_ocm_configuration_is_named_and_not_quoted(tree: Tree, content: str) -> None:
-    assert complaint(tree(ocmconfig=content), NAMED).endswith("ocmconfig is malformed: have it made again")
+    assert complaint(tree(ocmconfig=content), NAMED).endswith("ocmconfig is malformed: make it again")
 
 
 @pytest.mark.parametrize("words", [[], ["install", "app"], ["app:"], [":1.0.0"]])
-def test_what_names_no_component_version_is_refused(tree: Tree, words: list[str]) -> None:
-    assert "it must be NAME:VERSION" in complaint(tree(), *words)
+def test_a_malformed_component_version_is_refused(tree: Tree, words: list[str]) -> None:
+    assert "write it as NAME:VERSION" in complaint(tree(), *words)
 
 
 @given(PLAIN)
 @settings(deadline=None, max_examples=60)
-def test_outputs_are_yaml_and_json_that_every_reader_takes_alike(
-    tmp_path_factory: pytest.TempPathFactory, value: object
-) -> None:
+def test_outputs_are_both_yaml_and_json(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     directory = tmp_path_factory.getbasetemp() / "outputs"
     directory.mkdir(exist_ok=True)
     Outputs(str(directory))["value"] = value
     data = (directory / "value").read_bytes()
     assert json.loads(data) == value
-    # PyYAML takes `1e+300` for text, which other readers do not: documents.load and the library's own do.
+    # PyYAML reads `1e+300` as text; documents.load and the reader of the library read it as a number.
     assert yaml.load(data, executor._Loader) == value
 
 
@@ -207,32 +210,32 @@ def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["raw"]
 
 
-def test_an_output_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_an_output_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
     Outputs(str(tmp_path))["kubeconfig"] = "secret"
     assert stat.S_IMODE((tmp_path / "kubeconfig").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "a\0b"])
-def test_an_output_has_the_name_of_a_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ExecutorError, match="its name must be that of a file"):
+def test_an_output_with_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ExecutorError, match="no file can have this name; rename it"):
         Outputs(str(tmp_path))[name] = 1
     assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, float("nan"), "\ud800"])
 def test_an_output_that_json_cannot_hold_is_refused(tmp_path: Path, value: object) -> None:
-    with pytest.raises(ExecutorError, match="neither bytes nor what JSON can hold"):
+    with pytest.raises(ExecutorError, match="JSON cannot hold it; use bytes or plain data"):
         Outputs(str(tmp_path))["it"] = value
     assert not os.listdir(tmp_path)
 
 
-def test_outputs_that_have_no_place_are_refused(tmp_path: Path) -> None:
+def test_outputs_into_a_missing_directory_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ExecutorError, match="'it' cannot be written: No such file"):
         Outputs(str(tmp_path / "nosuch"))["it"] = 1
 
 
 def archive(path: Path, file_format: str) -> str:
-    """A transport archive with the component version of these tests and one it references."""
+    """Write a transport archive with the component version of these tests and one that it references."""
     app = component(
         "example.com/app",
         resources=[
@@ -260,12 +263,15 @@ def test_the_component_version_can_be_read(tree: Tree, tmp_path: Path, file_form
     assert call.resource("twice", version="2.0.0") == b"2"
 
 
-def test_resources_and_component_versions_that_are_not_there_are_named(tree: Tree, tmp_path: Path) -> None:
+def test_missing_resources_and_component_versions_are_named(tree: Tree, tmp_path: Path) -> None:
     call = call_with(tree, archive(tmp_path / "ctf", "directory"))
     for words, ask in (
         ("has no resources 'nosuch'", lambda: call.resource("nosuch")),
         ("has 2 resources 'twice'", lambda: call.resource("twice")),
-        ("'away' is no local blob but elsewhere (wget)", lambda: call.resource("away")),
+        (
+            "'away' is not in the archive: its access is wget; fetch it from there, or bootstrap with --copy-resources",
+            lambda: call.resource("away"),
+        ),
         ("has no component version example.com/app:3", lambda: call.descriptor(version="3")),
     ):
         with pytest.raises(ExecutorError) as raised:
@@ -279,15 +285,15 @@ def test_a_damaged_archive_is_named(tree: Tree, tmp_path: Path) -> None:
     for blob in (tmp_path / "ctf" / "blobs").iterdir():
         if blob.read_bytes() == b"some notes":
             blob.write_bytes(b"other text")
-    with pytest.raises(ExecutorError, match="is damaged: have it made again"):
+    with pytest.raises(ExecutorError, match="is damaged: make it again"):
         call.resource("notes")
     (tmp_path / "ctf" / "artifact-index.json").write_text('{"artifacts": 1}')
-    with pytest.raises(ExecutorError, match="is malformed: have it made again"):
+    with pytest.raises(ExecutorError, match="is malformed: make it again"):
         call.descriptor()
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar at all", b"\x1f\x8b\x08\0"])
-def test_what_is_no_archive_is_named(tree: Tree, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_archive_is_named(tree: Tree, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ctf"
     path.write_bytes(content)
     with pytest.raises(ExecutorError, match=r"ctf cannot be read: it is damaged$"):
@@ -295,15 +301,15 @@ def test_what_is_no_archive_is_named(tree: Tree, tmp_path: Path, content: bytes)
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
-def test_the_exit_code_is_what_was_returned(tree: Tree, returned: int | None, code: int) -> None:
+def test_the_exit_code_is_the_returned_one(tree: Tree, returned: int | None, code: int) -> None:
     assert executor.run(lambda _call: returned, [tree(), NAMED]) == code
 
 
 def test_a_fault_is_one_sentence(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     assert executor.run(lambda call: call.outputs.__setitem__("a/b", 1), [tree(), NAMED]) == 1
-    said = capsys.readouterr().err
-    assert said.endswith("the output 'a/b' cannot be written: its name must be that of a file\n")
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.endswith("the output 'a/b' cannot be written: no file can have this name; rename it\n")
+    assert message.count("\n") == 1
 
 
 def test_three_arguments_are_too_many(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of parameters: schemes, templates, libraries, and the mapping for an executor."""
+"""Parameters: schemes, templates, libraries, and the parameter mapping of an executor."""
 
 import math
 import os
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tweed_shim.data.jsonschema import Examiner
+from tweed_shim.data.schema_worker import SchemaWorker
 from tweed_shim.errors import ConfigError, ContractError
 from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.spiff import SpiffError
 from tweed_shim.toi import credential_functions, parameters
 from tweed_shim.toi.common_fields import Templating
-from tweed_shim.toi.parameters import Document, Given
+from tweed_shim.toi.parameters import Document, TemplateInput
 from tweed_shim.toi.templates import Functions, Mode, Templates
 
 SCHEME = {
@@ -25,17 +25,21 @@ SCHEME = {
 }
 
 
-def processed(text: str, *libraries: str, mode: Mode = "private", **templating: Any) -> Any:
+def process(text: str, *libraries: str, mode: Mode = "private", **templating: Any) -> Any:
     stubs = [Document(each, f"library {number}") for number, each in enumerate(libraries)]
-    given = Given(text, "the parameters", "it")
-    with Examiner() as examiner, WorkerProcess() as worker:
+    source = TemplateInput(text, "the parameters", "it")
+    with SchemaWorker() as schema_worker, WorkerProcess() as worker:
         templates = Templates(mode, worker)
-        return parameters.processed(given, Templating(**templating), stubs, templates, examiner)
+        return parameters.process(
+            source, Templating(**templating), stubs, templates=templates, schema_worker=schema_worker
+        )
 
 
-def mapped(mapping: Any, made: Any, functions: Functions) -> Any:
+def map_parameters(mapping: Any, values: Any, functions: Functions) -> Any:
     with WorkerProcess() as worker:
-        return parameters.mapped(mapping, made, functions, whose="it", templates=Templates("private", worker))
+        return parameters.map_parameters(
+            mapping, values, functions, whose="it", templates=Templates("private", worker)
+        )
 
 
 class NoWorker(WorkerProcess):
@@ -43,7 +47,7 @@ class NoWorker(WorkerProcess):
         raise AssertionError("the worker is called")
 
 
-def test_a_worker_is_started_where_something_is_to_be_evaluated_and_only_there() -> None:
+def test_the_worker_is_called_only_where_a_template_has_expressions() -> None:
     templates = Templates("private", NoWorker())
     plain = Document("a: b (c)\nd: [1, '<']", "plain")
     assert templates.merge_single(plain, [plain]) == {"a": "b (c)", "d": [1, "<"]}
@@ -54,76 +58,77 @@ def test_a_worker_is_started_where_something_is_to_be_evaluated_and_only_there()
 
 
 @pytest.mark.parametrize("text", ["", "\n# nothing\n"])
-def test_nothing_stays_nothing_where_nothing_makes_something_of_it(text: str) -> None:
-    assert processed(text) is None
-    assert processed(text, scheme={"type": "object"}) is None
-    assert processed(text, template={"a": 1}) == {"a": 1}
-    assert processed(text, template={"a": 1}, scheme={"type": "object"}) == {"a": 1}
+def test_empty_input_without_a_template_makes_no_parameters(text: str) -> None:
+    assert process(text) is None
+    assert process(text, scheme={"type": "object"}) is None
+    assert process(text, template={"a": 1}) == {"a": 1}
+    assert process(text, template={"a": 1}, scheme={"type": "object"}) == {"a": 1}
 
 
-def test_without_a_template_the_parameters_are_one_themselves() -> None:
-    assert processed("a: (( b + 1 ))\nb: 2\nc: see (( b ))") == {"a": 3, "b": 2, "c": "see 2"}
-    assert processed("a: (( merge lib ))", "lib: found") == {"a": "found"}
-    assert processed("a: yes\nb: 0x10\nc: ~\nd: {}") == {"a": True, "b": 16, "c": None, "d": {}}
+def test_parameters_without_a_template_are_evaluated_as_a_template() -> None:
+    assert process("a: (( b + 1 ))\nb: 2\nc: see (( b ))") == {"a": 3, "b": 2, "c": "see 2"}
+    assert process("a: (( merge lib ))", "lib: value") == {"a": "value"}
+    assert process("a: yes\nb: 0x10\nc: ~\nd: {}") == {"a": True, "b": 16, "c": None, "d": {}}
 
 
-def test_the_parameters_are_the_first_stub_of_the_template_and_the_libraries_come_behind() -> None:
+def test_the_parameters_are_the_first_stub_of_the_template_and_libraries_the_next() -> None:
     template = {"name": "(( merge ))", "from": "(( merge origin ))", "size": 1, "more": "(( merge || 0 ))"}
     template["control"] = {"<<if": "(( true ))", "<<then": "yes"}
-    made = processed("name: mine\nsize: 2", "origin: lib", template=template)
-    assert made == {"name": "mine", "from": "lib", "size": 2, "more": 0, "control": "yes"}
+    result = process("name: mine\nsize: 2", "origin: lib", template=template)
+    assert result == {"name": "mine", "from": "lib", "size": 2, "more": 0, "control": "yes"}
 
 
-def test_the_scheme_is_about_what_the_user_says_and_not_about_the_template() -> None:
+def test_the_scheme_validates_the_input_and_not_the_template() -> None:
     template = {"name": "(( merge ))", "size": "many"}
-    assert processed("name: x", template=template, scheme=SCHEME) == {"name": "x", "size": "many"}
-    # Expressions of the user are resolved before.
-    assert processed('name: (( "a" "b" ))\nsize: (( merge num ))', "num: 3", scheme=SCHEME) == {
+    assert process("name: x", template=template, scheme=SCHEME) == {"name": "x", "size": "many"}
+    # Expressions of the input are resolved before it is validated.
+    assert process('name: (( "a" "b" ))\nsize: (( merge num ))', "num: 3", scheme=SCHEME) == {
         "name": "ab",
         "size": 3,
     }
 
 
-def test_every_fault_is_told_with_its_path_and_without_its_value() -> None:
+def test_every_fault_of_parameters_is_reported_with_its_path_and_without_its_value() -> None:
     with pytest.raises(ConfigError) as caught:
-        processed("size: secret\nother: 1", template={}, scheme=SCHEME)
-    said = str(caught.value)
+        process("size: secret\nother: 1", template={}, scheme=SCHEME)
+    message = str(caught.value)
     for fault in ("name is required", "size must be a whole number", "other is not known here"):
-        assert fault in said
-    assert "secret" not in said
-    assert said.startswith("the parameters do not fit it: ")
+        assert fault in message
+    assert "secret" not in message
+    assert message.startswith("the parameters do not fit it: ")
     with pytest.raises(ConfigError, match="name is required"):
-        processed("", scheme=SCHEME)
+        process("", scheme=SCHEME)
 
 
-def test_numbers_that_json_has_not_are_kept_and_a_scheme_cannot_judge_them() -> None:
+def test_infinite_numbers_are_kept_and_a_scheme_cannot_validate_them() -> None:
     text = "a: .inf\nb: [1, -.inf]"
-    made = {"a": math.inf, "b": [1, -math.inf]}
-    assert processed(text) == made
-    assert processed(text, template={"a": 1, "b": "(( merge ))"}) == made
+    result = {"a": math.inf, "b": [1, -math.inf]}
+    assert process(text) == result
+    assert process(text, template={"a": 1, "b": "(( merge ))"}) == result
     functions = credential_functions.functions({})
     mapping = {"got": "(( merge a ))"}
-    assert mapped(mapping, made, functions) == {"got": math.inf}
+    assert map_parameters(mapping, result, functions) == {"got": math.inf}
     with pytest.raises(
-        ConfigError, match=r"the parameters have numbers that JSON does not know, nor .* of it, at .*b\[1\]"
+        ConfigError,
+        match=r"the parameters have infinite numbers or NaN at .*b\[1\].*, which the scheme .* of it cannot validate",
     ):
-        processed(text, scheme={})
+        process(text, scheme={})
 
 
-def test_a_scheme_speaks_draft_7_where_it_does_not_say_otherwise() -> None:
+def test_a_scheme_without_a_dialect_is_draft_7() -> None:
     pair: Any = {"type": "object", "properties": {"a": {"items": [{"type": "string"}, {"type": "integer"}]}}}
-    assert processed("a: [x, 1]", scheme=pair) == {"a": ["x", 1]}
+    assert process("a: [x, 1]", scheme=pair) == {"a": ["x", 1]}
     with pytest.raises(ConfigError, match=r"a\[1\] must be a whole number"):
-        processed("a: [x, y]", scheme=pair)
+        process("a: [x, y]", scheme=pair)
 
 
-def test_a_format_of_a_scheme_is_checked() -> None:
+def test_formats_of_a_scheme_are_checked() -> None:
     scheme = {
         "properties": {"host": {"format": "hostname"}, "day": {"format": "date"}, "size": {"format": "int32"}}
     }
-    assert processed("host: db.internal\nsize: 5", scheme=scheme) == {"host": "db.internal", "size": 5}
+    assert process("host: db.internal\nsize: 5", scheme=scheme) == {"host": "db.internal", "size": 5}
     with pytest.raises(ConfigError, match='host must be a valid "hostname"; day must be a valid "date"'):
-        processed("host: a b\nday: 20240101", scheme=scheme)
+        process("host: a b\nday: 20240101", scheme=scheme)
 
 
 @pytest.mark.parametrize(
@@ -135,20 +140,20 @@ def test_a_format_of_a_scheme_is_checked() -> None:
         ({"$schema": "urn:unknown"}, "is not a known dialect"),
     ],
 )
-def test_a_scheme_that_is_none(scheme: Any, message: str) -> None:
+def test_an_invalid_scheme_is_refused(scheme: Any, message: str) -> None:
     with pytest.raises(ContractError, match=message):
-        processed("a: 1", scheme=scheme)
+        process("a: 1", scheme=scheme)
 
 
-def test_what_cannot_be_resolved_is_listed() -> None:
+def test_unresolved_expressions_of_a_template_are_listed() -> None:
     with pytest.raises(SpiffError) as caught:
-        processed("b: 1", template={"a": "(( missing ))", "c": {"d": "(( merge ))"}})
+        process("b: 1", template={"a": "(( missing ))", "c": {"d": "(( merge ))"}})
     assert [each.path for each in caught.value.nodes] == [("a",), ("c", "d")]
     with pytest.raises(ConfigError, match="holds 2 documents"):
-        processed("a: 1\n---\nb: 2")
+        process("a: 1\n---\nb: 2")
 
 
-def test_a_template_reaches_nothing_of_the_host_unless_it_is_trusted(
+def test_a_template_reaches_nothing_of_the_host_without_trust_templates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOI_TEST", "from the environment")
@@ -160,11 +165,11 @@ def test_a_template_reaches_nothing_of_the_host_unless_it_is_trusted(
     }
     for name, expression in reaching.items():
         with pytest.raises(SpiffError, match="no OS operations"):
-            processed("", template={name: expression})
+            process("", template={name: expression})
         with pytest.raises(SpiffError, match="no OS operations"):
-            processed(yaml.safe_dump({name: expression}))
-    made = processed("", template=reaching, mode="system")
-    assert list(made.values()) == ["from a file", "from a program", "from the environment"]
+            process(yaml.safe_dump({name: expression}))
+    result = process("", template=reaching, mode="system")
+    assert list(result.values()) == ["from a file", "from a program", "from the environment"]
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -189,11 +194,11 @@ VALUES = {"target": {"user": "u", "password": "p"}, "token": {"value": "t"}, "no
         ('(hasCredentials("other") ? getCredentials("other") :"none")', "none"),
     ],
 )
-def test_the_functions_of_a_mapping(expression: str, value: Any) -> None:
+def test_credential_functions_return_credentials_and_properties(expression: str, value: Any) -> None:
     functions = credential_functions.functions(VALUES)
     mapping = {"got": f"(( {expression} ))", "kept": "(( merge ))"}
-    made = mapped(mapping, {"kept": 1}, functions)
-    assert made == {"got": value, "kept": 1}
+    result = map_parameters(mapping, {"kept": 1}, functions)
+    assert result == {"got": value, "kept": 1}
 
 
 @pytest.mark.parametrize(
@@ -207,6 +212,6 @@ def test_the_functions_of_a_mapping(expression: str, value: Any) -> None:
         ('hasCredentials("a", "b", "c")', "the name of a credential is needed"),
     ],
 )
-def test_functions_that_are_called_wrongly(expression: str, message: str) -> None:
+def test_credential_functions_refuse_wrong_arguments(expression: str, message: str) -> None:
     with pytest.raises(SpiffError, match=message):
-        mapped({"got": f"(( {expression} ))"}, None, credential_functions.functions(VALUES))
+        map_parameters({"got": f"(( {expression} ))"}, None, credential_functions.functions(VALUES))

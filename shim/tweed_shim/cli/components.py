@@ -1,4 +1,4 @@
-"""The options of commands that look for component versions, and the session in which they do so."""
+"""Options of commands that look up component versions, and the session that the options describe."""
 
 from typing import TYPE_CHECKING
 
@@ -8,33 +8,35 @@ from tweed_shim.http.connect_options import ConnectOptions
 
 if TYPE_CHECKING:
     from tweed_shim.host.worker_process import WorkerProcess
-    from tweed_shim.ocm.credentials import Credentials
+    from tweed_shim.ocm.credential_lookup import ConfiguredCredentials
     from tweed_shim.ocm.session import Session
 
 COMPONENT = "PATH//NAME[:VERSION], HOST[:PORT]/PREFIX//NAME[:VERSION], or with --repo NAME[:VERSION]"
 
 
 def configure(parser: Parser, *, several: bool = False) -> Group:
-    """COMPONENT and where it is; returns the group, for options of registries and the like."""
+    """Add COMPONENT and the options of its repository; returns their group, for further options of registries."""
     named = COMPONENT + (", or a whole repository" if several else "")
     parser.add_argument("component", metavar="COMPONENT", help=named)
-    group = parser.add_argument_group("where component versions are")
-    group.add_argument("--repo", metavar="REPOSITORY", default="", help="COMPONENT is in it")
+    group = parser.add_argument_group("repositories of component versions")
+    group.add_argument("--repo", metavar="REPOSITORY", default="", help="the repository of COMPONENT")
     group.add_argument(
         "--lookup",
         metavar="REPOSITORY",
         action="append",
         default=[],
-        help="look there too for what is referenced (repeatable)",
+        help="a further repository to search for references (repeatable)",
     )
     group.add_argument(
-        "--ocmconfig", metavar="FILE", help="OCM's configuration ($OCM_CONFIG, ~/.ocmconfig), or None"
+        "--ocmconfig",
+        metavar="FILE",
+        help="the OCM configuration (default: $OCM_CONFIG, ~/.ocmconfig); None for no configuration",
     )
     return group
 
 
 def configure_registries(group: Group) -> None:
-    """How registries are spoken to, where there are no options of a run that say so."""
+    """Add the options of registries, to a command without the options of a run."""
     server_options.configure(group)
 
 
@@ -46,7 +48,7 @@ def configure_verbs(group: Group) -> None:
         action="append",
         default=[],
         type=_verb,
-        help="let accesses of the type wget use this HTTP method besides GET, such as POST (repeatable)",
+        help="allow accesses of the type wget to use this HTTP method besides GET, such as POST (repeatable)",
     )
 
 
@@ -56,20 +58,20 @@ def _verb(text: str) -> str:
     return text.upper()
 
 
-def session(
+def open_session(
     arguments: Arguments, context: Context, worker: "WorkerProcess | None" = None
-) -> "tuple[Session, Credentials]":
+) -> "tuple[Session, ConfiguredCredentials]":
     """Return the session that the options describe, and the configured credentials that it uses.
 
-    worker: evaluates the configuration where that is a template; None for one that is started for it.
+    worker: evaluates a configuration that is a template; a new one is started by default.
     """
-    from tweed_shim.ocm import configured
+    from tweed_shim.ocm import configured_session
 
-    return configured.session(
+    return configured_session.open_session(
         arguments.ocmconfig,
         lookups=arguments.lookup,
         connect=ConnectOptions(**server_options.options(arguments)),
         verbs=getattr(arguments, "allow_verb", ()),
-        info=context.voice.info,
+        info=context.messages.info,
         worker=worker,
     )

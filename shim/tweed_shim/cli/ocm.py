@@ -11,8 +11,17 @@ from tweed_shim.base.text import visible
 from tweed_shim.cli import components, tables
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, wrong_value
 from tweed_shim.errors import ComponentError, UsageError
-from tweed_shim.ocm import codec, ctf, identity, locations, resources, transfer, versions
-from tweed_shim.ocm.descriptor import Resource
+from tweed_shim.ocm import (
+    ctf,
+    descriptor_codec,
+    element_identity,
+    references,
+    resource_content,
+    resource_images,
+    transfer,
+    versions,
+)
+from tweed_shim.ocm.component_descriptor import Resource
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
 
@@ -43,14 +52,14 @@ CHECKS = {
 
 
 def _configure_source(parser: Parser, *, several: bool = False) -> Group:
-    """Add COMPONENT and where it is; returns the group of the latter."""
+    """Add COMPONENT and the options of its repository; returns the group of the latter."""
     group = components.configure(parser, several=several)
     group.add_argument(
         "-c",
         "--constraints",
         metavar="RANGE",
         default="",
-        help="where COMPONENT has no version: the newest of these, such as '>=1.2, <2'",
+        help="where COMPONENT has no version: the newest in this range, such as '>=1.2, <2'",
     )
     components.configure_registries(group)
     return group
@@ -58,11 +67,13 @@ def _configure_source(parser: Parser, *, several: bool = False) -> Group:
 
 def _configure_list(parser: Parser) -> None:
     tables.configure(parser)
-    parser.add_argument("--format", choices=("table", "json", "yaml"), default="table", help="how to print")
+    parser.add_argument(
+        "--format", choices=("table", "json", "yaml"), default="table", help="the output format"
+    )
 
 
 def _session(arguments: Arguments, context: Context) -> Session:
-    return components.session(arguments, context)[0]
+    return components.open_session(arguments, context)[0]
 
 
 def _form(arguments: Arguments) -> str:
@@ -74,35 +85,38 @@ def _named(session: Session, arguments: Arguments) -> ComponentVersion:
 
 
 def _all_named(session: Session, arguments: Arguments, *, every: bool) -> Iterator[ComponentVersion]:
-    """The component version that was named; or all of a component, or of a repository without one."""
+    """Yield the given component version, or all versions of a component, or all of a repository.
+
+    every: all versions of a component that was given without one, not the newest alone.
+    """
     repository, location = session.locate(arguments.component, arguments.repo)
     if repository is None or location.version or (location.component and not every):
         yield _named(session, arguments)
         return
     for component in [location.component] if location.component else repository.components():
-        for version in versions.meeting(repository.versions(component), arguments.constraints):
+        for version in versions.matching(repository.versions(component), arguments.constraints):
             yield session.find(component, version, [repository])
 
 
 def configure_ocm_get(parser: Parser) -> None:
-    """The options of `ocm get`."""
+    """Add the options of `ocm get`."""
     _configure_source(parser, several=True)
-    parser.add_argument(
-        "--all", action="store_true", help="every version of a component, not the newest alone"
-    )
-    parser.add_argument("-r", "--recursive", action="store_true", help="all that is referenced too")
+    parser.add_argument("--all", action="store_true", help="all versions of a component, not only the newest")
+    parser.add_argument("-r", "--recursive", action="store_true", help="with everything that is referenced")
     _configure_list(parser)
 
 
 def ocm_get_command(arguments: Arguments, context: Context) -> int:
     """List component versions, or print their descriptors."""
     with _session(arguments, context) as session:
-        found = _all_named(session, arguments, every=arguments.all)
-        listed = list(session.closure(found) if arguments.recursive else found)
+        component_versions = _all_named(session, arguments, every=arguments.all)
+        listed = list(session.closure(component_versions) if arguments.recursive else component_versions)
         if _form(arguments) == "yaml":
-            sys.stdout.write("---\n".join(codec.encode(each.descriptor).decode() for each in listed))
+            sys.stdout.write(
+                "---\n".join(descriptor_codec.encode(each.descriptor).decode() for each in listed)
+            )
         elif _form(arguments) == "json":
-            _print_json([codec.to_fields(each.descriptor) for each in listed])
+            _print_json([descriptor_codec.to_fields(each.descriptor) for each in listed])
         else:
             rows = [
                 {"component": each.name, "version": each.version, "provider": each.provider.name}
@@ -113,9 +127,11 @@ def ocm_get_command(arguments: Arguments, context: Context) -> int:
 
 
 def configure_ocm_resources(parser: Parser) -> None:
-    """The options of `ocm resources`."""
+    """Add the options of `ocm resources`."""
     _configure_source(parser)
-    parser.add_argument("-r", "--recursive", action="store_true", help="of all that is referenced too")
+    parser.add_argument(
+        "-r", "--recursive", action="store_true", help="with the resources of everything that is referenced"
+    )
     _configure_list(parser)
 
 
@@ -128,7 +144,7 @@ def ocm_resources_command(arguments: Arguments, context: Context) -> int:
         columns = {"component": "COMPONENT", **RESOURCES} if arguments.recursive else RESOURCES
         if _form(arguments) == "table":
             for row in rows:
-                row["identity"] = identity.show(row["identity"])
+                row["identity"] = element_identity.describe(row["identity"])
                 row["access"] = row["access"]["type"]
             tables.show(rows, columns, as_json=False)
         else:
@@ -147,7 +163,7 @@ def _row(owner: ComponentVersion, each: Resource) -> dict[str, Any]:
         "component": str(owner),
         "name": each.name,
         "version": each.version,
-        "identity": identity.identity(each, owner.descriptor.resources),
+        "identity": element_identity.of_element(each, owner.descriptor.resources),
         "type": each.type,
         "relation": each.relation,
         "access": dict(each.access),
@@ -156,7 +172,7 @@ def _row(owner: ComponentVersion, each: Resource) -> dict[str, Any]:
 
 
 def configure_ocm_download(parser: Parser) -> None:
-    """The options of `ocm download`."""
+    """Add the options of `ocm download`."""
     components.configure_verbs(_configure_source(parser))
     parser.intermixed = True
     parser.add_argument("name", metavar="NAME", help="the resource")
@@ -164,67 +180,70 @@ def configure_ocm_download(parser: Parser) -> None:
         "identity",
         metavar="KEY=VALUE",
         nargs="*",
-        help="further parts of its identity, as 'ocm resources' lists it",
+        help="further attributes of its identity, as 'ocm resources' lists them",
     )
-    parser.add_argument("-O", "--outfile", metavar="FILE", required=True, help="what to write; - is stdout")
+    parser.add_argument("-O", "--outfile", metavar="FILE", required=True, help="the output file; - is stdout")
     parser.add_argument(
-        "--oci-layout", action="store_true", help="write an OCI artifact as a directory, for 'exec oci:DIR'"
+        "--oci-layout",
+        action="store_true",
+        help="write an OCI artifact as an image layout, for 'exec oci:DIR'",
     )
 
 
 def ocm_download_command(arguments: Arguments, context: Context) -> int:
     """Write the content of a resource, verified, to a file."""
-    wanted = identity.parse([arguments.name, *arguments.identity])
+    pattern = element_identity.parse([arguments.name, *arguments.identity])
     if arguments.oci_layout and arguments.outfile == "-":
-        raise UsageError("--oci-layout writes a directory: name it with -O")
+        raise UsageError("--oci-layout writes a directory; name it with -O")
     with _session(arguments, context) as session:
         version = _named(session, arguments)
-        resource = _only(version, wanted)
+        resource = _only(version, pattern)
         if arguments.oci_layout:
-            resources.write_layout(version, resource, session.connection, arguments.outfile)
+            resource_images.write_layout(version, resource, session.connection, directory=arguments.outfile)
             return 0
-        with resources.opened(version, resource, session.connection) as blob:
-            resources.write(blob, arguments.outfile)
+        with resource_content.open_content(version, resource, session.connection) as blob:
+            resource_content.write_content(blob, arguments.outfile)
     return 0
 
 
-def _only(version: ComponentVersion, wanted: Mapping[str, str]) -> Resource:
-    found = identity.select(version.descriptor.resources, wanted)
-    if len(found) == 1:
-        return found[0]
-    there = "; ".join(
-        identity.show(identity.identity(each, version.descriptor.resources))
-        for each in found or version.descriptor.resources
+def _only(version: ComponentVersion, pattern: Mapping[str, str]) -> Resource:
+    matches = element_identity.select(version.descriptor.resources, pattern)
+    if len(matches) == 1:
+        return matches[0]
+    choices = "; ".join(
+        element_identity.describe(element_identity.of_element(each, version.descriptor.resources))
+        for each in matches or version.descriptor.resources
     )
     raise ComponentError(
-        f"{version} has {len(found) or 'no'} resources {identity.show(wanted)}: it has {there or 'none at all'}"
+        f"{version} has {len(matches) or 'no'} resources {element_identity.describe(pattern)}; "
+        f"use one of these: {choices or 'none'}"
     )
 
 
 def configure_ocm_transfer(parser: Parser) -> None:
-    """The options of `ocm transfer`."""
+    """Add the options of `ocm transfer`."""
     components.configure_verbs(_configure_source(parser, several=True))
-    parser.add_argument("target", metavar="TARGET", help="PATH of an archive, or HOST[:PORT]/PREFIX")
-    parser.add_argument("-r", "--recursive", action="store_true", help="all that is referenced too")
+    parser.add_argument("target", metavar="TARGET", help="the PATH of an archive, or HOST[:PORT]/PREFIX")
+    parser.add_argument("-r", "--recursive", action="store_true", help="with everything that is referenced")
+    parser.add_argument("-V", "--copy-resources", action="store_true", help="embed resources from elsewhere")
+    parser.add_argument("--copy-sources", action="store_true", help="embed sources from elsewhere")
     parser.add_argument(
-        "-V", "--copy-resources", action="store_true", help="embed resources that are elsewhere"
+        "-f", "--overwrite", action="store_true", help="replace existing versions that differ"
     )
-    parser.add_argument("--copy-sources", action="store_true", help="embed sources that are elsewhere")
-    parser.add_argument("-f", "--overwrite", action="store_true", help="replace versions that differ")
     parser.add_argument(
         "-t",
         "--type",
         choices=ctf.FORMATS,
         default="",
-        help="what a new archive becomes (default: directory)",
+        help="the format of a new archive (default: directory)",
     )
     tables.configure(parser)
 
 
 def ocm_transfer_command(arguments: Arguments, context: Context) -> int:
-    """Have component versions in another repository."""
+    """Transfer component versions to another repository."""
     target = _target(arguments)
-    order = transfer.Order(
+    options = transfer.TransferOptions(
         recursive=arguments.recursive,
         copy_resources=arguments.copy_resources,
         copy_sources=arguments.copy_sources,
@@ -232,47 +251,50 @@ def ocm_transfer_command(arguments: Arguments, context: Context) -> int:
         file_format=arguments.type,
     )
     with _session(arguments, context) as session:
-        wanted = list(_all_named(session, arguments, every=False))
-        report = context.voice.report or (lambda _step: None)
-        rows = [each._asdict() for each in transfer.transfer(session, wanted, target, order, report)]
+        component_versions = list(_all_named(session, arguments, every=False))
+        report = context.messages.report or (lambda _step: None)
+        rows = [
+            fields(each)
+            for each in transfer.transfer(session, component_versions, target, options=options, report=report)
+        ]
     tables.show(rows, TRANSFERRED, as_json=arguments.json)
     return 0
 
 
 def configure_ocm_verify(parser: Parser) -> None:
-    """The options of `ocm verify`."""
+    """Add the options of `ocm verify`."""
     _configure_source(parser)
-    parser.add_argument("--signature", "-s", metavar="NAME", required=True, help="which of its signatures")
+    parser.add_argument("--signature", "-s", metavar="NAME", required=True, help="the signature to verify")
     parser.add_argument(
-        "--public-key", "-k", metavar="FILE", required=True, help="a public key or a certificate (PEM)"
+        "--public-key", "-k", metavar="FILE", required=True, help="the public key or certificate (PEM)"
     )
     parser.add_argument(
         "--at",
         metavar="TIME",
         type=_time,
-        help="when a certificate has to be valid, such as 2024-05-01T12:00:00Z (default: now)",
+        help="the time when a certificate must be valid, such as 2024-05-01T12:00:00Z (default: now)",
     )
     parser.add_argument(
         "--allow-unverified",
         metavar="TYPE",
         action="append",
         default=[],
-        help="let contents pass that cannot be compared, where this is the type of their access (repeatable)",
+        help="accept contents of this access type that cannot be compared (repeatable)",
     )
     tables.configure(parser)
 
 
 def _time(text: str) -> "datetime":
-    from tweed_shim.ocm import times
+    from tweed_shim.ocm import timestamps
 
     try:
-        return times.parse(text)
+        return timestamps.parse(text)
     except ValueError as error:
         raise wrong_value(str(error)) from None
 
 
 def ocm_verify_command(arguments: Arguments, context: Context) -> int:
-    """Verify a signature and all that it covers, and print what came of it; exit code 1 where something is wrong."""
+    """Verify a signature and everything that it covers, and print the result; exit code 1 where anything fails."""
     from tweed_shim.ocm import keys, verification
 
     key = keys.load(arguments.public_key, at=arguments.at)
@@ -309,7 +331,7 @@ def _check_row(check: "Check") -> dict[str, str]:
     return {
         "state": check.state,
         "kind": check.kind,
-        "name": f"{check.name} ({identity.show(extra)})" if extra else check.name,
+        "name": f"{check.name} ({element_identity.describe(extra)})" if extra else check.name,
         "version": check.version,
         "component": check.component,
         "why": f"{check.why} (excepted by --allow-unverified)" if check.excepted else check.why,
@@ -320,20 +342,20 @@ def _verdict(result: "Verification") -> str:
     signature = f"the signature {result.signature!r} of {result.component}"
     counts = Counter(each.state for each in result.checks)
     if not result.is_signed:
-        return f"NOT verified: {signature} {'does not hold' if counts['failed'] else 'could not be verified'}"
+        return f"NOT verified: {signature} {'is not valid' if counts['failed'] else 'could not be verified'}"
     words = {"failed": "failed", "not verified": "could not be verified"}
-    wrong = " and ".join(f"{counts[state]} {said}" for state, said in words.items() if counts[state])
+    wrong = " and ".join(f"{counts[state]} {text}" for state, text in words.items() if counts[state])
     if not result.is_verified:
-        return f"NOT verified: {signature} holds, but of the contents {wrong}"
+        return f"NOT verified: {signature} is valid, but of the contents {wrong}"
     exceptions = f", but of the contents {wrong}, which is allowed" if wrong else ""
-    return f"verified: {signature} holds{exceptions}, by {result.key}"
+    return f"verified: {signature} is valid{exceptions}, by {result.key}"
 
 
-def _target(arguments: Arguments) -> locations.Specification:
-    """Where a type is given, what names a registry otherwise (`new.tar`) is the name of a file."""
+def _target(arguments: Arguments) -> references.RepositorySpec:
+    """Return the target. With --type, a word that could also be a registry (`new.tar`) is the name of a file."""
     if arguments.type and ":" not in arguments.target:
-        return locations.Specification(locations.CTF, path=arguments.target)
-    return locations.parse_repository(arguments.target)
+        return references.RepositorySpec(references.CTF, path=arguments.target)
+    return references.parse_repository(arguments.target)
 
 
 def _print_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`spiff`: templates are merged; documents compared, converted and encrypted. The output is as the reference's."""
+"""`spiff`: merge templates; compare, convert and encrypt documents. The output is that of the reference's command."""
 
 import os
 import sys
@@ -13,16 +13,16 @@ from tweed_shim.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.merging import Document, Options
-    from tweed_shim.spiff.nodes import Node
+    from tweed_shim.spiff.tree.nodes import Node
 
 STDIN = "-"
 DOCUMENT_STUB = "document: (( &temporary &inject(merge) ))\n"
-"""What makes the document of `run` known to the template by that name."""
+"""The stub of `run` that gives the template a document under this name."""
 
 
 def _add_output_options(parser: Parser) -> None:
     parser.intermixed = True
-    parser.add_argument("--json", action="store_true", help="print JSON, one line for a document")
+    parser.add_argument("--json", action="store_true", help="print JSON, one line for each document")
     parser.add_argument("--path", metavar="PATH", help="print only what is at a path, such as a.b.[0]")
     parser.add_argument(
         "--select", metavar="PATH", action="append", default=[], help="print only this field; may be repeated"
@@ -33,10 +33,10 @@ def _add_output_options(parser: Parser) -> None:
 def _add_merge_options(parser: Parser) -> None:
     _add_output_options(parser)
     option = parser.add_argument
-    option("--partial", action="store_true", help="leave what cannot be resolved as it is, it is no error")
-    option("--evaluate", metavar="EXPRESSION", help="print what an expression is worth in the result")
+    option("--partial", action="store_true", help="leave what cannot be resolved as it is")
+    option("--evaluate", metavar="EXPRESSION", help="print the value of an expression in the result")
     option(
-        "--state", metavar="FILE", help="keep what is marked &state there, as the last stub of the next time"
+        "--state", metavar="FILE", help="write what is marked &state to FILE, and use FILE as the last stub"
     )
     option("--bindings", metavar="FILE", help="a map of values that all documents see")
     option(
@@ -45,24 +45,28 @@ def _add_merge_options(parser: Parser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="one more binding; a key may be a path",
+        help="a binding; KEY may be a path, with dots",
     )
-    option("--tag", metavar="NAME:FILE", action="append", default=[], help="a document as a global tag")
+    option("--tag", metavar="NAME:FILE", action="append", default=[], help="give a document as a global tag")
     option(
         "--features",
         metavar="LIST",
         action="append",
         default=[],
-        help="interpolation, control ($SPIFF_FEATURES); 'no' before a name switches it off",
+        help="enable interpolation or control, also $SPIFF_FEATURES; 'no' before a name disables it",
     )
-    option("--interpolation", action="store_true", help="as --features interpolation")
-    option("--preserve-escapes", action="store_true", help="leave escaped expressions escaped")
-    option("--preserve-temporary", action="store_true", help="print what is marked &temporary, too")
+    option(
+        "--interpolation",
+        action="store_true",
+        help="enable expressions within strings, as --features interpolation does",
+    )
+    option("--preserve-escapes", action="store_true", help="keep escaped expressions escaped")
+    option("--preserve-temporary", action="store_true", help="also print what is marked &temporary")
     option("--private", action="store_true", help="let templates reach no file, command or environment")
 
 
 def configure_spiff_merge(parser: Parser) -> None:
-    """The options of `spiff merge`."""
+    """Declare the options of `spiff merge`."""
     parser.add_argument(
         "template", metavar="TEMPLATE", help="a file, or - for stdin; it may hold several documents"
     )
@@ -71,16 +75,16 @@ def configure_spiff_merge(parser: Parser) -> None:
 
 
 def spiff_merge_command(arguments: Arguments, _: Context) -> int:
-    """Merge stubs into a template, and print what it comes to."""
+    """Merge stubs into a template, and print the result."""
     reader = _Reader()
     template = reader.document(arguments.template)
     return _merge(arguments, reader, template, [])
 
 
 def configure_spiff_run(parser: Parser) -> None:
-    """The options of `spiff run`."""
+    """Declare the options of `spiff run`."""
     parser.add_argument(
-        "document", metavar="DOCUMENT", help="a file, or - for stdin: `document` in the template"
+        "document", metavar="DOCUMENT", help="a file, or - for stdin, that the template sees as `document`"
     )
     parser.add_argument("template", metavar="TEMPLATE", help="a file")
     parser.add_argument("stubs", nargs="*", metavar="STUB", help="files")
@@ -100,19 +104,19 @@ def spiff_run_command(arguments: Arguments, _: Context) -> int:
 
 
 def configure_spiff_diff(parser: Parser) -> None:
-    """The options of `spiff diff`."""
+    """Declare the options of `spiff diff`."""
     parser.intermixed = True
     parser.add_argument("one", metavar="FILE", help="a file, or - for stdin")
-    parser.add_argument("other", metavar="FILE", help="the file that it is compared to")
+    parser.add_argument("other", metavar="FILE", help="the file to compare it with")
     parser.add_argument(
-        "--separator", metavar="TEXT", default="", help="what is printed behind each difference"
+        "--separator", metavar="TEXT", default="", help="a text to print after each difference"
     )
 
 
 def spiff_diff_command(arguments: Arguments, _: Context) -> int:
-    """Print where two files differ; how many documents they have comes first."""
-    from tweed_shim.spiff.comparison import differences
-    from tweed_shim.spiff.output import plain_data
+    """Print where two files differ; where their numbers of documents differ, print only that."""
+    from tweed_shim.spiff.tree.comparison import differences
+    from tweed_shim.spiff.tree.output import plain_data
 
     reader = _Reader()
     one, other = reader.nodes(arguments.one), reader.nodes(arguments.other)
@@ -138,7 +142,7 @@ def spiff_diff_command(arguments: Arguments, _: Context) -> int:
 
 def _show_side(name: str, value: Any, colour: str) -> None:
     from tweed_shim import spiff
-    from tweed_shim.spiff.comparison import MISSING
+    from tweed_shim.spiff.tree.comparison import MISSING
 
     if value is MISSING:
         return
@@ -149,7 +153,7 @@ def _show_side(name: str, value: Any, colour: str) -> None:
 
 
 def configure_spiff_convert(parser: Parser) -> None:
-    """The options of `spiff convert`."""
+    """Declare the options of `spiff convert`."""
     parser.add_argument("file", metavar="FILE", help="a file, or - for stdin")
     _add_output_options(parser)
 
@@ -162,24 +166,24 @@ def spiff_convert_command(arguments: Arguments, _: Context) -> int:
 
 
 def configure_spiff_encrypt(parser: Parser) -> None:
-    """The options of `spiff encrypt`."""
+    """Declare the options of `spiff encrypt`."""
     parser.intermixed = True
     parser.add_argument("file", metavar="FILE", help="a file, or - for stdin")
     parser.add_argument(
-        "password", nargs="?", help="better left to $SPIFF_ENCRYPTION_KEY: others see command lines"
+        "password", nargs="?", help="visible to other users: better use $SPIFF_ENCRYPTION_KEY"
     )
-    parser.add_argument("method", nargs="?", choices=("3DES",), help="the only one is 3DES")
+    parser.add_argument("method", nargs="?", choices=("3DES",), help="the method, which can only be 3DES")
     parser.add_argument("-d", "--decrypt", action="store_true", help="decrypt instead")
 
 
 def spiff_encrypt_command(arguments: Arguments, context: Context) -> int:
     """Encrypt a document as the function `encrypt` does, or decrypt it."""
     from tweed_shim.spiff.functions.encryption import decrypted, encrypted
-    from tweed_shim.spiff.values import Fault
+    from tweed_shim.spiff.tree.values import Fault
 
     password = os.environ.get("SPIFF_ENCRYPTION_KEY", "")
     if arguments.password not in (None, "3DES"):
-        context.voice.warn(
+        context.messages.warn(
             "others can see the password on the command line; give it in $SPIFF_ENCRYPTION_KEY"
         )
         password = arguments.password
@@ -199,32 +203,32 @@ def spiff_encrypt_command(arguments: Arguments, context: Context) -> int:
 
 
 class _Reader:
-    """Reads what the command line names; stdin is there once."""
+    """Reads the files that the command line names. Stdin can be read once."""
 
     def __init__(self) -> None:
         self._stdin_used = False
 
     def document(self, name: str) -> "Document":
-        """The text of a file or of stdin."""
+        """Return the text of a file or of stdin, with its name."""
         from tweed_shim.spiff.merging import Document
 
         return Document(self._text(name), name)
 
     def nodes(self, name: str) -> "list[Node]":
-        """The documents of a file, unprocessed."""
+        """Return the documents of a file, unprocessed."""
         return spiff_results.nodes(self.document(name))
 
     def node(self, name: str) -> "Node":
-        """The only document of a file, unprocessed."""
+        """Return the only document of a file, unprocessed."""
         return spiff_results.single(self.document(name))
 
     def _text(self, name: str) -> str:
-        from tweed_shim.spiff.concatenation import MAX_TEXT
+        from tweed_shim.spiff.tree.values import MAX_TEXT
 
         try:
             if name == STDIN:
                 if self._stdin_used:
-                    raise UsageError("stdin can be used only once")
+                    raise UsageError("stdin can be used only once; give a file instead of one '-'")
                 self._stdin_used = True
                 return files.read_bounded(sys.stdin.buffer, MAX_TEXT, "the document on stdin").decode()
             with open(name, "rb") as file:
@@ -245,7 +249,7 @@ def _merge(arguments: Arguments, reader: _Reader, template: "Document", stubs: "
     stubs = [*stubs, *[reader.document(name) for name in arguments.stubs]]
     if arguments.state:
         with _state_faults(arguments.state), named_files.resolved(arguments.state) as target:
-            if target.about is not None:
+            if target.status is not None:
                 stubs.append(reader.document(arguments.state))
     tags = dict(_tag(text, reader) for text in arguments.tag)
     inputs = spiff_results.Inputs(template, stubs, tags)
@@ -281,15 +285,17 @@ def _features(arguments: Arguments) -> list[str]:
 
 def _bindings(arguments: Arguments, reader: _Reader) -> dict[str, Any]:
     from tweed_shim.spiff.functions.arguments import parse_integer
-    from tweed_shim.spiff.output import plain_data
+    from tweed_shim.spiff.tree.output import plain_data
 
     bindings: Any = plain_data(reader.node(arguments.bindings)) if arguments.bindings else {}
     if not isinstance(bindings, dict):
-        raise ConfigError(f"the bindings in {arguments.bindings} are no map")
+        raise ConfigError(
+            f"{arguments.bindings}: the bindings are no map; write names and values into the file"
+        )
     for definition in arguments.define:
         key, equals, value = definition.partition("=")
         if not equals or not key:
-            raise UsageError("a definition (-D) is KEY=VALUE")
+            raise UsageError("a definition (-D) has no key or no value; write KEY=VALUE")
         number = parse_integer(value)
         _define(bindings, key, value if number is None else number)
     return bindings
@@ -327,12 +333,12 @@ def _path_of(key: str) -> list[str]:
 def _tag(text: str, reader: _Reader) -> "tuple[str, Document]":
     name, colon, path = text.partition(":")
     if not colon or not name:
-        raise UsageError("a tag (--tag) is NAME:FILE")
+        raise UsageError(f"the tag (--tag) '{text}' has no name or no file; write NAME:FILE")
     return name, reader.document(path)
 
 
 def _keep_state(path: str, text: str) -> None:
-    from tweed_shim.spiff.concatenation import MAX_TEXT
+    from tweed_shim.spiff.tree.values import MAX_TEXT
 
     with _state_faults(path), ExitStack() as stack:
         stack.enter_context(named_files.writing(path)).write(text.encode())
@@ -344,7 +350,7 @@ def _keep_state(path: str, text: str) -> None:
 
 @contextmanager
 def _state_faults(path: str) -> Iterator[None]:
-    """Turn what the disk refuses within a block into a ConfigError that names the file of the state."""
+    """Turn an OSError within a block into a ConfigError that names the file of the state."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What the commands of `spiff` make of documents: results, the parts of them that are asked for, and their text."""
+"""The results of the commands of `spiff`: merged documents, the parts of them that options select, and their text."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from tweed_shim.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.merging import Document, Options
-    from tweed_shim.spiff.nodes import Node
+    from tweed_shim.spiff.tree.nodes import Node
 
 
 class Inputs(Record):
-    """The documents of a merge; tags by their names."""
+    """The documents of a merge: template, stubs, and tags by their names."""
 
     template: "Document"
     stubs: "Sequence[Document]"
@@ -23,16 +23,16 @@ class Inputs(Record):
 
 
 class Merged(Record):
-    """What a merge prints, and the text of the state that it keeps, None where there is none."""
+    """The output of a merge, and the text of the state to write, or None."""
 
     output: str
     state: str | None
 
 
 def merge(options: "Options", inputs: Inputs, arguments: Arguments) -> Merged:
-    """Merge documents, in a worker process: the result is text, which has no depth that a pickle cannot have.
+    """Merge documents in a worker process. The result is text, because a pickle cannot hold data of any depth.
 
-    Raises SpiffError, and ConfigError and UsageError for what the options ask for and cannot have.
+    Raises SpiffError, and ConfigError and UsageError for options that do not fit the result.
     """
     from tweed_shim.spiff import merging
 
@@ -54,8 +54,8 @@ def merge(options: "Options", inputs: Inputs, arguments: Arguments) -> Merged:
 
 def nodes(document: "Document") -> "list[Node]":
     """Return the documents of a text, unprocessed. Raises ConfigError."""
-    from tweed_shim.spiff import reading
-    from tweed_shim.spiff.values import Fault
+    from tweed_shim.spiff.tree import reading
+    from tweed_shim.spiff.tree.values import Fault
 
     try:
         return reading.read(document.text, document.name)
@@ -67,17 +67,19 @@ def single(document: "Document") -> "Node":
     """Return the only document of a text, unprocessed. Raises ConfigError where there are more."""
     found = nodes(document)
     if len(found) > 1:
-        raise ConfigError(f"{document.name} holds {len(found)} documents; only one can be used here")
+        raise ConfigError(
+            f"{document.name}: it holds {len(found)} documents, but one is needed here; split the file"
+        )
     return found[0]
 
 
 def shown(node: "Node", arguments: Arguments) -> "Node":
-    """Return what `--path` and `--select` ask for of a document."""
+    """Return the part of a document that `--path` and `--select` choose."""
     return _selected(_at(node, arguments.path), arguments.select)
 
 
 def rendered(results: "Iterable[Node]", arguments: Arguments) -> str:
-    """Return documents as the text that is printed."""
+    """Return documents as the text to print."""
     from tweed_shim import spiff
 
     documents = [entry for node in results for entry in _documents(node, split=arguments.split)]
@@ -105,13 +107,14 @@ def _evaluated(node: "Node", expression: str, options: "Options") -> "Node":
     if node.value is None:
         return node
     if not isinstance(node.value, dict):
-        raise ConfigError("an expression (--evaluate) needs a document that is a map")
+        raise ConfigError("an expression (--evaluate) needs a result that is a map; choose one with --path")
     options = replace(options, bindings={**(options.bindings or {}), **node.value}, partial=False)
     return process(Document(json.dumps(f"(( {expression} ))"), "<expr>"), [], options)[0]
 
 
 def _selected(node: "Node", paths: Sequence[str]) -> "Node":
-    from tweed_shim.spiff.nodes import Node, components
+    from tweed_shim.spiff.tree.nodes import Node
+    from tweed_shim.spiff.tree.paths import components
 
     if not paths or node.value is None:
         return node
@@ -119,12 +122,12 @@ def _selected(node: "Node", paths: Sequence[str]) -> "Node":
 
 
 def _at(node: "Node", path: str | None) -> "Node":
-    """What is at a path; the whole of it where no path is given, or the document is empty."""
-    from tweed_shim.spiff.nodes import components, find
+    """Return what is at a path; the whole document where there is no path, or the document is empty."""
+    from tweed_shim.spiff.tree.paths import components, find
 
     if not path or node.value is None:
         return node
     found = find(node, components(path, leading=False), control=False, raw=True)
     if found is None:
-        raise ConfigError(f"there is no '{path}' in the result")
+        raise ConfigError(f"the result has nothing at '{path}'; see what it has without --path and --select")
     return found

@@ -1,1 +1,6 @@
-"""Documents from strangers: YAML and JSON within limits, and JSON Schema."""
+"""YAML, JSON and JSON Schema from strangers, read and checked within limits.
+
+`documents` reads; `document_builder` holds the limits; `document_paths` names values in messages. `jsonschema` checks
+values against schemas; `schema_worker` does so in a process with limits on time and memory. No contract's rules belong
+in here: this room knows nothing of images, components or backends.
+"""

@@ -1,6 +1,6 @@
-"""What the processes of a sandbox ask of the kernel and Python has no function for: mounts, namespaces, prctl(2).
+"""System calls of a sandbox that Python has no function for: mounts, namespaces, prctl(2).
 
-Like all that these processes are made of (sandbox.py), it needs nothing but the standard library.
+Like all modules of these processes (sandbox.py), it needs only the standard library.
 """
 
 import os
@@ -69,5 +69,5 @@ def die_with_parent() -> None:
 
 
 def has_one_thread() -> bool:
-    """Tell whether this process has one thread, and can be forked without leaving locks that nobody releases."""
+    """Tell whether this process has one thread, and can be forked without a lock that stays locked in the child."""
     return len(os.listdir("/proc/self/task")) == 1

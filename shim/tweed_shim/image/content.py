@@ -20,7 +20,7 @@ class Content(Protocol):
         ...
 
 
-class Data(Record):
+class BytesContent(Record):
     """Content in memory."""
 
     data: bytes

@@ -247,7 +247,7 @@ def _transfer(request: PullRequest, source: Source, blobs: Sequence[Descriptor],
             f"{request.root} has {store.free_space(request.root)} of free space, and {request.reference} needs "
             f"{store.megabytes(size)} for its blobs alone; make room there, or give another {option('--root')}"
         )
-    with workdirs.directory(workdirs.place(request.root), request.ids) as work:
+    with workdirs.directory(workdirs.tmp_directory(request.root), request.ids) as work:
         jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]
         try:
             what = f"{len(jobs)} layer{'' if len(jobs) == 1 else 's'} of {request.reference}"

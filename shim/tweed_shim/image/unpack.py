@@ -90,7 +90,7 @@ def unpacked_to_tmp(root: str, order: UnpackOrder) -> Iterator[str]:
 
     Raises ImageError for an image that cannot be unpacked, HostError for faults of the host.
     """
-    with workdirs.directory(workdirs.place(root), order.ids) as work:
+    with workdirs.directory(workdirs.tmp_directory(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
         blobs, quota = (
             store_layout(root),

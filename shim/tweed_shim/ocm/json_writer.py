@@ -1,46 +1,46 @@
-"""JSON as Go's library writes it, and the canonical JSON of RFC 8785."""
+"""JSON as Go's encoding/json writes it, and the canonical JSON of RFC 8785: digests depend on the bytes."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
-from tweed_shim.ocm import numbers
+from tweed_shim.ocm import number_format
 
 Number = Callable[[int | float], str]
 
-# Safe within HTML, and in JavaScript of before 2019.
+# Go escapes these, so that JSON is safe within HTML and in JavaScript before ES2019.
 _HTML = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
 
 def dump(value: Any) -> str:
-    """Without blanks, maps in the order that they have, and escaped as Go does by default."""
-    return escape_html(_text(value, numbers.json_text))
+    """Return JSON without blanks, with maps in their own order and escaped as Go does by default."""
+    return escape_html(_text(value, number_format.json_text))
 
 
 def escape_html(text: str) -> str:
-    """JSON that is the same value with `<`, `>`, `&` and two line separators escaped."""
+    """Return the same JSON value with `<`, `>`, `&` and two line separators escaped."""
     return text.translate(_HTML)
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785: keys in the order of their UTF-16 code units, every number as a double."""
+    """Return RFC 8785 JSON: keys in the order of their UTF-16 code units, every number as a double."""
     return as_doubles(ordered(value, _code_units)).encode()
 
 
 def as_doubles(value: Any) -> str:
-    """Without blanks, maps in the order that they have, and every number as a double.
+    """Return JSON without blanks, with maps in their own order and every number as a double.
 
-    Raises OverflowError for a number that no double is near to.
+    Raises OverflowError for a number beyond the range of a double.
     """
     return _text(value, _double)
 
 
 def _double(number: int | float) -> str:
-    return numbers.json_text(float(number))
+    return number_format.json_text(float(number))
 
 
 def ordered(value: Any, order: Callable[[str], str | bytes] = str) -> Any:
-    """The same value with the keys of all maps in order."""
+    """Return the same value with the keys of all maps sorted by `order`."""
     if isinstance(value, dict):
         return {key: ordered(value[key], order) for key in sorted(value, key=order)}
     if isinstance(value, list):

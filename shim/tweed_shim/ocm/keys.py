@@ -1,6 +1,6 @@
-"""Public keys, and the RSA signatures that they verify (RFC 8017: RSASSA-PKCS1-v1_5 and RSASSA-PSS).
+"""Public keys, and the verification of RSA signatures (RFC 8017: RSASSA-PKCS1-v1_5 and RSASSA-PSS).
 
-They need the package `cryptography`, which the extra `crypto` brings.
+The package `cryptography` is required, which the extra `crypto` installs.
 """
 
 import base64
@@ -13,7 +13,7 @@ from tweed_shim.base import extras
 from tweed_shim.base.option_names import option
 from tweed_shim.base.records import Record
 from tweed_shim.errors import ComponentError, ConfigError, HostError, Unverifiable
-from tweed_shim.ocm.descriptor import HASHES, Signature
+from tweed_shim.ocm.component_descriptor import HASHLIB_NAMES, Signature
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -25,7 +25,7 @@ PSS = "RSASSA-PSS"
 HEXADECIMAL = ("application/vnd.ocm.signature.rsa", "application/vnd.ocm.signature.rsa.pss")
 PEM = "application/x-pem-file"
 
-# NIST SP 800-131A: shorter ones are disallowed since 2014.
+# NIST SP 800-131A has disallowed shorter keys since 2014.
 LEAST_BITS = 2048
 
 _LARGEST_FILE = 1 << 20
@@ -44,22 +44,22 @@ class PublicKey(Record):
 
 
 def load(path: str, *, at: datetime | None = None) -> PublicKey:
-    """Read a public key from a file, see `parse`. Raises ConfigError, and HostError where the extra is missing."""
+    """Read a public key from a file, see `parse`. Raises ConfigError, and HostError without the extra."""
     try:
         with open(path, "rb") as file:
             data = file.read(_LARGEST_FILE)
     except OSError as error:
         raise ConfigError(
-            f"the public key {path} cannot be read ({error.strerror}): name another file"
+            f"the public key {path} cannot be read ({error.strerror}); name another file"
         ) from None
     return parse(data, f"the public key {path}", at=at)
 
 
 def parse(data: bytes, what: str, *, at: datetime | None = None) -> PublicKey:
-    """Read a public key in PEM, or that of the first certificate.
+    """Parse a public key in PEM, or take that of the first certificate.
 
-    at: when a certificate has to be valid, now by default. Raises ConfigError for what is no such key, for one of less
-    than LEAST_BITS bits, and for a certificate outside its time; HostError where the extra is missing.
+    at: when a certificate must be valid, now by default. Raises ConfigError for anything else, for a key of less than
+    LEAST_BITS bits, and for a certificate outside its validity; HostError without the extra.
     """
     x509, serialization, rsa = _library(
         "x509", "hazmat.primitives.serialization", "hazmat.primitives.asymmetric.rsa"
@@ -73,14 +73,14 @@ def parse(data: bytes, what: str, *, at: datetime | None = None) -> PublicKey:
             key = serialization.load_pem_public_key(data)
     except Exception:  # noqa: BLE001 - the library raises many kinds for what is malformed
         raise ConfigError(
-            f"{what} is neither a public key nor a certificate in PEM: export it as 'BEGIN PUBLIC KEY'"
+            f"{what} is neither a public key nor a certificate in PEM; export it as 'BEGIN PUBLIC KEY'"
         ) from None
     if not isinstance(key, rsa.RSAPublicKey):
-        raise ConfigError(f"{what} is no RSA key, and no other signatures are known: name another file")
+        raise ConfigError(f"{what} is no RSA key, the only supported kind; name another file")
     if key.key_size < LEAST_BITS:
         raise ConfigError(
-            f"{what} has {key.key_size} bits, and RSA keys of less than {LEAST_BITS} can be broken: have the component "
-            "version signed with a larger one"
+            f"{what} has {key.key_size} bits, and RSA keys of less than {LEAST_BITS} can be broken; sign the component "
+            "version with a larger key"
         )
     if certificate is not None:
         _check_time(certificate, what, at or datetime.now(UTC))
@@ -91,8 +91,8 @@ def _check_time(certificate: "x509.Certificate", what: str, time: datetime) -> N
     first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not first <= time <= last:
         raise ConfigError(
-            f"{what} is valid from {_shown(first)} to {_shown(last)} and not at {_shown(time)}: name one that is, or a "
-            f"time at which this one was with {option('--at')}"
+            f"{what} is valid from {_shown(first)} to {_shown(last)} and not at {_shown(time)}; name another, or a "
+            f"time within that period with {option('--at')}"
         )
 
 
@@ -101,15 +101,17 @@ def _shown(time: datetime) -> str:
 
 
 def verify(key: PublicKey, signature: Signature, what: str) -> None:
-    """Verify the signature of a digest, which is taken as it is there.
+    """Verify the signature of a digest; the digest itself is not verified.
 
-    Raises ComponentError where it does not hold, and Unverifiable where it is of an unknown kind.
+    Raises ComponentError where the signature does not match, and Unverifiable where it is of an unknown kind.
     """
     exceptions, hashes, utils = _library(
         "exceptions", "hazmat.primitives.hashes", "hazmat.primitives.asymmetric.utils"
     )
     _check_issuer(key, signature, what)
-    algorithm = {"sha256": hashes.SHA256, "sha512": hashes.SHA512}[HASHES[signature.digest.hash_algorithm]]()
+    algorithm = {"sha256": hashes.SHA256, "sha512": hashes.SHA512}[
+        HASHLIB_NAMES[signature.digest.hash_algorithm]
+    ]()
     try:
         digest = bytes.fromhex(signature.digest.value)
         key.key.verify(
@@ -117,7 +119,7 @@ def verify(key: PublicKey, signature: Signature, what: str) -> None:
         )
     except (exceptions.InvalidSignature, ValueError):
         raise ComponentError(
-            f"{what} was not made with {key.what}: do not use it, or verify it with another key"
+            f"{what} was not made with {key.what}; do not use it, or verify it with another key"
         ) from None
 
 
@@ -137,7 +139,7 @@ def _padding(signature: Signature, algorithm: Any, what: str) -> Any:
     if signature.value.algorithm == PSS:
         return padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO)
     raise Unverifiable(
-        f"{what} is of the kind {signature.value.algorithm!r}, which is not known here: sign with {PKCS1} or {PSS}"
+        f"{what} has the algorithm {signature.value.algorithm!r}, which is not supported; sign with {PKCS1} or {PSS}"
     )
 
 
@@ -147,11 +149,13 @@ def _bytes(signature: Signature, what: str) -> bytes:
         return bytes.fromhex(value.value)
     match = _PEM_SIGNATURE.search(value.value) if value.media_type == PEM else None
     if match is None:
-        raise Unverifiable(f"{what} is written as {value.media_type!r}, which cannot be read: sign it again")
+        raise Unverifiable(
+            f"{what} has the media type {value.media_type!r}, which is not supported; sign it again"
+        )
     algorithm = re.search(r"^Signature Algorithm:\s*(\S+)\s*$", match["headers"], re.MULTILINE)
     if algorithm is not None and algorithm[1] != value.algorithm:
         raise ComponentError(
-            f"{what} names two algorithms, {value.algorithm} and {algorithm[1]}: sign it again"
+            f"{what} names two algorithms, {value.algorithm} and {algorithm[1]}; sign it again"
         )
     try:
         return base64.b64decode(match["body"], validate=False)
@@ -160,18 +164,18 @@ def _bytes(signature: Signature, what: str) -> bytes:
 
 
 def _check_issuer(key: PublicKey, signature: Signature, what: str) -> None:
-    """Who signed, by the signature's own words, must be whom the certificate is for."""
+    """Check that the issuer that a signature names is the subject of the certificate."""
     issuer = signature.value.issuer
     if key.certificate is None or not issuer or issuer == key.certificate.subject.rfc4514_string():
         return
     [x509] = _library("x509")
     try:
         claimed = {(each.oid, each.value) for each in x509.Name.from_rfc4514_string(issuer)}
-        agreed = claimed <= {(each.oid, each.value) for each in key.certificate.subject}
+        matches = claimed <= {(each.oid, each.value) for each in key.certificate.subject}
     except ValueError:
-        agreed = False
-    if not agreed:
+        matches = False
+    if not matches:
         raise ComponentError(
             f"{what} says that {issuer!r} made it, and {key.what} is for "
-            f"{key.certificate.subject.rfc4514_string()!r}: verify it with another key"
+            f"{key.certificate.subject.rfc4514_string()!r}; verify it with another key"
         )

@@ -1,212 +1,218 @@
-"""Looking for component versions and resources: in the repository that was named, and in further ones."""
+"""Sessions: look up component versions and resources, in a given repository and then in further ones."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
 from tweed_shim.base.option_names import option
 from tweed_shim.base.text import quoted
 from tweed_shim.errors import ComponentError
-from tweed_shim.ocm import archives, component_archive, ctf, identity, locations, versions
+from tweed_shim.ocm import element_identity, references, versions
 from tweed_shim.ocm.component_archive import ComponentArchive
-from tweed_shim.ocm.configuration import Configuration
-from tweed_shim.ocm.ctf import Ctf
-from tweed_shim.ocm.descriptor import Identity, Resource
-from tweed_shim.ocm.locations import ARCHIVE, CTF, FILE, REGISTRY, Location, Specification
-from tweed_shim.ocm.mapping import OciRepository
-from tweed_shim.ocm.registries import Connection, RegistryStore
+from tweed_shim.ocm.component_descriptor import Identity, Resource
+from tweed_shim.ocm.ocmconfig import OcmConfiguration
+from tweed_shim.ocm.references import Location, RepositorySpec
+from tweed_shim.ocm.registry_store import ConnectionSettings
+from tweed_shim.ocm.repositories import open_repository
 from tweed_shim.ocm.repository import ComponentVersion, Repository
 
 Path = tuple[str, ...]
 
-# What tells one kind of archive from the other.
-_NAMES = {**dict.fromkeys(ctf.INDEXES, CTF), component_archive.DESCRIPTOR: ARCHIVE}
-
 
 class Session:
-    """Repositories that are open until the end of a `with` block.
+    """Repositories that stay open until the end of a `with` block.
 
-    lookups: repositories to look into, after the one that was named, for whatever is referenced. configuration:
-    names further ones.
+    lookups: repositories to search for references after the given repository. configuration: names further ones.
     """
 
     def __init__(
         self,
         *,
-        connection: Connection | None = None,
+        connection: ConnectionSettings | None = None,
         lookups: Sequence[str] = (),
-        configuration: Configuration | None = None,
+        configuration: OcmConfiguration | None = None,
     ) -> None:
-        self.connection = connection or Connection()
-        self._configuration = configuration or Configuration()
+        self.connection = connection or ConnectionSettings()
+        self._configuration = configuration or OcmConfiguration()
         self._lookups = [self._specified(each) for each in lookups]
         self._stack = ExitStack()
-        self._open: dict[Specification, Repository] = {}
+        self._open: dict[RepositorySpec, Repository] = {}
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the session."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close all that was opened."""
+        """Close all repositories."""
         self._stack.close()
 
-    def repository(self, specification: Specification) -> Repository:
-        """Open a repository to read. Raises ComponentError where it is none."""
+    def repository(self, specification: RepositorySpec) -> Repository:
+        """Open a repository for reading. Raises ComponentError where there is none."""
         if specification not in self._open:
-            self._open[specification] = self._stack.enter_context(opened(specification, self.connection))
+            self._open[specification] = self._stack.enter_context(
+                open_repository(specification, self.connection)
+            )
         return self._open[specification]
 
     def locate(self, text: str, repository: str = "") -> tuple[Repository | None, Location]:
-        """What a reference names, relative to a repository where one is given, and the open repository.
+        """Return the open repository of a reference, and its component and version.
 
-        Raises BadReference and ComponentError.
+        repository: the one of a reference without a repository. Raises BadReference and ComponentError.
         """
         alias, _, component = text.partition("//")
         if not repository and alias in self._configuration.aliases:
             repository, text = alias, component
         if repository:
-            place: Specification | None = self._specified(repository)
-            location = locations.parse_component(text) if text else Location(place)
+            specification: RepositorySpec | None = self._specified(repository)
+            location = references.parse_component(text) if text else Location(specification)
         else:
-            location = locations.parse(text)
-            place = location.repository
-        return None if place is None else self.repository(place), location
+            location = references.parse(text)
+            specification = location.repository
+        return None if specification is None else self.repository(specification), location
 
-    def _specified(self, repository: str) -> Specification:
-        """A repository, by the name that the configuration gives it, or as it is written."""
+    def _specified(self, repository: str) -> RepositorySpec:
+        """Return a repository by its alias in the configuration, or by its reference."""
         alias = self._configuration.aliases.get(repository)
-        return locations.parse_repository(repository) if alias is None else locations.from_fields(alias)
+        return (
+            references.parse_repository(repository) if alias is None else references.spec_from_fields(alias)
+        )
 
     def component_version(self, text: str, repository: str = "", constraint: str = "") -> ComponentVersion:
-        """Return the component version that a reference names; without a version the newest that meets the constraint.
+        """Return the component version of a reference; without a version the newest that meets the constraint.
 
-        Raises BadReference, BadVersion, ComponentError (also where it is not there) and RegistryError.
+        Raises BadReference, BadVersion, ComponentError (also where it does not exist) and RegistryError.
         """
-        found, location = self.locate(text, repository)
+        opened, location = self.locate(text, repository)
         # A component archive holds one component version, which need not be named.
         component = location.component or (
-            found.components()[0] if isinstance(found, ComponentArchive) else ""
+            opened.components()[0] if isinstance(opened, ComponentArchive) else ""
         )
         if not component:
-            raise ComponentError(f"{quoted(text)} names no component: write REPOSITORY//NAME:VERSION")
-        first = [] if found is None else [found]
+            raise ComponentError(f"{quoted(text)} names no component; write REPOSITORY//NAME:VERSION")
+        first = [] if opened is None else [opened]
         version = location.version or self._newest(first, component, constraint)
         return self.find(component, version, first)
 
     def certain_version(self, text: str, repository: str = "") -> ComponentVersion:
-        """As `component_version`, for what must not be left to what was released last.
+        """Return the component version of a reference, which must have a version if there are several.
 
-        Raises ComponentError where the reference has no version and there are several.
+        Use it where a new release must not change the result. Raises ComponentError as `component_version` does, and
+        where the reference has no version and there are several.
         """
-        found, location = self.locate(text, repository)
-        if found is not None and location.component and not location.version:
-            there = found.versions(location.component)
-            if len(there) > 1:
-                listed = ", ".join(versions.ordered(there))
-                raise ComponentError(f"{location.component} has several versions, {listed}: name one")
+        opened, location = self.locate(text, repository)
+        if opened is not None and location.component and not location.version:
+            available = opened.versions(location.component)
+            if len(available) > 1:
+                listed = ", ".join(versions.ordered(available))
+                raise ComponentError(f"{location.component} has several versions, {listed}; name one")
         return self.component_version(text, repository)
 
     def find(
-        self, component: str, version: str, first: Sequence[Repository] = (), path: Path = ()
+        self, component: str, version: str, first: Sequence[Repository] = (), *, path: Path = ()
     ) -> ComponentVersion:
-        """Look for a component version: in the `first` repositories, then in the further ones.
+        """Return a component version from the `first` repositories that has it, else from the further ones.
 
-        path: through which references it was come to, for the error. Raises ComponentError where it is nowhere.
+        path: the references that led to it, for the error. Raises ComponentError where it does not exist.
         """
-        asked = []
-        for repository in self._places(component, first):
-            asked.append(repository.what)
-            if (version_found := repository.lookup(component, version)) is not None:
-                return version_found
-        if not asked:
+        searched = []
+        for repository in self._repositories(component, first):
+            searched.append(repository.what)
+            if (match := repository.lookup(component, version)) is not None:
+                return match
+        if not searched:
             raise _nowhere(f"{component}:{version}")
-        way = f", which {shown(path)} references" if path else ""
-        where = ", ".join(asked)
+        via = f", which {path_text(path)} references," if path else ""
+        where = ", ".join(searched)
         raise ComponentError(
-            f"the component version {component}:{version}{way} is not there: looked into {where}; "
-            f"check its name, or name more with {option('--lookup')}"
+            f"the component version {component}:{version}{via} does not exist in {where}; "
+            f"check its name, or name another repository with {option('--lookup')}"
         )
 
     def follow(self, start: ComponentVersion, path: Sequence[Identity]) -> ComponentVersion:
-        """The component version at the end of a chain of references, each named by its identity.
+        """Return the component version at the end of a chain of references, each given by its identity.
 
-        Raises ComponentError, with the whole chain, where a reference or what it names is not there.
+        Raises ComponentError with the whole chain where a reference or its component version does not exist.
         """
-        way: Path = (str(start),)
-        found = start
-        for wanted in path:
-            reference = identity.resolve(found.descriptor.references, wanted)
+        path_so_far: Path = (str(start),)
+        version = start
+        for reference_identity in path:
+            reference = element_identity.resolve(version.descriptor.references, reference_identity)
             if reference is None:
                 raise ComponentError(
-                    f"{shown(way)} has no reference {identity.show(wanted)}: it has "
-                    f"{_listing(found.descriptor.references)}"
+                    f"{path_text(path_so_far)} has no reference {element_identity.describe(reference_identity)}; use "
+                    "one of these: "
+                    f"{_listing(version.descriptor.references)}"
                 )
-            found = self.find(reference.component, reference.version, [found.repository], way)
-            way = (*way, str(found))
-        return found
+            version = self.find(
+                reference.component, reference.version, [version.repository], path=path_so_far
+            )
+            path_so_far = (*path_so_far, str(version))
+        return version
 
     def resource(
-        self, start: ComponentVersion, wanted: Identity, path: Sequence[Identity] = ()
+        self, start: ComponentVersion, resource_identity: Identity, path: Sequence[Identity] = ()
     ) -> tuple[ComponentVersion, Resource]:
-        """The resource that a complete identity names, in the component version at the end of a chain.
+        """Return the resource with a complete identity, in the component version at the end of a chain of references.
 
-        That is how one descriptor refers to another's resources. Raises ComponentError.
+        Descriptors refer to resources of others so. Raises ComponentError.
         """
         owner = self.follow(start, path)
-        found = identity.resolve(owner.descriptor.resources, wanted)
-        if found is None:
+        match = element_identity.resolve(owner.descriptor.resources, resource_identity)
+        if match is None:
             raise ComponentError(
-                f"{owner} has no resource {identity.show(wanted)}: it has {_listing(owner.descriptor.resources)}"
+                f"{owner} has no resource {element_identity.describe(resource_identity)}; use one of these: "
+                f"{_listing(owner.descriptor.resources)}"
             )
-        return owner, found
+        return owner, match
 
     def closure(self, starts: Iterable[ComponentVersion]) -> Iterator[ComponentVersion]:
-        """All that component versions reference, at any depth, and themselves: each once, before whoever references it.
+        """Yield component versions and everything that they reference at any depth, each once, references first.
 
-        Raises ComponentError where something is missing or references go round in a circle.
+        Raises ComponentError where one does not exist or the references form a cycle.
         """
         seen: set[str] = set()
         for start in starts:
             yield from self._closure(start, (), seen)
 
     def _closure(self, start: ComponentVersion, path: Path, seen: set[str]) -> Iterator[ComponentVersion]:
-        way = (*path, str(start))
+        path_so_far = (*path, str(start))
         if str(start) in path:
             raise ComponentError(
-                f"the references go round in a circle ({shown(way)}): have one of them made again"
+                f"the references form a cycle ({path_text(path_so_far)}); remove one of them"
             )
         if str(start) in seen:
             return
         for reference in start.descriptor.references:
-            found = self.find(reference.component, reference.version, [start.repository], way)
-            yield from self._closure(found, way, seen)
+            referenced = self.find(
+                reference.component, reference.version, [start.repository], path=path_so_far
+            )
+            yield from self._closure(referenced, path_so_far, seen)
         seen.add(str(start))
         yield start
 
     def _newest(self, first: Sequence[Repository], component: str, constraint: str) -> str:
-        there: list[str] = []
-        for repository in self._places(component, first):
-            there = repository.versions(component)
-            if found := versions.newest(there, constraint):
-                return found
-        if there:
+        available: list[str] = []
+        for repository in self._repositories(component, first):
+            available = repository.versions(component)
+            if newest := versions.newest(available, constraint):
+                return newest
+        if available:
             raise ComponentError(
-                f"no version of {component} meets {constraint!r}: there are {', '.join(versions.ordered(there))}"
+                f"no version of {component} meets {constraint!r}; use one of {', '.join(versions.ordered(available))}"
             )
-        where = ", ".join(each.what for each in self._places(component, first))
+        where = ", ".join(each.what for each in self._repositories(component, first))
         if not where:
             raise _nowhere(component)
-        raise ComponentError(f"the component {component} is not there: looked into {where}; check its name")
+        raise ComponentError(f"the component {component} does not exist in {where}; check its name")
 
-    def _places(self, component: str, first: Sequence[Repository]) -> Iterator[Repository]:
-        """The repositories to ask, each once, opened when it is its turn."""
+    def _repositories(self, component: str, first: Sequence[Repository]) -> Iterator[Repository]:
+        """Yield the repositories to search, each once, and open each only when it is reached."""
         seen = list(first)
         yield from first
-        configured = map(locations.from_fields, self._configuration.resolvers_for(component))
+        configured = map(references.spec_from_fields, self._configuration.resolvers_for(component))
         for specification in (*self._lookups, *configured):
             repository = self.repository(specification)
             if repository not in seen:
@@ -216,71 +222,18 @@ class Session:
 
 def _nowhere(name: str) -> ComponentError:
     return ComponentError(
-        f"no repository was named to look for {name} in: write REPOSITORY//{name}, or use "
+        f"no repository was given for {name}; write REPOSITORY//{name}, or use "
         f"{option('--repo')} or {option('--lookup')}"
     )
 
 
-def shown(path: Path) -> str:
-    """A chain of references for people."""
+def path_text(path: Path) -> str:
+    """Return a chain of references as text for people."""
     return " -> ".join(path)
 
 
 def _listing(elements: Sequence[Any]) -> str:
-    return ", ".join(identity.show(identity.identity(each, elements)) for each in elements) or "none"
-
-
-@contextmanager
-def opened(specification: Specification, connection: Connection) -> Iterator[Repository]:
-    """A repository to read, for the length of a block. Raises ComponentError where it is none."""
-    with ExitStack() as stack:
-        if specification.kind == REGISTRY:
-            yield registry(specification, connection, stack)
-            return
-        members = stack.enter_context(archives.opened(specification.path))
-        names = [name for name, kind in _NAMES.items() if specification.kind in (kind, FILE)]
-        kind = _NAMES.get(archives.first_of(members, names) or "")
-        if kind == CTF:
-            yield OciRepository(Ctf(specification.path, members))
-        elif kind == ARCHIVE:
-            yield ComponentArchive(specification.path, members)
-        else:
-            raise ComponentError(
-                f"{specification.path} is no repository of components: it has neither {ctf.INDEX} (a transport "
-                f"archive) nor {component_archive.DESCRIPTOR} (a component archive)"
-            )
-
-
-def registry(
-    specification: Specification, connection: Connection, stack: ExitStack, *, writing: bool = False
-) -> Repository:
-    """A registry, open for as long as `stack` is."""
-    store = RegistryStore(specification.host, connection, stack, plain=specification.plain, writing=writing)
-    return OciRepository(store, specification.sub_path, specification.hashed_names)
-
-
-@contextmanager
-def written(
-    specification: Specification,
-    connection: Connection,
-    file_format: str = "",
-    *,
-    report: Callable[[str], None] = lambda _: None,
-) -> Iterator[Repository]:
-    """A repository to write, for the length of a block. An archive has all that was added to it, or nothing.
-
-    file_format: of a new archive. report: is told what is waited for. Raises ComponentError where it is none that can
-    be written.
-    """
-    if specification.kind == REGISTRY:
-        with ExitStack() as stack:
-            yield registry(specification, connection, stack, writing=True)
-        return
-    if specification.kind == ARCHIVE:
-        raise ComponentError(
-            f"{specification.path} would be a component archive, which is not written: use ctf::"
-        )
-    note = f"waiting for another process that writes into {specification.path}"
-    kind = file_format or specification.file_format or None
-    with ctf.written(specification.path, kind, lambda: report(note)) as archive:
-        yield OciRepository(archive)
+    return (
+        ", ".join(element_identity.describe(element_identity.of_element(each, elements)) for each in elements)
+        or "none"
+    )

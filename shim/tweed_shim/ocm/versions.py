@@ -1,18 +1,18 @@
-"""Versions of a component: their order, the newest of them, and those that meet a constraint.
+"""Versions of a component: their order, the newest one, and those that meet a constraint.
 
-Order and constraints are those of `tweed_shim.spiff.semver`. What is no semantic version, which a repository may
-hold all the same, comes before all that are.
+Order and constraints are those of `tweed_shim.base.semver`. A repository may have versions that are no semantic
+versions; they come before the others.
 """
 
 from collections.abc import Iterable
 from functools import cmp_to_key
 
+from tweed_shim.base import semver
 from tweed_shim.errors import BadVersion
-from tweed_shim.spiff import semver
 
 
 def ordered(versions: Iterable[str]) -> list[str]:
-    """The oldest first; of equal ones, such as `1.0` and `1.0.0`, the order is that of their texts."""
+    """Return versions from the oldest to the newest; equal ones, such as `1.0` and `1.0.0`, in text order."""
     known = {version: _parse(version) for version in sorted(versions)}
     others = [version for version, parsed in known.items() if parsed is None]
     parsed = [(version, parsed) for version, parsed in known.items() if parsed is not None]
@@ -21,36 +21,25 @@ def ordered(versions: Iterable[str]) -> list[str]:
 
 
 def newest(versions: Iterable[str], constraint: str = "") -> str | None:
-    """The newest version that meets a constraint, or None. Raises BadVersion for what is no constraint."""
-    found = meeting(versions, constraint)
-    return found[-1] if found else None
+    """Return the newest version that meets a constraint, or None. Raises BadVersion for a malformed constraint."""
+    matches = matching(versions, constraint)
+    return matches[-1] if matches else None
 
 
-def meeting(versions: Iterable[str], constraint: str) -> list[str]:
-    """The semantic versions that meet a constraint, the oldest first; all versions where there is none.
+def matching(versions: Iterable[str], constraint: str) -> list[str]:
+    """Return the semantic versions that meet a constraint, the oldest first; all versions without a constraint.
 
-    Raises BadVersion for what is no constraint.
+    Raises BadVersion for a malformed constraint.
     """
     if not constraint:
         return ordered(versions)
-    wanted = semver.parse_constraint(constraint)
-    found = []
+    parsed_constraint = semver.parse_constraint(constraint)
+    matches = []
     for version in ordered(versions):
         parsed = _parse(version)
-        if parsed is not None and wanted.objections(parsed) is None:
-            found.append(version)
-    return found
-
-
-def is_constraint(text: str) -> bool:
-    """Whether a text can only be a constraint such as `>=1.2,<2` or `^1.2`, and no version."""
-    if _parse(text) is not None:
-        return False
-    try:
-        semver.parse_constraint(text)
-    except BadVersion:
-        return False
-    return True
+        if parsed is not None and parsed_constraint.objections(parsed) is None:
+            matches.append(version)
+    return matches
 
 
 def _parse(version: str) -> semver.Version | None:

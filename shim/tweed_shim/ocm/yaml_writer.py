@@ -1,10 +1,10 @@
 """YAML as the reference implementation of OCM writes it, byte for byte.
 
-A component descriptor has a digest wherever it is stored, so two tools agree only where they write the same
-bytes. The reference writes its descriptors with Go's YAML library, version 2: block style, an indentation of
-two with lists at the level of their key, keys in a natural order (`a2` before `a10`), lines folded beyond
-column 80, and quotes where its rules, mostly YAML 1.1's, would read something else than text. There is one
-exception: text with the line separators of Unicode, which that library breaks, is quoted.
+Every store has the digest of a component descriptor, so two tools agree only if they write the same bytes. The
+reference uses Go's YAML library, version 2: block style, an indentation of two with lists at the level of their key,
+keys in a natural order (`a2` before `a10`), lines folded beyond column 80, and quotes where a plain scalar would not
+be text, mostly by the rules of YAML 1.1. There is one exception: text with the line separators of Unicode is quoted,
+because that library writes it broken.
 """
 
 import functools
@@ -12,7 +12,7 @@ import re
 import unicodedata
 from typing import Any
 
-from tweed_shim.ocm import numbers
+from tweed_shim.ocm import number_format
 
 _FOLD_AFTER = 80
 _LONGEST_SIMPLE_KEY = 128  # bytes
@@ -33,7 +33,7 @@ _TIME = re.compile(
 )
 _MONTH_LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
-# All but what is printed as it is; as what is left, because that compiles ten times as fast.
+# All characters that are escaped, not those that are printed: as a complement this compiles ten times as fast.
 _SPECIAL = re.compile(
     "[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff\U00010000-\U0010ffff]"
 )
@@ -46,7 +46,7 @@ _INDICATORS = re.compile("[#,\\[\\]{}&*!|>'\"%@`]|[?-](?: |\\Z)|---|\\.\\.\\.|.*
 
 
 def dump(value: dict[str, Any]) -> bytes:
-    """A map as a YAML document; it holds what JSON can hold, and its keys are text."""
+    """Return a map as a YAML document; it holds what JSON can hold, and its keys are text."""
     return "".join(f"{line}\n" for line in _lines(value, 0)).encode()
 
 
@@ -68,19 +68,19 @@ def _entry(key: str, value: Any, indent: int) -> list[str]:
 
 
 def _item(indicator: str, value: Any, indent: int) -> list[str]:
-    """A value that begins on the line of its indicator."""
+    """Return the lines of a value that begins on the line of its indicator."""
     first, *rest = _lines(value, indent + 2)
     return [f"{' ' * indent}{indicator} {first[indent + 2 :]}", *rest]
 
 
 def _scalar(value: Any, head: str, indent: int) -> list[str]:
-    """A value that is no collection, or an empty one; `head` comes before it on its first line."""
+    """Return the lines of a scalar or an empty collection; `head` precedes it on its first line."""
     if isinstance(value, str):
         return _text(value, head, indent)
     if isinstance(value, bool):
         return [head + ("true" if value else "false")]
     if isinstance(value, int | float):
-        return [head + numbers.yaml_text(value)]
+        return [head + number_format.yaml_text(value)]
     return [head + ("null" if value is None else "{}" if isinstance(value, dict) else "[]")]
 
 
@@ -118,7 +118,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _folded(written: str, column: int, indent: int) -> list[str]:
-    """Break a scalar at single spaces beyond the last column; a quoted one not next to its quotes."""
+    """Fold a scalar at single spaces beyond the last column; a quoted one not next to its quotes."""
     quote = written[0] if written[0] in "\"'" else ""
     first, last = (2, len(written) - 2) if quote else (1, len(written))
     lines, head, start = [], "", 0
@@ -135,7 +135,7 @@ def _folded(written: str, column: int, indent: int) -> list[str]:
 
 
 def _is_text(text: str) -> bool:
-    """Whether a plain scalar is text to Go's library, and none of YAML 1.1's numbers in base 60."""
+    """Whether a plain scalar is text to Go's library, and no number in base 60 of YAML 1.1."""
     if not text or _WORD.fullmatch(text):
         return False
     if text[0] not in "+-.0123456789":
@@ -173,7 +173,7 @@ def _is_time(text: str) -> bool:
 
 
 def _compare(left: str, right: str) -> int:
-    """Which of two keys comes first: letters after everything else, runs of digits by their number."""
+    """Compare two keys: letters after everything else, runs of digits by their number."""
     for at, (a, b) in enumerate(zip(left, right, strict=False)):
         if a == b:
             continue
@@ -184,16 +184,16 @@ def _compare(left: str, right: str) -> int:
 
 
 def _compare_digits(left: str, right: str, at: int) -> int:
-    # A zero that stands behind another digit belongs to a number, and is not one that leads it.
+    # A zero after another digit belongs to the number before it, and is no leading zero.
     inside = "0" in (left[at], right[at]) and re.search("[1-9][0-9]*$", left[:at]) is not None
-    (a, a_length), (b, b_length) = (_number(text, at, inside) for text in (left, right))
+    (a, a_length), (b, b_length) = (_number(text, at, inside=inside) for text in (left, right))
     if a != b:
         return -1 if a < b else 1
     return a_length - b_length or _sign(left[at], right[at])
 
 
-def _number(text: str, at: int, inside: bool) -> tuple[int, int]:
-    """The number that begins there, and its length."""
+def _number(text: str, at: int, *, inside: bool) -> tuple[int, int]:
+    """Return the number at a position, and its length."""
     end = at
     while end < len(text) and unicodedata.category(text[end]) == "Nd":
         end += 1

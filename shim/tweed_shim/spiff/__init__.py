@@ -3,7 +3,7 @@
     from tweed_shim import spiff
     spiff.merge("a: (( b + 1 ))\\nb: 2")            # {"a": 3, "b": 2}
 
-The language is the one of https://github.com/mandelsoft/spiff; `docs/spiff.md` tells what is different here.
+The language is the one of https://github.com/mandelsoft/spiff; `docs/spiff.md` says what is different here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from tweed_shim.spiff.failures import SpiffError, UnresolvedNode
-from tweed_shim.spiff.values import Fault
+from tweed_shim.spiff.tree.values import Fault
 
 if TYPE_CHECKING:
     from tweed_shim.spiff.merging import Document
@@ -32,19 +32,20 @@ def merge(
     functions: Mapping[str, Callable[..., Any]] | None = None,
     partial: bool = False,
 ) -> Any:
-    """Process a template with stubs (YAML texts), each stub against those behind it, and return plain data.
+    """Process a template with stubs (YAML texts) and return plain data; each stub sees the stubs behind it.
 
     A template of several documents gives a list, as `merge_stream` does.
 
     features: "interpolation" and "control". mode: what expressions may reach: "private" nothing of the host,
     "files" files, "system" also commands and the environment. bindings: names that all documents see. tags:
-    global tags. functions: more functions by name; they get plain values, and raise `Fault` where they fail.
-    partial: what cannot be resolved stays an expression and is no error.
+    global tags. functions: more functions by name; they get plain values, and raise `Fault` to fail.
+    partial: what cannot be resolved stays an expression, and is not an error.
 
     Raises SpiffError, which lists all nodes that could not be resolved.
     """
-    from tweed_shim.spiff import merging, output
+    from tweed_shim.spiff import merging
     from tweed_shim.spiff.recursion import deep
+    from tweed_shim.spiff.tree import output
 
     options = merging.Options(features, mode, bindings, tags, functions or {}, partial)
     with deep("the result"):
@@ -64,9 +65,10 @@ def merge_stream(
     functions: Mapping[str, Callable[..., Any]] | None = None,
     partial: bool = False,
 ) -> list[Any]:
-    """As `merge`, but the result of every document of the template in a list, without those that are temporary."""
-    from tweed_shim.spiff import merging, output
+    """Process a template as `merge` does and return a list: the results of its documents, without temporary ones."""
+    from tweed_shim.spiff import merging
     from tweed_shim.spiff.recursion import deep
+    from tweed_shim.spiff.tree import output
 
     options = merging.Options(features, mode, bindings, tags, functions or {}, partial)
     with deep("the result"):
@@ -82,12 +84,12 @@ def _documents(template: str, stubs: Sequence[str]) -> tuple[Document, list[Docu
 
 
 def dump(value: Any, format: Literal["yaml", "json"] = "yaml") -> str:  # noqa: A002 - the word that people know
-    """A value as YAML, which ends with a line feed, or as one line of JSON; the keys of maps are in order.
+    """Return a value as YAML, which ends with a line feed, or as one line of JSON, with the keys of maps in order.
 
-    Raises SpiffError for what JSON has no word for.
+    Raises SpiffError for values that JSON cannot hold, such as NaN.
     """
-    from tweed_shim.spiff import output
     from tweed_shim.spiff.recursion import deep
+    from tweed_shim.spiff.tree import output
 
     try:
         with deep("the value"):

@@ -1,18 +1,13 @@
-"""The errors of this room."""
+"""The errors of a merge that the Python API raises."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from tweed_shim.base.records import Record
 from tweed_shim.errors import ConfigError
 
-if TYPE_CHECKING:
-    from tweed_shim.spiff.unresolved import Unresolved
-
 
 class UnresolvedNode(Record):
-    """A node that could not be resolved: its expression, its document, its path, and the reason with its class."""
+    """A node that could not be resolved: its expression, document and path, and the reason with its class."""
 
     expression: str
     document: str
@@ -26,18 +21,10 @@ class SpiffError(ConfigError):
     Where the documents or options themselves are refused `nodes` is empty and the message is one sentence.
     """
 
-    nodes: tuple[UnresolvedNode, ...] = ()
-
-    def __init__(self, unresolved: Unresolved | str) -> None:
-        super().__init__(str(unresolved))
-        if not isinstance(unresolved, str):
-            self.nodes = tuple(
-                [
-                    UnresolvedNode(str(found.node.value), found.node.source, found.context, found.reason)
-                    for found in unresolved.nodes
-                ]
-            )
+    def __init__(self, message: str, nodes: tuple[UnresolvedNode, ...] = ()) -> None:
+        super().__init__(message)
+        self.nodes = nodes
 
 
 class Mistake(SpiffError):
-    """The documents or the options of a merge are refused."""
+    """The documents or the options of a merge are refused before anything is evaluated, or it has no end."""

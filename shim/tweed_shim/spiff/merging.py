@@ -1,4 +1,4 @@
-"""A merge as a whole: the stubs from the last to the first, and the documents of a template against all of them."""
+"""A whole merge: stubs are processed from the last to the first, then each document of the template with all stubs."""
 
 from __future__ import annotations
 
@@ -7,38 +7,37 @@ from contextlib import contextmanager
 from typing import Any
 
 from tweed_shim.base.records import EMPTY, Record
-from tweed_shim.spiff import flow as flowing
-from tweed_shim.spiff import parser, reading
-from tweed_shim.spiff.environment import Environment
-from tweed_shim.spiff.evaluation import Evaluable
-from tweed_shim.spiff.failures import Mistake, SpiffError
-from tweed_shim.spiff.interpolation import unescaped_node
-from tweed_shim.spiff.lambdas import TooDeep
-from tweed_shim.spiff.nodes import LOCAL, STATE, TEMPORARY, Node, Path, derived
-from tweed_shim.spiff.plain import wrapped
+from tweed_shim.spiff.expressions.environment import Environment, Evaluable, State
+from tweed_shim.spiff.expressions.lambdas import TooDeep
+from tweed_shim.spiff.expressions.tags import check_name
+from tweed_shim.spiff.failures import Mistake
+from tweed_shim.spiff.flow import fixpoint
 from tweed_shim.spiff.recursion import deep
-from tweed_shim.spiff.state import State, Tag, check_tag_name
-from tweed_shim.spiff.unresolved import Unresolved
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.syntax import parser
+from tweed_shim.spiff.tree import reading
+from tweed_shim.spiff.tree.interpolation import unescaped_node
+from tweed_shim.spiff.tree.nodes import LOCAL, STATE, TEMPORARY, Node, Path, derived
+from tweed_shim.spiff.tree.plain import wrapped
+from tweed_shim.spiff.tree.unresolved import Unresolved
+from tweed_shim.spiff.tree.values import Fault
 
 MODES = ("private", "files", "system")
 FEATURES = ("control", "interpolation")
 
 
 class Document(Record):
-    """A text to be processed, and what messages call it."""
+    """A text to be processed, and its name in messages."""
 
     text: str
     name: str
 
 
 class Options(Record):
-    """What a merge may do and how; see `tweed_shim.spiff.merge`.
+    """What a merge may do, and how; see `tweed_shim.spiff.merge`.
 
     preserve_escapes, preserve_temporary: escaped expressions, and what is marked &temporary or &local, stay in the
-    result.
-    encryption_key: of `encrypt` and `decrypt` where none is given. temporary_prefix: what the names of temporary files
-    begin with.
+    result. encryption_key: the key for `encrypt` and `decrypt` where an expression gives none. temporary_prefix: the
+    beginning of the names of temporary files.
     """
 
     features: Sequence[str] = ()
@@ -62,7 +61,7 @@ class Engine:
 
     def flow(self, env: Environment, node: Node) -> tuple[Node, Unresolved | None]:
         """See `state.Engine`."""
-        return flowing.flow(env, node, override=False)
+        return fixpoint.flow(env, node, override=False)
 
     def merge(self, env: Environment, template: Node, stubs: list[Node]) -> Node:
         """See `state.Engine`."""
@@ -78,7 +77,7 @@ class Engine:
 
 
 def process(template: Document, stubs: Iterable[Document], options: Options) -> list[Node]:
-    """The results of all documents of the template; `lasting` tells which are for others. Raises SpiffError."""
+    """Process all documents of a template with stubs, and return their results. Raises SpiffError."""
     state = _state(options)
     with _ended(state), deep(template.name):
         env = Environment(state, "context", binding=True)
@@ -90,12 +89,12 @@ def process(template: Document, stubs: Iterable[Document], options: Options) -> 
 
 
 def lasting(results: Iterable[Node]) -> list[Node]:
-    """Those documents of a stream that are not marked &temporary as a whole."""
+    """Return the documents of a stream that are not marked &temporary as a whole."""
     return [result for result in results if not result.note.flags & TEMPORARY]
 
 
 def state_of(node: Node) -> Node:
-    """What of a result is marked with &state: the state to be kept for the next merge."""
+    """Return what of a result is marked with &state: the state to keep for the next merge."""
     value = node.value
     if isinstance(value, dict):
         kept = {key: _kept_state(entry) for key, entry in value.items()}
@@ -109,7 +108,7 @@ def _kept_state(node: Node) -> Node | None:
 
 def _state(options: Options) -> State:
     if options.mode not in MODES:
-        raise Mistake(f"the mode '{options.mode}' is none of {', '.join(MODES)}")
+        raise Mistake(f"the mode '{options.mode}' is unknown; use one of {', '.join(MODES)}")
     state = State(
         Engine(),
         files_allowed=options.mode != "private",
@@ -121,11 +120,11 @@ def _state(options: Options) -> State:
     )
     for name, value in (options.tags or {}).items():
         try:
-            check_tag_name(name)
+            check_name(name)
         except Fault as fault:
             raise Mistake(f"the tag name '{name}' is not valid: {fault}") from None
         node = value if isinstance(value, Node) else derived(wrapped(value, name), name)
-        state.tags[name.replace(":", ".")] = Tag(name.replace(":", "."), node)
+        state.tags.preset(name, node)
     return state
 
 
@@ -169,17 +168,17 @@ def _read(document: Document) -> list[Node]:
 def _single(document: Document) -> Node:
     nodes = _read(document)
     if len(nodes) > 1:
-        raise Mistake(f"{document.name}: a stub has one document, and this one has {len(nodes)}")
+        raise Mistake(f"{document.name}: it has {len(nodes)} documents, but a stub has one; split the file")
     return nodes[0]
 
 
 def _prepared_stubs(env: Environment, stubs: list[Node], options: Options) -> list[Node]:
-    env.state.begin_stream()
+    env.state.tags.begin_stream()
     try:
         prepared = _prepared(env, stubs, partial=options.partial)
     except _Unprepared as fault:
-        raise SpiffError(fault.unresolved) from None
-    env.state.begin_stream()
+        raise fault.unresolved.error() from None
+    env.state.tags.begin_stream()
     return prepared
 
 
@@ -192,11 +191,11 @@ class _Unprepared(Fault):
 
 
 def _prepared(env: Environment, stubs: list[Node], *, partial: bool) -> list[Node]:
-    """Every stub processed against those behind it."""
+    """Process every stub against the stubs behind it."""
     prepared: list[Node] = []
     for stub in reversed(stubs):
         if env.outer is None:
-            env.state.begin_stream()
+            env.state.tags.begin_stream()
         result, unresolved = _nested(env, stub, prepared)
         if unresolved and not partial:
             raise _Unprepared(unresolved)
@@ -205,7 +204,7 @@ def _prepared(env: Environment, stubs: list[Node], *, partial: bool) -> list[Nod
 
 
 def _nested(outer: Environment, source: Node, stubs: list[Node]) -> tuple[Node, Unresolved | None]:
-    return flowing.flow(Environment(outer.state, source.source, stubs, outer), source)
+    return fixpoint.flow(Environment(outer.state, source.source, stubs, outer), source)
 
 
 def _applied(env: Environment, template: Node, stubs: list[Node], options: Options) -> Node:
@@ -214,20 +213,20 @@ def _applied(env: Environment, template: Node, stubs: list[Node], options: Optio
     result, unresolved = _nested(env, template, stubs)
     if not unresolved:
         result = _cleaned(result, env.state, options)
-        env.state.end_document(result)
+        env.state.tags.end_document(result)
     elif not options.partial:
-        raise SpiffError(unresolved)
+        raise unresolved.error()
     return result
 
 
 def _cleaned(node: Node, state: State, options: Options) -> Node:
     if not options.preserve_temporary:
         node = _discarded(node, TEMPORARY | LOCAL)
-    return node if options.preserve_escapes else _unescaped(node, state.interpolation)
+    return node if options.preserve_escapes else _unescaped(node, interpolation=state.interpolation)
 
 
 def _discarded(node: Node, flags: int) -> Node:
-    """The node without what is flagged below it."""
+    """Return the node without the entries below it that have one of the flags."""
     if node.inert():
         return node
     value = node.value
@@ -240,22 +239,24 @@ def _discarded(node: Node, flags: int) -> Node:
     return node
 
 
-def _unescaped(node: Node, interpolation: bool) -> Node:
+def _unescaped(node: Node, *, interpolation: bool) -> Node:
     if node.inert():
         return node
     value = node.value
     if isinstance(value, dict):
         return node.with_value(
             {
-                key: _unescaped(unescaped_node(entry, interpolation), interpolation)
+                key: _unescaped(
+                    unescaped_node(entry, interpolation=interpolation), interpolation=interpolation
+                )
                 for key, entry in value.items()
             }
         )
     if isinstance(value, list):
         return node.with_value(
-            [_unescaped(unescaped_node(entry, interpolation), interpolation) for entry in value]
+            [
+                _unescaped(unescaped_node(entry, interpolation=interpolation), interpolation=interpolation)
+                for entry in value
+            ]
         )
     return node
-
-
-__all__ = ["Document", "Options", "Value", "lasting", "process", "state_of"]

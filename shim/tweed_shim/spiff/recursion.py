@@ -1,7 +1,7 @@
-"""Python's own limit of recursion, out of the way while something is processed that has limits of its own.
+"""Raises Python's limit of recursion while documents are processed, which have limits of their own.
 
-Calls of Python functions by Python functions need no more of the interpreter's stack for that; what calls back from C
-is kept shallow (`scanner.MAX_LINKS`).
+This is safe where Python functions call each other: since Python 3.11 such a call needs no C stack. Where C code calls
+Python again, as for generators and `sorted`, nesting is kept shallow in other ways (`scanner.MAX_LINKS`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _usual = 0
 
 @contextmanager
 def deep(name: str) -> Iterator[None]:
-    """Go as deep as need be. Raises Mistake, which names what is processed, where that is too deep all the same."""
+    """Allow deep recursion in a block. Raises Mistake, with `name`, where the recursion is too deep even so."""
     _enter()
     try:
         yield
@@ -33,7 +33,7 @@ def deep(name: str) -> Iterator[None]:
 
 
 def _enter() -> None:
-    """Raise the limit, which all threads share, for the first one that needs it."""
+    """Raise the limit, which all threads share, for the first user."""
     global _users, _usual
     with _lock:
         if not _users:

@@ -1,6 +1,6 @@
-"""Spiff templates evaluated in a worker process, so that a signal or a time limit ends any expression of theirs.
+"""Evaluate templates in a worker process, so that a signal or a time limit can end any expression.
 
-`spiff.merge` itself stays in the process of its caller.
+`spiff.merge` evaluates in the process of its caller.
 """
 
 import os
@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from tweed_shim.base.records import replace
 from tweed_shim.host.worker_process import WorkerProcess
 from tweed_shim.spiff.merging import Document, Options, lasting, process
-from tweed_shim.spiff.output import plain_data
 from tweed_shim.spiff.recursion import deep
+from tweed_shim.spiff.tree.output import plain_data
 
-# What an expression or a control structure begins with, and what can stand for it within quotes ("\x28").
+# The beginnings of an expression and a control structure, and the escape that can stand for them ("\x28").
 _EVALUATED = ("((", "<<", "\\")
 
 _T = TypeVar("_T")
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 def merge(
     worker: WorkerProcess, template: Document, stubs: Sequence[Document], options: Options
 ) -> list[tuple[Any, bool]]:
-    """Process a template with stubs, and return each document as plain data with whether it is a lasting one.
+    """Process a template with stubs in a worker; return each document as plain data, with whether it is lasting.
 
     The worker does so, unless nothing has to be evaluated. Functions among the options have to be pickled. Raises
     SpiffError, TimedOut where the worker's time is used up, and HostError where the worker dies.
@@ -47,11 +47,12 @@ def _merge(options: Options, template: Document, stubs: Iterable[Document]) -> l
 def call(
     worker: WorkerProcess, function: Callable[..., _T], options: Options, *arguments: Any, what: str
 ) -> _T:
-    """Call a function that evaluates templates in the worker, with the options before the other arguments.
+    """Call a function that evaluates templates in the worker; it gets the options before the other arguments.
 
     Temporary files of templates are removed also where the worker is killed. what: names the work in errors.
     """
-    # Nobody can guess it. Another user of the same directory could name a file so otherwise, to have it removed.
+    # A random prefix: another user who could guess it could give a file in that directory such a name, and have it
+    # removed.
     prefix = f"spiff-{os.urandom(8).hex()}-"
     return worker.call(
         function,

@@ -11,7 +11,7 @@ from tweed_shim.errors import BadReference, ConfigError, HostError, OperationFai
 from tweed_shim.host import workdirs
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
-from tweed_shim.ocm import resources
+from tweed_shim.ocm import resource_images
 from tweed_shim.ocm.session import Session
 from tweed_shim.runner import Call, Runner
 from tweed_shim.runtime.console import Console
@@ -40,12 +40,12 @@ def run(runner: Runner, session: Session, prepared: Prepared, *, every_output: b
     every_output: keep files that the package has no name for. Raises ImageError, RegistryError, HostError and so on
     where it could not be run.
     """
-    directory = workdirs.directory(workdirs.place(runner.root), runner.host.ids)
+    directory = workdirs.directory(workdirs.tmp_directory(runner.root), runner.host.ids)
     with runner.image(_source(runner, session, prepared)) as image, directory as work:
         with trace.span("inputs"):
             repository = inputs.write_repository(prepared, work, session, runner.console.info)
             given = InputVolume(contract.INPUTS, inputs.contents(prepared), {contract.REPOSITORY: repository})
-        names = prepared.execution.executor.outputs
+        names = prepared.execution.entry.outputs
         kept = files.make_private(os.path.join(work, "outputs"))
         volume = OutputVolume(contract.OUTPUTS, kept, tuple(names), every_output, outputs.LIMIT)
         failure: OperationFailed | TimedOut | None = None
@@ -93,11 +93,11 @@ def _source(
     runner: Runner, session: Session, prepared: Prepared
 ) -> references.Reference | Callable[[], Image]:
     """What the executor's image is pulled by: its reference, or a function that gets it out of the component."""
-    image = prepared.execution.image
+    image = prepared.execution.details.image
     if isinstance(image, common_fields.Image):
         return reference(image)
     return partial(
-        resources.pull,
+        resource_images.pull_image,
         runner.root,
         image.owner,
         image.resource,
@@ -154,7 +154,7 @@ def create_environment(
     """
     try:
         with named_files.resolved(directory) as target:
-            if target.about is not None and not (os.path.isdir(target.path) and not os.listdir(target.path)):
+            if target.status is not None and not (os.path.isdir(target.path) and not os.listdir(target.path)):
                 raise ConfigError(f"{directory} is there already and not an empty directory: name another")
             _fill_environment(prepared, session, target.path, report)
     except OSError as error:
@@ -168,7 +168,7 @@ def _fill_environment(prepared: Prepared, session: Session, path: str, report: C
     properties = {
         "action": prepared.execution.action,
         "componentVersion": str(prepared.version),
-        "image": str(prepared.execution.image),
+        "image": str(prepared.execution.details.image),
     }
     try:
         given = files.make_private(os.path.join(beside, "inputs"))

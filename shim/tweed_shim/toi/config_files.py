@@ -1,4 +1,4 @@
-"""The files that a package offers to its users: templates of their parameters and credentials, and the scheme."""
+"""Write the files that a package offers: templates of parameters and credentials, and the scheme of the parameters."""
 
 import json
 import os
@@ -11,55 +11,61 @@ from tweed_shim.base.option_names import option
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
-from tweed_shim.toi import package, resources
+from tweed_shim.toi import package, package_resources
 from tweed_shim.toi.package import AdditionalResource, Package
 
-SCHEME = ".jsonscheme"
+SCHEME_SUFFIX = ".jsonscheme"
 
 
-def offered(
-    session: Session, version: ComponentVersion, found: Package, *, parameters: str, credentials: str
+def collect(
+    session: Session,
+    version: ComponentVersion,
+    toi_package: Package,
+    *,
+    parameters: str,
+    credentials: str,
 ) -> dict[str, bytes]:
-    """What a package offers, by the paths of the files that it is for.
+    """Return the contents of the files that a package offers, by the paths at which they are to be written.
 
-    Raises ConfigError where two would be one file, ComponentError and RegistryError.
+    parameters, credentials: the paths of these two files. Raises ConfigError where two files would have the same path,
+    ComponentError and RegistryError.
     """
-    scheme_path = parameters.removesuffix(".yaml") + SCHEME
+    scheme_path = parameters.removesuffix(".yaml") + SCHEME_SUFFIX
     if os.path.realpath(credentials) in map(os.path.realpath, (parameters, scheme_path)):
         raise ConfigError(
             f"the credentials would be written to the file of the parameters or of their scheme, {credentials}: name "
             "another with -c"
         )
-    made: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     for kind, path in ((package.CONFIG_FILE, parameters), (package.CREDENTIALS_FILE, credentials)):
-        if kind in found.additional:
-            made[path] = _content(session, version, found.additional[kind])
-    if found.templating.scheme is not None:
-        scheme = json.dumps(found.templating.scheme, indent=2)
-        made[scheme_path] = f"{scheme}\n".encode()
-    return made
+        if kind in toi_package.additional:
+            contents[path] = _content(session, version, toi_package.additional[kind])
+    if toi_package.templating.scheme is not None:
+        scheme = json.dumps(toi_package.templating.scheme, indent=2)
+        contents[scheme_path] = f"{scheme}\n".encode()
+    return contents
 
 
-def _content(session: Session, version: ComponentVersion, offer: AdditionalResource) -> bytes:
-    if offer.reference is not None:
-        return resources.offered(session, version, offer.reference)
-    if isinstance(offer.content, str):
-        return offer.content.encode()
-    return spiff.dump(offer.content).encode()
+def _content(session: Session, version: ComponentVersion, additional: AdditionalResource) -> bytes:
+    if additional.reference is not None:
+        return package_resources.read_first_match(session, version, additional.reference)
+    if isinstance(additional.content, str):
+        return additional.content.encode()
+    return spiff.dump(additional.content).encode()
 
 
-def write(made: Mapping[str, bytes], *, overwrite: bool) -> None:
-    """Write all of the files or none. Raises ConfigError where one is there and is not to be overwritten."""
-    there = [path for path in made if os.path.lexists(path)]
-    if there and not overwrite:
+def write(contents: Mapping[str, bytes], *, overwrite: bool) -> None:
+    """Write all files or none. Raises ConfigError where one exists and `overwrite` is not set, HostError otherwise."""
+    existing = [path for path in contents if os.path.lexists(path)]
+    if existing and not overwrite:
         raise ConfigError(
-            f"{', '.join(there)} would be overwritten: say so with {option('--overwrite')}, or name others with "
-            "-p and -c"
+            f"{', '.join(existing)} would be overwritten: allow that with {option('--overwrite')}, or name other files "
+            "with -p and -c"
         )
     path = ""
     try:
         with ExitStack() as stack:
-            for path, data in made.items():
+            for path, data in contents.items():
                 stack.enter_context(named_files.writing(path)).write(data)
     except OSError as error:
         raise HostError(f"{path} cannot be written ({error.strerror}): name another file") from error

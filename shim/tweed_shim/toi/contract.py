@@ -1,4 +1,4 @@
-"""The contract between TOI and executor images: where an executor finds what it is given, and leaves what it makes.
+"""The contract between TOI and executor images: the paths of inputs and outputs in the container.
 
 Source: `ocm toi-bootstrapping`, "Executor Image Contract". The image's entrypoint is called with two more arguments,
 the action and the component version (`NAME:VERSION`), in place of the image's Cmd.
@@ -13,4 +13,4 @@ PARAMETERS = "parameters"
 OCM_CONFIG = "ocmconfig"
 
 TIMEOUT = 3600.0
-"""How long an executor may take by default, in seconds."""
+"""The default limit on the time of an executor, in seconds."""

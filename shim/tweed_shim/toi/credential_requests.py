@@ -1,4 +1,4 @@
-"""Which credentials an executor gets: what the package asks for, held against what the executor asks for."""
+"""Match the credentials that a package asks for with those that its executor asks for."""
 
 from collections.abc import Mapping
 
@@ -9,76 +9,87 @@ from tweed_shim.toi.common_fields import CredentialRequest
 Requests = Mapping[str, CredentialRequest]
 
 
-class Requested(Record):
-    """Credentials that are to be provided: the request for them, and what the executor knows them by."""
+class MatchedRequest(Record):
+    """Credentials that the user has to provide: the request for them, and the executor's name for them."""
 
     request: CredentialRequest
-    name: str
+    executor_name: str
 
 
-def requested(
+def match(
     package: Requests, executor: Requests, mapping: Mapping[str, str], *, whose: str
-) -> dict[str, Requested]:
-    """What the user has to provide, by the names of the package.
+) -> dict[str, MatchedRequest]:
+    """Return the credentials that the user has to provide, by the package's names for them.
 
-    mapping: names of the executor by names of the package, for those that differ. An executor that asks for nothing
-    gets all that the package asks for, or what is mapped where a mapping is there; otherwise it gets what it asks
-    for, and what the package does not ask for itself is inherited. Raises ComponentError where a request of the
-    executor is not mapped, or the package's request for it is another one, or names of a mapping are none or the same.
+    mapping: the executor's names by the package's, where they differ. whose: the package in messages. An executor
+    without requests gets all that the package asks for; with a mapping, only what is mapped. An executor with requests
+    gets those, and the package inherits the ones that it does not ask for itself.
+
+    Raises ComponentError where a request of the executor is not mapped, where the package's request for it differs, and
+    where a mapping maps to an empty name, or twice to the same one.
     """
     if not executor:
         names = mapping or {name: name for name in package}
         chosen = {name: names[name] for name in package if name in names}
-        for to in chosen.values():
-            _mapped_to(to, chosen, whose)
-        return {name: Requested(package[name], to) for name, to in chosen.items()}
-    found: dict[str, Requested] = {}
-    for wanted, request in executor.items():
-        name = _name_for(wanted, package, mapping, request, whose)
+        for executor_name in chosen.values():
+            _source_of(executor_name, chosen, whose)
+        return {name: MatchedRequest(package[name], to) for name, to in chosen.items()}
+    matched: dict[str, MatchedRequest] = {}
+    for executor_name, request in executor.items():
+        name = _package_name(executor_name, package, mapping, request, whose=whose)
         if name is None:
             continue
         own = package.get(name)
         if own is not None:
-            _match(name, own, wanted, request, whose)
+            _check_same(name, own, executor_name, request, whose=whose)
         elif package and request.optional:
-            # A package with requests of its own has left this one out.
+            # A package with requests of its own has left out this optional one on purpose.
             continue
-        found[name] = Requested(own or request, wanted)
-    return found
+        matched[name] = MatchedRequest(own or request, executor_name)
+    return matched
 
 
-def _name_for(
-    wanted: str, package: Requests, mapping: Mapping[str, str], request: CredentialRequest, whose: str
+def _package_name(
+    executor_name: str,
+    package: Requests,
+    mapping: Mapping[str, str],
+    request: CredentialRequest,
+    *,
+    whose: str,
 ) -> str | None:
-    """What the package calls credentials of the executor; None for optional ones that it has no name for."""
-    name = _mapped_to(wanted, mapping, whose)
+    """Return the package's name for credentials of the executor; None for optional ones that it has no name for."""
+    name = _source_of(executor_name, mapping, whose)
     if name is not None:
         return name
-    if not mapping or (wanted in package and wanted not in mapping):
-        return wanted
+    if not mapping or (executor_name in package and executor_name not in mapping):
+        return executor_name
     if request.optional:
         return None
     raise ComponentError(
-        f"{whose} maps no credentials to {wanted!r}, which its executor asks for: its author has to add it to "
+        f"{whose} maps no credentials to {executor_name!r}, which its executor asks for: ask its author to add it to "
         "credentialMapping"
     )
 
 
-def _mapped_to(wanted: str, mapping: Mapping[str, str], whose: str) -> str | None:
-    """The only name that is mapped to another one, None where there is none."""
-    names = [name for name, to in mapping.items() if to == wanted]
-    if names and not wanted:
+def _source_of(executor_name: str, mapping: Mapping[str, str], whose: str) -> str | None:
+    """Return the one name that is mapped to `executor_name`, or None. Raises ComponentError for several."""
+    names = [name for name, to in mapping.items() if to == executor_name]
+    if names and not executor_name:
         raise ComponentError(
-            f"{whose} maps the credentials {names[0]!r} to no name: its author has to mend credentialMapping"
+            f"{whose} maps the credentials {names[0]!r} to no name: ask its author to correct credentialMapping"
         )
     if len(names) > 1:
         raise ComponentError(
-            f"{whose} maps several credentials ({', '.join(names)}) to {wanted!r} of its executor: leave one of them"
+            f"{whose} maps several credentials ({', '.join(names)}) to {executor_name!r} of its executor: ask "
+            "its author to leave one of them"
         )
     return names[0] if names else None
 
 
-def _match(name: str, own: CredentialRequest, wanted: str, request: CredentialRequest, whose: str) -> None:
+def _check_same(
+    name: str, own: CredentialRequest, executor_name: str, request: CredentialRequest, *, whose: str
+) -> None:
+    """Raise ComponentError where the package's request does not satisfy the executor's."""
     missing = [each for each in request.properties if each not in own.properties]
     problem = ""
     if own.consumer_id != request.consumer_id:
@@ -86,8 +97,9 @@ def _match(name: str, own: CredentialRequest, wanted: str, request: CredentialRe
     elif missing:
         problem = f"the package does not declare the properties {', '.join(missing)}"
     elif own.optional and not request.optional:
-        problem = "the package has them optional, and the executor needs them"
+        problem = "they are optional in the package, and the executor requires them"
     if problem:
         raise ComponentError(
-            f"the credentials {name!r} of {whose} are not the {wanted!r} that its executor asks for: {problem}"
+            f"the credentials {name!r} of {whose} are not the {executor_name!r} that its executor asks for: {problem}; "
+            "ask the author of the package to correct the request"
         )

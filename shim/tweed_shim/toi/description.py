@@ -1,4 +1,4 @@
-"""What a package can do and what it wants, as plain data and as text."""
+"""Describe a package, its actions and what it asks for, as plain data and as text."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -7,50 +7,59 @@ from tweed_shim.base.text import visible
 from tweed_shim.errors import ShimError
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
-from tweed_shim.toi import execution
+from tweed_shim.toi import executor_lookup
 from tweed_shim.toi.common_fields import CredentialRequest
-from tweed_shim.toi.package import Executor, Package
+from tweed_shim.toi.package import ExecutorEntry, Package
 
 ALL = "*"
 
 
 def describe(
-    session: Session, version: ComponentVersion, found: Package, *, name: str, warn: Callable[[str], None]
+    session: Session,
+    version: ComponentVersion,
+    toi_package: Package,
+    *,
+    name: str,
+    warn: Callable[[str], None],
 ) -> dict[str, Any]:
-    """A package as plain data. An executor that cannot be had has a `fault` that says why."""
+    """Return a package as plain data. An executor that cannot be toi_package has a `fault` that says why."""
     return {
         "component": str(version),
-        "description": found.description.strip(),
-        "executors": [_executor(session, version, each, name, warn) for each in found.executors],
-        "credentials": {key: _request(each) for key, each in found.credentials.items()},
-        "parameters": {"template": found.templating.template, "scheme": found.templating.scheme},
-        "libraries": [str(each) for each in found.templating.libraries],
-        "files": list(found.additional),
+        "description": toi_package.description.strip(),
+        "executors": [
+            _executor(session, version, each, name=name, warn=warn) for each in toi_package.executors
+        ],
+        "credentials": {key: _request(each) for key, each in toi_package.credentials.items()},
+        "parameters": {"template": toi_package.templating.template, "scheme": toi_package.templating.scheme},
+        "libraries": [str(each) for each in toi_package.templating.libraries],
+        "files": list(toi_package.additional),
     }
 
 
 def _executor(
     session: Session,
     version: ComponentVersion,
-    executor: Executor,
+    entry: ExecutorEntry,
+    *,
     name: str,
     warn: Callable[[str], None],
 ) -> dict[str, Any]:
     about: dict[str, Any] = {
-        "actions": list(executor.actions) or [ALL],
-        "executor": str(executor),
-        "outputs": dict(executor.outputs),
-        "credentialMapping": dict(executor.credential_mapping),
+        "actions": list(entry.actions) or [ALL],
+        "executor": str(entry),
+        "outputs": dict(entry.outputs),
+        "credentialMapping": dict(entry.credential_mapping),
     }
     try:
-        _, specification, image = execution.resolve(session, version, executor, name=name, warn=warn)
+        details = executor_lookup.resolve_entry(session, version, entry, name=name, warn=warn)
     except ShimError as error:
         return {**about, "fault": str(error)}
-    if not executor.actions and specification.actions:
+    specification = details.specification
+    if not entry.actions and specification.actions:
         about["actions"] = list(specification.actions)
     return {
         **about,
-        "image": str(image),
+        "image": str(details.image),
         "credentials": {key: _request(each) for key, each in specification.credentials.items()},
         "offeredOutputs": dict(specification.outputs or {}),
     }
@@ -66,7 +75,7 @@ def _request(request: CredentialRequest) -> dict[str, Any]:
 
 
 def text(about: Mapping[str, Any]) -> str:
-    """A description for people, each line of which is safe to be shown on a terminal."""
+    """Return a description for people; each line is safe to show on a terminal."""
     return "".join(f"{visible(line.rstrip())}\n" for line in _lines(about))
 
 
@@ -78,7 +87,7 @@ def _lines(about: Mapping[str, Any]) -> Iterator[str]:
     for executor in about["executors"]:
         yield f"  {_actions(executor['actions'])}: by {executor.get('image', executor['executor'])}"
         if "fault" in executor:
-            yield f"    cannot be had: {executor['fault']}"
+            yield f"    cannot be used: {executor['fault']}"
         yield from _outputs(executor)
         for name, to in executor["credentialMapping"].items():
             yield f"    credentials {name} are its {to}"
@@ -124,7 +133,7 @@ def _parameters_heading(parameters: Mapping[str, Any]) -> str:
 
 
 def _parameters(scheme: Any, indent: int = 2) -> Iterator[str]:
-    """The properties of a scheme, as far as they are simply listed."""
+    """Yield the properties of a scheme, and theirs; what else a scheme can say is not shown."""
     properties = scheme.get("properties") if isinstance(scheme, dict) else None
     if not isinstance(properties, dict):
         return
@@ -134,10 +143,10 @@ def _parameters(scheme: Any, indent: int = 2) -> Iterator[str]:
         kind = f" ({about['type']})" if isinstance(about.get("type"), str) else ""
         needed = ", required" if isinstance(required, list) and name in required else ""
         meaning = about.get("description")
-        told = f": {' '.join(meaning.split())}" if isinstance(meaning, str) else ""
-        yield f"{' ' * indent}{name}{kind}{needed}{told}"
+        description = f": {' '.join(meaning.split())}" if isinstance(meaning, str) else ""
+        yield f"{' ' * indent}{name}{kind}{needed}{description}"
         yield from _parameters(about, indent + 2)
 
 
-def _indented(told: str, width: int) -> Iterator[str]:
-    yield from (" " * width + line for line in told.splitlines())
+def _indented(text: str, width: int) -> Iterator[str]:
+    yield from (" " * width + line for line in text.splitlines())

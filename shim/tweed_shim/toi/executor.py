@@ -1,4 +1,4 @@
-"""A library for those who write TOI executors in Python: what the executor was called with, and its outputs.
+"""A library for TOI executors in Python: it reads the inputs of a call, and writes the outputs.
 
     from tweed_shim.toi import executor
 
@@ -9,12 +9,13 @@
     if __name__ == "__main__":
         sys.exit(executor.run(perform))
 
-This file needs Python 3.11 and PyYAML, and nothing else of tweed-shim: an image may hold a copy of it, under any
-name. What it reads is the tree of the executor image contract (reference implementation, `ocm toi-bootstrapping`):
-`/toi/inputs/config`, `parameters`, `ocmconfig` and `ocmrepo`; what it writes are files in `/toi/outputs`.
+This file stands alone: it needs Python 3.11 and PyYAML, and nothing else of tweed-shim, so that an image can hold a
+copy of it under any name. That is why it is one file, longer than the others, with standard dataclasses, a YAML reader
+and checks of its own. It reads the tree of the executor image contract (reference implementation, `ocm
+toi-bootstrapping`): `/toi/inputs/config`, `parameters`, `ocmconfig` and `ocmrepo`. It writes files in `/toi/outputs`.
 
 `--bootstraproot DIR` reads another tree, such as `tweed-shim toi bootstrap --create-env DIR` makes, so that an
-executor can be tried without a container. The other options are those that the reference's library has.
+executor can be tried without a container. The other options are those of the reference implementation's library.
 """
 
 import argparse
@@ -41,28 +42,28 @@ _CONSUMERS = "credentials.config.ocm.software"
 _GENERIC = "generic.config.ocm.software"
 _LOCAL_REFERENCES = {"localblob": "localReference", "localociblob": "digest"}
 _DIGEST = re.compile(r"sha(?:256|512):[a-f0-9]+")
-# What YAML cannot hold as it is, or takes for the end of a line.
+# Characters that YAML does not allow unescaped, or that it takes for the end of a line.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 class ExecutorError(Exception):
-    """The call cannot be answered: something it needs is missing or malformed. The message never quotes a secret."""
+    """The call cannot be carried out: an input is missing or malformed. The message never quotes a secret."""
 
 
 class Properties(dict[str, str]):
-    """Credentials: properties by name, of which only the names are ever shown."""
+    """The properties of credentials by name. Only the names are ever shown."""
 
     def __repr__(self) -> str:
-        """The names, not the values: this may end up in a log."""
+        """Return the names without the values: this text may end up in a log."""
         return f"Properties({', '.join(sorted(self))})"
 
     __str__ = __repr__
 
 
 class Credentials(Mapping[str, Properties]):
-    """The credentials that came with the call, by the names that the executor asked for them with.
+    """The credentials of the call, by the names with which the executor asks for them.
 
-    consumers: identities of what can be accessed, each with the credentials for it.
+    consumers: identities of systems that can be accessed, each with its credentials.
     """
 
     def __init__(
@@ -74,35 +75,35 @@ class Credentials(Mapping[str, Properties]):
         self.consumers = tuple(consumers)
 
     def __getitem__(self, name: str) -> Properties:
-        """The credentials of a name. Raises ExecutorError, which is a KeyError too, where there are none."""
+        """Return the credentials of a name. Raises an ExecutorError that is also a KeyError where there are none."""
         try:
             return self._named[name]
         except KeyError:
-            there = ", ".join(sorted(self._named)) or "none"
+            known = ", ".join(sorted(self._named)) or "none"
             raise _MissingCredentials(
-                f"there are no credentials {name!r} (there are: {there}): have them given"
+                f"there are no credentials {name!r}: the call has {known}; add a request for them to the package"
             ) from None
 
     def __iter__(self) -> Iterator[str]:
-        """The names."""
+        """Iterate over the names."""
         return iter(self._named)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of names."""
         return len(self._named)
 
     def for_consumer(self, **wanted: str) -> Properties | None:
-        """The credentials for what is to be accessed, such as `type="OCIRegistry", hostname="ghcr.io"`, or None.
+        """Return the credentials for a system, such as `type="OCIRegistry", hostname="ghcr.io"`, or None.
 
-        An identity fits where all it says is said of what is wanted; a `pathprefix` need only be its beginning. The
-        one that says most is taken.
+        An identity matches where each of its attributes has the value in `wanted`; of a `pathprefix`, the beginning of
+        the wanted one is enough. The identity with the most attributes wins.
         """
-        fitting = [
+        matches = [
             (len(identity), len(identity.get("pathprefix", "")), number)
             for number, (identity, _) in enumerate(self.consumers)
-            if all(_fits(key, value, wanted.get(key)) for key, value in identity.items())
+            if all(_matches(key, value, wanted.get(key)) for key, value in identity.items())
         ]
-        return self.consumers[max(fitting)[2]][1] if fitting else None
+        return self.consumers[max(matches)[2]][1] if matches else None
 
 
 class _MissingCredentials(ExecutorError, KeyError):
@@ -110,19 +111,21 @@ class _MissingCredentials(ExecutorError, KeyError):
 
 
 class Outputs:
-    """What the executor gives back: `outputs["endpoint"] = {"url": "https://example.com"}`.
+    """The outputs of the executor: `outputs["endpoint"] = {"url": "https://example.com"}` writes one.
 
-    Each is a file in `directory`, there whole or not at all. Bytes and bytearrays are written as they are, everything
-    else as JSON, which is YAML too.
+    Each is a file in `directory`, which is never there in part. Bytes and bytearrays are written as they are, all other
+    values as JSON, which is YAML too.
     """
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Write an output. Raises ExecutorError for a name that is none of a file, or a value JSON cannot hold."""
+        """Write an output. Raises ExecutorError for a name that no file can have, and a value that JSON cannot hold."""
         if not name or name in (".", "..") or "/" in name or "\0" in name:
-            raise ExecutorError(f"the output {name!r} cannot be written: its name must be that of a file")
+            raise ExecutorError(
+                f"the output {name!r} cannot be written: no file can have this name; rename it"
+            )
         data = bytes(value) if isinstance(value, bytes | bytearray) else _encode(name, value)
         try:
             _write(os.path.join(self.directory, name), data)
@@ -132,11 +135,11 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Call:
-    """What the executor was called with.
+    """One call of the executor: its arguments and inputs.
 
-    config: what the package configured this executor with, and parameters: what the caller gave, both as plain data
-    and None where there is nothing. repository: the path of the transport archive that holds the component version,
-    and ocm_config: that of an OCM configuration with the credentials, for the `ocm` command.
+    config: the configuration that the package has for this executor. parameters: those of the caller. Both are plain
+    data, None where there are none. repository: the path of the transport archive with the component version.
+    ocm_config: the path of an OCM configuration with the credentials, for the `ocm` command.
     """
 
     action: str
@@ -151,41 +154,42 @@ class Call:
 
     @property
     def component_version(self) -> str:
-        """`NAME:VERSION` of the component version that the package is from."""
+        """Return `NAME:VERSION` of the component version that the package is from."""
         return f"{self.component}:{self.version}"
 
     def descriptor(self, component: str = "", version: str = "") -> dict[str, Any]:
-        """The component descriptor as plain data, of a referenced component version where one is named.
+        """Return the component descriptor as plain data: that of the package's component version, or of a named one.
 
         Raises ExecutorError where it is not in the repository, or damaged.
         """
         return _descriptor(self.repository, component or self.component, version or self.version)
 
     def resource(self, name: str, **identity: str) -> bytes:
-        """The content of a resource of the component version that is a local blob, in memory and verified.
+        """Return the verified content of a resource of the component version that is a local blob.
 
-        identity: further parts of its identity. Raises ExecutorError where there is none, or several, or where its
-        content is elsewhere.
+        identity: further attributes of its identity. Raises ExecutorError where no resource or several match, and where
+        the content is not in the archive.
         """
         wanted = {"name": name, **identity}
-        found = [each for each in _resources(self.descriptor()) if _is_resource(each, wanted)]
-        if len(found) != 1:
-            raise ExecutorError(f"{self.component_version} has {len(found) or 'no'} resources {name!r}")
-        access = found[0].get("access") or {}
+        matches = [each for each in _resources(self.descriptor()) if _is_resource(each, wanted)]
+        if len(matches) != 1:
+            raise ExecutorError(f"{self.component_version} has {len(matches) or 'no'} resources {name!r}")
+        access = matches[0].get("access") or {}
         kind = str(access.get("type", "")).partition("/")[0]
         digest = access.get(_LOCAL_REFERENCES.get(kind.lower(), ""))
         if digest is None:
             raise ExecutorError(
-                f"the resource {name!r} is no local blob but elsewhere ({kind}): get it there"
+                f"the resource {name!r} is not in the archive: its access is {kind}; fetch it from there, or bootstrap "
+                "with --copy-resources"
             )
         return _blob(self.repository, digest)
 
 
 def run(perform: Callable[[Call], int | None], arguments: Sequence[str] | None = None) -> int:
-    """Read what the program was called with, and perform it; returns the exit code.
+    """Read the call, call `perform` with it, and return the exit code.
 
-    arguments: by default those of the process. An ExecutorError, also one that `perform` raises, is one sentence on
-    stderr and the code 1; a command line that cannot be parsed ends the program with the code 2.
+    arguments: by default those of the process. An ExecutorError, also one that `perform` raises, becomes one sentence
+    on stderr and the exit code 1. A command line that cannot be parsed ends the program with the exit code 2.
     """
     try:
         return perform(read(arguments)) or 0
@@ -195,30 +199,30 @@ def run(perform: Callable[[Call], int | None], arguments: Sequence[str] | None =
 
 
 def read(arguments: Sequence[str] | None = None) -> Call:
-    """What the program was called with. Raises ExecutorError for what is missing or malformed."""
-    given = _parse(arguments)
-    inputs = given.inputs or os.path.join(given.bootstraproot, "inputs")
+    """Read the arguments and inputs of the program. Raises ExecutorError for inputs that are missing or malformed."""
+    options = _parse(arguments)
+    inputs = options.inputs or os.path.join(options.bootstraproot, "inputs")
 
-    def path(chosen: str, usual: str) -> str:
-        return chosen or os.path.join(inputs, usual)
+    def path(option: str, usual: str) -> str:
+        return option or os.path.join(inputs, usual)
 
-    noted = _load(os.path.join(given.bootstraproot, "properties"), needed=False) or {}
-    action, named = given.action, given.component
+    properties = _load(os.path.join(options.bootstraproot, "properties"), needed=False) or {}
+    action, named = options.action, options.component
     if not named:
-        action, named = action or noted.get("action", ""), noted.get("componentVersion", "")
+        action, named = action or properties.get("action", ""), properties.get("componentVersion", "")
     component, _, version = str(named).rpartition(":")
     if not component or not version:
-        raise ExecutorError(f"{named!r} names no component version: it must be NAME:VERSION")
-    ocm_config = path(given.ocmconfig, "ocmconfig")
+        raise ExecutorError(f"{named!r} names no component version: write it as NAME:VERSION")
+    ocm_config = path(options.ocmconfig, "ocmconfig")
     return Call(
         action=action or DEFAULT_ACTION,
         component=component,
         version=version,
-        config=_load(path(given.config, "config"), needed=bool(given.config)),
-        parameters=_load(path(given.parameters, "parameters"), needed=bool(given.parameters)),
-        credentials=_credentials(_load(ocm_config, needed=bool(given.ocmconfig)), ocm_config),
-        outputs=Outputs(given.outputs or os.path.join(given.bootstraproot, "outputs")),
-        repository=path(given.ctf, "ocmrepo"),
+        config=_load(path(options.config, "config"), needed=bool(options.config)),
+        parameters=_load(path(options.parameters, "parameters"), needed=bool(options.parameters)),
+        credentials=_credentials(_load(ocm_config, needed=bool(options.ocmconfig)), ocm_config),
+        outputs=Outputs(options.outputs or os.path.join(options.bootstraproot, "outputs")),
+        repository=path(options.ctf, "ocmrepo"),
         ocm_config=ocm_config,
     )
 
@@ -234,16 +238,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name in ("config", "parameters", "ocmconfig"):
         parser.add_argument(f"--{name}", metavar="FILE", help=f"instead of {name} in the inputs")
     parser.add_argument("--ctf", metavar="PATH", help="instead of ocmrepo in the inputs: a transport archive")
-    given = parser.parse_args(arguments)
-    if len(given.words) > 2:
+    options = parser.parse_args(arguments)
+    if len(options.words) > 2:
         parser.error("there are more arguments than an action and a component version")
-    given.component = given.words[-1] if given.words else ""
-    given.action = given.words[0] if len(given.words) == 2 else ""
-    return given
+    options.component = options.words[-1] if options.words else ""
+    options.action = options.words[0] if len(options.words) == 2 else ""
+    return options
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose plain scalars mean what they do in JSON: no dates, no octal numbers, and `yes` is a word."""
+    """A YAML reader whose plain scalars mean what they mean in JSON: no dates, no octal numbers, and `yes` is text."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -261,7 +265,7 @@ for _tag, _pattern, _first in (
 
 
 def _load(path: str, *, needed: bool) -> Any:
-    """The document in a file; None where there is none and none is needed."""
+    """Return the document in a file; None where the file is missing and not needed."""
     try:
         with open(path, "rb") as file:
             return yaml.load(file, _Loader)  # noqa: S506 - a SafeLoader
@@ -272,8 +276,8 @@ def _load(path: str, *, needed: bool) -> Any:
     except OSError as error:
         raise ExecutorError(f"the file {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError):
-        # What PyYAML says quotes the text, which may hold secrets.
-        raise ExecutorError(f"the file {path} is not well-formed YAML: have it made again") from None
+        # The message of PyYAML is left out: it quotes the text, which may hold secrets.
+        raise ExecutorError(f"the file {path} is not well-formed YAML: make it again") from None
 
 
 def _credentials(document: Any, path: str) -> Credentials:
@@ -290,8 +294,8 @@ def _credentials(document: Any, path: str) -> Credentials:
                 properties = _specified(each["credentials"][0], named)
                 consumers.extend([(each["identity"], properties)] if properties is not None else [])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        raise ExecutorError(f"the OCM configuration {path} is malformed: have it made again") from None
-    own = {name: each for (place, name), each in named.items() if place == DEFAULT_REPOSITORY}
+        raise ExecutorError(f"the OCM configuration {path} is malformed: make it again") from None
+    own = {name: each for (repository, name), each in named.items() if repository == DEFAULT_REPOSITORY}
     return Credentials(own, consumers)
 
 
@@ -316,7 +320,7 @@ def _of_type(entries: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any
 def _specified(
     specification: Mapping[str, Any], named: Mapping[tuple[str, str], Properties]
 ) -> Properties | None:
-    """What a credentials specification stands for; None where only the `ocm` command knows."""
+    """Return what a credentials specification stands for; None for a type that only the `ocm` command knows."""
     kind = _type_of(specification)
     if kind == "Credentials":
         return Properties(specification.get("properties") or {})
@@ -325,7 +329,7 @@ def _specified(
     return None
 
 
-def _fits(key: str, value: str, wanted: str | None) -> bool:
+def _matches(key: str, value: str, wanted: str | None) -> bool:
     if key == "pathprefix":
         return f"{(wanted or '').strip('/')}/".startswith(f"{value.strip('/')}/")
     return wanted == value or (wanted is None and key in ("port", "scheme"))
@@ -334,11 +338,11 @@ def _fits(key: str, value: str, wanted: str | None) -> bool:
 def _encode(name: str, value: Any) -> bytes:
     try:
         text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
-        escaped = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        escaped = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
         return f"{escaped}\n".encode()
     except (TypeError, ValueError, RecursionError):
         raise ExecutorError(
-            f"the output {name!r} cannot be written: it is neither bytes nor what JSON can hold"
+            f"the output {name!r} cannot be written: JSON cannot hold it; use bytes or plain data"
         ) from None
 
 
@@ -354,10 +358,10 @@ def _write(path: str, data: bytes) -> None:
 
 
 def _resources(descriptor: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of either version of the format: v2 and v3alpha1."""
+    """Return the resources of a descriptor of either format: v2 has `component`, v3alpha1 `spec`."""
     body = descriptor.get("component") or descriptor.get("spec") or {}
-    found: list[dict[str, Any]] = body.get("resources") or []
-    return found
+    resources: list[dict[str, Any]] = body.get("resources") or []
+    return resources
 
 
 def _is_resource(resource: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
@@ -370,15 +374,20 @@ def _is_resource(resource: Mapping[str, Any], wanted: Mapping[str, str]) -> bool
 
 
 def _descriptor(archive: str, component: str, version: str) -> dict[str, Any]:
-    """Source: OCM specification, doc/04-extensions/03-storage-backends/oci.md and common/formatspec.md."""
+    """Return the component descriptor of a version in an archive.
+
+    Source: OCM specification, doc/04-extensions/03-storage-backends/oci.md and common/formatspec.md.
+    """
     try:
         index = json.loads(_member(archive, "artifact-index.json"))
-        place = f"component-descriptors/{component}", version.replace("+", ".build-")
+        key = f"component-descriptors/{component}", version.replace("+", ".build-")
         entries = [
-            each for each in index["artifacts"] if (each["repository"], each.get("tag")) == place
+            each for each in index["artifacts"] if (each["repository"], each.get("tag")) == key
         ]  # fmt: skip
         if not entries:
-            raise ExecutorError(f"{archive} has no component version {component}:{version}")
+            raise ExecutorError(
+                f"{archive} has no component version {component}:{version}: name one that it has"
+            )
         manifest = json.loads(_blob(archive, entries[0]["digest"]))
         config = json.loads(_blob(archive, manifest["config"]["digest"]))
         layer = config["componentDescriptorLayer"]
@@ -386,26 +395,26 @@ def _descriptor(archive: str, component: str, version: str) -> dict[str, Any]:
         if layer["mediaType"].endswith("+tar"):
             with tarfile.open(fileobj=io.BytesIO(text)) as tar:
                 text = _extracted(tar, "component-descriptor.yaml")
-        found = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        descriptor = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except (KeyError, TypeError, ValueError, tarfile.TarError, yaml.YAMLError):
-        raise ExecutorError(f"{component}:{version} in {archive} is malformed: have it made again") from None
-    if not isinstance(found, dict):
-        raise ExecutorError(f"{component}:{version} in {archive} is malformed: have it made again")
-    return found
+        raise ExecutorError(f"{component}:{version} in {archive} is malformed: make it again") from None
+    if not isinstance(descriptor, dict):
+        raise ExecutorError(f"{component}:{version} in {archive} is malformed: make it again")
+    return descriptor
 
 
 def _blob(archive: str, digest: Any) -> bytes:
     if not _DIGEST.fullmatch(str(digest)):
-        raise ExecutorError(f"{archive} names a blob by {digest!r}, which is no digest: have it made again")
+        raise ExecutorError(f"{archive} names a blob by {digest!r}, which is no digest: make it again")
     algorithm, _, value = digest.partition(":")
     data = _member(archive, f"blobs/{algorithm}.{value}")
     if hashlib.new(algorithm, data).hexdigest() != value:
-        raise ExecutorError(f"the blob {digest} in {archive} is damaged: have it made again")
+        raise ExecutorError(f"the blob {digest} in {archive} is damaged: make it again")
     return data
 
 
 def _member(archive: str, name: str) -> bytes:
-    """A file of a transport archive, which may be a directory, a tar or a compressed tar."""
+    """Return a file of a transport archive, which is a directory, a tar or a compressed tar."""
     try:
         if os.path.isdir(archive):
             with open(os.path.join(archive, name), "rb") as file:
@@ -413,7 +422,7 @@ def _member(archive: str, name: str) -> bytes:
         with tarfile.open(archive) as tar:
             return _extracted(tar, name)
     except KeyError:
-        raise ExecutorError(f"{archive} has no {name}: have it made again") from None
+        raise ExecutorError(f"{archive} has no {name}: make it again") from None
     except (OSError, EOFError, tarfile.TarError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"
         raise ExecutorError(f"{name} of {archive} cannot be read: {reason}") from None

@@ -1,6 +1,6 @@
-"""The resource `toiExecutor`: what an image can do as an executor, and what it asks for.
+"""Read the resource `toiExecutor`: the actions of an executor image, its outputs, and the credentials it asks for.
 
-Source: `ocm toi-bootstrapping`, "The toiExecutor Resource"; `actions` as the reference implementation has it.
+Source: `ocm toi-bootstrapping`, "The toiExecutor Resource"; `actions` is from the reference implementation.
 """
 
 from collections.abc import Mapping
@@ -10,17 +10,18 @@ from tweed_shim.errors import ComponentError
 from tweed_shim.toi import common_fields
 from tweed_shim.toi.common_fields import CredentialRequest, Image, ResourceReference, Templating
 from tweed_shim.toi.package import MEDIA_TYPES as PACKAGE_MEDIA_TYPES
-from tweed_shim.toi.reading import Part, Specification
+from tweed_shim.toi.specification import Field, Specification
 
 TYPE = "toiExecutor"
 MEDIA_TYPES = (*PACKAGE_MEDIA_TYPES, "application/vnd.toi.ocm.software.executor.v1+yaml")
 
 
 class ExecutorSpecification(Record):
-    """What is known of an executor; of a plain image it is nothing.
+    """The specification of an executor; an empty one where the executor is a plain image.
 
-    image_ref or image is there in a resource, and image counts where both are. actions: what it can do, None where
-    it does not say. outputs: the descriptions of the files that it may write, by their names; None likewise.
+    A resource has image_ref or image; image wins where it has both. actions: what the image can do, None where that is
+    not restricted. outputs: the descriptions of the files that it may write, by file name; None where it does not say.
+    unknown: the names of fields that have no meaning.
     """
 
     image_ref: ResourceReference | None = None
@@ -33,13 +34,13 @@ class ExecutorSpecification(Record):
 
 
 def parse(data: bytes, *, name: str) -> ExecutorSpecification:
-    """Read a specification; `name` is what messages call it. Raises ComponentError, which lists every fault."""
+    """Read a specification that messages call `name`. Raises ComponentError, which lists every fault."""
     specification = Specification(data, name, ComponentError)
     root = specification.root
     fields = root.fields("imageRef", "image", "actions", *common_fields.TEMPLATING, "credentials", "outputs")
     if "imageRef" not in fields and "image" not in fields and isinstance(root.value, dict):
         root.fault("is required, or image", "imageRef")
-    found = ExecutorSpecification(
+    parsed = ExecutorSpecification(
         common_fields.resource_reference(fields["imageRef"]) if "imageRef" in fields else None,
         common_fields.image(fields["image"]) if "image" in fields else None,
         tuple(each.text() for each in fields["actions"].items()) or None if "actions" in fields else None,
@@ -47,13 +48,13 @@ def parse(data: bytes, *, name: str) -> ExecutorSpecification:
         common_fields.credential_requests(fields),
         _outputs(fields["outputs"]) if "outputs" in fields else None,
     )
-    return replace(found, unknown=specification.finish("TOI executor"))
+    return replace(parsed, unknown=specification.finish("TOI executor"))
 
 
-def _outputs(part: Part) -> dict[str, str]:
-    found = {}
-    for name, each in part.entries(empty=True).items():
-        common_fields.file_name(part, name, "an output")
+def _outputs(field: Field) -> dict[str, str]:
+    outputs = {}
+    for name, each in field.entries(empty=True).items():
+        common_fields.check_file_name(field, name, "an output")
         fields = each.fields("description")
-        found[name] = fields["description"].text() if "description" in fields else ""
-    return found
+        outputs[name] = fields["description"].text() if "description" in fields else ""
+    return outputs

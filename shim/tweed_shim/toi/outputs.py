@@ -1,4 +1,4 @@
-"""What an executor has left in /toi/outputs: collected, named as the package wants it, and handed out."""
+"""Collect what an executor wrote to /toi/outputs, name it as the package says, and write it for the user."""
 
 import base64
 import os
@@ -11,7 +11,7 @@ from tweed_shim.base.records import Record
 from tweed_shim.data import documents
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.runtime import volumes
-from tweed_shim.toi import reading
+from tweed_shim.toi import specification
 
 LIMIT = 64 << 20
 
@@ -19,8 +19,8 @@ LIMIT = 64 << 20
 class Outputs(Record):
     """The outputs of an action by their names.
 
-    missing: the files that are mapped to an output and were not written. lost: the files that were written and are not
-    kept, left_out: what was made that is no plain file; both with the reason, as parts of a sentence.
+    missing: files that the package maps to an output and the executor has not written. lost: files that were written
+    and are not kept. left_out: files that are not plain files. Both give the reason, as part of a sentence.
     """
 
     values: Mapping[str, bytes]
@@ -31,23 +31,23 @@ class Outputs(Record):
     HIDDEN = ("values",)
 
 
-class Unwritten(HostError):
-    """Outputs could not be written; `outputs` are they."""
+class OutputsUnwritten(HostError):
+    """Outputs could not be written to the user's files; `outputs` holds them."""
 
-    def __init__(self, why: HostError, values: Mapping[str, bytes]) -> None:
-        super().__init__(str(why))
+    def __init__(self, reason: HostError, values: Mapping[str, bytes]) -> None:
+        super().__init__(str(reason))
         self.outputs = Outputs(values)
 
 
 def collect(directory: str, names: Mapping[str, str]) -> Outputs:
-    """Read the files of an executor that a run has kept (see `exchange.keep`).
+    """Read the files of an executor that a run has kept in a directory (see `volumes.keep`).
 
-    names: the names of outputs by those of files. A file without one is an output under its own name.
+    names: the names of outputs by the names of files. A file without an entry is an output under its own name.
     """
     values: dict[str, bytes] = {}
     lost, left_out = list[str](), list[str]()
-    there = set(os.listdir(directory))
-    for name in [*(name for name in names if name in there), *sorted(there - names.keys())]:
+    written = set(os.listdir(directory))
+    for name in [*(name for name in names if name in written), *sorted(written - names.keys())]:
         path, output = os.path.join(directory, name), names.get(name, name)
         shown = name if _is_text(name) else repr(os.fsencode(name))
         reason = os.readlink(path) if os.path.islink(path) else ""
@@ -59,9 +59,9 @@ def collect(directory: str, names: Mapping[str, str]) -> Outputs:
             lost.append(f"the file {shown} is not kept (its name is not UTF-8)")
         else:
             with open(path, "rb") as file:
-                # A name that the package gives is worth more than one that the executor chose.
+                # The first one wins: a name that the package gives, before one that the executor chose.
                 values.setdefault(output, file.read())
-    missing = tuple(name for name in names if name not in there)
+    missing = tuple(name for name in names if name not in written)
     return Outputs(values, missing, tuple(lost), tuple(left_out))
 
 
@@ -73,28 +73,31 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def document(outputs: Outputs) -> str:
-    """Return all outputs as one YAML document: what is YAML or JSON as what it says, the rest as `binary: BASE64`.
+def as_yaml(outputs: Outputs) -> str:
+    """Return all outputs as one YAML document.
 
-    Scalars mean what they mean in packages and parameters: `0x10` is 16.
+    An output that is YAML or JSON becomes that value, with scalars as in packages and parameters (`0x10` is 16). Any
+    other becomes `binary: BASE64`.
     """
     return spiff.dump({"outputs": {name: _value(data) for name, data in outputs.values.items()}})
 
 
 def _value(data: bytes) -> Any:
     try:
-        return documents.load(data, name="the output", scalar=reading.scalar).value
+        return documents.load(data, name="the output", scalar=specification.parse_scalar).value
     except ConfigError:
         return {"binary": base64.b64encode(data).decode()}
 
 
-def check_place(path: str) -> None:
-    """Raise HostError where outputs cannot be written to a file or into a directory, as far as one can tell before."""
+def check_target(path: str) -> None:
+    """Raise HostError where it is clear before the run that outputs cannot be written to a file or a directory."""
     if not path or (path.endswith("/") and not os.path.isdir(path)):
         raise _unwritable(path or "''", "there is no such directory")
-    place = path if os.path.isdir(path) else os.path.dirname(os.path.realpath(path))
-    if not files.is_special(path) and not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
-        reason = "no permission" if os.path.isdir(place) else f"{place} is no directory"
+    directory = path if os.path.isdir(path) else os.path.dirname(os.path.realpath(path))
+    if not files.is_special(path) and not (
+        os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
+    ):
+        reason = "no permission" if os.path.isdir(directory) else f"{directory} is no directory"
         raise _unwritable(path, reason)
     try:
         with named_files.resolved(path):
@@ -104,20 +107,20 @@ def check_place(path: str) -> None:
 
 
 def write(outputs: Outputs, path: str) -> None:
-    """Write all outputs to a file, or each to one of its own in a directory. Raises Unwritten where that fails."""
+    """Write all outputs to a file, or each to its own in a directory. Raises OutputsUnwritten where that fails."""
     faults: dict[str, HostError] = {}
     if os.path.isdir(path):
         for name, data in outputs.values.items():
-            if fault := _written(os.path.join(path, name), data):
+            if fault := _try_write(os.path.join(path, name), data):
                 faults[name] = fault
-    elif fault := _written(path, document(outputs).encode()):
+    elif fault := _try_write(path, as_yaml(outputs).encode()):
         faults = dict.fromkeys(outputs.values, fault)
     if faults:
-        raise Unwritten(next(iter(faults.values())), {name: outputs.values[name] for name in faults})
+        raise OutputsUnwritten(next(iter(faults.values())), {name: outputs.values[name] for name in faults})
 
 
-def _written(path: str, data: bytes) -> HostError | None:
-    """Write a file; returns why it cannot be."""
+def _try_write(path: str, data: bytes) -> HostError | None:
+    """Write a file, and return the error where that fails."""
     try:
         named_files.write(path, data)
     except OSError as error:

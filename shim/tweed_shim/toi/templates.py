@@ -1,4 +1,4 @@
-"""How the templates of packages and users are evaluated: with which features, what they may reach, and where."""
+"""Evaluate the templates of packages and users in a process of its own, with what they may reach restricted."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -18,8 +18,8 @@ Functions = Mapping[str, Callable[..., Any]]
 class Templates(Record):
     """The evaluation of all templates of one bootstrap.
 
-    mode: what templates may reach, `private` nothing of the host, `system` all that the caller can. worker: the process
-    that evaluates them.
+    mode: what templates may reach, with `private` nothing of the host, with `system` all that the caller can. worker:
+    the process that evaluates them.
     """
 
     mode: Mode
@@ -35,8 +35,8 @@ class Templates(Record):
     def merge_single(
         self, template: Document, stubs: Sequence[Document], functions: Functions = EMPTY
     ) -> Any:
-        """Process a template of one document, and return it. Raises ConfigError where there are more."""
-        found = self.merge(template, stubs, functions)
-        if len(found) > 1:
-            raise ConfigError(f"{template.name} holds {len(found)} documents: leave one")
-        return found[0][0]
+        """Process a template of one document, and return the result. Raises ConfigError for several documents."""
+        results = self.merge(template, stubs, functions)
+        if len(results) > 1:
+            raise ConfigError(f"{template.name} holds {len(results)} documents: leave one")
+        return results[0][0]

@@ -1,23 +1,24 @@
-"""Archives made of values."""
+"""Tar archives with values as files."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import tarfile
-from typing import NamedTuple
 
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.permission import file_path
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.functions.strings import LINE, from_base64, in_base64
-from tweed_shim.spiff.values import Fault, Value, type_name
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _FILE = content.Options(mode=0o644)
 
 
-class _Entry(NamedTuple):
+class _Entry(Record):
     path: str
     mode: int
     data: bytes
@@ -25,7 +26,7 @@ class _Entry(NamedTuple):
 
 @function("archive", 1, 2)
 def archive(call: Call, files: Value, kind: Value = "tar") -> Value:
-    """A tar archive of files, in base64. The same files make the same archive: their time is that of the epoch."""
+    """Return a tar archive of files in base64. All times are 0, so that the same files make the same archive."""
     if not isinstance(kind, str):
         raise Fault("second argument for archive must be a string")
     entries = _entries(files)
@@ -63,7 +64,7 @@ def _field(entry: dict[str, Value], name: str) -> Value:
 
 
 def _described(entry: dict[str, Value], name: str | None) -> _Entry:
-    """An entry from its fields; `name` is its key in a map."""
+    """Return an entry from the fields that describe it; `name` is its key in a map."""
     path = _field(entry, "path")
     if path is None and name is None:
         raise Fault("path field required")

@@ -1,47 +1,36 @@
-"""What the functions' arguments have in common: their types, and the texts of their complaints."""
+"""Check the types of arguments, with the reference's messages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeGuard
-
-from tweed_shim.spiff.values import Fault, Value, simple_text
-
-if TYPE_CHECKING:
-    from tweed_shim.spiff.functions.registry import Call
+from tweed_shim.spiff.functions.registry import Call
+from tweed_shim.spiff.tree.values import MAX_TEXT, Fault, Value, is_integer, simple_text
 
 ORDINALS = ("first", "second", "third", "fourth")
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
-LONGEST_TEXT = 32 << 20
-"""Of a text that a function makes out of others: its characters."""
-
-
-def is_integer(value: Value) -> TypeGuard[int]:
-    """Whether a value is an integer; a bool is none."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def string(call: Call, position: int, value: Value) -> str:
-    """The argument at that position, which has to be a string. Raises Fault."""
+    """Return the argument at a position as a string. Raises Fault for another type."""
     if not isinstance(value, str):
         raise Fault(f"{ORDINALS[position]} argument for {call.name} must be a string")
     return value
 
 
 def integer(call: Call, position: int, value: Value) -> int:
-    """The argument at that position, which has to be an integer. Raises Fault."""
+    """Return the argument at a position as an integer. Raises Fault for another type."""
     if not is_integer(value):
         raise Fault(f"{ORDINALS[position]} argument for {call.name} must be an integer")
     return value
 
 
 def bound(call: Call, length: int) -> None:
-    """Raise Fault where a text is to be longer than any may be."""
-    if length > LONGEST_TEXT:
-        raise Fault(f"{call.name}: the result would be longer than {LONGEST_TEXT:,} characters")
+    """Check the length of a text before it is made. Raises Fault above MAX_TEXT."""
+    if length > MAX_TEXT:
+        raise Fault(f"{call.name}: the result would be longer than {MAX_TEXT:,} characters")
 
 
 def parse_integer(text: str, base: int = 10) -> int | None:
-    """A 64-bit integer as Go's strconv.ParseInt reads it; None where it is none."""
+    """Read a 64-bit integer as Go's strconv.ParseInt does; return None where the text is none."""
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not digits.isascii() or not digits.isalnum() or len(digits) > 64:
         return None
@@ -53,14 +42,14 @@ def parse_integer(text: str, base: int = 10) -> int | None:
 
 
 def parse_bool(text: str) -> bool | None:
-    """A bool as Go's strconv.ParseBool reads it; None where it is none."""
+    """Read a bool as Go's strconv.ParseBool does; return None where the text is none."""
     if text in ("1", "t", "T", "true", "TRUE", "True"):
         return True
     return False if text in ("0", "f", "F", "false", "FALSE", "False") else None
 
 
 def texts(values: Value, complaint: str) -> list[str]:
-    """The simple values of a list as strings. Raises Fault with the complaint where one is not simple."""
+    """Return the simple values of a list as strings. Raises Fault, with `complaint`, where one is not simple."""
     found = [simple_text(value) for value in values]
     if None in found:
         raise Fault(complaint)

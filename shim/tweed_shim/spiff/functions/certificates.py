@@ -1,26 +1,28 @@
-"""X.509 certificates: issued, and taken apart (RFC 5280)."""
+"""X.509 certificates (RFC 5280): issue and read them."""
 
 from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from tweed_shim.base.records import Record
 from tweed_shim.spiff.functions import keys
-from tweed_shim.spiff.functions.arguments import is_integer, parse_bool, parse_integer
+from tweed_shim.spiff.functions.arguments import parse_bool, parse_integer
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.networks import parse_ip
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, simple_text, type_name
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateBuilder, Name
 
-# Not of the locale, as strptime has them.
+# Not %b: strptime would take the names of the locale.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TIME = "%m %d %H:%M:%S %Y"
 _DEFAULT_HOURS = 24 * 365
-# What a certificate asks for, what a parsed one tells, and cryptography's name, in the order of their bits.
+# The name of a usage in `x509cert`, in `x509parsecert`, and in cryptography, in the order of their bits.
 _USAGES = (
     ("signature", "Signature", "digital_signature"),
     ("commitment", "ContentCommitment", "content_commitment"),
@@ -52,7 +54,7 @@ _HASHES = {"secp384r1": "SHA384", "secp521r1": "SHA512"}
 
 
 class _Fields:
-    """The fields of a certificate's description. Those that are wrong raise Fault."""
+    """The fields of a certificate's description. A field of the wrong type raises Fault."""
 
     def __init__(self, fields: dict[str, Value]) -> None:
         self._fields = fields
@@ -68,11 +70,11 @@ class _Fields:
         value = self._fields.get(name)
         if value is None:
             return []
-        found = [simple_text(entry) for entry in (value if isinstance(value, list) else [value])]
-        if None in found:
+        parsed = [simple_text(entry) for entry in (value if isinstance(value, list) else [value])]
+        if None in parsed:
             element = " list element" if isinstance(value, list) else ""
             raise Fault(f'invalid{element} type for "{name}"')
-        return [text for text in found if text is not None]
+        return [text for text in parsed if text is not None]
 
     def flag(self, name: str) -> bool:
         value = self._fields.get(name)
@@ -91,8 +93,8 @@ class _Fields:
         return number
 
 
-class _Issuer(NamedTuple):
-    """Who signs: the certificate of a CA, or None for whom it is about; and the key."""
+class _Issuer(Record):
+    """The issuer: the certificate of a CA, or None for a self-signed certificate; and the key that signs."""
 
     certificate: Certificate | None
     key: Any
@@ -100,7 +102,7 @@ class _Issuer(NamedTuple):
 
 @function("x509cert", 1, 1)
 def x509cert(call: Call, spec: Value) -> Value:
-    """A certificate in PEM, self-signed or signed by a CA, as a map describes it."""
+    """Return a certificate in PEM, self-signed or signed by a CA, as a map describes it."""
     if not isinstance(spec, dict):
         raise Fault(f"argument for {call.name} must be a map (found {type_name(spec)})")
     fields = _Fields(spec)
@@ -164,7 +166,7 @@ def _described(fields: _Fields, public: Any, authority: Certificate | None) -> C
 
 
 def _with_authority(builder: CertificateBuilder, authority: Certificate | None) -> CertificateBuilder:
-    """The key of a CA is named where its certificate names it."""
+    """Name the CA's key in a certificate, where the CA's own certificate names it."""
     from cryptography import x509
 
     if authority is None:
@@ -243,32 +245,32 @@ def _with_hosts(builder: CertificateBuilder, hosts: list[str]) -> CertificateBui
 
 @function("x509parsecert", 1, 1)
 def x509parsecert(call: Call, text: Value) -> Value:
-    """What a certificate in PEM says, as a map."""
+    """Return the content of a certificate in PEM as a map."""
     if not isinstance(text, str):
         raise Fault(f"argument for {call.name} must be a certificate in pem format")
     try:
-        found = keys.certificate(call, text)
-        return _told(found)
+        parsed = keys.certificate(call, text)
+        return _content(parsed)
     except ValueError as error:
         raise Fault(f"argument for {call.name} must be a certificate in pem format: {error}") from None
 
 
-def _told(found: Certificate) -> dict[str, Value]:
+def _content(parsed: Certificate) -> dict[str, Value]:
     from cryptography import x509
 
     def subject(kind: x509.ObjectIdentifier) -> list[Value]:
-        return [attribute.value for attribute in found.subject.get_attributes_for_oid(kind)]
+        return [attribute.value for attribute in parsed.subject.get_attributes_for_oid(kind)]
 
-    start, end = found.not_valid_before_utc, found.not_valid_after_utc
+    start, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
     left = end - datetime.now(UTC)
-    names, addresses = _hosts(found)
-    told: dict[str, Value] = {
-        "isCA": keys.is_ca(found),
+    names, addresses = _hosts(parsed)
+    content: dict[str, Value] = {
+        "isCA": keys.is_ca(parsed),
         "validFrom": _written(start),
         "validUntil": _written(end),
         "validity": int(left.total_seconds() / 3600),
-        "usage": _usages(found),
-        "publicKey": keys.public_pem(keys.public_of(found)),
+        "usage": _usages(parsed),
+        "publicKey": keys.public_pem(keys.public_of(parsed)),
     }
     optional: dict[str, Value] = {
         "commonName": next(iter(subject(x509.NameOID.COMMON_NAME)[-1:]), None),
@@ -278,44 +280,44 @@ def _told(found: Certificate) -> dict[str, Value]:
         "ipAddresses": addresses,
         "hosts": addresses + names,
     }
-    return {**told, **{name: value for name, value in optional.items() if value}}
+    return {**content, **{name: value for name, value in optional.items() if value}}
 
 
 def _written(moment: datetime) -> str:
     return f"{_MONTHS[moment.month - 1]} {moment.day} {moment:%H:%M:%S %Y}"
 
 
-def _hosts(found: Certificate) -> tuple[list[Value], list[Value]]:
+def _hosts(parsed: Certificate) -> tuple[list[Value], list[Value]]:
     from cryptography import x509
 
     try:
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return [], []
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     return list(names.get_values_for_type(x509.DNSName)), list(addresses)
 
 
-def _usages(found: Certificate) -> list[Value]:
+def _usages(parsed: Certificate) -> list[Value]:
     from cryptography import x509
 
-    told: list[Value] = []
+    usages: list[Value] = []
     try:
-        bits = found.extensions.get_extension_for_class(x509.KeyUsage).value
-        told += [name for _, name, attribute in _USAGES if _is_set(bits, attribute)]
+        bits = parsed.extensions.get_extension_for_class(x509.KeyUsage).value
+        usages += [name for _, name, attribute in _USAGES if _is_set(bits, attribute)]
     except x509.ExtensionNotFound:
         pass
     names = {oid: name for name, oid in _EXTENDED_USAGES.items()}
     try:
-        purposes = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        told += [names[purpose.dotted_string] for purpose in purposes if purpose.dotted_string in names]
+        purposes = parsed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        usages += [names[purpose.dotted_string] for purpose in purposes if purpose.dotted_string in names]
     except x509.ExtensionNotFound:
         pass
-    return told
+    return usages
 
 
 def _is_set(bits: Any, attribute: str) -> bool:
-    # The last two bits have a meaning only beside key agreement, and are not to be asked for otherwise.
+    # RFC 5280, section 4.2.1.3: these two bits mean something only with key agreement. cryptography raises otherwise.
     needs_agreement = attribute in ("encipher_only", "decipher_only")
     return bool(
         bits.key_agreement and getattr(bits, attribute) if needs_agreement else getattr(bits, attribute)

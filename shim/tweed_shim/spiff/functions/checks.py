@@ -1,32 +1,41 @@
-"""`validate` and `check`: values held against rules, which are texts, lists of a rule and its arguments, or lambdas."""
+"""`validate` and `check`: test values with rules, which are names, lists of a name and its arguments, or lambdas."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-from tweed_shim.spiff.functions import dnsnames, networks, patterns, versions
-from tweed_shim.spiff.functions.arguments import is_integer
+from tweed_shim.base import re2
+from tweed_shim.base.records import Record, replace
+from tweed_shim.spiff.functions import dnsnames, networks, versions
 from tweed_shim.spiff.functions.lists import same
 from tweed_shim.spiff.functions.printing import quoted, shown
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Lambda, Value, truth, type_name
+from tweed_shim.spiff.tree.nodes import Lambda, type_name
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, truth
 
 
-class Verdict(NamedTuple):
-    """Whether a value keeps a rule, and what it is like in words."""
+class Verdict(Record):
+    """Whether a value keeps a rule, and the reason in words."""
 
     kept: bool
     reason: str
 
 
-# A rule raises Fault where it is no rule, or cannot be applied to such a value.
+def _kept(reason: str) -> Verdict:
+    return Verdict(kept=True, reason=reason)
+
+
+def _broken(reason: str) -> Verdict:
+    return Verdict(kept=False, reason=reason)
+
+
+# A rule raises Fault where its arguments are wrong, or it cannot be applied to the type of the value.
 Rule = Callable[[Call, str, Value, Sequence[Value]], Verdict]
 
 
 @function("validate", 2)
 def validate(call: Call, value: Value, *rules: Value) -> Value:
-    """The value itself, if it keeps all rules; it fails with the first that it does not keep."""
+    """Return the value if it keeps all rules. Raises Fault for the first rule that it breaks."""
     for number, rule in enumerate(rules, 1):
         verdict = _numbered(call, number, value, rule)
         if not verdict.kept:
@@ -36,7 +45,7 @@ def validate(call: Call, value: Value, *rules: Value) -> Value:
 
 @function("check", 2)
 def check(call: Call, value: Value, *rules: Value) -> Value:
-    """Whether a value keeps all rules."""
+    """Return whether a value keeps all rules."""
     return all(_numbered(call, number, value, rule).kept for number, rule in enumerate(rules, 1))
 
 
@@ -48,9 +57,9 @@ def _numbered(call: Call, number: int, value: Value, rule: Value) -> Verdict:
 
 
 def judge(call: Call, value: Value, rule: Value) -> Verdict:
-    """What a rule says to a value. Raises Fault."""
+    """Apply a rule to a value. Raises Fault where the rule is not valid."""
     if rule is None:
-        return Verdict(True, "no condition")
+        return _kept("no condition")
     if isinstance(rule, list):
         if not rule:
             raise Fault("validation type missing")
@@ -64,7 +73,7 @@ def judge(call: Call, value: Value, rule: Value) -> Verdict:
     name = rule.removeprefix("!")
     verdict = _named(call, name, value, arguments)
     negated = (name != rule) != (name == "not")
-    return verdict._replace(kept=verdict.kept != negated)
+    return replace(verdict, kept=verdict.kept != negated)
 
 
 def _named(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Verdict:
@@ -75,7 +84,7 @@ def _named(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> V
 
 
 def _own(call: Call, value: Value, rule: Lambda, arguments: Sequence[Value]) -> Verdict:
-    """The rule that a lambda is: a bool, or a list of a bool and the words for it, or for true and for false."""
+    """Apply a lambda as a rule. It returns a bool, or a list of it and the words for it, or for true and false."""
     expected = len(rule.parameters)
     if expected != len(arguments) + 1:
         raise Fault(
@@ -104,9 +113,9 @@ def _text(name: str, value: Value) -> str:
 
 def _list(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Verdict:
     if not isinstance(value, list):
-        return Verdict(False, "is no list")
+        return _broken("is no list")
     if not arguments:
-        return Verdict(True, "is a list")
+        return _kept("is a list")
     for position, entry in enumerate(value):
         for number, rule in enumerate(arguments):
             try:
@@ -114,15 +123,15 @@ def _list(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Ve
             except Fault as fault:
                 raise Fault(f"list entry {position} condition {number}: {fault}") from None
             if not verdict.kept:
-                return Verdict(False, f"entry {position} condition {number} {verdict.reason}")
-    return Verdict(True, "all entries match all conditions")
+                return _broken(f"entry {position} condition {number} {verdict.reason}")
+    return _kept("all entries match all conditions")
 
 
 def _map(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Verdict:
     if not isinstance(value, dict):
-        return Verdict(False, "is no map")
+        return _broken("is no map")
     if not arguments:
-        return Verdict(True, "is a map")
+        return _kept("is a map")
     if len(arguments) > 2:
         raise Fault(f"map validator takes a maximum of two arguments, got {len(arguments)}")
     for key in sorted(value):
@@ -133,7 +142,7 @@ def _map(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Ver
         verdict = _within(call, f"map entry {quoted(key)}", value[key], arguments[-1])
         if not verdict.kept:
             return verdict
-    return Verdict(True, "all map entries and keys match")
+    return _kept("all map entries and keys match")
 
 
 def _within(call: Call, where: str, value: Value, rule: Value) -> Verdict:
@@ -146,7 +155,7 @@ def _within(call: Call, where: str, value: Value, rule: Value) -> Verdict:
 
 def _field(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Verdict:
     if not isinstance(value, dict):
-        return Verdict(False, "is no map")
+        return _broken("is no map")
     if not 1 <= len(arguments) <= 2:
         raise Fault(f"{name} requires one or two arguments")
     field = arguments[0]
@@ -156,7 +165,7 @@ def _field(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> V
         optional = name == "optionalfield"
         return Verdict(optional, f"has no {'optional ' if optional else ''}field {quoted(field)}")
     if len(arguments) == 1:
-        return Verdict(True, f"map entry {quoted(field)} exists")
+        return _kept(f"map entry {quoted(field)} exists")
     return _within(call, f"map entry {quoted(field)}", value[field], arguments[1])
 
 
@@ -171,7 +180,7 @@ def _all(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Ver
         if not verdict.kept:
             return verdict
         reasons.append(verdict.reason)
-    return Verdict(True, _joined(reasons))
+    return _kept(_joined(reasons))
 
 
 def _any(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Verdict:
@@ -181,7 +190,7 @@ def _any(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Ver
         if verdict.kept:
             return verdict
         reasons.append(verdict.reason)
-    return Verdict(False, _joined(reasons))
+    return _broken(_joined(reasons))
 
 
 def _rules(arguments: Sequence[Value]) -> Sequence[Value]:
@@ -200,8 +209,8 @@ def _valueset(call: Call, name: str, value: Value, arguments: Sequence[Value]) -
     if len(arguments) != 1 or not isinstance(arguments[0], list):
         raise Fault("valueset requires a list argument with possible values")
     if any(same(value, entry) for entry in arguments[0]):
-        return Verdict(True, "matches valueset")
-    return Verdict(False, f"invalid value{_named_value(value)}")
+        return _kept("matches valueset")
+    return _broken(f"invalid value{_named_value(value)}")
 
 
 def _named_value(value: Value) -> str:
@@ -219,7 +228,7 @@ def _value(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> V
 
 
 def _order(name: str, compare: Callable[[Value, Value], bool], kept: str, broken: str) -> dict[str, Rule]:
-    """A comparison under its name and its sign; the words for values that keep it, and that do not."""
+    """Return a comparison under its name and its sign. `kept` and `broken` are the words of its verdicts."""
     word, _, sign = name.partition(" ")
 
     def rule(call: Call, _: str, value: Value, arguments: Sequence[Value]) -> Verdict:
@@ -247,8 +256,8 @@ def _match(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> V
     if len(arguments) != 1 or not isinstance(arguments[0], str):
         raise Fault("match requires a regexp argument")
     try:
-        expression = patterns.compiled(arguments[0])
-    except Fault as fault:
+        expression = re2.compiled(arguments[0])
+    except re2.BadPattern as fault:
         raise Fault(f"regexp {arguments[0]}: {fault}") from None
     if not isinstance(value, str):
         raise Fault("no string to match regexp")
@@ -261,12 +270,12 @@ def _type(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Ve
         if not isinstance(kind, str):
             raise Fault(f"type: type arg requires string, but got {type_name(kind)}")
         if kind == type_name(value):
-            return Verdict(True, f"is of type {kind}")
-    return Verdict(False, _joined([f"is not of type {kind}" for kind in arguments] or [""]))
+            return _kept(f"is of type {kind}")
+    return _broken(_joined([f"is not of type {kind}" for kind in arguments] or [""]))
 
 
 def _text_rule(what: str, objections: Callable[[str], list[str]]) -> Rule:
-    """A rule for strings, from what is wrong with one."""
+    """Return a rule for strings. `objections` returns what is wrong with a string."""
 
     def rule(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Verdict:
         found = objections(_text(name, value))
@@ -284,31 +293,31 @@ def _ip(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Verd
     try:
         networks.parse_ip(text)
     except ValueError:
-        return Verdict(False, f"is no ip address: {text}")
-    return Verdict(True, "is ip address")
+        return _broken(f"is no ip address: {text}")
+    return _kept("is ip address")
 
 
 def _cidr(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Verdict:
     try:
         networks.parse_cidr(_text(name, value))
     except ValueError as error:
-        return Verdict(False, f"is no CIDR: {error}")
-    return Verdict(True, "is CIDR")
+        return _broken(f"is no CIDR: {error}")
+    return _kept("is CIDR")
 
 
 def _semver(call: Call, name: str, value: Value, arguments: Sequence[Value]) -> Verdict:
     try:
         version = versions.parsed(name, value)
     except Fault as fault:
-        return Verdict(False, str(fault))
+        return _broken(str(fault))
     found = versions.objection(name, version, tuple(arguments))
     if found is not None:
-        return Verdict(False, found)
-    return Verdict(True, "matches constraint" if arguments else "is semantic version")
+        return _broken(found)
+    return _kept("matches constraint" if arguments else "is semantic version")
 
 
 def _pem(what: str, name: str) -> Rule:
-    """A rule for keys and certificates, which are looked at only where one is asked for."""
+    """Return a rule for keys or certificates; their module is imported when the rule is applied."""
 
     def rule(call: Call, _: str, value: Value, arguments: Sequence[Value]) -> Verdict:
         from tweed_shim.spiff.functions import keys

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 
 from tweed_shim.host import subprocesses
-from tweed_shim.spiff.concatenation import MAX_TEXT
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.arguments import parse_integer, texts
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.permission import file_path, need_commands
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.values import MAX_TEXT, Fault, Value, simple_text
 
 
 @function("env", 1)
 def env(call: Call, *names: Value) -> Value:
-    """The value of an environment variable, or a map of those that are set, where more are asked for."""
+    """Return the value of an environment variable; for several names, a map of those that are set."""
     need_commands(call, "env")
     asked: list[str] = []
     for position, name in enumerate(names):
@@ -37,13 +36,13 @@ def env(call: Call, *names: Value) -> Value:
 
 @function("exec", 1)
 def exec_(call: Call, *arguments: Value) -> Value:
-    """What a command prints: a map, a YAML document behind `---`, an integer or a string. It runs once."""
+    """Run a command once and return what it prints: a map, a YAML document behind `---`, an integer or a string."""
     return _exec(call, arguments, cached=True)
 
 
 @function("exec_uncached", 1)
 def exec_uncached(call: Call, *arguments: Value) -> Value:
-    """The same, anew each time."""
+    """Run a command as `exec` does, but each time."""
     return _exec(call, arguments, cached=False)
 
 
@@ -54,13 +53,13 @@ def _exec(call: Call, arguments: tuple[Value, ...], *, cached: bool) -> Value:
 
 @function("pipe", 2)
 def pipe(call: Call, data: Value, *arguments: Value) -> Value:
-    """What a command prints that reads a value from its standard input. It runs once."""
+    """Run a command once with a value on its standard input, and return what it prints."""
     return _pipe(call, data, arguments, cached=True)
 
 
 @function("pipe_uncached", 2)
 def pipe_uncached(call: Call, data: Value, *arguments: Value) -> Value:
-    """The same, anew each time."""
+    """Run a command as `pipe` does, but each time."""
     return _pipe(call, data, arguments, cached=False)
 
 
@@ -71,7 +70,7 @@ def _pipe(call: Call, data: Value, arguments: tuple[Value, ...], *, cached: bool
 
 
 def _command(arguments: tuple[Value, ...]) -> list[str]:
-    """The command and its arguments, which may be one list. Raises Fault."""
+    """Return the command and its arguments, which may be given as one list. Raises Fault."""
     if isinstance(arguments[0], list):
         if len(arguments) > 1 or not arguments[0]:
             raise Fault("list not allowed for command argument")
@@ -107,7 +106,7 @@ def _output(call: Call, command: list[str], data: bytes | None, *, cached: bool)
 
 
 def _run(command: list[str], data: bytes | None) -> tuple[int, bytes]:
-    """Run a command and return its exit code and its output. Raises Fault for one that writes without end."""
+    """Run a command and return its exit code and its output. Raises Fault above MAX_TEXT bytes of output."""
     ended = subprocesses.run(
         subprocesses.Command(command, stdin=data or b"", stderr=subprocesses.INHERITED, most=MAX_TEXT)
     )

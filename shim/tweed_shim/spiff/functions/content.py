@@ -1,17 +1,18 @@
-"""What is written into files, and given to commands: values as text, and the options that say how."""
+"""Values as the content of files and the input of commands, and the options for that."""
 
 from __future__ import annotations
 
 from tweed_shim.base.records import Record, replace
-from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
+from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.strings import from_base64
-from tweed_shim.spiff.output import to_yaml
-from tweed_shim.spiff.values import Fault, Value, simple_text, type_name
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.output import to_yaml
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
 
 class Options(Record):
-    """How to write: mode bits; whether a string is base64 of what is meant; whether a list is many documents."""
+    """How to write a value: mode bits; `binary`: strings are base64; `several`: each entry of a list is a document."""
 
     mode: int
     binary: bool = False
@@ -19,7 +20,7 @@ class Options(Record):
 
 
 def options(value: Value, default: Options) -> Options:
-    """The options that an argument tells: mode bits, or words and mode bits with commas. Raises Fault."""
+    """Read the options that an argument gives: mode bits, or words and mode bits with commas. Raises Fault."""
     if is_integer(value):
         return replace(default, mode=_checked(value))
     if not isinstance(value, str):
@@ -47,12 +48,12 @@ def _checked(mode: int) -> int:
 
 
 def scalar(value: Value) -> str | None:
-    """A simple value as text; None for anything else."""
+    """Return a simple value as text; None for anything else."""
     return f"{value:.64e}" if isinstance(value, float) else simple_text(value)
 
 
 def text(value: Value, *, several: bool = False) -> str:
-    """A value as text: a YAML document where it is not simple, or one for each entry of a list. Raises Fault."""
+    """Return a value as text: a YAML document where it is not simple, one for each entry if `several`. Raises Fault."""
     plain = scalar(value)
     if plain is not None:
         return plain
@@ -66,17 +67,17 @@ def text(value: Value, *, several: bool = False) -> str:
 
 
 def data(value: Value, how: Options) -> tuple[str, bytes]:
-    """A value as text, and the bytes to write; nil is nothing. Raises Fault."""
+    """Return a value as text, and as the bytes to write; nil is empty. Raises Fault."""
     written = "" if value is None else text(value, several=how.several)
     if how.binary:
         try:
             return written, from_base64(written)
         except ValueError:
-            pass  # it is no base64: it is meant as it is
+            pass  # It is no base64: the reference writes such a text as it is.
     return written, to_bytes(written)
 
 
 def tagged(name: str) -> tuple[str, str]:
-    """The tags before a file's name (`*` executable, `#` base64, ended by `:` where need be), and the name."""
+    """Split a file's name into its tags (`*` executable, `#` base64, then perhaps `:`) and the rest."""
     rest = name.lstrip("*#")
     return name[: len(name) - len(rest)], rest.removeprefix(":")

@@ -1,4 +1,4 @@
-"""Which texts are names of the DNS, in the narrow sense and with the messages of Kubernetes' validation.
+"""Check DNS names by Kubernetes' rules and with its messages, as the reference does.
 
 Sources: RFC 1123, section 2.1, and RFC 1034, section 4.3.3 (wildcards).
 """
@@ -25,19 +25,19 @@ def _objections(text: str, pattern: str, longest: int, rule: str, *examples: str
 
 
 def label(text: str) -> list[str]:
-    """What is wrong with a label."""
+    """Return what is wrong with a label."""
     rule = f"a DNS-1123 label must consist of lower case alphanumeric characters or '-', {_ENDS}"
     return _objections(text, _LABEL, _LONGEST_LABEL, rule, "my-name", "123-abc")
 
 
 def subdomain(text: str) -> list[str]:
-    """What is wrong with a name."""
+    """Return what is wrong with a name."""
     rule = f"a DNS-1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', {_ENDS}"
     return _objections(text, _SUBDOMAIN, _LONGEST_NAME, rule, "example.com")
 
 
 def wildcard(text: str) -> list[str]:
-    """What is wrong with a name that has to begin with `*.`."""
+    """Return what is wrong with a name that has to begin with `*.`."""
     rule = (
         "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of"
         " lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"

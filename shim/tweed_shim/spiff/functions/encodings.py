@@ -1,12 +1,12 @@
-"""Strings as bytes: the language counts and cuts strings in bytes of UTF-8.
+"""Convert between strings and bytes: like Go, the language counts and cuts strings in bytes of UTF-8.
 
-Bytes that are no UTF-8 (decoded base64, half a character) are kept in a str as lone surrogates, so that nothing
-is lost until the value is written out.
+Bytes that are not UTF-8 (decoded base64, half a character) are lone surrogates in a str, so that nothing is lost
+until the value is written.
 """
 
 
 def to_bytes(text: str) -> bytes:
-    """The bytes of a string."""
+    """Return the bytes of a string."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -14,5 +14,5 @@ def to_bytes(text: str) -> bytes:
 
 
 def to_text(data: bytes) -> str:
-    """The string that has these bytes."""
+    """Return the string that has these bytes."""
     return data.decode("utf-8", "surrogateescape")

@@ -1,9 +1,9 @@
-"""Values encrypted with a password, in the format of the reference's only method, `3DES`.
+"""Encrypt values with a password, in the format of the reference's only method, `3DES`.
 
-A hexadecimal text: an initialisation vector of 8 bytes, and 3DES in CBC mode of the value as YAML, its
-HMAC-SHA256, and padding. The padding is one byte more than the number that each of its bytes tells (as in
-TLS, RFC 5246, section 6.2.3.2). The first 16 bytes of the key are those of the password and behind it the MD5
-sum of nothing; its last 8 are its first 8. This keeps secrets from being read in passing. It is no more.
+The format is a hexadecimal text: an initialisation vector of 8 bytes, then, encrypted with 3DES in CBC mode, the value
+as YAML, its HMAC-SHA256, and padding. Each byte of the padding is the length of the padding less one (as in TLS,
+RFC 5246, section 6.2.3.2). The first 16 bytes of the key come from the password followed by the MD5 sum of nothing;
+its last 8 bytes are its first 8. This only hides secrets from a casual look: it is not strong encryption.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.output import to_yaml
-from tweed_shim.spiff.values import Fault, Value, type_name
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.output import to_yaml
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _METHOD = "3DES"
 _BLOCK = 8
@@ -28,20 +29,20 @@ _MD5_OF_NOTHING = hashlib.md5(b"", usedforsecurity=False).digest()
 
 @function("encrypt", 1, 3)
 def encrypt(call: Call, value: Value, *choices: Value) -> Value:
-    """A value encrypted with a password: the second argument, or the merge's own."""
+    """Encrypt a value with the password that is the second argument, or with the merge's own."""
     return encrypted(to_yaml(value), _password(call, choices))
 
 
 @function("decrypt", 1, 3)
 def decrypt(call: Call, secret: Value, *choices: Value) -> Value:
-    """The value that was encrypted."""
+    """Return the value that was encrypted."""
     if not isinstance(secret, str):
         raise Fault(f"decrypt requires string, but got {type_name(secret)}")
     return call.parse(decrypted(secret, _password(call, choices)), "import", "<decrypt>")
 
 
 def _password(call: Call, choices: tuple[Value, ...]) -> str:
-    """The password. Arguments are the password, the method, or both."""
+    """Choose the password. `choices` are the password, the method, or both."""
     for choice in choices:
         if not isinstance(choice, str):
             raise Fault(f"{call.name}: password and method require string, but got {type_name(choice)}")
@@ -58,7 +59,7 @@ def _password(call: Call, choices: tuple[Value, ...]) -> str:
 
 
 def encrypted(text: str, password: str) -> str:
-    """A text in the format above. Raises Fault where the extra is not installed."""
+    """Encrypt a text in the format above. Raises Fault where the extra is not installed."""
     data = to_bytes(text)
     data += hmac.digest(_MAC_KEY, data, "sha256")
     padding = -(len(data) + 1) % _BLOCK
@@ -69,7 +70,7 @@ def encrypted(text: str, password: str) -> str:
 
 
 def decrypted(secret: str, password: str) -> str:
-    """The text that was encrypted. Raises Fault where it was encrypted with another password."""
+    """Decrypt a text. Raises Fault where it was encrypted with another password."""
     try:
         data = bytes.fromhex(secret)
     except ValueError:

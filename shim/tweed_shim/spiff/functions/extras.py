@@ -1,4 +1,4 @@
-"""The libraries of the extra `tweed-shim[crypto]`, and what to say where they are not installed."""
+"""Import the libraries of the extra `tweed-shim[crypto]`, with a clear fault where they are not installed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tweed_shim.base import extras
-from tweed_shim.spiff.values import Fault
+from tweed_shim.spiff.tree.values import Fault
 
 
 @contextmanager
 def crypto_extra(user: str) -> Iterator[None]:
-    """Around the imports of a user, such as a function: raises Fault, which names the extra, where one is missing."""
+    """Turn a failed import into a Fault that names the extra. `user` is the function that needs the import."""
     try:
         yield
     except ImportError as error:

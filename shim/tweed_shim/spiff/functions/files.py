@@ -1,4 +1,4 @@
-"""Files and directories: made, looked for and listed."""
+"""Files and directories: make, find and list them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tweed_shim.base.records import replace
 from tweed_shim.spiff.functions import content
 from tweed_shim.spiff.functions.permission import file_path, need_files
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _FILE = content.Options(mode=0o644)
 _DIRECTORY = content.Options(mode=0o755)
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the name of a file: it may be one of ours, and another each time."""
+    """Return what went wrong without the file's name: a temporary name would be different each time."""
     return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
 
 
 @function("write", 2, 3)
 def write(call: Call, file: Value, value: Value, how: Value = None) -> Value:
-    """Write a value into a file; the result is the text that was written."""
+    """Write a value into a file, and return the text that was written."""
     need_files(call, "write")
     name = content.scalar(file)
     if not name:
@@ -45,7 +45,7 @@ def write(call: Call, file: Value, value: Value, how: Value = None) -> Value:
 
 @function("tempfile", 1, 2)
 def tempfile(call: Call, value: Value, how: Value = None) -> Value:
-    """A file with a value in it, which is there until the merge has ended; the same for the same content."""
+    """Write a value into a file that the end of the merge removes. The same content has the same file."""
     need_files(call, "tempfile")
     try:
         options = _FILE if how is None else content.options(how, _FILE)
@@ -75,7 +75,7 @@ def _removed(path: str) -> None:
 
 @function("mkdir", 1, 2)
 def mkdir(call: Call, path: Value, how: Value = None) -> Value:
-    """Make a directory and its missing parents; the path may be a list of its parts. The result is the path."""
+    """Make a directory with its missing parents, and return its path. The path may be a list of its parts."""
     need_files(call, "mkdir")
     whole = _joined(path)
     try:
@@ -106,13 +106,13 @@ def _joined(path: Value) -> str:
 
 @function("lookup_file", 2)
 def lookup_file(call: Call, name: Value, *directories: Value) -> Value:
-    """The paths of the files of that name in directories."""
+    """Return the paths of the files with a name in directories."""
     return _lookup(call, name, directories, wanted=os.path.isfile)
 
 
 @function("lookup_dir", 2)
 def lookup_dir(call: Call, name: Value, *directories: Value) -> Value:
-    """The paths of the directories of that name in directories."""
+    """Return the paths of the directories with a name in directories."""
     return _lookup(call, name, directories, wanted=os.path.isdir)
 
 
@@ -143,13 +143,13 @@ def _directories(function_name: str, position: int, argument: Value) -> list[str
 
 @function("list_files", 1, 1)
 def list_files(call: Call, directory: Value) -> Value:
-    """The names of what is in a directory and no directory itself, in order."""
+    """Return the names of what is not a directory in a directory, in order."""
     return _listed(call, directory, directories=False)
 
 
 @function("list_dirs", 1, 1)
 def list_dirs(call: Call, directory: Value) -> Value:
-    """The names of the directories in a directory, in order."""
+    """Return the names of the directories in a directory, in order."""
     return _listed(call, directory, directories=True)
 
 

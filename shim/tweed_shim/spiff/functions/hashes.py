@@ -9,10 +9,10 @@ from tweed_shim.spiff.functions.arguments import integer, string
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _NAMES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha512/224", "sha512/256")
-# The language's md4 is the data itself and behind it the hash of nothing; so its documentation has it.
+# The reference's md4 is the data followed by the hash of nothing, as Go's `hash.Sum(data)` returns it.
 _MD4_OF_NOTHING = "31d6cfe0d16ae931b73c59d7e0c089c0"
 _LONGEST_PASSWORD = 72
 
@@ -20,19 +20,19 @@ _MAGIC = b"$apr1$"
 _SALT_LENGTH = 8
 _ROUNDS = 1000
 _ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# Which bytes of the digest make up the four (the last time: two) characters, the highest bits first.
+# The bytes of the digest that make four characters each (the last: two), the highest bits first.
 _TRIPLES = ((0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5), (11,))
 
 
 @function("md5", 1, 1)
 def md5(call: Call, text: Value) -> Value:
-    """The MD5 sum of a string, in hexadecimal."""
+    """Return the MD5 sum of a string, in hexadecimal."""
     return _digest("md5", to_bytes(string(call, 0, text)))
 
 
 @function("hash", 1, 2)
 def hash_(call: Call, text: Value, kind: Value = "sha256") -> Value:
-    """A hash of a string, in hexadecimal."""
+    """Return a hash of a string, in hexadecimal."""
     name = string(call, 1, kind)
     data = to_bytes(string(call, 0, text))
     if name == "md4":
@@ -48,7 +48,7 @@ def _digest(name: str, data: bytes) -> str:
 
 @function("bcrypt", 1, 2)
 def bcrypt(call: Call, password: Value, cost: Value = 10) -> Value:
-    """A bcrypt hash of a password; 2 to the power of the cost is the number of rounds."""
+    """Return a bcrypt hash of a password, made in two to the power of `cost` rounds."""
     data, rounds = to_bytes(string(call, 0, password)), integer(call, 1, cost)
     if rounds > 31:
         raise Fault(f"bcrypt error: cost {rounds} is outside the range from 4 to 31")
@@ -64,7 +64,7 @@ def bcrypt(call: Call, password: Value, cost: Value = 10) -> Value:
 
 @function("bcrypt_check", 2, 2)
 def bcrypt_check(call: Call, password: Value, hashed: Value) -> Value:
-    """Whether a bcrypt hash is that of a password."""
+    """Return whether a bcrypt hash is that of a password."""
     data, expected = to_bytes(string(call, 0, password)), to_bytes(string(call, 1, hashed))
     with crypto_extra(call.name):
         from bcrypt import checkpw
@@ -76,14 +76,14 @@ def bcrypt_check(call: Call, password: Value, hashed: Value) -> Value:
 
 @function("md5crypt", 1, 1)
 def md5crypt(call: Call, password: Value) -> Value:
-    """An Apache MD5 hash of a password, with a salt of its own."""
+    """Return an Apache MD5 hash of a password, with a new salt."""
     salt = "".join([secrets.choice(_ITOA64) for _ in range(_SALT_LENGTH)])
     return _md5crypt(to_bytes(string(call, 0, password)), salt.encode("ascii"), _MAGIC)
 
 
 @function("md5crypt_check", 2, 2)
 def md5crypt_check(call: Call, password: Value, hashed: Value) -> Value:
-    """Whether an Apache MD5 hash is that of a password."""
+    """Return whether an Apache MD5 hash is that of a password."""
     data, expected = to_bytes(string(call, 0, password)), string(call, 1, hashed)
     parts = expected.split("$")
     if len(parts) != 4:
@@ -96,7 +96,7 @@ def _md5(data: bytes) -> bytes:
 
 
 def _md5crypt(password: bytes, salt: bytes, magic: bytes) -> str:
-    """The scheme that Poul-Henning Kamp wrote for FreeBSD; Apache's differs in its magic only."""
+    """Hash a password as Poul-Henning Kamp's scheme for FreeBSD does; only the magic of Apache's is different."""
     inner = _md5(password + salt + password)
     data = password + magic + salt + (inner * (len(password) // 16 + 1))[: len(password)]
     length = len(password)
@@ -118,7 +118,7 @@ def _md5crypt(password: bytes, salt: bytes, magic: bytes) -> str:
 def _in_itoa64(digest: bytes) -> str:
     characters = []
     for places in _TRIPLES:
-        number = int.from_bytes(bytes([digest[place] for place in places]), "big")
+        number = int.from_bytes(bytes([digest[index] for index in places]), "big")
         for _ in range(len(places) + 1):
             characters.append(_ITOA64[number & 0x3F])
             number >>= 6

@@ -1,4 +1,4 @@
-"""X.509 keys and certificates in PEM (RFC 7468): made, read and told apart."""
+"""Keys and certificates of X.509 in PEM (RFC 7468): make and read them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
+from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -31,14 +31,14 @@ _LARGEST_RSA = 16384
 
 
 def in_pem(kind: str, data: bytes) -> str:
-    """A block of PEM; it ends in a newline."""
+    """Return a block of PEM, which ends in a newline."""
     text = base64.b64encode(data).decode("ascii")
     lines = [text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)]
     return "\n".join([f"-----BEGIN {kind}-----", *lines, f"-----END {kind}-----", ""])
 
 
 def _block(text: str, what: str) -> tuple[str, bytes]:
-    """The first block of a PEM text: its kind and its content. Raises ValueError."""
+    """Read the first block of a PEM text: return its kind and its content. Raises ValueError."""
     match = _BLOCK.search(text)
     if match is None:
         raise ValueError(f"invalid {what} format (expected pem block)")
@@ -49,7 +49,7 @@ def _block(text: str, what: str) -> tuple[str, bytes]:
 
 
 def private_key(call: Call, text: str) -> PrivateKey:
-    """The private key, RSA (PKCS#1) or ECDSA (SEC 1), that a PEM text holds. Raises ValueError, and Fault."""
+    """Read a private key, RSA (PKCS#1) or ECDSA (SEC 1), from a PEM text. Raises ValueError and Fault."""
     kind, data = _block(text, "private key")
     if kind not in _PRIVATE_KINDS:
         raise ValueError(f'invalid pem block type "{kind}"')
@@ -60,7 +60,7 @@ def private_key(call: Call, text: str) -> PrivateKey:
 
 
 def public_key(call: Call, text: str) -> PublicKey:
-    """The public key, RSA or ECDSA, that a PEM text holds. Raises ValueError, and Fault."""
+    """Read a public key, RSA or ECDSA, from a PEM text. Raises ValueError and Fault."""
     _, data = _block(text, "public key")
     with crypto_extra(call.name):
         from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -84,7 +84,7 @@ def _supported(load: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def certificate(call: Call, text: str) -> Certificate:
-    """The certificate that a PEM text holds. Raises ValueError, and Fault."""
+    """Read a certificate from a PEM text. Raises ValueError and Fault."""
     kind, data = _block(text, "certificate")
     if kind != "CERTIFICATE":
         raise ValueError(f'unexpected pem block type for certificate: "{kind}"')
@@ -94,7 +94,7 @@ def certificate(call: Call, text: str) -> Certificate:
 
 
 def public_of(key: Any) -> PublicKey:
-    """The public key of a private one or of a certificate. Raises ValueError for kinds that are not supported."""
+    """Return the public key of a private key or certificate. Raises ValueError for other kinds of keys."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     public = key.public_key() if hasattr(key, "public_key") else key
@@ -104,7 +104,7 @@ def public_of(key: Any) -> PublicKey:
 
 
 def public_pem(key: PublicKey, *, generic: bool = False) -> str:
-    """A public key in PEM; RSA keys in PKCS#1, or in PKIX (RFC 5280) where the generic form is wanted."""
+    """Return a public key in PEM: RSA in PKCS#1, or in PKIX (RFC 5280) if `generic`."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -115,32 +115,32 @@ def public_pem(key: PublicKey, *, generic: bool = False) -> str:
 
 
 def objection(call: Call, what: str, text: str) -> str | None:
-    """Why a text is no `publickey`, `privatekey`, `certificate` or `ca`; None if it is. Raises Fault."""
+    """Return why a text is no `publickey`, `privatekey`, `certificate` or `ca`; None if it is. Raises Fault."""
     try:
         if what in ("publickey", "privatekey"):
             words = what.replace("key", " key")
             (public_key if what == "publickey" else private_key)(call, text)
             return None
         words = "certificate"
-        found = certificate(call, text)
-        return None if what == "certificate" or is_ca(found) else "is no ca certificate"
+        parsed = certificate(call, text)
+        return None if what == "certificate" or is_ca(parsed) else "is no ca certificate"
     except ValueError as error:
         return f"is no {words}: {error}"
 
 
-def is_ca(found: Certificate) -> bool:
-    """Whether a certificate says that it is one of a certificate authority."""
+def is_ca(parsed: Certificate) -> bool:
+    """Return whether a certificate is that of a certificate authority."""
     from cryptography.x509 import BasicConstraints, ExtensionNotFound
 
     try:
-        return found.extensions.get_extension_for_class(BasicConstraints).value.ca
+        return parsed.extensions.get_extension_for_class(BasicConstraints).value.ca
     except ExtensionNotFound:
         return False
 
 
 @function("x509genkey", 0, 1)
 def x509genkey(call: Call, spec: Value = 2048) -> Value:
-    """A new private key in PEM: RSA of so many bits, or ECDSA on a curve."""
+    """Make a private key in PEM: RSA with a number of bits, or ECDSA on a curve."""
     bits = parse_integer(spec) if isinstance(spec, str) else spec
     if bits is not None and not is_integer(bits):
         raise Fault(f"argument for {call.name} must be a string or integer")
@@ -164,7 +164,7 @@ def x509genkey(call: Call, spec: Value = 2048) -> Value:
 
 @function("x509publickey", 1, 2)
 def x509publickey(call: Call, text: Value, form: Value = "pem") -> Value:
-    """The public key of a key or a certificate: as `pem`, as `pkix` or for `ssh`."""
+    """Return the public key of a key or certificate in the form `pem`, `pkix` or `ssh`."""
     if not isinstance(form, str):
         raise Fault(f"format argument for {call.name} must be a string")
     if form.lower() not in ("pem", "pkix", "ssh"):

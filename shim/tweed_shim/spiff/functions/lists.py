@@ -1,19 +1,20 @@
-"""Lists: searched, compared, sorted. What says so takes maps and strings as well."""
+"""Lists: search, compare and sort them. Some functions take maps and strings as well."""
 
 from __future__ import annotations
 
 from functools import cmp_to_key
 
-from tweed_shim.spiff.functions.arguments import is_integer, parse_integer
+from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.operators import equal
-from tweed_shim.spiff.plain import wrapped
-from tweed_shim.spiff.values import Fault, Lambda, Value, simple_text, type_name
+from tweed_shim.spiff.tree.equality import equal
+from tweed_shim.spiff.tree.nodes import Lambda, type_name
+from tweed_shim.spiff.tree.plain import wrapped
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
 
 def same(one: Value, other: Value) -> bool:
-    """Whether two values are equal as `==` has it; such as cannot be compared are not."""
+    """Return whether two values are equal as for `==`; values that cannot be compared are not."""
     try:
         return equal(wrapped(one, ""), wrapped(other, ""))
     except Fault:
@@ -28,7 +29,7 @@ def _list(value: Value, complaint: str) -> list[Value]:
 
 @function("length", 1, 1)
 def length(call: Call, value: Value) -> Value:
-    """How many entries a list or map has, or bytes a string."""
+    """Return the number of entries of a list or map, or of bytes of a string."""
     if isinstance(value, str):
         return len(to_bytes(value))
     if not isinstance(value, (list, dict)):
@@ -38,7 +39,7 @@ def length(call: Call, value: Value) -> Value:
 
 @function("element", 2, 2)
 def element(call: Call, value: Value, index: Value) -> Value:
-    """The entry of a list at an index, or of a map with a key."""
+    """Return the entry of a list at an index, or of a map with a key."""
     if value is None or index is None:
         raise Fault("function element does not take nil arguments")
     if isinstance(value, list):
@@ -67,7 +68,7 @@ def _index(values: list[Value], index: Value) -> int:
 
 @function("compact", 1, 1)
 def compact(call: Call, values: Value) -> Value:
-    """A list without nil and what is empty."""
+    """Return a list without nil and empty entries."""
     kept = _list(values, "invalid type for function compact")
     return [
         value for value in kept if value is not None and (value or not isinstance(value, (str, list, dict)))
@@ -76,7 +77,7 @@ def compact(call: Call, values: Value) -> Value:
 
 @function("uniq", 1, 1)
 def uniq(call: Call, values: Value) -> Value:
-    """A list with only the first of equal entries."""
+    """Return a list with only the first of equal entries."""
     kept: list[Value] = []
     seen: set[str] = set()
     for value in _list(values, "invalid type for function uniq"):
@@ -93,7 +94,7 @@ def uniq(call: Call, values: Value) -> Value:
 
 @function("contains", 2, 2)
 def contains(call: Call, value: Value, element: Value) -> Value:
-    """Whether a list has an entry, a map a key, or a string a text."""
+    """Return whether a list has an entry, a map a key, or a string a text."""
     if isinstance(value, dict):
         return isinstance(element, str) and element in value
     return _find("contains", value, element, last=False) >= 0
@@ -101,13 +102,13 @@ def contains(call: Call, value: Value, element: Value) -> Value:
 
 @function("index", 2, 2)
 def index(call: Call, value: Value, element: Value) -> Value:
-    """Where a list has an entry, or a string a text, for the first time; -1 if nowhere."""
+    """Return the first position of an entry in a list, or of a text in a string; -1 where there is none."""
     return _find("index", value, element, last=False)
 
 
 @function("lastindex", 2, 2)
 def lastindex(call: Call, value: Value, element: Value) -> Value:
-    """Where a list has an entry, or a string a text, for the last time; -1 if nowhere."""
+    """Return the last position of an entry in a list, or of a text in a string; -1 where there is none."""
     return _find("index", value, element, last=True)
 
 
@@ -128,13 +129,13 @@ def _find(name: str, value: Value, element: Value, *, last: bool) -> int:
 
 @function("reverse", 1, 1)
 def reverse(call: Call, values: Value) -> Value:
-    """A list from its end to its beginning."""
+    """Return a list in reverse order."""
     return list(reversed(_list(values, "argument for reverse must be a list")))
 
 
 @function("intersect")
 def intersect(call: Call, *arguments: Value) -> Value:
-    """The entries of the first list that all others have too; nil is left out."""
+    """Return the entries of the first list that all other lists have; nil arguments are left out."""
     result: list[Value] | None = None
     for position, argument in enumerate(arguments):
         if argument is None:
@@ -150,7 +151,7 @@ def intersect(call: Call, *arguments: Value) -> Value:
 
 @function("sort", 1, 2)
 def sort(call: Call, values: Value, less: Value = None) -> Value:
-    """A list of strings or of integers in order, or any list in the order that a lambda gives; stable."""
+    """Sort strings or integers, or any list by a lambda that compares two entries; equal ones keep their order."""
     entries = _list(values, "argument for sort must be a list")
     if less is None:
         return _sorted(entries)
@@ -165,7 +166,7 @@ def sort(call: Call, values: Value, less: Value = None) -> Value:
             raise Fault("sort failed: lambda must return a bool or integer")
         return bool(result < 0)
 
-    # A stable sort asks only whether a later entry comes before an earlier one.
+    # Python's sort asks only whether a later entry comes before an earlier one, so 0 and 1 need not be told apart.
     return sorted(entries, key=cmp_to_key(lambda one, other: -1 if before(one, other) else 0))
 
 

@@ -1,4 +1,4 @@
-"""Paths and URLs, taken apart as Go's packages `path` and `net/url` do."""
+"""Split paths and URLs as Go's packages `path` and `net/url` do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tweed_shim.base.records import Record
 from tweed_shim.spiff.functions.arguments import parse_integer
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})(.{0,2})", re.DOTALL)
@@ -19,7 +19,7 @@ _PORT = re.compile(r"(?::[0-9]*)?")
 
 
 class URL(Record):
-    """The parts of a URL, unescaped but for the query. userinfo: None, (name,) or (name, password)."""
+    """The parts of a URL, unescaped except the query. userinfo: None, (name,) or (name, password)."""
 
     scheme: str = ""
     userinfo: tuple[str, ...] | None = None
@@ -100,7 +100,7 @@ def _query_part(text: str) -> str:
 
 
 def _values(query: str) -> dict[str, Value]:
-    """The fields of a query; a field that is malformed is left out."""
+    """Return the fields of a query; a malformed field is left out."""
     found: dict[str, Value] = {}
     for field in query.split("&"):
         if not field or ";" in field:
@@ -115,7 +115,7 @@ def _values(query: str) -> dict[str, Value]:
 
 
 def _path(call: Call, text: Value) -> str | None:
-    """The path of a URL, or the text itself where it is none; None for a URL without a path."""
+    """Return the path of a URL, None where it has none; a text that is no URL is the path itself."""
     if not isinstance(text, str):
         raise Fault(f"string argument expected for function {call.name}")
     try:
@@ -125,14 +125,14 @@ def _path(call: Call, text: Value) -> str | None:
 
 
 def clean_path(text: str) -> str:
-    """A path without what is superfluous in it."""
+    """Normalize a path as Go's path.Clean does."""
     path = posixpath.normpath(text)
     return path[1:] if path.startswith("//") else path
 
 
 @function("basename", 1, 1)
 def basename(call: Call, text: Value) -> Value:
-    """The last element of a path or of a URL's path."""
+    """Return the last element of a path or of a URL's path."""
     path = _path(call, text)
     if path is None:
         return "/"
@@ -141,7 +141,7 @@ def basename(call: Call, text: Value) -> Value:
 
 @function("dirname", 1, 1)
 def dirname(call: Call, text: Value) -> Value:
-    """A path, or a URL's path, without its last element."""
+    """Return a path, or a URL's path, without its last element."""
     path = _path(call, text)
     if path is None:
         return "/"
@@ -151,7 +151,7 @@ def dirname(call: Call, text: Value) -> Value:
 
 @function("parseurl", 1, 1)
 def parseurl(call: Call, text: Value) -> Value:
-    """The parts of a URL."""
+    """Return the parts of a URL."""
     if not isinstance(text, str):
         raise Fault(f"argument for {call.name} must be a string")
     try:

@@ -1,15 +1,15 @@
-"""Maps: made of lists, and their keys."""
+"""Maps: their keys, and maps made of lists."""
 
 from __future__ import annotations
 
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.values import Fault, Value, simple_text
 
 
 @function("keys", 1, 1)
 def keys(call: Call, value: Value) -> Value:
-    """The keys of a map in order."""
+    """Return the keys of a map in order."""
     if not isinstance(value, dict):
         raise Fault("map argument required for keys")
     return sorted(value, key=to_bytes)
@@ -17,7 +17,7 @@ def keys(call: Call, value: Value) -> Value:
 
 @function("makemap")
 def makemap(call: Call, *arguments: Value) -> Value:
-    """A map of pairs: of a list of maps with `key` and `value`, or of arguments by turns."""
+    """Make a map of a list of maps with `key` and `value`, or of keys and values in turn."""
     if len(arguments) == 1:
         return _of_entries(arguments[0])
     if len(arguments) % 2:
@@ -51,7 +51,7 @@ def _of_entries(entries: Value) -> Value:
 
 @function("list_to_map", 1, 2)
 def list_to_map(call: Call, entries: Value, key: Value = None) -> Value:
-    """A map of a list's maps, each under what it has in its key field, without that field."""
+    """Make a map of a list's maps: each under the value of its key field, without that field."""
     if not isinstance(entries, list):
         raise Fault("list_to_map requires a list as first argument")
     name = key if key is not None else call.key_name or "name"

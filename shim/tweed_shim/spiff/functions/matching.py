@@ -1,18 +1,19 @@
-"""Strings searched and changed: by plain text, and by regular expressions."""
+"""Search and replace in strings, by plain text and by regular expressions."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from tweed_shim.spiff.functions import patterns
-from tweed_shim.spiff.functions.arguments import bound, integer, is_integer, string
+from tweed_shim.base import re2
+from tweed_shim.spiff.functions.arguments import bound, integer, string
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Lambda, Value, simple_text
+from tweed_shim.spiff.tree.nodes import Lambda
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
-# A place in a string: where it begins and ends, and the texts of the match and its groups.
-Place = tuple[int, int, list[str]]
-Finder = Callable[[str, int], "Place | None"]
+# A match in a string: where it begins and ends, and the texts of the match and its groups.
+Found = tuple[int, int, list[str]]
+Finder = Callable[[str, int], "Found | None"]
 _LOOKING_BACK = ("(?:^)", r"(?:\A)", "(?<=")
 _REFERENCE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)\}|(?P<name>\w+))", re.ASCII)
 
@@ -23,7 +24,7 @@ def _groups(match: re.Match[str]) -> list[str]:
 
 @function("match", 2, 3)
 def match(call: Call, pattern: Value, text: Value, *repeat: Value) -> Value:
-    """The match and its groups, or a list of all of them; [] where there is none, false for nil."""
+    """Return the match and its groups, or a list of several; [] where nothing matches, false for nil."""
     if not isinstance(pattern, str):
         raise Fault("pattern string for argument one of function match required")
     if text is None:
@@ -34,13 +35,13 @@ def match(call: Call, pattern: Value, text: Value, *repeat: Value) -> Value:
         raise Fault("simple value for argument two of function match required")
     expression = _compiled("match", pattern)
     if limit is not None:
-        return [_groups(found) for found in patterns.matches(expression, simple, limit)]
+        return [_groups(found) for found in re2.matches(expression, simple, limit)]
     found = expression.search(simple)
     return _groups(found) if found else []
 
 
 def _limit(repeat: Value) -> int:
-    """How many matches are wanted, -1 for all."""
+    """Return how many matches are wanted, -1 for all."""
     if isinstance(repeat, bool):
         return -1 if repeat else 1
     if not is_integer(repeat):
@@ -52,14 +53,14 @@ def _limit(repeat: Value) -> int:
 
 def _compiled(name: str, pattern: str) -> re.Pattern[str]:
     try:
-        return patterns.compiled(pattern)
-    except Fault as fault:
+        return re2.compiled(pattern)
+    except re2.BadPattern as fault:
         raise Fault(f"{name}: {fault}") from None
 
 
 @function("split_match", 2, 3)
 def split_match(call: Call, separator: Value, text: Value, limit: Value = -1) -> Value:
-    """A string cut wherever the expression matches."""
+    """Split a string wherever a regular expression matches."""
     string(call, 1, text)
     most = integer(call, 2, limit)
     expression = _compiled("split_match", string(call, 0, separator))
@@ -69,7 +70,7 @@ def split_match(call: Call, separator: Value, text: Value, limit: Value = -1) ->
         return [""]
     parts: list[str] = []
     begin = end = 0
-    for found in patterns.matches(expression, text, most):
+    for found in re2.matches(expression, text, most):
         if most > 0 and len(parts) == most - 1:
             break
         end = found.start()
@@ -83,13 +84,13 @@ def split_match(call: Call, separator: Value, text: Value, limit: Value = -1) ->
 
 @function("replace", 3, 4)
 def replace(call: Call, text: Value, old: Value, new: Value, limit: Value = -1) -> Value:
-    """A string with another text in place of a text; a lambda makes the new one out of a list with the old one."""
+    """Replace a text in a string; a lambda gets a list with the old text and returns the new one."""
     where, what, most = string(call, 0, text), string(call, 1, old), integer(call, 3, limit)
     if isinstance(new, str):
         bound(call, len(where) + where.count(what) * len(new))
         return where.replace(what, new, most)
 
-    def find(text: str, position: int) -> Place | None:
+    def find(text: str, position: int) -> Found | None:
         at = text.find(what, position)
         return None if at < 0 else (at, at + len(what), [what])
 
@@ -98,14 +99,14 @@ def replace(call: Call, text: Value, old: Value, new: Value, limit: Value = -1) 
 
 @function("replace_match", 3, 4)
 def replace_match(call: Call, text: Value, pattern: Value, new: Value, limit: Value = -1) -> Value:
-    """A string with another text wherever an expression matches: `$1` and `${1}` in it are groups."""
+    """Replace what a regular expression matches; `$1` and `${1}` in the new text are groups."""
     where, most = string(call, 0, text), integer(call, 3, limit)
     expression = _compiled("replace_match", string(call, 1, pattern))
 
-    # The reference takes what is left for a text of its own: its beginning is one for `^`, and no word is before it.
+    # The reference searches the rest of the text as a text of its own: `^` matches where it begins.
     looks_back = any(part in expression.pattern for part in _LOOKING_BACK)
 
-    def find(text: str, position: int) -> Place | None:
+    def find(text: str, position: int) -> Found | None:
         skipped = position if looks_back else 0
         found = expression.search(text[skipped:], position - skipped)
         return None if found is None else (found.start() + skipped, found.end() + skipped, _groups(found))
@@ -142,7 +143,7 @@ def _expanded(template: str, groups: list[str], expression: re.Pattern[str]) -> 
 
 
 def _replaced(call: Call, text: str, find: Finder, expand: Callable[[list[str]], str], limit: int) -> str:
-    """The text with what is found replaced; an empty match directly behind a match is passed over."""
+    """Replace what `find` finds; an empty match directly behind another match is skipped."""
     done: list[str] = []
     position, after_empty, length = 0, True, len(text)
     while limit != 0:

@@ -1,4 +1,4 @@
-"""IP addresses and CIDRs: their bounds, and sets of addresses out of ranges."""
+"""IP addresses and CIDRs: first and last addresses, and sets of addresses from ranges."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip
 from typing import Any
 
 from tweed_shim.base.records import Record
-from tweed_shim.spiff.functions.arguments import LARGEST, is_integer
+from tweed_shim.spiff.functions.arguments import LARGEST
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer
 
 Address = IPv4Address | IPv6Address
-# More addresses in a set than any deployment has: a typing error.
+# No deployment has more addresses in a set: a larger number is a typing error.
 _MOST_ADDRESSES = 1_000_000
 
 
 def parse_ip(text: str) -> Address:
-    """An IP address without a zone; an IPv4 address in an IPv6 one is that IPv4 address. Raises ValueError."""
+    """Read an IP address without a zone. An IPv4 address mapped into IPv6 is the IPv4 address. Raises ValueError."""
     if "%" in text:
         raise ValueError(text)
     address = ip_address(text)
@@ -24,7 +24,7 @@ def parse_ip(text: str) -> Address:
 
 
 def parse_cidr(text: str) -> IPv4Interface | IPv6Interface:
-    """An IP address with the length of its network's prefix. Raises ValueError."""
+    """Read an IP address with the length of its network's prefix. Raises ValueError."""
     address, slash, bits = text.partition("/")
     if not (slash and bits.isascii() and bits.isdigit() and "%" not in address):
         raise ValueError(f"invalid CIDR address: {text}")
@@ -43,19 +43,19 @@ def _cidr(value: Value) -> Any:
 
 @function("min_ip", 1, 1)
 def min_ip(call: Call, cidr: Value) -> Value:
-    """The first address of a CIDR."""
+    """Return the first address of a CIDR."""
     return str(_cidr(cidr).network.network_address)
 
 
 @function("max_ip", 1, 1)
 def max_ip(call: Call, cidr: Value) -> Value:
-    """The last address of a CIDR."""
+    """Return the last address of a CIDR."""
     return str(_cidr(cidr).network.broadcast_address)
 
 
 @function("num_ip", 1, 1)
 def num_ip(call: Call, cidr: Value) -> Value:
-    """How many addresses a CIDR has."""
+    """Return how many addresses a CIDR has."""
     count = _cidr(cidr).network.num_addresses
     if count > LARGEST:
         raise Fault(f"{cidr} has more addresses than an integer can count")
@@ -64,7 +64,7 @@ def num_ip(call: Call, cidr: Value) -> Value:
 
 @function("contains_ip", 2, 2)
 def contains_ip(call: Call, cidr: Value, address: Value) -> Value:
-    """Whether an address is in a CIDR."""
+    """Return whether an address is in a CIDR."""
     if not isinstance(cidr, str):
         raise Fault("CIDR required as first argument")
     if not isinstance(address, str):
@@ -88,7 +88,7 @@ class _Range(Record):
 
 
 def _range(text: str) -> _Range:
-    """A CIDR, an address, or two with a dash between them. Raises Fault."""
+    """Read a CIDR, an address, or two addresses with a dash between them. Raises Fault."""
     try:
         network: Any = parse_cidr(text).network
         return _Range(network.network_address, network.num_addresses)
@@ -132,7 +132,7 @@ def _indices(value: Value) -> list[int]:
 
 @function("ipset", 2)
 def ipset(call: Call, ranges: Value, count: Value, *indices: Value) -> Value:
-    """So many addresses out of ranges: the first ones, or those at the given indices."""
+    """Return `count` addresses of ranges: the first ones, or those at the given indices."""
     pool = _ranges(ranges)
     wanted = [index for argument in indices for index in _indices(argument)]
     if not is_integer(count) or not 0 <= count <= _MOST_ADDRESSES:

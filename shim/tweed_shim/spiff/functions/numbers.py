@@ -1,4 +1,4 @@
-"""Numbers: rounding, real functions, and conversions between the simple types."""
+"""Numbers: rounding, functions of real numbers, and conversions between simple types."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Callable
 from tweed_shim.spiff.functions.arguments import (
     LARGEST,
     SMALLEST,
-    is_integer,
     parse_bool,
     parse_integer,
 )
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, float_text, type_name
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value, float_text, is_integer
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def _bounded(number: float) -> int:
-    """A float without its fraction. Raises Fault where it is no 64-bit integer."""
+    """Return a float as an integer, without its fraction. Raises Fault outside of 64 bits."""
     if not math.isfinite(number) or not SMALLEST <= int(number) <= LARGEST:
         raise Fault(f"{float_text(number)} is no 64-bit integer")
     return int(number)
 
 
 def _away_from_zero(number: float) -> float:
-    """The nearest integer; halves go away from zero."""
+    """Round to the nearest integer; halves go away from zero."""
     whole = math.floor(abs(number))
     return math.copysign(whole + (abs(number) - whole >= 0.5), number)
 
@@ -79,7 +79,7 @@ for _name, _compute in (
 
 @function("string", 1, 2)
 def string(call: Call, value: Value, base: Value = 10) -> Value:
-    """A simple value as a string; an integer in the given base."""
+    """Return a simple value as a string; an integer is written in the given base."""
     if is_integer(value):
         return _in_base(value, base)
     if base != 10:
@@ -107,7 +107,7 @@ def _in_base(number: int, base: Value) -> str:
 
 @function("integer", 1, 1)
 def integer(call: Call, value: Value) -> Value:
-    """A simple value as an integer."""
+    """Return a simple value as an integer."""
     if isinstance(value, str):
         number = parse_integer(value)
         if number is None:
@@ -122,7 +122,7 @@ def integer(call: Call, value: Value) -> Value:
 
 @function("float", 1, 1)
 def float_(call: Call, value: Value) -> Value:
-    """A simple value as a float."""
+    """Return a simple value as a float."""
     if isinstance(value, str):
         number = _parse_float(value)
         if number is None:
@@ -144,7 +144,7 @@ def _parse_float(text: str) -> float | None:
 
 @function("bool", 1, 1)
 def bool_(call: Call, value: Value) -> Value:
-    """A simple value as a bool: nil, "", 0 and 0.0 are false."""
+    """Return a simple value as a bool; nil, "", 0 and 0.0 are false."""
     if isinstance(value, str) and value:
         found = parse_bool(value)
         if found is None:

@@ -1,4 +1,4 @@
-"""What a mode allows: files in "files" and "system", commands and the environment in "system" only."""
+"""Check what a mode allows: files in "files" and "system", commands and the environment in "system" only."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import os
 from tweed_shim.base.settings import expand_home
 from tweed_shim.errors import ConfigError
 from tweed_shim.spiff.functions.registry import Call
-from tweed_shim.spiff.values import Fault
+from tweed_shim.spiff.tree.values import Fault
 
 DENIED = "no OS operations supported in this execution environment"
-"""Why an expression failed that the mode does not allow."""
+"""The reason of a fault where the mode forbids a function."""
 
 
 def need_files(call: Call, what: str) -> None:
-    """Raise Fault where the mode does not let an expression have files."""
+    """Check that the mode allows files. Raises Fault."""
     if not call.files_allowed:
         raise Fault(f"{what}: {DENIED}")
 
 
 def need_commands(call: Call, what: str) -> None:
-    """Raise Fault where the mode does not let an expression have commands and the environment."""
+    """Check that the mode allows commands and the environment. Raises Fault."""
     if not call.commands_allowed:
         raise Fault(f"{what}: {DENIED}")
 

@@ -1,4 +1,4 @@
-"""`format` and `error`: text made as Go's fmt.Sprintf makes it (https://pkg.go.dev/fmt)."""
+"""`format` and `error`: text formatted as Go's fmt.Sprintf does (https://pkg.go.dev/fmt)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from tweed_shim.base.text import decimal
 from tweed_shim.spiff.functions.arguments import bound
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.output import to_yaml
-from tweed_shim.spiff.values import Fault, Lambda, Template, Value, float_text, type_name
+from tweed_shim.spiff.tree.nodes import Lambda, Template, type_name
+from tweed_shim.spiff.tree.output import to_yaml
+from tweed_shim.spiff.tree.values import Fault, Value, float_text
 
 _VERB = re.compile(
     r"%(?P<flags>[-+# 0]*)(?P<width>(?:\[\d+\])?\*|\d+)?(?:\.(?P<precision>(?:\[\d+\])?\*|\d*))?"
@@ -23,7 +24,7 @@ _WIDEST = 10_000
 
 @function("format", 1)
 def format_(call: Call, *arguments: Value) -> Value:
-    """The arguments in the format that is the first of them."""
+    """Format the arguments; the first one is the format."""
     first, *rest = [_printable(argument) for argument in arguments]
     if not isinstance(first, str):
         raise Fault(f"{call.name}: format must be string")
@@ -34,7 +35,7 @@ def format_(call: Call, *arguments: Value) -> Value:
 
 @function("error", 1)
 def error(call: Call, *arguments: Value) -> Value:
-    """Fail, with the formatted text as the reason."""
+    """Fail with the formatted text as the reason."""
     raise Fault(str(format_(call, *arguments)))
 
 
@@ -45,12 +46,12 @@ def _printable(value: Value) -> Value:
 
 
 def sprintf(template: str, arguments: list[Value]) -> str:
-    """The template with its verbs replaced; what does not fit is told in the result, as Go does."""
+    """Replace the verbs of a template by arguments; as in Go, mistakes are shown in the result."""
     return _Printer(template, arguments).text()
 
 
 class _Printer:
-    """The arguments, and which of them is next."""
+    """A template with its arguments; `next` is the position of the next argument."""
 
     def __init__(self, template: str, arguments: list[Value]) -> None:
         self.template = template
@@ -59,7 +60,7 @@ class _Printer:
         self.reordered = False
 
     def text(self) -> str:
-        """The whole text; arguments that no verb asked for are told at its end."""
+        """Return the whole text; as in Go, arguments without a verb are shown at its end."""
         text = _VERB.sub(self._verb, self.template)
         if self.reordered or self.next >= len(self.arguments):
             return text
@@ -105,7 +106,7 @@ def _named(value: Value) -> str:
 
 
 def shown(value: Value) -> str:
-    """A simple value as `%v` shows it."""
+    """Return a simple value as `%v` shows it."""
     if value is None:
         return "<nil>"
     if isinstance(value, bool):
@@ -185,7 +186,7 @@ def _float(verb: str, value: Value, flags: str, precision: int | None) -> str | 
 
 
 def quoted(text: str) -> str:
-    """A text in double quotes, as Go's strconv.Quote writes it."""
+    """Return a text in double quotes, as Go's strconv.Quote writes it."""
     written = []
     for character in text:
         if character in _ESCAPES:

@@ -1,4 +1,4 @@
-"""Random values, out of the operating system's generator."""
+"""Random values from the operating system's generator."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import re
 import secrets
 from functools import lru_cache
 
-from tweed_shim.spiff.functions import patterns
-from tweed_shim.spiff.functions.arguments import LARGEST, is_integer
+from tweed_shim.base import re2
+from tweed_shim.spiff.functions.arguments import LARGEST
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, type_name
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer
 
 _LONGEST = 1_000_000
 
 
 @function("rand", 0, 2)
 def rand(call: Call, kind: Value = None, length: Value = None) -> Value:
-    """An integer below a limit, a bool, or a string of characters of a class."""
+    """Return a random integer below a limit, a bool, or a string of characters of a class."""
     if isinstance(kind, str):
         return _string(kind, 1 if length is None else length)
     if length is not None:
@@ -42,10 +43,10 @@ def _string(members: str, length: Value) -> str:
 
 @lru_cache(maxsize=16)
 def _characters(members: str) -> str:
-    """The characters of a class: those of ASCII and those that are named; all others only if there are none."""
+    """Return the characters of a class: ASCII and those that it names; others only where it has none of these."""
     try:
-        expression = patterns.compiled(f"[{members}]")
-    except Fault as fault:
+        expression = re2.compiled(f"[{members}]")
+    except re2.BadPattern as fault:
         raise Fault(f'invalid rand character set specification "{members}": {fault}') from None
     named = {character for character in members if not character.isascii()}
     found = _matching(expression, [*map(chr, range(128)), *sorted(named)])

@@ -1,9 +1,8 @@
-"""How a function of the language is declared, what it is given, and where it is found.
+"""Declare and find the functions of the language.
 
-Division of labour. A **plain function** gets the values of its arguments and returns a value; it is declared in a
-module of this package, and `MODULES` names that module, which is imported when the first expression calls it.
-The **special functions** need unevaluated arguments, bindings, stubs or the engine, and live in it
-(`tweed_shim.spiff.special`):
+A **plain function** gets the values of its arguments and returns a value. It is declared in a module of this package,
+and `MODULES` names that module, which is imported when the first expression calls the function. The **special
+functions** need unevaluated arguments, bindings, stubs or the engine, and are in `expressions.special`:
 
     catch  deepmerge  defined  eval  features  merge  optional  require  static_ips  stub  sync  tagdef  type  valid
 
@@ -16,7 +15,7 @@ All others are plain ones:
     numbers   floor ceil round roundtoeven abs sin cos sinh cosh asin acos asinh acosh sqrt exp log log10
               string integer float bool
     networks  contains_ip ipset max_ip min_ip num_ip
-    documents asjson asyaml parse read read_uncached
+    json_yaml asjson asyaml parse read read_uncached
     files     archive list_dirs list_files lookup_dir lookup_file mkdir tempfile write
     system    env exec exec_uncached pipe pipe_uncached
     crypto    bcrypt bcrypt_check decrypt encrypt hash md5 md5crypt md5crypt_check rand wggenkey wgpublickey
@@ -24,7 +23,7 @@ All others are plain ones:
     versions  the semver functions
     checks    check validate
 
-A function is declared so, and raises `Fault` with the reference's reason where it cannot answer:
+This declares a function. Where it fails it raises `Fault` with the reference's words:
 
     @function("join", 1)
     def join(call: Call, *arguments: Value) -> Value: ...
@@ -37,7 +36,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from tweed_shim.base.records import Record
-from tweed_shim.spiff.values import Fault, Lambda, Value
+from tweed_shim.spiff.tree.nodes import Lambda
+from tweed_shim.spiff.tree.values import Fault, Value
 
 
 class Call(Protocol):
@@ -77,20 +77,20 @@ class Call(Protocol):
 
     @property
     def temporary_prefix(self) -> str:
-        """What the names of temporary files begin with."""
+        """The beginning of the names of temporary files."""
 
     @property
     def cache(self) -> dict[Hashable, Any]:
-        """Kept from the beginning of a merge to its end; keys begin with the function's name."""
+        """A cache from the beginning of a merge to its end; keys begin with the function's name."""
 
     def at_end(self, action: Callable[[], None]) -> None:
-        """Do something when the merge has ended, well or not (remove a temporary file)."""
+        """Call `action` when the merge has ended, well or not, for example to remove a temporary file."""
 
     def apply(self, function: Lambda, arguments: Sequence[Value]) -> Value:
-        """Call a lambda. Raises Fault where it fails, Pending where it cannot be known yet: let both pass."""
+        """Call a lambda. Raises Fault where it fails, and Pending where the result is not known yet: catch neither."""
 
     def parse(self, text: str, mode: str, name: str) -> Value:
-        """What `parse` and `read` make of a document's text.
+        """Return the value of a document's text, as `parse` and `read` return it.
 
         mode: text, yaml, multiyaml, import, importmulti, template, templates, the ones of YAML also with a
         leading dot. name: what messages call the document.
@@ -101,7 +101,7 @@ Implementation = Callable[..., Value]
 
 
 class Function(Record):
-    """A plain function: its implementation, and how many arguments it takes (`most` None: any number)."""
+    """A plain function: its implementation, and the least and most arguments it takes (`most` None: any number)."""
 
     name: str
     implementation: Implementation
@@ -109,7 +109,7 @@ class Function(Record):
     most: int | None = None
 
     def __call__(self, call: Call, arguments: Sequence[Value]) -> Value:
-        """Call it. Raises Fault where the number of arguments is wrong."""
+        """Call the implementation. Raises Fault where the number of arguments is wrong."""
         count = len(arguments)
         if count < self.least or (self.most is not None and count > self.most):
             raise Fault(f"{self.name} takes {self._counts()}, but found {count}")
@@ -132,7 +132,7 @@ _declared: dict[str, Function] = {}
 def function(
     name: str, least: int = 0, most: int | None = None
 ) -> Callable[[Implementation], Implementation]:
-    """Declare the decorated function under a name of the language; it may be used more than once."""
+    """Declare the decorated function under a name of the language; several names are possible."""
 
     def declare(implementation: Implementation) -> Implementation:
         _declared[name] = Function(name, implementation, least, most)
@@ -146,7 +146,7 @@ _FUNCTIONS = {
     "certificates": "x509cert x509parsecert",
     "checks": "check validate",
     "commands": "env exec exec_uncached pipe pipe_uncached",
-    "documents": "asjson asyaml parse read read_uncached",
+    "json_yaml": "asjson asyaml parse read read_uncached",
     "encryption": "decrypt encrypt",
     "files": "list_dirs list_files lookup_dir lookup_file mkdir tempfile write",
     "hashes": "bcrypt bcrypt_check hash md5 md5crypt md5crypt_check",
@@ -169,12 +169,12 @@ _FUNCTIONS = {
     ),
     "wireguard": "wggenkey wgpublickey",
 }
-# Which module of this package declares which function.
+# The module of this package that declares a function, by the name of the function.
 MODULES: dict[str, str] = {name: module for module, names in _FUNCTIONS.items() for name in names.split()}
 
 
 def find(name: str) -> Function | None:
-    """The plain function of that name, its module imported; None where there is none."""
+    """Return the plain function of that name and import its module first; None where there is none."""
     if name not in _declared and name in MODULES:
         importlib.import_module(f"tweed_shim.spiff.functions.{MODULES[name]}")
     return _declared.get(name)

@@ -1,4 +1,4 @@
-"""Strings: cut, joined, counted and encoded."""
+"""Strings: split, join, trim and encode them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import base64 as coding
 import binascii
 from collections.abc import Callable
 
-from tweed_shim.spiff.functions.arguments import bound, integer, is_integer, parse_integer, string, texts
+from tweed_shim.spiff.functions.arguments import bound, integer, parse_integer, string, texts
 from tweed_shim.spiff.functions.encodings import to_bytes, to_text
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.values import Fault, Value, simple_text
+from tweed_shim.spiff.tree.values import Fault, Value, is_integer, simple_text
 
-# The columns of base64 in lines, where a function does not let one choose.
+# The characters of a line of base64 in functions without an argument for that.
 LINE = 60
 
 
 @function("join", 1)
 def join(call: Call, *arguments: Value) -> Value:
-    """Simple values and lists of them, with the first argument between them; nil is left out."""
+    """Join simple values, and lists of them, with the first argument between them; nil is left out."""
     parts: list[str] = []
     for position, argument in enumerate(arguments):
         if isinstance(argument, list):
@@ -37,7 +37,7 @@ def join(call: Call, *arguments: Value) -> Value:
 
 @function("split", 2, 3)
 def split(call: Call, separator: Value, text: Value, limit: Value = -1) -> Value:
-    """A string cut at a separator, or into pieces of so many characters."""
+    """Split a string at a separator, or into pieces of `separator` characters."""
     string(call, 1, text)
     integer(call, 2, limit)
     if is_integer(separator):
@@ -62,7 +62,7 @@ def _pieces(text: str, width: int, limit: int) -> list[str]:
 
 @function("trim", 1, 2)
 def trim(call: Call, text: Value, characters: Value = " \t") -> Value:
-    """A string, or each of a list, without these characters at its ends."""
+    """Remove characters from both ends of a string, or of each string of a list."""
     string(call, 1, characters)
     if isinstance(text, str):
         return text.strip(characters)
@@ -75,7 +75,7 @@ def trim(call: Call, text: Value, characters: Value = " \t") -> Value:
 
 @function("substr", 2, 3)
 def substr(call: Call, text: Value, start: Value, end: Value = None) -> Value:
-    """The bytes from `start` to before `end`; negative ones count from the string's end."""
+    """Return the bytes from `start` to before `end`; negative positions count from the string's end."""
     data = to_bytes(string(call, 0, text))
     first = integer(call, 1, start)
     last = len(data) if end is None else integer(call, 2, end)
@@ -91,7 +91,7 @@ def substr(call: Call, text: Value, start: Value, end: Value = None) -> Value:
 
 
 def _each(text: str, change: Callable[[str], str]) -> str:
-    # Character by character, as Go does: nothing becomes longer, and there is no rule for the end of a word.
+    # Character by character, as Go does: Python's methods make some texts longer, and treat a final sigma specially.
     if text.isascii():
         return change(text)
     changed = [(character, change(character)) for character in text]
@@ -100,18 +100,18 @@ def _each(text: str, change: Callable[[str], str]) -> str:
 
 @function("lower", 1, 1)
 def lower(call: Call, text: Value) -> Value:
-    """In lower case."""
+    """Return a string in lower case."""
     return _each(string(call, 0, text), str.lower)
 
 
 @function("upper", 1, 1)
 def upper(call: Call, text: Value) -> Value:
-    """In upper case."""
+    """Return a string in upper case."""
     return _each(string(call, 0, text), str.upper)
 
 
 def in_base64(data: bytes, width: int = -1) -> str:
-    """Base64 (RFC 4648, section 4), in lines of that many characters if it is positive."""
+    """Encode in base64 (RFC 4648, section 4), in lines of `width` characters if it is positive."""
     text = coding.b64encode(data).decode("ascii")
     if width <= 0:
         return text
@@ -119,7 +119,7 @@ def in_base64(data: bytes, width: int = -1) -> str:
 
 
 def from_base64(text: str) -> bytes:
-    """What base64 stands for; line ends in it do not matter. Raises ValueError."""
+    """Decode base64; line ends in it are ignored. Raises ValueError."""
     try:
         return coding.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
     except binascii.Error as error:
@@ -128,7 +128,7 @@ def from_base64(text: str) -> bytes:
 
 @function("base64", 1, 2)
 def base64(call: Call, text: Value, width: Value = -1) -> Value:
-    """A string in base64, in lines where a width is given."""
+    """Encode a string in base64, in lines where a width is given."""
     string(call, 0, text)
     columns: Value = parse_integer(width) if isinstance(width, str) else width
     if not is_integer(columns):
@@ -138,7 +138,7 @@ def base64(call: Call, text: Value, width: Value = -1) -> Value:
 
 @function("base64_decode", 1, 1)
 def base64_decode(call: Call, text: Value) -> Value:
-    """The string that base64 stands for."""
+    """Decode base64 to a string."""
     try:
         return to_text(from_base64(string(call, 0, text)))
     except ValueError:

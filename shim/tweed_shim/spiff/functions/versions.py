@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cmp_to_key
 
+from tweed_shim.base import semver
 from tweed_shim.base.records import replace
+from tweed_shim.base.semver import Version
 from tweed_shim.errors import BadVersion
-from tweed_shim.spiff import semver
 from tweed_shim.spiff.functions.printing import quoted
 from tweed_shim.spiff.functions.registry import Call, function
-from tweed_shim.spiff.semver import Version
-from tweed_shim.spiff.values import Fault, Value, type_name
+from tweed_shim.spiff.tree.nodes import type_name
+from tweed_shim.spiff.tree.values import Fault, Value
 
 
 def parsed(name: str, text: Value) -> Version:
-    """A version that is an argument. Raises Fault."""
+    """Read a version that is an argument. Raises Fault."""
     if not isinstance(text, str):
         raise Fault(f"{name} requires one string argument, but got {type_name(text)}")
     try:
@@ -25,7 +26,7 @@ def parsed(name: str, text: Value) -> Version:
 
 
 def objection(name: str, version: Version, constraints: tuple[Value, ...]) -> str | None:
-    """Why a version does not meet the first of several constraints that it does not meet. Raises Fault."""
+    """Return why a version does not meet the first constraint that it fails, or None. Raises Fault."""
     for position, constraint in enumerate(constraints):
         if not isinstance(constraint, str):
             raise Fault(f"{name}: constraint argument {position} must be string")
@@ -90,13 +91,13 @@ _setter(
 
 @function("semvercmp", 2, 2)
 def semvercmp(call: Call, one: Value, other: Value) -> Value:
-    """-1, 0 or 1: whether a version comes before another, has its rank, or comes after it."""
+    """Compare two versions: -1, 0 or 1, where the first is lower, equal or higher."""
     return semver.compare(parsed(call.name, one), parsed(call.name, other))
 
 
 @function("semversort")
 def semversort(call: Call, *versions: Value) -> Value:
-    """Versions, or a list of them, in order."""
+    """Sort versions, or a list of them."""
     texts = versions[0] if len(versions) == 1 and isinstance(versions[0], list) else versions
     found = [parsed("semvercmp", text) for text in texts]
     return [version.original for version in sorted(found, key=cmp_to_key(semver.compare))]
@@ -104,13 +105,13 @@ def semversort(call: Call, *versions: Value) -> Value:
 
 @function("semvermatch", 1)
 def semvermatch(call: Call, text: Value, *constraints: Value) -> Value:
-    """Whether a version meets all constraints."""
+    """Return whether a version meets all constraints."""
     return objection(call.name, parsed(call.name, text), constraints) is None
 
 
 @function("semvervalidate", 1)
 def semvervalidate(call: Call, text: Value, *constraints: Value) -> Value:
-    """A version that meets all constraints, itself; it fails with one that does not."""
+    """Return a version that meets all constraints. Raises Fault for one that does not."""
     found = objection(call.name, parsed(call.name, text), constraints)
     if found is not None:
         raise Fault(f"{call.name}: {quoted(text)}: {found}")

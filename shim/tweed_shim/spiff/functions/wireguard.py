@@ -1,4 +1,4 @@
-"""WireGuard's keys: 32 bytes in base64, those of Curve25519 (RFC 7748) or random ones that are shared."""
+"""WireGuard's keys, 32 bytes in base64: keys of Curve25519 (RFC 7748), and random preshared keys."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import secrets
 from tweed_shim.spiff.functions.extras import crypto_extra
 from tweed_shim.spiff.functions.registry import Call, function
 from tweed_shim.spiff.functions.strings import from_base64, in_base64
-from tweed_shim.spiff.values import Fault, Value
+from tweed_shim.spiff.tree.values import Fault, Value
 
 _LENGTH = 32
 
 
 @function("wggenkey", 0, 1)
 def wggenkey(call: Call, kind: Value = "private") -> Value:
-    """A new key, `private` or `preshared`."""
+    """Make a key of the kind `private` or `preshared`."""
     if not isinstance(kind, str):
         raise Fault(f"argument for {call.name} must be a string (private or preshared)")
     if kind not in ("private", "preshared"):
         raise Fault(f'invalid key type "{kind}", use private or preshared')
     key = bytearray(secrets.token_bytes(_LENGTH))
     if kind == "private":
-        # RFC 7748, section 5: the bits that every scalar has set and cleared.
+        # RFC 7748, section 5: these bits of a scalar have fixed values.
         key[0] &= 0xF8
         key[31] = key[31] & 0x7F | 0x40
     return in_base64(bytes(key))
@@ -29,7 +29,7 @@ def wggenkey(call: Call, kind: Value = "private") -> Value:
 
 @function("wgpublickey", 1, 1)
 def wgpublickey(call: Call, key: Value) -> Value:
-    """The public key of a private one."""
+    """Return the public key of a private one."""
     if not isinstance(key, str):
         raise Fault(f"argument for {call.name} must be a private wireguard key (string)")
     try:

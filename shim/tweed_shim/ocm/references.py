@@ -1,0 +1,255 @@
+"""References to component versions and repositories, as people and configurations write them.
+
+    [TYPE::]PATH[//NAME[:VERSION]]                        an archive
+    [TYPE::][SCHEME://]HOST[:PORT][/PREFIX][//NAME[:VERSION]]   a registry
+    [TYPE::]{JSON}[//NAME[:VERSION]]                      a repository specification
+    NAME[:VERSION]                                        in a repository that is given separately
+
+Source: `ocm ocm-references` of the reference command. A host has a dot, a port or a scheme; any other
+word is a path.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tweed_shim.base.records import Record
+from tweed_shim.base.text import quoted
+from tweed_shim.errors import BadReference
+from tweed_shim.image.reference import parse_registry
+from tweed_shim.ocm import ctf
+
+CTF = "CommonTransportFormat"
+COMPONENT_ARCHIVE = "ComponentArchive"
+REGISTRY = "OCIRegistry"
+ANY_ARCHIVE = ""
+HASHED_NAMES = "sha256-digest"
+
+_TYPES = {
+    "commontransportformat": CTF,
+    "ctf": CTF,
+    "componentarchive": COMPONENT_ARCHIVE,
+    "ca": COMPONENT_ARCHIVE,
+    "ociregistry": REGISTRY,
+    "ocirepository": REGISTRY,
+    "oci": REGISTRY,
+    **dict.fromkeys(ctf.FORMATS, ANY_ARCHIVE),
+}
+_TYPED = re.compile(
+    r"(?P<create>\+?)(?:(?P<type>[A-Za-z][A-Za-z0-9/.-]*)(?:\+(?P<format>[a-z]+))?::)?(?P<rest>.*)", re.DOTALL
+)
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})+(?::[0-9]+)?|{_LABEL}:[0-9]+|\[[0-9A-Fa-f:]+\](?::[0-9]+)?)")
+_SCHEMED = re.compile("(?P<scheme>https|http|oci)://(?P<rest>.+)")
+_PART = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_COMPONENT = re.compile(rf"{_LABEL}(?:\.{_LABEL})+(?:/{_PART})+")
+_VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]*")
+
+
+class RepositorySpec(Record):
+    """A repository specification.
+
+    kind: CTF, COMPONENT_ARCHIVE, REGISTRY, or ANY_ARCHIVE where the file decides between the first two. path: of a
+    file. file_format: of a new file, empty for the default. host, sub_path: of a registry. plain: the caller allows
+    plain HTTP. hashed_names: see OciRepository.
+    """
+
+    kind: str
+    path: str = ""
+    file_format: str = ""
+    host: str = ""
+    sub_path: str = ""
+    plain: bool = False
+    hashed_names: bool = False
+
+    def __str__(self) -> str:
+        """Return the path, or the host and the prefix."""
+        return self.path or (f"{self.host}/{self.sub_path}" if self.sub_path else self.host)
+
+
+class Location(Record):
+    """A repository, a component and a version; each of them may be missing (None, empty)."""
+
+    repository: RepositorySpec | None
+    component: str = ""
+    version: str = ""
+
+
+def parse(text: str) -> Location:
+    """Parse a reference to a component version or to a whole repository. Raises BadReference."""
+    typed, rest = _typed(text)
+    if rest.startswith("{"):
+        fields, rest = _json_prefix(text, rest)
+        repository = spec_from_fields({"type": typed["type"] or "", **fields})
+        component = rest.removeprefix("//")
+    else:
+        before, separator, component = _split(rest)
+        if not separator and not typed["type"] and _is_component(rest) and not os.path.exists(rest):
+            return _located(text, None, rest)
+        repository = _repository(text, typed, before)
+    return _located(text, repository, component) if component else Location(repository)
+
+
+def parse_repository(text: str) -> RepositorySpec:
+    """Parse a reference to a repository. Raises BadReference."""
+    typed, rest = _typed(text)
+    if rest.startswith("{"):
+        fields, component = _json_prefix(text, rest)
+        specification = None if component else spec_from_fields({"type": typed["type"] or "", **fields})
+    else:
+        before, _, component = _split(rest)
+        specification = None if component else _repository(text, typed, before)
+    if specification is None:
+        raise BadReference(
+            f"{quoted(text)} names a component where a repository is required; leave out //NAME:VERSION"
+        )
+    return specification
+
+
+def parse_component(text: str) -> Location:
+    """Parse `NAME[:VERSION]`. Raises BadReference."""
+    return _located(text, None, text)
+
+
+def spec_from_fields(fields: Mapping[str, Any]) -> RepositorySpec:
+    """Parse a repository specification (OCM specification, 04-extensions/03-storage-backends). Raises BadReference."""
+    kind = _kind(str(fields.get("type", "")))
+    values = {key: fields.get(key) for key in ("filePath", "fileFormat", "baseUrl", "subPath")}
+    if kind is None or not all(value is None or isinstance(value, str) for value in values.values()):
+        raise BadReference(
+            f"a repository specification of type {str(fields.get('type', ''))!r} is not supported; "
+            f"use {CTF}, {COMPONENT_ARCHIVE} or {REGISTRY}, with filePath or baseUrl"
+        )
+    if kind == REGISTRY:
+        parsed = _registry(str(values["baseUrl"] or ""), str(values["baseUrl"]))
+        hashed = fields.get("componentNameMapping") == HASHED_NAMES
+        sub_path = (values["subPath"] or parsed.sub_path).strip("/")
+        _check_prefix(sub_path, "a repository specification")
+        return RepositorySpec(
+            kind,
+            host=parsed.host,
+            sub_path=sub_path,
+            plain=parsed.plain,
+            hashed_names=hashed,
+        )
+    if not values["filePath"]:
+        raise BadReference(f"a repository specification of type {fields['type']} has no filePath; add it")
+    return RepositorySpec(kind, path=values["filePath"], file_format=values["fileFormat"] or "")
+
+
+def _typed(text: str) -> tuple[dict[str, str | None], str]:
+    match = _TYPED.fullmatch(text)
+    parts: dict[str, str | None] = match.groupdict() if match else {}
+    rest = parts.get("rest") or ""
+    _refuse_user(rest)
+    if not rest or "\0" in text:
+        raise BadReference(
+            f"{quoted(text)} names no repository; write PATH//NAME:VERSION or HOST/PREFIX//NAME:VERSION"
+        )
+    return parts, rest
+
+
+def _refuse_user(rest: str) -> None:
+    """Raise BadReference where a user name is before a host. The message repeats nothing of such a text."""
+    is_path = (rest.startswith(("/", "./", "../")) and not rest.startswith("//")) or os.path.lexists(
+        rest.partition("//")[0]
+    )
+    if (
+        not rest.startswith("{")
+        and not is_path
+        and any("@" in each.lstrip("/").partition("/")[0] for each in rest.split("://"))
+    ):
+        raise BadReference(
+            "a location has a user name or a password before its registry; leave it out and use tweed-shim login, or "
+            "write "
+            "./ before the path of a file"
+        )
+
+
+def _json_prefix(text: str, rest: str) -> tuple[dict[str, Any], str]:
+    try:
+        fields, end = json.JSONDecoder().raw_decode(rest)
+    except (ValueError, RecursionError):
+        raise BadReference(
+            f"{quoted(text)} begins with a repository specification that is not JSON; quote its keys and texts"
+        ) from None
+    return fields, rest[end:]
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    """Return the repository and the component, which follows the last `//` that does not belong to a scheme."""
+    before, separator, component = rest.rpartition("//")
+    if not separator or before.endswith(":"):
+        return rest, "", ""
+    return before, separator, component
+
+
+def _is_component(text: str) -> bool:
+    return _COMPONENT.fullmatch(text.partition(":")[0]) is not None
+
+
+def _located(text: str, repository: RepositorySpec | None, component: str) -> Location:
+    name, colon, version = component.partition(":")
+    if not _COMPONENT.fullmatch(name):
+        raise BadReference(
+            f"the component {quoted(name)} of {quoted(text)} is malformed; "
+            "write a domain and a path of lower-case letters, such as example.com/app"
+        )
+    if colon and not _VERSION.fullmatch(version):
+        raise BadReference(
+            f"the version {quoted(version)} of {quoted(text)} is malformed; write one such as 1.2.3"
+        )
+    return Location(repository, name, version)
+
+
+def _kind(name: str) -> str | None:
+    return _TYPES.get(name.partition("/")[0].lower())
+
+
+def _repository(text: str, typed: Mapping[str, str | None], path: str) -> RepositorySpec:
+    name = typed["type"]
+    kind = None if name is None else _kind(name)
+    if name is not None and kind is None:
+        raise BadReference(
+            f"the type {quoted(name)} of {quoted(text)} is not known; use ctf, {COMPONENT_ARCHIVE} or {REGISTRY}"
+        )
+    file_format = typed["format"] or (name if name in ctf.FORMATS else "") or ""
+    if file_format not in ("", *ctf.FORMATS):
+        raise BadReference(
+            f"the format {quoted(file_format)} of {quoted(text)} is not known; use {', '.join(ctf.FORMATS)}"
+        )
+    if kind == REGISTRY or (kind is None and _is_registry(text, path)):
+        return _registry(path, text)
+    return RepositorySpec(kind or ANY_ARCHIVE, path=path, file_format=file_format)
+
+
+def _is_registry(text: str, path: str) -> bool:
+    if _SCHEMED.fullmatch(path):
+        return True
+    if not _HOST.fullmatch(path.partition("/")[0]):
+        return False
+    if os.path.exists(path):
+        raise BadReference(
+            f"{quoted(text)} can be a file and a registry; write ./{path} for the file, {REGISTRY}::{path} for the "
+            "registry"
+        )
+    return True
+
+
+def _registry(path: str, text: str) -> RepositorySpec:
+    match = _SCHEMED.fullmatch(path)
+    host, _, sub_path = (match["rest"] if match else path).rstrip("/").partition("/")
+    plain = match is not None and match["scheme"] == "http"
+    # The host is checked first: a password may be before it, which no message may repeat.
+    host = parse_registry(path if "@" in path else host)
+    _check_prefix(sub_path, text)
+    return RepositorySpec(REGISTRY, host=host, sub_path=sub_path, plain=plain)
+
+
+def _check_prefix(sub_path: str, text: str) -> None:
+    if sub_path and not re.fullmatch(rf"{_PART}(?:/{_PART})*", sub_path):
+        raise BadReference(
+            f"the prefix {quoted(sub_path)} of {quoted(text)} is malformed; write a path of lower-case letters"
+        )
