@@ -24,12 +24,12 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (
             ("exec", "./layout", "setup"),
-            "'./layout' is a path, and its kind comes before it: write oci:./layout",
+            "'./layout' is a path without a transport before it; write oci:./layout",
         ),
         (("pull", "./layout"), "write oci:./layout for the directory"),
         (("pull", "../nosuch"), "write oci:../nosuch for the directory"),
         (("pull", "./file.tar"), "write oci-archive:./file.tar or docker-archive:./file.tar"),
-        (("pull", "Layout"), "'Layout' is a path, and its kind comes before it: write oci:Layout"),
+        (("pull", "Layout"), "'Layout' is a path without a transport before it; write oci:Layout"),
         (("exec", "layout", "metadata", "--pull", "never"), "if the path layout is meant, write oci:layout"),
         (("pull", "oci:nosuch"), "/nosuch does not exist; name the directory of an image layout that does"),
         (
