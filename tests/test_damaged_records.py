@@ -330,7 +330,7 @@ def test_the_next_configure_and_setup_replace_what_is_damaged(there: Store) -> N
 def test_an_index_that_was_moved_away_is_made_again_of_what_the_store_knows(there: Store) -> None:
     path = os.path.join(there.root, INDEX)
     os.rename(path, f"{path}.away")
-    assert f"{path} is damaged (it is not there)" in there.call("gc").err
+    assert f"{path} is damaged (it is missing)" in there.call("gc").err
     assert there.call("pull", there.image("well")).code == 0
     text = Path(path).read_text(encoding="utf-8")
     assert all(there.image(name) in text for name in ("hurt", "well", "spare"))

@@ -30,7 +30,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("pull", "../nosuch"), "write oci:../nosuch for the directory"),
         (("pull", "./file.tar"), "write oci-archive:./file.tar or docker-archive:./file.tar"),
         (("pull", "Layout"), "'Layout' is a path without a transport before it; write oci:Layout"),
-        (("exec", "layout", "metadata", "--pull", "never"), "if the path layout is meant, write oci:layout"),
+        (("exec", "layout", "metadata", "--pull", "never"), "for the path layout write oci:layout"),
         (("pull", "oci:nosuch"), "/nosuch does not exist; name the directory of an image layout that does"),
         (
             ("pull", "oci:file.tar"),

@@ -132,8 +132,8 @@ def test_a_redirect_is_followed_unless_the_access_forbids_it(tmp_path: Path, web
     ("url", "message"),
     [
         ("http://HOST/none", r"does not give /none \(HTTP 404\)"),
-        ("ftp://HOST/data", "no http or https address"),
-        ("file:///etc/passwd", "no http or https address"),
+        ("ftp://HOST/data", "it is not an http or https address"),
+        ("file:///etc/passwd", "it is not an http or https address"),
         ("http://127.0.0.1:1/", "nothing answers"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_configured_password_is_used_for_a_registry(
         assert session.repository(place).lookup("example.com/lib", "0.3.0+build.7") is not None
     with (
         Session(connection=ConnectionSettings(environ={"HOME": os.fspath(tmp_path)})) as session,
-        pytest.raises(ShimError, match="to nobody without credentials"),
+        pytest.raises(ShimError, match="requires credentials for the repository"),
     ):
         session.repository(place).lookup("example.com/lib", "0.3.0+build.7")
 
