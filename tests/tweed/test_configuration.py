@@ -18,7 +18,7 @@ WHOLE = {"type": "object", "properties": INPUTS, "required": ["host", "port"]}
 
 def fault(value: Any, inputs: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        configuration.validate(value, inputs)
+        configuration.validate(configuration.encode(value), inputs)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -62,7 +62,7 @@ def test_a_configuration_that_cannot_be_read_is_reported_with_its_position(
 
 @pytest.mark.parametrize("inputs", [None, {}, INPUTS, WHOLE])
 def test_a_valid_configuration_is_accepted(inputs: Any) -> None:
-    configuration.validate({"host": "h", "port": 6379, "tls": True}, inputs)
+    configuration.validate(configuration.encode({"host": "h", "port": 6379, "tls": True}), inputs)
 
 
 def test_every_fault_is_listed_with_its_path() -> None:
@@ -89,11 +89,11 @@ def test_a_map_of_properties_knows_no_other_names() -> None:
 
 
 def test_a_whole_schema_decides_about_other_names_itself() -> None:
-    configuration.validate({"host": "h", "port": 1, "other": 1}, WHOLE)
+    configuration.validate(configuration.encode({"host": "h", "port": 1, "other": 1}), WHOLE)
 
 
 def test_nothing_is_required_by_a_map_of_properties() -> None:
-    configuration.validate({}, INPUTS)
+    configuration.validate(configuration.encode({}), INPUTS)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_nothing_is_required_by_a_map_of_properties() -> None:
 )
 def test_an_input_may_be_called_as_a_keyword_is(name: str) -> None:
     inputs = {name: {"type": "string", "description": "an input with an unlucky name"}}
-    configuration.validate({name: "x"}, inputs)
+    configuration.validate(configuration.encode({name: "x"}), inputs)
     assert "must be text" in fault({name: 1}, inputs)
 
 
@@ -118,7 +118,7 @@ def test_an_input_may_be_called_as_a_keyword_is(name: str) -> None:
     ],
 )
 def test_a_whole_schema_is_known_by_its_keywords(inputs: Any) -> None:
-    configuration.validate({"a": "x", "other": 1}, inputs)
+    configuration.validate(configuration.encode({"a": "x", "other": 1}), inputs)
     assert "a must be text" in fault({"a": 1}, inputs)
 
 
@@ -181,7 +181,7 @@ def test_no_message_holds_a_value(value: Any, rule: Any) -> None:
 )
 def test_a_schema_that_cannot_be_applied_is_the_images_fault(rule: Any) -> None:
     with pytest.raises(ContractError, match="ask its author to correct it"):
-        configuration.validate({"v": "x"}, {"v": rule})
+        configuration.validate(configuration.encode({"v": "x"}), {"v": rule})
 
 
 @pytest.mark.parametrize(

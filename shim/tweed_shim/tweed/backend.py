@@ -99,19 +99,19 @@ class Backend:
         operation = OPERATIONS["configure"]
         option_values.argument("replace", replace, option_values.flag)
         configurations.require_map(configuration)
+        encoded = configurations.encode(configuration)
         with self._image() as image:
             slot = self._cloud.slot(operation.writes, "")
             # Checked before the metadata is read, which can run the image, and again under the lock.
             self._check_cloud(clouds.current(slot, replacing=replace), image, replace=replace)
-            configurations.validate(configuration, self._metadata(image).get("inputs", {}))
+            configurations.validate(encoded, self._metadata(image).get("inputs", {}))
             with clouds.used(self._cloud), clouds.changing(self._cloud, slot):
                 earlier = clouds.current(slot, replacing=replace)
                 self._check_cloud(earlier, image, replace=replace)
                 record = self._record(image, None if replace else earlier)
                 with clouds.draft(self._cloud, slot, record) as new:
-                    stdin = configurations.encode(configuration)
                     self._operations.run(
-                        OperationCall(operation, image, "", out_config=new.data, stdin=stdin)
+                        OperationCall(operation, image, "", out_config=new.data, stdin=encoded)
                     )
                     with trace.span("commit"):
                         clouds.commit(self._cloud, slot, new)

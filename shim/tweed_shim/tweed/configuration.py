@@ -34,8 +34,10 @@ def require_map(configuration: object) -> None:
         )
 
 
-def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None) -> None:
+def validate(configuration: bytes, inputs: Mapping[str, Any] | None) -> None:
     """Validate a configuration by the `inputs` of the image's metadata; without `inputs` every configuration is valid.
+
+    configuration: as `encode` returns it.
 
     Where `inputs` is a map of properties, a name that is not in it is a fault; a whole JSON Schema decides by itself.
     Defaults are not filled in: the image gets what the operator wrote. Raises ConfigError with every fault and its
@@ -44,7 +46,7 @@ def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None)
     if not inputs:
         return
     faults = schema_worker.faults_in_worker(
-        schema.whole(inputs), encode(configuration), what=schema.NAME, schema_checked=True
+        schema.whole(inputs), configuration, what=schema.NAME, schema_checked=True
     )
     if faults:
         raise ConfigError(
