@@ -81,7 +81,9 @@ def test_no_registry_is_asked_for_a_stored_image_with_or_without_a_recorded_dige
             ).reference
 
         for name, called in (("bare", f"{pushed}:1"), ("known", f"{pushed}@{digest}")):
-            with pytest.raises(StateError, match=f"{called} is not in the store.*use another pull policy once"):
+            with pytest.raises(
+                StateError, match=f"{called} is not in the store.*use another pull policy once"
+            ):
                 pulled(name, "never")
             assert not proxy.seen
             assert pulled(name, "missing") == called
