@@ -126,7 +126,7 @@ def test_a_registry_blob_with_another_digest_is_refused(place: str, registry: Re
         proxy.spoil(f"GET .*/blobs/sha256:{notes}", corrupt(3), times=2)
         with pytest.raises(
             ShimError,
-            match="has the digest .*: the registry or a proxy changed it; push the image again, or use another network",
+            match=r"digest .*: the registry or a proxy changed it; push the image again, or use another network",
         ):
             content(f"{place.replace(registry.host, proxy.host)}//example.com/lib", "notes")
 
