@@ -74,8 +74,8 @@ def _records(root: str) -> Iterator[Damage]:
     said: list[str] = []
     store.records(root, said.append)
     cloud_states.states(root, said.append)
-    runs.records(root, newest=runs.KEPT, warn=said.append)
-    for _ in scratch_directories.noted(root, said.append):
+    runs.records(root, newest=runs.MOST_RUNS, warn=said.append)
+    for _ in scratch_directories.records(root, said.append):
         pass
     if os.path.exists(os.path.join(root, "images", "oci-layout")):
         try:

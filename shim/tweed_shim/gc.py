@@ -24,7 +24,7 @@ WRITTEN = (
     "images/blobs/sha256",
     "rootfs/*",
     "runs/*",
-    scratch_directories.NOTES,
+    scratch_directories.RECORDS,
 )
 
 
@@ -125,9 +125,9 @@ def _remove_log(log: log_sweep.RunLog) -> str:
 
 def _chosen_scratches(root: str, warn: Callable[[str], None]) -> Iterator[Garbage]:
     """Remove what killed runs left in --scratch directories, and the notes of directories that are gone."""
-    for each in scratch_directories.noted(root, warn):
+    for each in scratch_directories.records(root, warn):
         if _is_gone(each.directory):
-            yield Garbage("file", os.path.relpath(each.note, root), each.note, partial(_unlink, each.note))
+            yield Garbage("file", os.path.relpath(each.path, root), each.path, partial(_unlink, each.path))
             continue
         try:
             for path in scratch_directories.abandoned(each.directory):

@@ -22,7 +22,7 @@ LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
 
 
 def mounts(top: str) -> list[str]:
-    """The mount points of /sys and /proc and of all below them, those that begin with `top`."""
+    """Return the mount points of /sys and /proc and of all below them, those that begin with `top`."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         points = {line.split()[4] for line in file}
     return sorted(
@@ -31,7 +31,7 @@ def mounts(top: str) -> list[str]:
 
 
 def directories(tops: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """All directories there with the names of their files, but for those of processes, which are their own."""
+    """Yield all directories there with the names of their files, but for those of processes, which are their own."""
     for top in tops:
         for place, below, names in os.walk(top):
             if place == "/proc":
@@ -53,7 +53,7 @@ def is_writable(path: str) -> bool:
 
 
 def takes_writes(fd: int) -> bool:
-    """Whether the kernel passes on what is written; root may open files of /proc that answer EIO to it."""
+    """Tell whether the kernel passes on what is written; root may open files of /proc that answer EIO to it."""
     try:
         os.write(fd, b"")
     except OSError as error:
@@ -62,7 +62,7 @@ def takes_writes(fd: int) -> bool:
 
 
 def can_make(place: str) -> bool:
-    """Whether a file or a directory can be made in a directory; it is removed again."""
+    """Tell whether a file or a directory can be made in a directory; it is removed again."""
     path = os.path.join(place, "made")
     for make, remove in ((os.mkdir, os.rmdir), (os.mknod, os.unlink)):
         try:
@@ -85,7 +85,7 @@ def done_to(group: str) -> list[str]:
 
 
 def wrote(path: str, text: str) -> bool:
-    """Whether a text could be written to a file that is there."""
+    """Tell whether a text could be written to a file that is there."""
     try:
         fd = os.open(path, os.O_WRONLY)
     except OSError:
@@ -99,7 +99,7 @@ def wrote(path: str, text: str) -> bool:
 
 
 def limits() -> dict[str, str]:
-    """The limits of the run, by the files that have them."""
+    """Return the limits of the run, by the files that have them."""
     found = {}
     for name in LIMITS:
         path = os.path.join("/sys/fs/cgroup", name)

@@ -55,7 +55,7 @@ def victim(shim: Shim) -> Victim:
 
 
 def given(shim: Shim, source: str) -> Path:
-    """A stranger's directory as a caller has it, who may write to it."""
+    """Return a stranger's directory as a caller has it, who may write to it."""
     path = Path(os.path.dirname(shim.root), "given")
     shutil.copytree(source, path, symlinks=True)
     subprocess.run(["chown", "-R", f"{shim.account.uid}:{shim.account.gid}", path], check=True)
@@ -200,7 +200,7 @@ ESCAPES: dict[str, tuple[Callable[[Path, Victim], object], str]] = {
 
 @pytest.fixture(scope="module")
 def sources(public_directory: str) -> Iterator[str]:
-    """A directory with an archive `new` to transfer from, and one `old` to transfer into."""
+    """Yield a directory with an archive `new` to transfer from, and one `old` to transfer into."""
     directory = os.path.join(public_directory, "transports")
     os.mkdir(directory)
     make_archive(f"{directory}/new", NEW)

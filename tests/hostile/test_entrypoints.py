@@ -38,7 +38,7 @@ Configure = Callable[..., Result]
 
 
 def script(image: ScriptImage, text: str) -> str:
-    """An image whose `configure` is a text of shell."""
+    """Return an image whose `configure` is a text of shell."""
     return image(f'if [ "$1" = metadata ]; then {METADATA}; exit; fi\n{text}')
 
 

@@ -44,7 +44,7 @@ class Victim(NamedTuple):
     groups: list[str]
 
     def untouched(self) -> bool:
-        """Whether it lives, is where it was, and is not frozen."""
+        """Tell whether it lives, is where it was, and is not frozen."""
         return self.process.poll() is None and all(map(self._is_as_it_was, self.groups))
 
     def _is_as_it_was(self, group: str) -> bool:

@@ -129,7 +129,7 @@ def image_of(public_directory: str, name: str, layers: list[Layer]) -> str:
 
 
 def is_refused_or_harmless(shim: Shim, image: str) -> bool:
-    """Whether an image can be run; where not, it was refused in one sentence and left nothing."""
+    """Tell whether an image can be run; where not, it was refused in one sentence and left nothing."""
     done = shim.run("exec", image, "metadata", timeout=300)
     assert done.code in (0, 125), done
     if done.code == 0:
@@ -310,7 +310,7 @@ def small_disk(shim: Shim) -> Iterator[Shim]:
 
 
 def sparse_tar(size: int) -> bytes:
-    """A tar whose one file is a hole of so many bytes (PAX, GNU sparse format 1.0)."""
+    """Return a tar whose one file is a hole of so many bytes (PAX, GNU sparse format 1.0)."""
     member = tarfile.TarInfo("./GNUSparseFile.0/huge")
     member.pax_headers = {
         "GNU.sparse.major": "1",
@@ -322,7 +322,7 @@ def sparse_tar(size: int) -> bytes:
 
 
 def bomb(size: int) -> bytes:
-    """The beginning of a tar with a file of so many zeros; the zeros come as they are compressed."""
+    """Return the beginning of a tar with a file of so many zeros; the zeros come as they are compressed."""
     member = tarfile.TarInfo("huge")
     member.size = size
     return member.tobuf()

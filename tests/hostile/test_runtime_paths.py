@@ -123,7 +123,7 @@ APPLETS = ("sh", "cat", "head", "ln", "ls", "wc")
 
 
 def working(changes: Files) -> Files:
-    """A root with a backend, in which what stands in the way of the changes is left out."""
+    """Return a root with a backend, in which what stands in the way of the changes is left out."""
     base = {
         name: entry
         for name, entry in busybox_files().items()
@@ -138,7 +138,7 @@ def working(changes: Files) -> Files:
 
 
 def small(changes: Files) -> Files:
-    """A root that has nothing to run, which a runtime finds out when it has walked all the paths."""
+    """Return a root that has nothing to run, which a runtime finds out when it has walked all the paths."""
     return {"entrypoint": File(elf(), mode=0o755), **changes}
 
 

@@ -69,7 +69,7 @@ def _somebody() -> Iterator[None]:
 
 @pytest.fixture
 def tree() -> Iterator[Tree]:
-    """A user's systemd, and a scope of it that holds this process alone."""
+    """Yield a user's systemd, and a scope of it that holds this process alone."""
     if os.geteuid() != 0:
         pytest.skip("only root can make files of somebody else")
     with work_directory(mode=0o755) as directory:
@@ -152,7 +152,7 @@ def test_a_group_that_cannot_be_used_is_none(tree: Tree, mine: bool, kind: str, 
     found = tree.seen()
     assert (found.version, found.controllers) == (0, frozenset())
     assert "does not belong to this user" in found.fault
-    assert found.mend
+    assert found.remedy
 
 
 def test_version_1_is_for_root_alone(tmp_path: Any) -> None:
@@ -171,7 +171,7 @@ def test_room_is_made_by_stepping_aside_and_handing_the_controllers_on(tree: Tre
     pid = os.getpid()
     found = tree.seen()
     tree.group(f"{SCOPE}/tweed-shim", mine=True)  # as the kernel makes the files of a new group
-    cgroups.make_room(found, top=tree.top, own=tree.own)
+    cgroups.enable_controllers(found, top=tree.top, own=tree.own)
     with open(f"{tree.top}{SCOPE}/tweed-shim/cgroup.procs", encoding="ascii") as file:
         assert file.read().startswith(str(pid))
     with open(f"{tree.top}{SCOPE}/cgroup.subtree_control", encoding="ascii") as file:
@@ -179,7 +179,7 @@ def test_room_is_made_by_stepping_aside_and_handing_the_controllers_on(tree: Tre
     tree.group(SCOPE, mine=True)
     tree.enter(f"{SCOPE}/tweed-shim")
     assert tree.seen() == found
-    cgroups.make_room(found, top=tree.top, own=tree.own)
+    cgroups.enable_controllers(found, top=tree.top, own=tree.own)
     with open(f"{tree.top}{SCOPE}/cgroup.subtree_control", encoding="ascii") as file:
         assert file.read()[0] == "+"
 
@@ -188,7 +188,7 @@ def test_room_that_cannot_be_made_is_one_sentence(tree: Tree) -> None:
     found = tree.seen()
     os.unlink(f"{tree.top}{SCOPE}/cgroup.subtree_control")
     with pytest.raises(HostError, match=f"{SCOPE} cannot be shared out"):
-        cgroups.make_room(found, top=tree.top, own=tree.own)
+        cgroups.enable_controllers(found, top=tree.top, own=tree.own)
 
 
 def test_expecting_moves_writes_to_one_hierarchy_that_is_there(tree: Tree, tmp_path: Any) -> None:
@@ -222,7 +222,7 @@ RANGE = IdMap(
 def generated(found: Cgroups, limits: Limits, ids: IdMap = RANGE) -> dict[str, Any]:
     host = Host(ids, found, 1024, frozenset(), "x86_64")
     request = program_request("/image", ("/program",), host, network="none", limits=limits)
-    return spec.generate(request, host, scratch="/scratch", name="x")
+    return spec.generate(request, host, bundle="/bundle", name="x")
 
 
 def rlimits(config: dict[str, Any]) -> dict[str, int]:
@@ -270,7 +270,7 @@ def test_a_limit_that_cannot_be_enforced_is_refused_with_reason_and_remedy(
     limits: Limits, option: str
 ) -> None:
     with pytest.raises(HostError) as refusal:
-        generated(Cgroups(0, fault="the reason", mend="the remedy"), limits)
+        generated(Cgroups(0, fault="the reason", remedy="the remedy"), limits)
     assert str(refusal.value) == f"{option} cannot be enforced: the reason; leave it out, or the remedy"
 
 
@@ -287,9 +287,9 @@ def test_a_root_that_cannot_be_written_needs_the_control_group_of_devices() -> N
         request = program_request("/image", ("/program",), host, network="none", read_only=True)
         if refused:
             with pytest.raises(HostError, match="read_only is not safe here"):
-                spec.generate(request, host, scratch="/scratch", name="x")
+                spec.generate(request, host, bundle="/bundle", name="x")
         else:
-            assert spec.generate(request, host, scratch="/scratch", name="x")["root"]["readonly"]
+            assert spec.generate(request, host, bundle="/bundle", name="x")["root"]["readonly"]
 
 
 # A host whose groups systemd manages

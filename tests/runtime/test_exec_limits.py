@@ -24,7 +24,7 @@ def refusal(args: list[str], env: list[str]) -> str:
 
 
 def kernel_takes(args: list[str], env: list[str]) -> bool:
-    """Whether the kernel starts a program with these."""
+    """Tell whether the kernel starts a program with these."""
     variables = dict(each.split("=", 1) for each in env)
     try:
         subprocess.run(["/bin/true", *args], env=variables, check=True)

@@ -71,7 +71,7 @@ def test_no_program_in_dev_is_started(confined_shim: Shim, script_image: ScriptI
 def generated(**of_host: Any) -> dict[str, Any]:
     found = Host(IdMap("host"), Cgroups(0), 1024, frozenset(), "x86_64", **of_host)
     request = program_request("/image", ("/program",), found, network="none")
-    return spec.generate(request, found, scratch="/scratch", name="x")
+    return spec.generate(request, found, bundle="/bundle", name="x")
 
 
 @pytest.mark.parametrize(("caller", "inside"), [(-1000, 0), (-1, 0), (0, None), (500, None)])

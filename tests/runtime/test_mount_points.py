@@ -227,7 +227,7 @@ ENTRY = st.one_of(
 
 @contextmanager
 def tree(entries: dict[str, str]) -> Iterator[str]:
-    """A root directory with these entries, as far as they can be made."""
+    """Yield a root directory with these entries, as far as they can be made."""
     with tempfile.TemporaryDirectory() as directory:
         for path, entry in sorted(entries.items()):
             place = os.path.join(directory, path)
@@ -244,7 +244,7 @@ def tree(entries: dict[str, str]) -> Iterator[str]:
 
 
 def links_on_the_way(rootfs: str, destination: str) -> list[str]:
-    """The links that a runtime which knows nothing of the root would follow with the host's."""
+    """Return the links that a runtime which knows nothing of the root would follow with the host's."""
     at, found = rootfs, []
     for part in destination.split("/")[1:]:
         at = os.path.join(at, part)

@@ -274,7 +274,7 @@ def test_an_entrypoint_that_is_a_fifo_is_refused_at_once(rootfs: Path) -> None:
 
 @pytest.fixture
 def nobody() -> Iterator[None]:
-    """The caller is an unprivileged user for the length of the test."""
+    """Yield the caller is an unprivileged user for the length of the test."""
     if os.geteuid() != 0:
         pytest.skip("only root can make what the caller may not look at")
     os.seteuid(65534)

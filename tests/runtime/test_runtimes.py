@@ -67,7 +67,7 @@ class Runner(NamedTuple):
 
 @pytest.fixture(params=runtimes(), ids=lambda path: path.strip("/").replace("/", "-"))
 def runner(request: pytest.FixtureRequest, shim: Shim, script_image: ScriptImage) -> Runner:
-    """Each runtime, as each account, with an image that is ready."""
+    """Return each runtime, as each account, with an image that is ready."""
     runner = Runner(shim, request.param, script_image(SCRIPT))
     done = shim.run(*runner.command("metadata"))
     if reason := next((words for words in UNSUITED if words in done.err), None):

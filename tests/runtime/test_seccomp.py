@@ -30,7 +30,7 @@ def names_by_action(profile: dict[str, Any]) -> dict[str, set[str]]:
 
 
 def calls_of(architecture: str) -> Iterator[str]:
-    """The calls of an architecture up to NEWEST that this host's libseccomp knows."""
+    """Yield the calls of an architecture up to NEWEST that this host's libseccomp knows."""
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:
@@ -84,7 +84,7 @@ def test_a_call_that_needs_a_capability_is_allowed_with_it_only(granted: set[str
 
 
 def matches(test: dict[str, Any], value: int) -> bool:
-    """Whether a test of a rule is met: config-linux.md, "Seccomp"."""
+    """Tell whether a test of a rule is met: config-linux.md, "Seccomp"."""
     compared: dict[str, bool] = {
         "SCMP_CMP_EQ": value == test["value"],
         "SCMP_CMP_NE": value != test["value"],
@@ -95,7 +95,7 @@ def matches(test: dict[str, Any], value: int) -> bool:
 
 
 def answers(profile: dict[str, Any], name: str, *arguments: int) -> list[tuple[str, int]]:
-    """The action and the number of the error of each rule that a call meets."""
+    """Return the action and the number of the error of each rule that a call meets."""
     return [
         (rule["action"].removeprefix("SCMP_ACT_"), rule.get("errnoRet", 0))
         for rule in profile["syscalls"]

@@ -102,7 +102,7 @@ def _cgroups(patient: Patient) -> Finding:
     if not lacking:
         return Finding(name, OK, f"{mode}: {usable}")
     effect = f"{', '.join(lacking)} cannot be enforced: {found.fault}"
-    return Finding(name, WARNING, f"{mode}: {usable} for this user", effect, found.mend)
+    return Finding(name, WARNING, f"{mode}: {usable} for this user", effect, found.remedy)
 
 
 def _version(program: str) -> tuple[str, str]:
