@@ -49,7 +49,7 @@ def test_a_function_that_there_is_not_is_an_attribute_error() -> None:
 
 def test_the_kernel_is_asked_without_the_whole() -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from tweed_shim.runtime import kernel\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); from tweed_shim.host import kernel\n"
         "try: kernel.set_mount_attributes('/there/is/no/such', 1)\n"
         "except OSError as error: print(error.errno)\n"
         "print(*({'ctypes', 'struct'} & set(sys.modules)))"

@@ -16,7 +16,8 @@ from tweed_shim.runtime import mounts
 # mounted. The first argument: whether the kernel has mount_setattr(2) or is said not to.
 SHOW = """
 import errno, json, os, sys
-from tweed_shim.runtime import kernel, mounts
+from tweed_shim.host import kernel
+from tweed_shim.runtime import mounts
 if sys.argv[1] == "old":
     def refuse(target, attributes):
         raise OSError(errno.ENOSYS, "as Linux before 5.12")
@@ -69,7 +70,8 @@ def test_what_is_shown_is_read_only_in_all_its_depth(
 # needs an extended attribute for.
 LAYER = """
 import os, shutil, sys
-from tweed_shim.runtime import kernel, mounts
+from tweed_shim.host import kernel
+from tweed_shim.runtime import mounts
 kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
 kernel.mount(sys.argv[1], "layer", sys.argv[1], 0)
 try:
@@ -109,7 +111,8 @@ def test_a_layer_that_cannot_keep_an_overlays_notes_is_refused(
 # Prints what is said of files in memory, and whether one of a new tmpfs really takes an attribute.
 ATTRIBUTES = """
 import os
-from tweed_shim.runtime import kernel, mounts
+from tweed_shim.host import kernel
+from tweed_shim.runtime import mounts
 kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
 kernel.mount("tmpfs", "layer", "tmpfs", 0)
 open("layer/file", "w").close()
