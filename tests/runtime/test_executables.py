@@ -36,7 +36,7 @@ def fault(rootfs: Path, data: bytes) -> str:
     """Why a program with this content is refused, empty where it is not."""
     write(rootfs / "app/run", data)
     try:
-        executables.find_executable(str(rootfs), "/app/run", "/", "/bin")
+        executables.find_executable(str(rootfs), "/app/run", cwd="/", path_variable="/bin")
     except ImageError as error:
         return str(error)
     return ""
@@ -127,7 +127,7 @@ def test_the_kernel_is_of_the_same_opinion(tmp_path: Path, data: bytes) -> None:
     """For what is refused here; a program without code is executed, and dies of that."""
     write(tmp_path / "run", data)
     try:
-        executables.find_executable("/", str(tmp_path / "run"), "/", "/bin")
+        executables.find_executable("/", str(tmp_path / "run"), cwd="/", path_variable="/bin")
     except ImageError:
         with pytest.raises(OSError, match="Exec format error"):
             subprocess.run([str(tmp_path / "run")], check=False)

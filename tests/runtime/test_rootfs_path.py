@@ -209,7 +209,7 @@ def test_every_path_leads_where_the_kernel_goes(maze: str, path: list[str]) -> N
 
 
 def find(rootfs: Path, argument: str, cwd: str = "/", path: str = "/usr/local/bin:/bin") -> str:
-    return executables.find_executable(str(rootfs), argument, cwd, path)
+    return executables.find_executable(str(rootfs), argument, cwd=cwd, path_variable=path)
 
 
 def test_a_program_is_found_as_execvp_finds_it(rootfs: Path) -> None:

@@ -67,7 +67,7 @@ def rootfs(tmp_path: Path) -> str:
 @pytest.mark.parametrize("path", REFUSED, ids=lambda path: path[:20])
 def test_what_can_be_no_directory_is_named(rootfs: str, path: str) -> None:
     with pytest.raises(ImageError) as caught:
-        working_directory.check(rootfs, path, MOUNTED, "the image")
+        working_directory.check(rootfs, path, MOUNTED, what="the image")
     said = str(caught.value)
     assert said.startswith(f"the image cannot be run: its working directory '{path[:20]}")
     assert f" {REFUSED[path]}; name another WorkingDir" in said
@@ -76,7 +76,7 @@ def test_what_can_be_no_directory_is_named(rootfs: str, path: str) -> None:
 
 @pytest.mark.parametrize("path", ACCEPTED)
 def test_directories_and_what_can_be_made_are_accepted(rootfs: str, path: str) -> None:
-    working_directory.check(rootfs, path, MOUNTED, "the image")
+    working_directory.check(rootfs, path, MOUNTED, what="the image")
 
 
 @pytest.mark.parametrize("path", ["/pipe", "/nowhere", "/" + "w" * 5000], ids=lambda path: path[:20])

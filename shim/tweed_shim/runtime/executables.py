@@ -50,7 +50,7 @@ _MACHINES = {
 }  # fmt: skip
 
 
-def find_executable(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
+def find_executable(rootfs: str, argument: str, *, cwd: str, path_variable: str) -> str:
     """Return the path inside of the image of the program that `argument` names, as execvp(3) finds it from `cwd`.
 
     Where the caller may not read the image's files, `argument` is returned, and the runtime decides. Raises ImageError

@@ -128,7 +128,7 @@ def _mounts_from(target: str) -> Iterator[str]:
             yield path
 
 
-def _bind_entries(root: str, lower: str, directory: str, opened: set[str]) -> None:
+def _bind_entries(root: str, lower: str, directory: str, *, opened: set[str]) -> None:
     """Make the entries that the image has in `directory` in a directory of our own, bound read-only.
 
     Directories of `opened` are not bound: they are made as directories of our own, too. directory, opened: paths of the
@@ -142,7 +142,7 @@ def _bind_entries(root: str, lower: str, directory: str, opened: set[str]) -> No
         elif entry.is_dir():
             os.mkdir(target, 0o755)
             if path in opened:
-                _bind_entries(root, lower, f"{path}/", opened)
+                _bind_entries(root, lower, f"{path}/", opened=opened)
             else:
                 bind_read_only(entry.path, target)
         elif entry.is_file():
@@ -163,4 +163,4 @@ def assemble_read_only(root: str, lower: str, targets: list[str]) -> None:
     """
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
     missing = [path for path in targets if rootfs_path.resolve(lower, path) is None]
-    _bind_entries(root, lower, "/", {parent for path in missing for parent in _parents(path)})
+    _bind_entries(root, lower, "/", opened={parent for path in missing for parent in _parents(path)})

@@ -64,7 +64,7 @@ def resolve(
     environment = _environment(env, variables)
     directory = os.path.join("/", cwd)
     try:
-        executables.find_executable(rootfs, entrypoint[0], directory, environment["PATH"])
+        executables.find_executable(rootfs, entrypoint[0], cwd=directory, path_variable=environment["PATH"])
     except ImageError as error:
         raise ImageError(f"{what}: {error}") from None
     resolved = _user(rootfs, user, ids, what=what)

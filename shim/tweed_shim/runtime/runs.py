@@ -172,7 +172,7 @@ def going_on(root: str, cloud: str, interaction: str = "") -> list[str]:
 
 def read(run: Run) -> dict[str, Any]:
     """Read the record of a run. Raises DamagedRecord where it is damaged, OSError where there is none, or not yet."""
-    mend = f"'tweed-shim logs {run.number}' shows what the image said; remove the file to hear no more of it"
+    mend = f"'tweed-shim logs {run.number}' shows what the image said; remove the file to end this warning"
     record = state_files.read(os.path.join(run.directory, RECORD), SHAPE, mend=mend)
     if record["state"] == "running":
         with files.held_directory(run.directory, shared=False, wait=False) as ended:
@@ -184,5 +184,5 @@ def find(root: str, number: str) -> Run:
     """Return a run by its number. Raises StateError where the store has no such run, or no longer."""
     run = Run(decimal(number) or 0, os.path.join(root, "runs", number))
     if run.number == 0 or not os.path.isdir(run.directory):
-        raise StateError(f"there is no run {shown(number)}; 'tweed-shim logs' lists those that are kept")
+        raise StateError(f"there is no run {shown(number)}; 'tweed-shim logs' lists those that there are")
     return run

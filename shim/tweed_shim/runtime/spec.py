@@ -247,7 +247,7 @@ def check_image(request: Request, host: Host, what: str) -> None:
     mounts = {each["destination"]: each["type"] for each in _mounts(request, host, "", writable_root=True)}
     with suppress(PermissionError):
         mount_points.check(request.rootfs, mounts.items(), what)
-        working_directory.check(request.rootfs, request.process.cwd, mounts, what)
+        working_directory.check(request.rootfs, request.process.cwd, mounts, what=what)
 
 
 def _process(request: Request, host: Host) -> dict[str, Any]:

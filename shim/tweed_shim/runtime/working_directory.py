@@ -13,7 +13,7 @@ from tweed_shim.runtime import rootfs_path
 REMEDY = "name another WorkingDir and build the image again"
 
 
-def check(rootfs: str, directory: str, mounted: Container[str], what: str) -> None:
+def check(rootfs: str, directory: str, mounted: Container[str], *, what: str) -> None:
     """Raise ImageError where an image's working directory is no directory and cannot be made.
 
     mounted: the destinations of the mounts; what is below them is not the image's. what: the image, for messages.
