@@ -126,7 +126,7 @@ LEAKS: dict[str, tuple[Callable[[Path, Victim], object], str]] = {
 
 
 @pytest.mark.parametrize("leak", LEAKS)
-def test_no_file_of_the_host_is_taken_for_one_of_an_archive(
+def test_no_file_of_the_host_is_read_through_an_archive(
     shim: Shim, victim: Victim, component_archive: str, leak: str
 ) -> None:
     archive = given(shim, component_archive)
@@ -142,7 +142,7 @@ def test_no_file_of_the_host_is_taken_for_one_of_an_archive(
 
 
 @pytest.mark.parametrize("leak", ["absolute", "blobs"])
-def test_no_file_of_the_host_is_given_to_an_executor(
+def test_no_file_of_the_host_reaches_an_executor(
     shim: Shim, victim: Victim, component_archive: str, leak: str
 ) -> None:
     archive = given(shim, component_archive)

@@ -52,7 +52,7 @@ def configure(shim: Shim) -> Configure:
     return run
 
 
-def test_forking_forever_is_bounded_and_ends(shim: Shim, programs_image: ProgramsImage) -> None:
+def test_a_fork_bomb_is_bounded_and_ends(shim: Shim, programs_image: ProgramsImage) -> None:
     metadata = "backend: tweed/v1\\nname: n\\nversion: v"
     head = f"#!{PYTHON} -I\nimport sys\nif sys.argv[1] == 'metadata':\n    sys.exit(print('{metadata}'))\n"
     options = ("--pids", "64") if shim.account.kind == "root" else ()
@@ -87,7 +87,7 @@ def test_allocating_forever_ends_at_the_limit_which_is_named(
 
 @AS_ONE_USER
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_printing_much_is_shown_and_kept_in_part(
+def test_much_output_is_shown_whole_and_logged_in_part(
     shim: Shim, script_image: ScriptImage, configure: Configure, stream: str
 ) -> None:
     size = 100_000_000
@@ -105,21 +105,19 @@ def test_printing_much_is_shown_and_kept_in_part(
     assert KEPT - (1 << 20) < len(log) < KEPT + (1 << 10)
 
 
-def test_printing_forever_as_a_result_ends_the_run(shim: Shim, script_image: ScriptImage) -> None:
+def test_an_endless_result_ends_the_run(shim: Shim, script_image: ScriptImage) -> None:
     done = shim.run("exec", script_image("yes 'a: b'"), "metadata")
     assert done.code == 125
     assert done.out == b""
     assert b"more than 4 MiB" in done.err
 
 
-def test_printing_forever_as_diagnostics_ends_with_the_time(
-    script_image: ScriptImage, configure: Configure
-) -> None:
+def test_endless_diagnostics_end_at_the_timeout(script_image: ScriptImage, configure: Configure) -> None:
     done = configure(script(script_image, "yes"), "--timeout", "1")
     assert done.code == 124
 
 
-def test_ignoring_the_wish_to_end_helps_for_the_grace_period_only(
+def test_an_image_that_ignores_signals_is_killed_after_the_grace_time(
     accounts: dict[str, Account], program: str, script_image: ScriptImage
 ) -> None:
     image = script(script_image, "trap 'echo ignored' TERM INT HUP; while :; do sleep 1; done")
@@ -133,7 +131,7 @@ def test_ignoring_the_wish_to_end_helps_for_the_grace_period_only(
             assert b"ignored" in done.out
 
 
-def test_a_stopped_program_is_ended_as_well(script_image: ScriptImage, configure: Configure) -> None:
+def test_a_stopped_program_is_killed_as_well(script_image: ScriptImage, configure: Configure) -> None:
     done = configure(script(script_image, "sh -c 'kill -STOP $$'"), "--timeout", "1")
     assert done.code == 124
 
@@ -156,7 +154,7 @@ def test_closing_the_streams_ends_nothing_early(
     ],
     ids=["a daemon", "a child that holds the pipes", "daemons that hold the pipes"],
 )
-def test_what_is_left_running_ends_with_the_entrypoint(
+def test_processes_in_the_background_end_with_the_entrypoint(
     script_image: ScriptImage, configure: Configure, text: str
 ) -> None:
     done = configure(script(script_image, f"{text}\necho done"))
@@ -175,7 +173,7 @@ def test_filling_the_root_is_bounded(shim: Shim, script_image: ScriptImage, conf
         assert 1_000_000_000 < blocks * size <= 1 << 30
 
 
-def test_a_program_that_kills_all_it_sees_ends_itself_alone(shim: Shim, script_image: ScriptImage) -> None:
+def test_a_program_that_kills_all_processes_kills_only_its_own(shim: Shim, script_image: ScriptImage) -> None:
     text = "kill -9 -1; for pid in $(seq 1 400); do kill -9 $pid 2>/dev/null; done; exit 5"
     done = shim.run("exec", script(script_image, text), "configure", stdin=b"{}")
     assert done.code == 5, done

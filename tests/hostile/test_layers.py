@@ -166,7 +166,7 @@ ODD_NAMES: Files = {
 }
 
 
-def test_odd_names_are_names(shim: Shim, public_directory: str) -> None:
+def test_odd_file_names_are_unpacked_as_they_are(shim: Shim, public_directory: str) -> None:
     image = image_of(public_directory, "odd names", [Layer(ODD_NAMES, "none")])
     assert is_refused_or_harmless(shim, image)
     [tree] = os.listdir(os.path.join(shim.root, "rootfs"))
@@ -257,7 +257,7 @@ NODES = ("null", "memory", "disk")
 
 
 @pytest.mark.parametrize("options", [(), ("--read-only",)], ids=["", "read-only"])
-def test_a_device_of_an_image_is_no_way_out(
+def test_a_device_of_an_image_cannot_be_opened(
     shim: Shim, script_image: ScriptImage, options: tuple[str, ...]
 ) -> None:
     disk = os.stat("/").st_dev

@@ -209,7 +209,7 @@ def test_no_link_leads_the_mounts_of_an_operation_to_the_host(
     assert json.loads(confined_shim.run("clouds", "--json").out) == []
 
 
-def test_what_an_image_has_written_is_nothing_that_the_runtime_opens(
+def test_links_that_an_image_has_written_do_not_lead_the_runtime_out(
     confined_shim: Shim, victim: Victim, images: Images
 ) -> None:
     good = images(working({}), tag="good")
@@ -233,7 +233,7 @@ def test_what_an_image_has_written_is_nothing_that_the_runtime_opens(
 
 
 @AS_ONE_USER
-def test_what_the_caller_may_not_look_at_is_checked_with_the_rights_of_the_containers_root(
+def test_directories_that_the_caller_may_not_read_are_checked_as_the_containers_root(
     shim: Shim, images: Images
 ) -> None:
     closed = {"tweed": directory(0o700, uid=1, gid=1)}
@@ -279,7 +279,9 @@ def test_links_inside_of_an_image_work(confined_shim: Shim, victim: Victim, imag
         assert checked.out == b"\n".join((b"7", b"1", *names, resolvers)), checked
 
 
-def test_an_executor_is_refused_likewise(confined_shim: Shim, victim: Victim, images: Images) -> None:
+def test_an_executor_whose_links_lead_out_is_refused(
+    confined_shim: Shim, victim: Victim, images: Images
+) -> None:
     before = victim.look()
     tricks: dict[str, Files] = {
         "dev": {"dev": symlink(victim.path)},

@@ -35,7 +35,7 @@ def kernel_takes(args: list[str], env: list[str]) -> bool:
 
 @pytest.mark.parametrize("kind", ["argument", "variable"])
 @pytest.mark.parametrize("size", [LONGEST - 1, LONGEST, LONGEST + 1])
-def test_the_longest_text_is_the_kernels(kind: str, size: int) -> None:
+def test_the_longest_text_is_that_of_the_kernel(kind: str, size: int) -> None:
     args, env = (["x" * size], []) if kind == "argument" else ([], ["LONG=".ljust(size, "x")])
     said = refusal(args, env)
     assert (said == "") is kernel_takes(args, env)

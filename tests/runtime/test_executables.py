@@ -72,7 +72,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_the_kernel_does_not_execute_is_named(rootfs: Path, case: str) -> None:
+def test_a_file_that_the_kernel_does_not_execute_is_refused_with_the_reason(rootfs: Path, case: str) -> None:
     data, said = REFUSED[case]
     found = fault(rootfs, data)
     assert said in found
@@ -94,12 +94,12 @@ def test_what_the_kernel_does_not_execute_is_named(rootfs: Path, case: str) -> N
         b"#!  /bin/sh\t" + b"x" * 300,
     ],
 )
-def test_what_the_kernel_executes_is_left_alone(rootfs: Path, data: bytes) -> None:
+def test_a_file_that_the_kernel_executes_is_accepted(rootfs: Path, data: bytes) -> None:
     assert fault(rootfs, data) == ""
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="i386 is x86_64's sibling")
-def test_programs_of_the_narrow_sibling_are_left_alone(rootfs: Path) -> None:
+def test_programs_of_the_32_bit_machine_are_accepted(rootfs: Path) -> None:
     assert fault(rootfs, elf(3, wide=False)) == ""
 
 
@@ -123,7 +123,7 @@ def test_the_fault_of_an_interpreter_names_it(rootfs: Path) -> None:
 @pytest.mark.parametrize(
     "data", [elf(), elf(ELSEWHERE), b"text\n", b"", b"#!\n", b"\xef\xbb\xbf#!/bin/sh\n", elf()[:20]]
 )
-def test_the_kernel_is_of_the_same_opinion(tmp_path: Path, data: bytes) -> None:
+def test_the_kernel_refuses_what_is_refused(tmp_path: Path, data: bytes) -> None:
     """For what is refused here; a program without code is executed, and dies of that."""
     write(tmp_path / "run", data)
     try:
@@ -172,14 +172,14 @@ def registered(
         ("enabled\nof another kind", b"text", True),
     ],
 )
-def test_what_binfmt_misc_knows_is_left_to_the_kernel(
+def test_a_file_that_binfmt_misc_knows_is_accepted(
     rootfs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, data: bytes, taken: bool
 ) -> None:
     registered(tmp_path, monkeypatch, {"entry": entry})
     assert (fault(rootfs, data) == "") is taken
 
 
-def test_binfmt_misc_that_is_off_knows_nothing(
+def test_binfmt_misc_that_is_disabled_counts_for_nothing(
     rootfs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registered(tmp_path, monkeypatch, {"entry": "enabled\noffset 0\nmagic 4d5a"}, status="disabled")
@@ -187,7 +187,7 @@ def test_binfmt_misc_that_is_off_knows_nothing(
 
 
 @pytest.mark.parametrize("kernel", [True, False])
-def test_where_binfmt_misc_cannot_be_seen_text_is_refused_all_the_same(
+def test_where_binfmt_misc_cannot_be_seen_text_is_refused(
     rootfs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: bool
 ) -> None:
     monkeypatch.setattr(executables, "_BINFMT", str(tmp_path / "nowhere"))
@@ -196,9 +196,7 @@ def test_where_binfmt_misc_cannot_be_seen_text_is_refused_all_the_same(
     assert (fault(rootfs, b"MZ\0") == "") is kernel
 
 
-def test_a_machine_that_is_emulated_is_left_to_the_kernel(
-    rootfs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_program_for_an_emulated_machine_is_accepted(rootfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bytes] = []
     spawn = os.posix_spawn
 

@@ -57,11 +57,13 @@ class StandIn:
 
     def send_signal(self, number: int) -> None:
         self.signals.append(int(number))
-        self._react.get(int(number), lambda _: None)(self)
+        if reaction := self._react.get(int(number)):
+            reaction(self)
 
     def kill(self) -> None:
         self.signals.append(0)
-        self._react.get(0, lambda _: None)(self)
+        if reaction := self._react.get(0):
+            reaction(self)
 
 
 Make = Callable[..., StandIn]

@@ -44,7 +44,7 @@ print(json.dumps({
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount without a namespace of its own")
 @pytest.mark.parametrize("kernel", ["new", "old"])
 @pytest.mark.parametrize("namespaces", [("--mount",), ("--mount", "--user", "--map-root-user")], ids=" ".join)
-def test_what_is_shown_is_read_only_in_all_its_depth(
+def test_a_bound_directory_is_read_only_with_every_mount_below_it(
     tmp_path: Path, kernel: str, namespaces: tuple[str, ...]
 ) -> None:
     place = tmp_path / "with a blank"
@@ -89,7 +89,7 @@ assert os.listdir("root/directory") == []
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount without a namespace of its own")
 @pytest.mark.parametrize("namespaces", [("--mount",), ("--mount", "--user", "--map-root-user")], ids=" ".join)
 @pytest.mark.parametrize("kind", ["tmpfs", "ramfs"])
-def test_a_layer_that_cannot_keep_an_overlays_notes_is_refused(
+def test_a_file_system_without_overlay_attributes_is_refused(
     tmp_path: Path, kind: str, namespaces: tuple[str, ...]
 ) -> None:
     for name in ("layer", "root", "lower/directory/inner"):
@@ -125,7 +125,7 @@ print(mounts.tmpfs_has_user_attributes(), takes)
 """
 
 
-def test_what_memory_can_hold_is_known_without_a_mount(tmp_path: Path) -> None:
+def test_tmpfs_attributes_are_tried_without_a_mount(tmp_path: Path) -> None:
     (tmp_path / "layer").mkdir()
     done = subprocess.run(
         ["unshare", "--mount", "--user", "--map-root-user", sys.executable, "-c", ATTRIBUTES],
@@ -140,7 +140,7 @@ def test_what_memory_can_hold_is_known_without_a_mount(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "answer"), [(errno.EOPNOTSUPP, False), (errno.EPERM, True)])
-def test_memory_is_taken_to_hold_attributes_unless_the_kernel_says_no(
+def test_tmpfs_counts_as_having_attributes_unless_the_kernel_says_no(
     monkeypatch: pytest.MonkeyPatch, number: int, answer: bool
 ) -> None:
     def refuse(*_: object) -> None:

@@ -58,7 +58,7 @@ def program(path: Path, text: str = "#!/bin/sh\n", mode: int = 0o755) -> None:
         ("/" + "x" * 300, None),
     ],
 )
-def test_a_path_leads_where_the_kernel_would_go(rootfs: Path, path: str, leads_to: str | None) -> None:
+def test_a_path_leads_where_the_kernel_goes(rootfs: Path, path: str, leads_to: str | None) -> None:
     found = rootfs_path.resolve(str(rootfs), path)
     assert found == (None if leads_to is None else os.path.normpath(rootfs / leads_to))
 
@@ -114,7 +114,7 @@ def test_forty_links_are_followed_and_no_more(rootfs: Path, links: int, leads_so
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "directory", "nothing", "dangling"])
-def test_only_a_regular_file_is_read_and_nothing_is_waited_for(rootfs: Path, kind: str) -> None:
+def test_only_a_regular_file_is_read_and_a_pipe_does_not_block(rootfs: Path, kind: str) -> None:
     path = rootfs / "etc/odd"
     if kind == "fifo":
         os.mkfifo(path)
@@ -225,7 +225,7 @@ def test_a_program_is_found_as_execvp_finds_it(rootfs: Path) -> None:
     assert find(rootfs, "linked") == "/bin/linked"
 
 
-def test_what_is_not_there_is_named(rootfs: Path) -> None:
+def test_a_missing_entrypoint_is_named(rootfs: Path) -> None:
     with pytest.raises(ImageError, match="'/app/nope' is not in the image"):
         find(rootfs, "/app/nope")
     with pytest.raises(ImageError, match="'nope' is not in any directory of the image's PATH"):
@@ -235,7 +235,7 @@ def test_what_is_not_there_is_named(rootfs: Path) -> None:
         find(rootfs, "/app/host")
 
 
-def test_what_cannot_be_executed_is_named(rootfs: Path) -> None:
+def test_an_entrypoint_that_is_not_executable_is_named(rootfs: Path) -> None:
     program(rootfs / "app/plain", mode=0o644)
     for path, said in (("/app/plain", "is no executable file: "), ("/app", "is a directory: ")):
         with pytest.raises(ImageError, match=said):
@@ -252,7 +252,7 @@ def test_what_cannot_be_executed_is_named(rootfs: Path) -> None:
         ("#!/etc/motd\n", "/etc/motd"),
     ],
 )
-def test_an_interpreter_that_is_missing_is_named(rootfs: Path, text: str, interpreter: str) -> None:
+def test_a_missing_interpreter_is_named(rootfs: Path, text: str, interpreter: str) -> None:
     program(rootfs / "app/run", text)
     with pytest.raises(ImageError, match=f"the interpreter '{interpreter}' of the entrypoint '/app/run'"):
         find(rootfs, "/app/run")
@@ -261,7 +261,7 @@ def test_an_interpreter_that_is_missing_is_named(rootfs: Path, text: str, interp
 @pytest.mark.parametrize(
     "text", ["#!/bin/sh\n", "#! /bin/sh -eu\n", "#!\t/bin/sh\tx", "#!bin/sh\n", "#!/bin/sh\0rest"]
 )
-def test_an_interpreter_that_is_there_is_accepted(rootfs: Path, text: str) -> None:
+def test_an_interpreter_of_the_image_is_accepted(rootfs: Path, text: str) -> None:
     program(rootfs / "app/run", text)
     assert find(rootfs, "/app/run") == "/app/run"
 
@@ -296,7 +296,7 @@ def closed() -> Iterator[Path]:
         yield root
 
 
-def test_what_the_caller_may_not_look_at_is_left_to_the_runtime(closed: Path, nobody: None) -> None:
+def test_directories_that_the_caller_may_not_read_are_left_to_the_runtime(closed: Path, nobody: None) -> None:
     assert find(closed, "/app/run") == "/app/run"
     assert find(closed, "run", cwd="/app", path=".") == "run"
     with pytest.raises(ImageError, match="the image's /etc/passwd may not be read by you"):
