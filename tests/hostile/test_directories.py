@@ -1,4 +1,4 @@
-"""Archives and layouts in directory form, made to have files of the host read or written through links."""
+"""Hostile archives and layouts in directory form: their links lead to no file of the host."""
 
 import os
 import re
@@ -76,7 +76,7 @@ def up(path: Path) -> str:
 
 
 def assert_refused(done: Result, archive: Path, entry: str) -> None:
-    """By one sentence that names the archive, and the entry or one below it."""
+    """Check that a refusal is one sentence that names the archive, and the entry or one below it."""
     assert done.code == 125, done
     sentence = done.err.decode().splitlines()[-1]
     wanted = rf"tweed-shim: {re.escape(entry)}(/[\w./]+)? in {archive} cannot be used: it leads out .* use the copy"
@@ -87,7 +87,7 @@ def assert_refused(done: Result, archive: Path, entry: str) -> None:
 
 @pytest.fixture(scope="module")
 def component_archive(public_directory: str) -> Iterator[str]:
-    """A TOI package in a component archive, one of whose resources is the local blob `leak`, of no known digest."""
+    """Return a component archive with a TOI package that has a resource without digest, the local blob `leak`."""
     directory = os.path.join(public_directory, "directories")
     layout = executor_layout(os.path.join(directory, "image"), "cat /toi/inputs/ocmrepo > /toi/outputs/all")
     access = {"type": "localBlob", "localReference": "leak", "mediaType": "text/plain"}
@@ -268,7 +268,7 @@ def layout(public_directory: str) -> Iterator[str]:
 
 
 def entries(layout: Path) -> list[str]:
-    """What of a layout can be a link: its files and its directories."""
+    """Return the files and directories of a layout: each can be a link."""
     return sorted(os.fspath(path.relative_to(layout)) for path in layout.rglob("*"))
 
 

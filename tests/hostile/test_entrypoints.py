@@ -1,4 +1,4 @@
-"""Entrypoints that mean no good: whatever they do, the run ends, and nothing of it is left.
+"""Hostile entrypoints: whatever they do, the run ends, and nothing of it is left.
 
 That no process, no mount and no control group is left is what the fixture `shim` checks at its end.
 """
@@ -8,29 +8,27 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from accounts import AS_ONE_USER, Account
+from accounts import AS_ONE_USER
 from host_programs import PYTHON, ProgramsImage
-from installed import Result, Shim, fresh_shim
+from installed import Result, Shim
 from script_images import METADATA, ScriptImage
 
-KEPT = 64 << 20
+LOG_SIZE = 64 << 20
 FORKING = """
 import os, time
-made = 0
+count = 0
 while True:
     try:
         if os.fork() == 0:
             while True:
                 time.sleep(1000)
-        made += 1
+        count += 1
     except OSError as error:
-        print(made, error.errno, flush=True)
+        print(count, error.errno, flush=True)
         time.sleep(1000)
 """
 
@@ -102,7 +100,7 @@ def test_much_output_is_shown_whole_and_logged_in_part(
     log = shim.run("logs", str(number)).out
     assert log.startswith(b"first\n")
     assert log.endswith(b"last\n")
-    assert KEPT - (1 << 20) < len(log) < KEPT + (1 << 10)
+    assert LOG_SIZE - (1 << 20) < len(log) < LOG_SIZE + (1 << 10)
 
 
 def test_an_endless_result_ends_the_run(shim: Shim, script_image: ScriptImage) -> None:
@@ -117,18 +115,26 @@ def test_endless_diagnostics_end_at_the_timeout(script_image: ScriptImage, confi
     assert done.code == 124
 
 
+# The program with a grace time of half a second; the arguments are the installed program and its own.
+SHORT_GRACE = """
+import sys
+from tweed_shim.cli.main import main
+from tweed_shim.runtime import io_loop
+io_loop.GRACE = 0.5
+sys.exit(main(sys.argv[2:]))
+"""
+
+
 def test_an_image_that_ignores_signals_is_killed_after_the_grace_time(
-    accounts: dict[str, Account], program: str, script_image: ScriptImage
+    shim: Shim, script_image: ScriptImage
 ) -> None:
-    image = script(script_image, "trap 'echo ignored' TERM INT HUP; while :; do sleep 1; done")
-    # All of them at once, because each takes as long as the grace period is.
-    with ExitStack() as stack:
-        shims = [stack.enter_context(fresh_shim(account, program)) for account in accounts.values()]
-        pool = stack.enter_context(ThreadPoolExecutor(len(shims)))
-        command = ("exec", image, "configure", "--network", "none", "--timeout", "1")
-        for done in pool.map(lambda shim: shim.run(*command, stdin=b"{}"), shims):
-            assert done.code == 124, done
-            assert b"ignored" in done.out
+    image = script(script_image, "trap 'echo ignored' TERM INT HUP; while :; do sleep 0.1; done")
+    python = os.path.join(os.path.dirname(shim.program), "python")
+    impatient = shim._replace(wrapper=(python, "-c", SHORT_GRACE))
+    done = impatient.run("exec", image, "configure", "--network", "none", "--timeout", "1", stdin=b"{}")
+    assert done.code == 124, done
+    assert b"ignored" in done.out
+    assert b"did not end within 0.5 s of SIGTERM; killed" in done.err
 
 
 def test_a_stopped_program_is_killed_as_well(script_image: ScriptImage, configure: Configure) -> None:

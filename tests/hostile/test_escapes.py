@@ -1,4 +1,4 @@
-"""A program in the container tries to get out of it: each attempt is shown to have been made, and to have failed."""
+"""A program in the container tries to escape: each attempt is made, and fails."""
 
 import glob
 import hashlib
@@ -53,7 +53,7 @@ FILTERED = {
 
 
 class Host(NamedTuple):
-    """What the host has for a container to find."""
+    """Files and sockets of the host that a container could find."""
 
     canary: str
     port: int

@@ -1,4 +1,4 @@
-"""Layers made to do harm: nothing is written outside of the store, and what cannot be unpacked is one sentence."""
+"""Hostile layers: nothing is written outside of the store, and a layer that cannot be unpacked is one sentence."""
 
 import io
 import os
@@ -27,7 +27,7 @@ class Canary(NamedTuple):
     path: str
 
     def look(self) -> dict[str, tuple[int, int, int, int, bytes]]:
-        """What is there: of each path its mode, owner, links, time of change, and content."""
+        """Return the mode, owner, links, time of change and content of each path."""
         found = {}
         for place, _, names in os.walk(self.path):
             for path in (place, *(os.path.join(place, name) for name in names)):

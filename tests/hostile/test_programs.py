@@ -1,4 +1,4 @@
-"""What programs do all day works under the seccomp profile, as every kind of user."""
+"""Ordinary programs work under the seccomp profile, as every kind of user."""
 
 import json
 import os

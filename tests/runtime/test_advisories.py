@@ -1,4 +1,4 @@
-"""Which versions of a runtime are known to follow links of an image."""
+"""The versions of runtimes with known faults."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which capabilities a container gets."""
+"""The capabilities of a container: defaults, added ones and dropped ones."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What a caller has of control groups, over trees made up like the kernel's; and what becomes of a run's limits."""
+"""The control groups that a caller can make, over directories like the kernel's, and the limits of runs."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ ALL = "cpu memory pids"
 
 
 class Tree(NamedTuple):
-    """A hierarchy of version 2 in a directory, and the file that tells the caller's place in it."""
+    """A hierarchy of version 2 in a directory, and the file with the caller's group in it."""
 
     top: str
     own: str

@@ -1,4 +1,4 @@
-"""What an image leaves in $OUT_CONFIG is kept: however much and deep it is, and however long that takes."""
+"""What an image writes to $OUT_CONFIG is synced and kept, however much and deep it is; and limits are named."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tweed_shim.cli import commands
 from tweed_shim.cli.main import main
 from tweed_shim.runtime import cleanup
 
-# A disk on which the file system takes longer to sync than the image is given time for.
+# A disk that takes longer to sync than the timeout of the image.
 SLOW_DISK = """
 import sys, time
 from tweed_shim.base import files
@@ -79,9 +79,7 @@ def test_a_file_system_is_synced(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
-def test_the_time_of_the_image_does_not_pass_while_what_it_wrote_is_kept(
-    script_image: ScriptImage, tmp_path: Path
-) -> None:
+def test_the_timeout_does_not_count_while_files_are_synced(script_image: ScriptImage, tmp_path: Path) -> None:
     image = script_image(
         f'case $1 in metadata) {METADATA};; configure) cd "$OUT_CONFIG"; for i in $(seq 200); do : > $i; done;; esac'
     )

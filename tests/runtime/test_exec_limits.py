@@ -1,4 +1,4 @@
-"""Arguments and variables that are longer than the kernel takes are refused before a run; the others are taken."""
+"""Arguments and variables that are longer than the kernel takes are refused before a run."""
 
 import os
 import resource

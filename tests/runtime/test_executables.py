@@ -1,4 +1,4 @@
-"""What the kernel will not execute is refused before it is tried, and named; what it executes is left alone."""
+"""Programs that the kernel will not execute are refused with the reason; those that it executes are accepted."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def fault(rootfs: Path, data: bytes) -> str:
-    """Why a program with this content is refused, empty where it is not."""
+    """Return why a program with this content is refused, an empty text where it is not."""
     write(rootfs / "app/run", data)
     try:
         executables.find_executable(str(rootfs), "/app/run", cwd="/", path_variable="/bin")
@@ -124,7 +124,7 @@ def test_the_fault_of_an_interpreter_names_it(rootfs: Path) -> None:
     "data", [elf(), elf(ELSEWHERE), b"text\n", b"", b"#!\n", b"\xef\xbb\xbf#!/bin/sh\n", elf()[:20]]
 )
 def test_the_kernel_refuses_what_is_refused(tmp_path: Path, data: bytes) -> None:
-    """For what is refused here; a program without code is executed, and dies of that."""
+    """A program without code is executed and dies, so only refused ones are compared."""
     write(tmp_path / "run", data)
     try:
         executables.find_executable("/", str(tmp_path / "run"), cwd="/", path_variable="/bin")

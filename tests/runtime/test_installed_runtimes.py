@@ -1,4 +1,4 @@
-"""The OCI runtimes that are installed, each of which has to do: Debian's runc, and others where there are any.
+"""Every installed OCI runtime has to work: Debian's runc, and others.
 
 $TWEED_SHIM_TEST_RUNTIMES names more of them, as paths with a colon between.
 """

@@ -54,7 +54,7 @@ def refusal(rootfs: Path, points: list[mount_points.MountPoint] = ALL) -> str:
 
 
 def remedy(path: str) -> str:
-    """What the author of an image is told to make of a path."""
+    """Return what the message says that a path has to be."""
     return "a regular file" if path in ("etc/resolv.conf", "etc/hosts") else "a directory"
 
 

@@ -1,4 +1,4 @@
-"""Mounts that a container is shown of the host: read-only in all their depth, on every kernel."""
+"""Mounts of the host in a container, read-only with all below them on every kernel; and overlays."""
 
 import errno
 import json

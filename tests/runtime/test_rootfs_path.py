@@ -137,7 +137,7 @@ def test_no_more_is_read_than_asked_for(rootfs: Path) -> None:
 
 
 def kernel_resolves(rootfs: str, path: str) -> str | None:
-    """What openat2(2) finds with RESOLVE_IN_ROOT: the kernel's own idea of a path that stays inside."""
+    """Return what openat2(2) resolves with RESOLVE_IN_ROOT: the kernel's own way to stay inside."""
     libc = ctypes.CDLL(None, use_errno=True)
     root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY)
     try:
@@ -274,7 +274,7 @@ def test_an_entrypoint_that_is_a_fifo_is_refused_at_once(rootfs: Path) -> None:
 
 @pytest.fixture
 def nobody() -> Iterator[None]:
-    """Yield the caller is an unprivileged user for the length of the test."""
+    """Make the caller an unprivileged user for the length of the test."""
     if os.geteuid() != 0:
         pytest.skip("only root can make what the caller may not look at")
     os.seteuid(65534)

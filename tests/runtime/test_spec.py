@@ -1,4 +1,4 @@
-"""What a container is kept from besides: dumps, protection from the OOM killer, programs in /dev, counters of heat."""
+"""Parts of config.json: core dumps, the OOM score, no programs in /dev, masked thermal counters."""
 
 import resource
 import subprocess
@@ -26,7 +26,7 @@ HARD_CORE = resource.getrlimit(resource.RLIMIT_CORE)[1]
 
 
 def called_by(shim: Shim, image: str, *caller: str) -> str:
-    """What an image says on stderr when the program is started by another, such as choom(1) or prlimit(1)."""
+    """Return what an image writes to stderr when the shim is started by another program, as choom(1) or prlimit(1)."""
     done = subprocess.run(
         [*caller, *shim.command("exec", image, "metadata")],
         env=shim.environment(),

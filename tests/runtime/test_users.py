@@ -1,4 +1,4 @@
-"""Who an image's `User` is, by the image's own files."""
+"""The ids of an image's `User`, looked up in the image's own files."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A working directory that can be none is refused in a sentence of our own; one that can be made is made."""
+"""A working directory that cannot exist is refused with one sentence; a missing one is made."""
 
 import os
 from pathlib import Path
