@@ -5,7 +5,6 @@ The Runner inspects the host and checks the options once, before anything is pul
 store, makes the request, runs it and records the run. Nothing here may know the name of a contract.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -18,7 +17,7 @@ from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image import pull, store
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image
-from tweed_shim.runtime import host, log_space, process, recorded_run, security_options, spec
+from tweed_shim.runtime import container, host, log_space, process, recorded_run, security_options, spec
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.options import ContainerOptions
 from tweed_shim.runtime.recorded_run import Job, Site
@@ -181,7 +180,7 @@ class Runner:
 
     def config(self, request: Request, name: str) -> dict[str, Any]:
         """Return the `config.json` of a request for a run called `name`, without running it."""
-        return spec.generate(request, self.host, bundle=os.path.join(self.root, "scratch"), name=name)
+        return spec.generate(request, self.host, bundle=container.bundle_directory(self.root), name=name)
 
     def run(self, request: Request, job: Job) -> tuple[Run, Outcome]:
         """Run a request as a recorded run of the store. Raises what `recorded_run.run_recorded` raises."""

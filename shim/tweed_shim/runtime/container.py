@@ -150,6 +150,11 @@ def _outcome(
     )
 
 
+def bundle_directory(root: str) -> str:
+    """Return the directory of a store on which each sandbox mounts its bundle; nobody else sees what is mounted."""
+    return os.path.join(root, "scratch")
+
+
 def _with_locked_options(mount: Mount) -> Mount:
     """Return a mount with those options of its source that a user namespace may not drop."""
     flags = os.statvfs(mount.source).f_flag
@@ -161,7 +166,7 @@ def _with_locked_options(mount: Mount) -> Mount:
 
 def _plan(request: Request, context: RunContext, overlay: str) -> "Plan":
     """Return the plan of a run. overlay: as in Plan."""
-    bundle = files.make_private(os.path.join(context.root, "scratch"))
+    bundle = files.make_private(bundle_directory(context.root))
     host = context.host
     if host.ids.kind != "host":
         request = replace(request, mounts=tuple(map(_with_locked_options, request.mounts)))

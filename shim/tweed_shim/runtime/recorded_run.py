@@ -90,7 +90,10 @@ def _ended_for_memory(*, limited: bool) -> str:
 
 
 def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Request) -> None:
-    """Raise OperationFailed or TimedOut where a run did not end with code 0."""
+    """Raise OperationFailed or TimedOut where a run did not end with code 0. The log then gets its result."""
+    if outcome.code != 0 or outcome.overflow:
+        with suppress(OSError):
+            run.log_result(outcome.result)
     timeout = request.options.timeout
     hints = "; ".join(filter(None, (job.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
     if outcome.timed_out:
@@ -186,6 +189,14 @@ def _meanwhile(request: Request, job: Job, site: Site) -> None:
         scratch_directories.sweep(scratch, site.host.ids)
 
 
+def _collect_error(job: Job, result: bytes, errors: list[ShimError]) -> None:
+    """Call a job's `succeeded`, and add the error that it raises to a list: the run's record comes first."""
+    try:
+        job.succeeded(result)
+    except ShimError as error:
+        errors.append(error)
+
+
 def _record_failure(run: runs.Run, record: Mapping[str, object], error: BaseException, *, root: str) -> None:
     """Write the record of a run that raised an error, and remove its control group."""
     from tweed_shim.runtime import cleanup
@@ -223,13 +234,6 @@ def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outc
         run.write_record({**record, "state": "running", "process": os.getpid()})
         _reserve(run)
     errors: list[ShimError] = []
-
-    def succeeded(result: bytes) -> None:
-        try:
-            job.succeeded(result)
-        except ShimError as error:
-            errors.append(error)
-
     context = RunContext(
         name=f"{_prefix(root)}{run.number}",
         root=root,
@@ -239,7 +243,7 @@ def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outc
         log_limit=site.settings.log_limit,
         console=site.console,
         meanwhile=lambda: _meanwhile(request, job, site),
-        succeeded=succeeded,
+        succeeded=lambda result: _collect_error(job, result, errors),
     )
     try:
         with files.held_directory(run.directory):
@@ -253,9 +257,6 @@ def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outc
     if errors:
         with reading(run, outcome.result):
             raise errors[0]
-    if outcome.code != 0 or outcome.overflow:
-        with suppress(OSError):
-            run.log_result(outcome.result)
     durations = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
     site.console.info(f"run {run.number}, {job.what}: {durations}")
     _raise_failure(outcome, job, run, request=request)

@@ -37,9 +37,8 @@ def fill(
 ) -> None:
     """Make a directory with files, and bind files of the host into it.
 
-    files: contents by name, each letter a byte. host_files: paths by name.
-    All of them become the property of `user` (uid and gid), also the files of the host, and nobody else may read them.
-    Raises OSError.
+    files: contents by name, each letter a byte. host_files: paths by name. user: uid and gid of the owner of all of
+    them, also of the files of the host; nobody else may read them. Raises OSError.
     """
     make_directory(directory, user)
     for name in (*files, *host_files):
