@@ -72,8 +72,8 @@ TOO_LONG = {
         "has 5011 bytes, and the kernel takes",
     ),
     "name": ({"entrypoint": ("/" + "x" * 300,)}, "is not in the image"),
-    "nothing": ({"entrypoint": ("",)}, "the entrypoint is an empty text: "),
-    "a directory": ({"entrypoint": ("/etc",)}, "the entrypoint '/etc' is a directory: "),
+    "nothing": ({"entrypoint": ("",)}, "the entrypoint is an empty text; "),
+    "a directory": ({"entrypoint": ("/etc",)}, "the entrypoint '/etc' is a directory; "),
 }
 
 

@@ -58,10 +58,10 @@ def test_a_missing_entrypoint_is_named(rootfs: Path) -> None:
 
 def test_an_entrypoint_that_is_not_executable_is_named(rootfs: Path) -> None:
     program(rootfs / "app/plain", mode=0o644)
-    for path, said in (("/app/plain", "is no executable file: "), ("/app", "is a directory: ")):
+    for path, said in (("/app/plain", "is no executable file; "), ("/app", "is a directory; ")):
         with pytest.raises(ImageError, match=said):
             find(rootfs, path)
-    with pytest.raises(ImageError, match="is an empty text: "):
+    with pytest.raises(ImageError, match="is an empty text; "):
         find(rootfs, "")
 
 

@@ -67,11 +67,11 @@ def find_executable(rootfs: str, argument: str, *, cwd: str, path_variable: str)
 def _find(rootfs: str, argument: str, *, cwd: str, path_variable: str) -> Program:
     """Return the first program that `argument` names. Raises ImageError where there is none."""
     if not argument:
-        raise ImageError("the entrypoint is an empty text: its author has to name a program")
+        raise ImageError("the entrypoint is an empty text; its author has to name a program")
     if (size := len(argument.encode("utf-8", "surrogatepass"))) >= rootfs_path.PATH_MAX:
         raise ImageError(
             f"the entrypoint {shown(argument)} has {size} bytes, and the kernel takes a path of at most "
-            f"{rootfs_path.PATH_MAX - 1}: its author has to name a program by a shorter one"
+            f"{rootfs_path.PATH_MAX - 1}; its author has to name a program by a shorter one"
         )
     directories = [cwd] if "/" in argument else [os.path.join(cwd, each) for each in path_variable.split(":")]
     paths = [os.path.join(each, argument) for each in directories]
@@ -87,7 +87,7 @@ def _find(rootfs: str, argument: str, *, cwd: str, path_variable: str) -> Progra
         else f"in any directory of the image's PATH ({shown(path_variable)})"
     )
     raise ImageError(
-        f"the entrypoint {shown(argument)} is not {where}: its author has to correct one or the other"
+        f"the entrypoint {shown(argument)} is not {where}; its author has to correct one or the other"
     )
 
 
@@ -96,10 +96,10 @@ def _not_executable(rootfs: str, argument: str, path: str) -> str:
     host_path = rootfs_path.resolve(rootfs, path)
     mode = os.lstat(host_path).st_mode if host_path else stat.S_IFREG
     if stat.S_ISREG(mode):
-        fault = "is no executable file: its author has to give it the mode 0755 (chmod +x)"
+        fault = "is no executable file; its author has to give it the mode 0755 (chmod +x)"
     else:
         kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-        fault = f"is {kind}: its author has to name a program"
+        fault = f"is {kind}; its author has to name a program"
     return f"the entrypoint {shown(argument)} {fault}"
 
 
@@ -127,7 +127,7 @@ def _check(rootfs: str, program: Program, *, cwd: str, what: str) -> None:
             return
         program = _interpreter(rootfs, start, cwd=cwd, what=what)
         what = f"the interpreter {program[0]!r} of {what}"
-    raise ImageError(f"{what} is a script, as are those before it: its author has to name a program")
+    raise ImageError(f"{what} is a script, as are those before it; its author has to name a program")
 
 
 def _interpreter(rootfs: str, start: bytes, *, cwd: str, what: str) -> Program:
@@ -139,19 +139,19 @@ def _interpreter(rootfs: str, start: bytes, *, cwd: str, what: str) -> Program:
     is_cut = not newline and len(start) == _FIRST_BYTES and len(words) == 1
     if not name or is_cut:
         raise ImageError(
-            f"{what} names no interpreter in its first line, or one of more than {_FIRST_BYTES} bytes: its author has "
+            f"{what} names no interpreter in its first line, or one of more than {_FIRST_BYTES} bytes; its author has "
             "to begin it with a line such as #!/bin/sh"
         )
     if name.endswith("\r"):
         raise ImageError(
-            f"{what} has CR LF line ends, so the kernel looks for the interpreter {name!r}: its author has to convert "
+            f"{what} has CR LF line ends, so the kernel looks for the interpreter {name!r}; its author has to convert "
             "it to LF and build the image again"
         )
     path = os.path.join(cwd, name)
     host_path = _executable(rootfs, path)
     if host_path is None:
         raise ImageError(
-            f"the interpreter {name!r} of {what} (from its first line) is not in the image, or not executable: its "
+            f"the interpreter {name!r} of {what} (from its first line) is not in the image, or not executable; its "
             "author has to install or name another"
         )
     return path, host_path
@@ -161,7 +161,7 @@ def _check_other(path: str, start: bytes, what: str) -> None:
     """Raise ImageError for a file that is neither a script nor an ELF program, unless binfmt_misc may know it."""
     if start.startswith((b"\xef\xbb\xbf#!", b"\xff\xfe", b"\xfe\xff")):
         raise ImageError(
-            f"{what} begins with a byte order mark, with which the kernel executes no script: its author has to save "
+            f"{what} begins with a byte order mark, with which the kernel executes no script; its author has to save "
             "it as UTF-8 without one"
         )
     if _may_be_registered(path, start):
@@ -170,7 +170,7 @@ def _check_other(path: str, start: bytes, what: str) -> None:
         "is empty" if not start else "is neither an ELF program nor a script whose first line begins with #!"
     )
     raise ImageError(
-        f"{what} {fault}, and the kernel executes nothing else: its author has to begin it with a line such as "
+        f"{what} {fault}, and the kernel executes nothing else; its author has to begin it with a line such as "
         "#!/bin/sh, or build it for Linux"
     )
 
@@ -226,17 +226,17 @@ def _check_elf(fd: int, rootfs: str, *, cwd: str, what: str) -> None:
     if is_whole and not _runs_here(header, machine, order):
         raise ImageError(
             f"{what} is a program for {_NAMES.get(machine, f'machine {machine} of elf.h')}, and this host is "
-            f"{os.uname().machine}: choose another image or {option('--platform')}, or register an emulator such as "
+            f"{os.uname().machine}; choose another image or {option('--platform')}, or register an emulator such as "
             "qemu-user-static"
         )
     loader = _loader(fd, header, order) if is_whole else None
     if loader is None:
         raise ImageError(
-            f"{what} is no whole ELF program, so the kernel does not execute it: its author has to build it again"
+            f"{what} is no whole ELF program, so the kernel does not execute it; its author has to build it again"
         )
     if loader and _executable(rootfs, os.path.join(cwd, loader)) is None:
         raise ImageError(
-            f"the loader {loader!r} of {what}, which is linked with shared libraries, is not in the image: its "
+            f"the loader {loader!r} of {what}, which is linked with shared libraries, is not in the image; its "
             "author has to install the C library that it was built with, or to link it statically"
         )
 

@@ -63,7 +63,7 @@ def _account(rootfs: str, wanted: str) -> _Account:
             return account
     if number is None:
         raise ImageError(
-            f"the image's user {wanted!r} is not in its /etc/passwd: its author has to add it or name a number"
+            f"the image's user {wanted!r} is not in its /etc/passwd; its author has to add it or name a number"
         )
     return _Account("", _checked(number, wanted), 0, "/")
 
@@ -75,7 +75,7 @@ def _gid(groups: list[_Group], wanted: str) -> int:
             return group.gid
     if number is None:
         raise ImageError(
-            f"the image's group {wanted!r} is not in its /etc/group: its author has to add it or name a number"
+            f"the image's group {wanted!r} is not in its /etc/group; its author has to add it or name a number"
         )
     return _checked(number, wanted)
 
