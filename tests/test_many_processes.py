@@ -95,7 +95,7 @@ def test_a_process_that_dies_while_others_wait_for_its_metadata_does_not_stop_th
             assert first.stderr.readline() == b"asked\n"
             with shim.start("-v", "exec", image, "metadata", "--timeout", "0.5") as second:
                 assert second.stderr is not None
-                assert b"waiting for what another process asks" in second.stderr.readline()
+                assert b"waiting for the metadata of" in second.stderr.readline()
                 first.kill()
                 second.communicate(timeout=60)
             first.communicate(timeout=60)

@@ -14,7 +14,7 @@ from tweed_shim import Shim as Api
 from tweed_shim.base import option_names
 from tweed_shim.cli import main
 from tweed_shim.errors import ShimError
-from tweed_shim.tweed.backend import Options
+from tweed_shim.tweed.operation_runner import Options
 
 PACKAGE = os.path.dirname(tweed_shim.__file__)
 OPTION = re.compile(r"(?:^|[\s('\"])(--[a-z][a-z-]+)")

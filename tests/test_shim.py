@@ -15,7 +15,8 @@ from tweed_shim.base import files
 from tweed_shim.errors import ConfigError, ContractError, OperationFailed, StateError, TimedOut
 from tweed_shim.image import store
 from tweed_shim.runtime.console import Console
-from tweed_shim.tweed.backend import Backend, Options
+from tweed_shim.tweed.backend import Backend
+from tweed_shim.tweed.operation_runner import Options
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the images are made by root's fixtures")
 

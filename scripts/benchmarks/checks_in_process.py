@@ -17,12 +17,12 @@ from typing import Any
 from tweed_shim import Shim
 from tweed_shim.host import kernel
 from tweed_shim.runtime import mounts
-from tweed_shim.tweed.backend import Options
+from tweed_shim.tweed.operation_runner import Options
 
 # The module that calls a check, or that it is looked up in; its name; and how many times one run does it.
 CHECKS = (
     ("tweed_shim.base.trust", "check_store", 1),
-    ("tweed_shim.tweed.backend", "confine", 1),
+    ("tweed_shim.runtime.security_options", "resolve", 1),
     ("tweed_shim.runtime.host", "_oom_score_adj", 1),
     ("tweed_shim.runtime.host", "_thermal_throttles", 1),
     ("tweed_shim.tweed.ownership", "check_cloud", 1),

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from tweed_shim import Shim
-from tweed_shim.tweed.backend import Options
+from tweed_shim.tweed.operation_runner import Options
 
 
 def main(task: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""What can go wrong, one class for each kind of cause.
+"""The errors of the package, one class for each kind of cause.
 
-Every message is one sentence for a person: it names the thing, says what is wrong with it and what to do
-next. It never holds a secret. The command line prints it behind `tweed-shim: ` and leaves with `exit_code`.
+A message is one sentence: what happened: why; do this. It names the image, the file, the cloud or the option, and never
+contains a secret. The command line prints it after `tweed-shim: ` and exits with `exit_code`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,24 @@ from tweed_shim.base.lean.typing import Any
 
 
 class ShimError(Exception):
-    """The shim refused or failed; the base of every error that this package raises on purpose.
+    """The shim refused or failed: the base class of all errors that this package raises on purpose.
 
-    It can be copied and pickled with all its fields, so that it reaches the caller out of a worker process.
+    It can be copied and pickled with all its fields, so that a worker process can pass it to its caller.
     """
 
     exit_code = 125
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how it is copied and pickled: the message, then the fields, without a call of the constructor.
+        """Return how to copy and pickle the error: its message and its fields, without a call of the constructor.
 
-        What `Exception` does instead calls the constructor with the message alone, which fails where a class wants
-        more: `multiprocessing.Pool` then waits for ever for the result that it could not read.
+        `Exception.__reduce__` calls the constructor with the message alone, which fails for a class with more
+        parameters: `multiprocessing.Pool` then waits for ever for a result that it cannot read.
         """
         return _restore, (type(self), *self.args), self.__dict__
 
 
 def _restore(kind: type[ShimError], *args: object) -> ShimError:
-    """Make an error with its message and no other fields."""
+    """Create an error with its message and no other fields."""
     return kind.__new__(kind, *args)
 
 
@@ -42,11 +42,11 @@ class BadReference(ShimError):
 
 
 class BadUrl(ShimError):
-    """A URL is malformed, or parsers disagree about it; the message is the reason alone, as a URL may hold a secret."""
+    """A URL is malformed, or ambiguous; the message is the reason alone, as a URL may contain a secret."""
 
 
 class BadVersion(ShimError):
-    """A version, or a constraint on versions, cannot be read; `reason` says why, without naming the text."""
+    """A version or a version constraint cannot be parsed; `reason` says why, without the text."""
 
     def __init__(self, text: str, reason: str) -> None:
         shown = text if len(text) <= 60 else f"{text[:57]}..."
@@ -55,35 +55,35 @@ class BadVersion(ShimError):
 
 
 class RegistryError(ShimError):
-    """A registry could not be reached, refused, or answered with what is not to be believed."""
+    """A registry cannot be reached, refuses a request, or sends an answer that breaks the protocol."""
 
 
 class PullTimedOut(RegistryError):
-    """An image was not pulled within the time that the caller gave it."""
+    """A pull took longer than its timeout."""
 
     exit_code = 124
 
 
 class ImageError(ShimError):
-    """An image (manifest, configuration, layer) is not one that can be run."""
+    """An image cannot be run: its manifest, its configuration or a layer is invalid or unsafe."""
 
 
 class ComponentError(ShimError):
-    """A component version, or the repository that it is kept in, is not there or not what it should be."""
+    """A component version or its repository is missing or invalid."""
 
 
 class Unverifiable(ComponentError):
-    """Something that a signature covers could not be compared with what was signed."""
+    """Content that a signature covers cannot be compared with the signed digest."""
 
 
 class ContractError(ShimError):
-    """An image broke the contract it claims to speak."""
+    """An image broke the contract that it implements."""
 
 
 class SteeringVariable(ShimError):
-    """An environment names variables that steer a shell, and was to be printed in a format that is evaluated.
+    """An environment with variables that steer a shell was to be printed in a format that a shell evaluates.
 
-    names: all of these variables. fault: the sentence without what can be done about it.
+    names: all of these variables. fault: the message without its last part, which says what to do.
     """
 
     def __init__(self, fault: str, remedy: str, names: Sequence[str]) -> None:
@@ -93,7 +93,7 @@ class SteeringVariable(ShimError):
 
 
 class OutputsLost(ContractError):
-    """A TOI executor carried its action out, but not all of its outputs can be kept; `outputs` are the others."""
+    """A TOI executor succeeded, but some of its outputs cannot be kept; `outputs` are the others."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -101,23 +101,23 @@ class OutputsLost(ContractError):
 
 
 class ConfigError(ShimError):
-    """What the operator supplied (configuration, file, option) breaks its schema or cannot be read."""
+    """A configuration, a file or an option of the operator is invalid or cannot be read."""
 
 
 class StateError(ShimError):
-    """The operation does not fit what is recorded: an unconfigured cloud, an interaction already set up."""
+    """The operation does not fit the state of the store, such as a cloud that is not configured."""
 
 
 class DamagedRecord(StateError):
-    """A file in which the store notes something is not what was written there; the message names the file."""
+    """A record of the store is damaged; the message names its file."""
 
 
 class HostError(ShimError):
-    """The host lacks something that is needed: a program, a kernel feature, a permission, disk space."""
+    """The host lacks a program, a kernel feature, a permission, disk space or memory."""
 
 
 class NotRecorded(HostError):
-    """A setup has succeeded, and the disk refuses to have it recorded; `environment` is what the image printed."""
+    """A setup has succeeded, but the disk refuses its record; `environment` is what the image printed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -125,10 +125,10 @@ class NotRecorded(HostError):
 
 
 class OperationFailed(ShimError):
-    """The image ended with a code that is not 0, or by a signal.
+    """The image exited with a code other than 0, or was killed by a signal.
 
-    `exit_code` is the image's own code, or 128+N where signal N ended it. `run` names the run for `logs`. `outputs` are
-    those that a TOI executor wrote nevertheless.
+    `exit_code` is the code of the image, or 128+N for signal N. `run` is the number of the run for `logs`. `outputs`
+    are those that a TOI executor wrote nevertheless.
     """
 
     def __init__(self, message: str, *, exit_code: int, run: str) -> None:
@@ -139,7 +139,7 @@ class OperationFailed(ShimError):
 
 
 class TimedOut(ShimError):
-    """The image was ended because its time was up, or templates were before it: then `run` is empty.
+    """A run, or the templates before it, took longer than the timeout; `run` is empty for templates.
 
     `run` and `outputs` are as in OperationFailed.
     """

@@ -1,4 +1,4 @@
-"""Making room in a store: what nothing uses any more is removed, and with it what crashes left."""
+"""Garbage collection of a store: remove what nothing uses, and what crashes left."""
 
 import glob
 import os
@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import accumulate, chain
-from typing import NamedTuple
 
 from tweed_shim.base import files, option_values
+from tweed_shim.base.records import Record
 from tweed_shim.errors import HostError
 from tweed_shim.host import owned_trees, userns, workdirs
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
 from tweed_shim.runtime import cleanup, log_sweep, recorded_run, runs, scratch_directories
-from tweed_shim.tweed import cloud_states, clouds
+from tweed_shim.tweed import cloud_listing, cloud_states
 
-# Where files are replaced. What is beside one of them was being written when its writer was killed.
-WRITTEN = (
+# The directories in which files are replaced. A temporary file in one of them was left by a writer that was killed.
+REPLACED_IN = (
     "",
     "images",
     "images/references",
@@ -28,15 +28,15 @@ WRITTEN = (
 )
 
 
-# What people look for in logs is in the newest. Most are small, and this is as much as nobody misses.
+# Bytes. The newest logs are the ones that are read; most are small.
 KEEP_LOGS = 16 << 20
 KEPT_LOGS = option_values.whole_number(least=0, most=1 << 60, example="16777216")  # bytes
-# How many images that nothing uses a caller may keep.
+# The check of the number of unused images to keep.
 KEPT_IMAGES = option_values.whole_number(least=0, most=1 << 31, example="3")
 
 
-class Removed(NamedTuple):
-    """Something that was removed. size: the room that it took on disk, in bytes."""
+class Removed(Record):
+    """An item that was removed. size: the bytes that it took on disk."""
 
     kind: str
     name: str
@@ -51,41 +51,40 @@ def collect(
     dry_run: bool = False,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Removed]:
-    """Remove what nothing uses, and yield each thing when the store is without it.
+    """Remove what nothing uses, and yield each item after its removal.
 
-    That is: images and blobs that no reference, cloud or interaction uses, the oldest first, but for the newest
-    `keep_last` of such images; the logs of runs that have ended, but for the newest that take `keep_logs` bytes
-    together; and what crashes left. Nothing that a running operation uses is touched. With `dry_run` nothing is
-    removed, and what would be is yielded. `warn` is told what is put off.
+    Removed are the images and blobs that no reference, cloud or interaction uses, the oldest first, but for the newest
+    `keep_last` of these images; the logs of runs that have ended, but for the newest that take `keep_logs` bytes
+    together; and what crashes left. What a running operation uses stays. dry_run: only yield what would be removed.
+    warn: is called with a sentence about each item that has to wait.
 
-    Raises StateError for a store of another version, and, when all else is done, HostError where something could
-    not be removed.
+    Raises StateError for a store of another version. Raises HostError at the end where an item could not be removed.
     """
     if not store.check_version(root):
         return
-    ids, failures, rests = userns.detect(), list[str](), list[str]()
+    ids, failures, moved = userns.detect(), list[str](), list[str]()
     for garbage in chain(_garbage(root, keep_last, warn), _logs(root, keep_logs)):
         with _noting(failures):
             size = owned_trees.disk_usage(ids, garbage.path) if garbage.path else 0
             if not dry_run:
-                rests.append(garbage.let_go())
+                moved.append(garbage.let_go())
             yield Removed(garbage.kind, garbage.name, size)
-    # What takes long is done when nobody waits for it any more.
-    for rest in filter(None, rests):
+    # Deleting a tree takes long. It was only moved aside above, so that no lock is held meanwhile.
+    for path in filter(None, moved):
         with _noting(failures):
-            workdirs.remove(rest, ids)
+            workdirs.remove(path, ids)
     if failures:
-        more = f"; so it is with {len(failures) - 1} more" if len(failures) > 1 else ""
+        more = f"; {len(failures) - 1} more could not be removed either" if len(failures) > 1 else ""
         raise HostError(failures[0] + more)
 
 
 @contextmanager
 def _noting(failures: list[str]) -> Iterator[None]:
-    """Go on after what cannot be removed."""
+    """Add the error of the block to `failures`, and go on."""
     try:
         yield
     except FileNotFoundError:
-        return  # somebody else was quicker
+        return  # another process has removed it
     except HostError as error:
         failures.append(str(error))
     except OSError as error:
@@ -99,9 +98,9 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
 
     aside = partial(workdirs.put_aside, root)
     yield from of("work", workdirs.abandoned(root), aside)
-    yield from _chosen_scratches(root, warn)
+    yield from _scratch_leftovers(root, warn)
     yield from removal.unused(root, lambda: cloud_states.image_users(root), keep_last=keep_last, warn=warn)
-    yield from of("cloud", clouds.leftovers(root), aside)
+    yield from of("cloud", cloud_listing.leftovers(root), aside)
     yield from of("run", runs.expired(root), aside)
     yield from of("file", _half_written(root), _unlink)
     for path in recorded_run.abandoned(root):
@@ -111,9 +110,9 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
 def _logs(root: str, keep: int) -> Iterator[Garbage]:
     """Yield the logs of ended runs, the oldest first, without the newest that take `keep` bytes together."""
     ended = [log for log in log_sweep.logs(os.path.join(root, "runs")) if not log.running]
-    kept = accumulate(log.size for log in reversed(ended))
-    for log, together in zip(ended, reversed(list(kept)), strict=True):
-        if together > keep:
+    sums = accumulate(log.size for log in reversed(ended))
+    for log, size_from_here in zip(ended, reversed(list(sums)), strict=True):
+        if size_from_here > keep:
             yield Garbage("log", os.path.relpath(log.path, root), log.path, partial(_remove_log, log))
 
 
@@ -123,8 +122,8 @@ def _remove_log(log: log_sweep.RunLog) -> str:
     return ""
 
 
-def _chosen_scratches(root: str, warn: Callable[[str], None]) -> Iterator[Garbage]:
-    """Remove what killed runs left in --scratch directories, and the notes of directories that are gone."""
+def _scratch_leftovers(root: str, warn: Callable[[str], None]) -> Iterator[Garbage]:
+    """Yield what killed runs left in --scratch directories, and the notes of directories that no longer exist."""
     for each in scratch_directories.records(root, warn):
         if _is_gone(each.directory):
             yield Garbage("file", os.path.relpath(each.path, root), each.path, partial(_unlink, each.path))
@@ -142,13 +141,13 @@ def _is_gone(directory: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
-        return False  # it cannot be looked at now
+        return False  # it may still exist: its parent cannot be read now
     return False
 
 
 def _half_written(root: str) -> Iterator[str]:
-    for place in WRITTEN:
-        pattern = os.path.join(glob.escape(root), place, f"*{files.BESIDE}*")
+    for directory in REPLACED_IN:
+        pattern = os.path.join(glob.escape(root), directory, f"*{files.BESIDE}*")
         for path in sorted(glob.glob(pattern)):
             with suppress(FileNotFoundError), files.held_file(path) as abandoned:
                 if abandoned:

@@ -1,4 +1,4 @@
-"""The Python API: a store of images and clouds, and the backends that work on them."""
+"""The Python API: a store of images and clouds, and the backends and packages that use it."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,22 +16,23 @@ from tweed_shim.runner import RunOptions
 from tweed_shim.runtime import log_space, runs
 from tweed_shim.runtime.console import Console
 from tweed_shim.tweed import cloud_removal, cloud_states, clouds
-from tweed_shim.tweed.backend import Backend, Options
+from tweed_shim.tweed.backend import Backend
 from tweed_shim.tweed.clouds import Cloud
+from tweed_shim.tweed.operation_runner import Options
 
 if TYPE_CHECKING:
     from tweed_shim import fsck
 
 
 class Shim:
-    """A store, and the runtime that its images are run with.
+    """A store, and the OCI runtime for its images.
 
     root: the store's directory; by default `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root and
-    `$XDG_DATA_HOME/tweed-shim` for others. runtime: the OCI runtime's program. console: where diagnostics are
-    shown; by default nowhere, they are in the logs. log_limit: what the logs of all runs may take on disk together,
-    bytes; by default `$TWEED_SHIM_LOG_LIMIT`, else 1 GiB. python: the path of the Python interpreter that the shim's
-    own programs are started with, where `sys.executable` is none and none is found; it counts for the whole process.
-    Raises ConfigError where no directory is named and there is no home directory.
+    `$XDG_DATA_HOME/tweed-shim` for other users. runtime: the program of the OCI runtime. console: shows diagnostics; by
+    default they are only in the logs. log_limit: the most bytes that the logs of all runs take on disk together; by
+    default `$TWEED_SHIM_LOG_LIMIT`, else 1 GiB. python: the path of the Python interpreter for the shim's own programs,
+    needed only where `sys.executable` is no interpreter and none is found; it applies to the whole process.
+    Raises ConfigError without a root where there is no home directory.
 
     Safe to use from several threads and processes at once.
     """
@@ -45,24 +46,24 @@ class Shim:
         log_limit: int | None = None,
         python: str | os.PathLike[str] | None = None,
     ) -> None:
-        named = default_root(os.environ, os.geteuid()) if root is None else root
-        if named == "":
-            check_root(named)
-        named = argument("root", named, path)
+        directory = default_root(os.environ, os.geteuid()) if root is None else root
+        if directory == "":
+            check_root(directory)
+        directory = argument("root", directory, path)
         limit = default_log_limit(os.environ) if log_limit is None else log_limit
-        self.settings = Settings(os.path.abspath(named), runtime, limit)
+        self.settings = Settings(os.path.abspath(directory), runtime, limit)
         self._console = argument("console", console, optional(instance(Console))) or Console()
         if python is not None:
             interpreter.choose(os.path.abspath(argument("python", python, path)))
 
     def backend(self, image: str, *, cloud: str = "default", options: Options | None = None) -> Backend:
-        """Return a backend image, to be used with one cloud's configuration.
+        """Return a backend: an image and a cloud. Nothing is pulled or run yet.
 
-        Nothing is pulled or run yet. Raises BadReference where `image` cannot name an image, ConfigError where `cloud`
-        cannot name a cloud, and HostError for options that the host cannot give.
+        Raises BadReference for an invalid reference, ConfigError for an invalid name of a cloud, and HostError for
+        options that the host does not support.
         """
         options = argument("options", options, optional(instance(Options))) or Options()
-        return Backend(self.settings, image, cloud, options, self._console)
+        return Backend(self.settings, image, cloud, options=options, console=self._console)
 
     def bootstrap(
         self,
@@ -83,16 +84,15 @@ class Shim:
     ) -> dict[str, bytes]:
         """Carry out an action of a TOI package, as `tweed-shim toi bootstrap` does, and return its outputs by name.
 
-        component: `REPOSITORY//NAME:VERSION`, or `NAME:VERSION` in the `repository`; `lookups` are further ones.
-        package: parts of the package's identity. parameters, credentials: what the files of these names would hold, as
-        data or as text; no file is looked for. ocm_config: the path of OCM's configuration, by default the usual one,
-        `None` as a text for none. options: how the executor's image is had and run; their `timeout` is also the time
-        for all templates together. allow_verbs: HTTP methods besides GET by which the access of a resource may fetch
-        it.
+        component: `REPOSITORY//NAME:VERSION`, or `NAME:VERSION` in `repository`; `lookups` are further repositories.
+        package: parts of the package's identity. parameters, credentials: the content of the files of these names, as
+        data or as text; no file is read. ocm_config: the path of OCM's configuration; by default the usual path, and
+        the text "None" for no configuration. options: for pulling and running the executor's image; `timeout` also
+        limits all templates together. allow_verbs: HTTP methods besides GET with which a resource may be fetched.
 
         Raises OperationFailed and TimedOut, whose `outputs` are what the executor wrote nevertheless, and OutputsLost,
-        whose `outputs` are those that could be kept; where nothing was run, ComponentError, ContractError, ConfigError,
-        RegistryError and whatever else `pull` raises.
+        whose `outputs` are those that could be kept. Where nothing was run, raises ComponentError, ContractError,
+        ConfigError, RegistryError and the errors of `pull`.
         """
         from tweed_shim.toi import python_api
         from tweed_shim.toi.preparation import BootstrapRequest
@@ -131,11 +131,11 @@ class Shim:
         key_file: str | None = None,
         timeout: float | None = None,
     ) -> store.Image:
-        """Have an image in the store, unpacked.
+        """Pull an image into the store, unpack it, and return it.
 
         insecure, ca_file, cert_file, key_file, timeout: as in ConnectOptions. Raises BadReference, ConfigError,
-        RegistryError (PullTimedOut where it takes longer than `timeout` seconds), ImageError, HostError, or StateError
-        (not there, and policy `never`).
+        RegistryError (PullTimedOut after `timeout` seconds), ImageError, HostError, or StateError (policy
+        `never`, and not in the store).
         """
         log_space.relieve_disk(self.settings.root)
         check = RunOptions.CHECKS
@@ -157,8 +157,8 @@ class Shim:
     def remove(self, images: Sequence[str]) -> None:
         """Remove images from the store.
 
-        Raises StateError where one is not there, or is in use by a running operation, a cloud or an interaction;
-        none is removed then.
+        Raises StateError, and removes none, where an image is not in the store, or in use by a running operation, a
+        cloud or an interaction.
         """
         root, names = self.settings.root, argument("images", images, sequence(text))
         removal.remove(root, names, lambda: cloud_states.image_users(root), warn=self._console.warn)
@@ -166,7 +166,7 @@ class Shim:
     def gc(
         self, *, keep_last: int = 0, keep_logs: int = gc.KEEP_LOGS, dry_run: bool = False
     ) -> list[gc.Removed]:
-        """Remove what no reference, cloud or interaction uses, logs, and what crashes left; see `gc.collect`."""
+        """Remove unused images and blobs, old logs, and what crashes left; see `gc.collect`."""
         root, warn = self.settings.root, self._console.warn
         keep_last = argument("keep_last", keep_last, gc.KEPT_IMAGES)
         keep_logs = argument("keep_logs", keep_logs, gc.KEPT_LOGS)
@@ -177,9 +177,9 @@ class Shim:
             )
 
     def remove_logs(self, numbers: Sequence[str] | None = None) -> None:
-        """Remove runs with their records and logs; by default all that have ended.
+        """Remove runs with their records and logs; by default all runs that have ended.
 
-        Raises StateError where one is not kept, or goes on; none is removed then.
+        Raises StateError, and removes none, where a run is not recorded or has not ended.
         """
         root = self.settings.root
         with store.disk_faults(root):
@@ -189,9 +189,9 @@ class Shim:
     def fsck(
         self, *, repair: bool = False, insecure: bool = False, ca_file: str | None = None
     ) -> "list[fsck.Damage]":
-        """Check the store, and return what is damaged; see `fsck.check`.
+        """Check the store, and return the damaged items; see `fsck.check`.
 
-        repair: fetch and unpack it again. insecure, ca_file: how it is fetched, as for `pull`.
+        repair: fetch and unpack them again. insecure, ca_file: as for `pull`.
         """
         from tweed_shim import fsck
         from tweed_shim.image.progress import silent
@@ -209,34 +209,34 @@ class Shim:
             return cloud_states.states(root, self._console.warn)
 
     def remove_cloud(self, name: str) -> None:
-        """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""
+        """Remove a cloud. Raises StateError where there is no such cloud, or interactions are set up in it."""
         with self._cloud(name) as cloud:
             cloud_removal.remove(cloud)
 
     def forget(self, cloud: str, interaction: str | None = None) -> None:
         """Give up an interaction that no teardown can remove, or a cloud with all of its interactions.
 
-        Nothing is run: what their images made in the backend stays there. The console's `warn` takes a sentence about
-        each loss before anything is removed. Raises StateError where there is no such cloud, or the interaction is not
-        set up.
+        No image is run: what the images made in the backend stays there. The console's `warn` is called with a sentence
+        about each loss before anything is removed. Raises StateError where there is no such cloud, or the interaction
+        is not set up.
         """
-        with self._cloud(cloud) as found:
+        with self._cloud(cloud) as existing:
             if interaction is None:
-                cloud_removal.give_up(found, self._console.warn)
+                cloud_removal.give_up(existing, self._console.warn)
             else:
-                cloud_removal.give_up_interaction(found, interaction, self._console.warn)
+                cloud_removal.give_up_interaction(existing, interaction, self._console.warn)
 
     def environment(self, cloud: str = "default", interaction: str = "default") -> dict[str, str]:
-        """Return the environment of an interaction that is set up; no image is needed for it.
+        """Return the environment of an interaction that is set up, without its image.
 
         Raises StateError where the interaction is not set up, or its environment could not be recorded.
         """
-        with self._cloud(cloud) as found:
-            return clouds.environment(found, interaction)
+        with self._cloud(cloud) as existing:
+            return clouds.environment(existing, interaction)
 
     @contextmanager
     def _cloud(self, name: str) -> Iterator[Cloud]:
-        """Yield the cloud of a name; faults of the disk are told as the store's."""
+        """Yield the cloud of a name, and turn errors of the disk within the block into HostError."""
         root = self.settings.root
         cloud = Cloud(root, clouds.check_name("a cloud", name), userns.detect(), self._console.warn)
         with store.disk_faults(root):

@@ -1,4 +1,4 @@
-"""Opening what is below a directory: never anything outside, and else what openat2(2) opens with RESOLVE_BENEATH."""
+"""Open files below a directory: never one outside of it, and otherwise as openat2(2) does with RESOLVE_BENEATH."""
 
 import ctypes
 import errno

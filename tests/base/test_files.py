@@ -1,4 +1,4 @@
-"""Changes that are whole or have not happened, when a signal comes in between."""
+"""Changes of files are whole or do not happen, also when a signal comes in between."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the lean half of ctypes calls answers as it does when the whole of it calls, and needs nothing of the whole."""
+"""The lean half of ctypes calls functions as the whole of ctypes does, and does not import it."""
 
 import ctypes
 import errno

@@ -1,4 +1,4 @@
-"""What the lean half of JSON says is what the whole of it says."""
+"""The lean half of JSON reads and writes as the whole of json does."""
 
 import json
 import math
@@ -19,7 +19,7 @@ SCRAPS = st.lists(st.sampled_from([*'{}[]:,"\\ \n\t\0\ufeff', "1", "-", ".5", "e
 )
 
 
-def said(reader: object, data: str | bytes) -> object:
+def output(reader: object, data: str | bytes) -> object:
     """What a reader makes of a text, or what is wrong with it."""
     assert callable(reader)
     try:
@@ -37,12 +37,12 @@ def test_values_are_written_and_read_as_by_the_whole(value: object) -> None:
 
 @given(SCRAPS)
 def test_any_text_is_read_or_refused_as_by_the_whole(text: str) -> None:
-    assert said(lean.loads, text) == said(json.loads, text)
+    assert output(lean.loads, text) == output(json.loads, text)
 
 
 @given(st.binary(max_size=20) | SCRAPS.map(lambda text: text.encode("utf-16")))
 def test_any_bytes_are_read_or_refused_as_by_the_whole(data: bytes) -> None:
-    assert said(lean.loads, data) == said(json.loads, data)
+    assert output(lean.loads, data) == output(json.loads, data)
 
 
 def test_numbers_that_json_has_not_are_those_of_the_whole() -> None:

@@ -1,4 +1,4 @@
-"""Files that users name: written where their name says, whatever another user has prepared there."""
+"""Files that users name are written exactly where the name leads, whatever another user has put there."""
 
 import os
 import stat

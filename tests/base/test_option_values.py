@@ -1,4 +1,4 @@
-"""An option that has no such value is refused where it is made, in the sentence of the command line."""
+"""An invalid option value is refused when the options are created, with the message of the command line."""
 
 import copy
 import inspect
@@ -23,7 +23,7 @@ from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.runner import RunOptions
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.options import Limits
-from tweed_shim.tweed.backend import Options
+from tweed_shim.tweed.operation_runner import Options
 
 NAN, INFINITE = float("nan"), float("inf")
 # Of every kind that a caller may give by mistake.
@@ -169,6 +169,11 @@ def test_the_command_line_says_the_same(option: str, text: str, build: Callable[
     with pytest.raises(UsageError) as unread:
         parse_with(ArgparseParser, ["exec", "image", "check", f"{option}={text}"])
     assert option.replace("-", "_").endswith(name)
+    if option in ("--timeout", "--cpus", "--pids"):
+        # A number is shown as it was typed.
+        value, _, rest = sentence.partition(" ")
+        assert float(value) == float(text) or "nan" in (value, text)
+        sentence = f"{text!r} {rest}"
     assert str(unread.value).startswith(f"argument {option}: {sentence}; see ")
 
 

@@ -1,4 +1,4 @@
-"""Records are what frozen dataclasses with slots are."""
+"""Records behave like frozen dataclasses with slots."""
 
 import ast
 import copy

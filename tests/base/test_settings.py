@@ -1,4 +1,4 @@
-"""Without a home directory nothing is looked for in one, and what needs one asks for it."""
+"""Without a home directory nothing is looked up in one, and a command that needs one says so."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Texts are judged as by the regular expressions that they stand for."""
+"""Character classes agree with the regular expressions that they replace."""
 
 import re
 import unicodedata
@@ -36,7 +36,7 @@ def test_letters_are_joined_by_separators(text: str) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8") | st.sampled_from("\x1b\x07\n\t\x7f\x9b\u202e\u2066")))
-def test_what_is_shown_commands_no_terminal_and_is_one_line(text: str) -> None:
+def test_visible_text_has_no_control_characters_and_is_one_line(text: str) -> None:
     shown = visible(text)
     assert len(shown.splitlines()) <= 1
     assert {each for each in shown if unicodedata.category(each) == "Cc"} <= {"\t"}
@@ -44,7 +44,7 @@ def test_what_is_shown_commands_no_terminal_and_is_one_line(text: str) -> None:
     assert visible(shown) == shown
 
 
-def test_what_does_no_harm_is_shown_as_it_is() -> None:
+def test_visible_leaves_harmless_text_unchanged() -> None:
     harmless = "naïve\t日本 👩\u200d💻 a\xa0b"
     assert visible(harmless) == harmless
     assert visible("a\x1b[31m\n\u202e") == r"a\x1b[31m\n\u202e"

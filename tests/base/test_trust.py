@@ -1,4 +1,4 @@
-"""Places and files that another user prepared: a real other user tries, and nothing of it is followed or used."""
+"""Directories and files that another user prepared: a real other user tries, and none of them is followed or used."""
 
 import json
 import os
@@ -191,7 +191,7 @@ def test_a_store_that_others_can_write_to_later_is_refused_with_what_mends_it(
     assert shim.run("exec", image, "metadata").code == 0
 
 
-def test_usual_places_are_used(shim: Shim, work: Path, script_image: ScriptImage) -> None:
+def test_stores_in_usual_directories_are_accepted(shim: Shim, work: Path, script_image: ScriptImage) -> None:
     """A sticky directory, a link of one's own, an empty directory, and one of the group that is the user's alone."""
     image, account = script_image(SCRIPT), shim.account
     as_user(
@@ -248,7 +248,7 @@ def test_a_scratch_directory_that_another_user_can_change_is_refused_before_anyt
 
 
 @pytest.mark.parametrize("account", ["root"], indirect=True)
-def test_who_called_sudo_is_trusted_on_the_way_but_not_with_a_store(
+def test_the_caller_of_sudo_is_trusted_on_the_way_but_not_with_a_store(
     shim: Shim, work: Path, stranger: Account
 ) -> None:
     as_user(stranger, f"mkdir theirs; mkdir -p home/.docker; echo '{LOGIN}' > home/.docker/config.json", work)

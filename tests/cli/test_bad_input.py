@@ -1,4 +1,4 @@
-"""What bad input gets: one sentence on stderr, exit code 125, and nothing changed on disk."""
+"""Bad input is refused with one sentence on stderr and exit code 125, and nothing changes on disk."""
 
 import json
 import os
@@ -219,7 +219,7 @@ def test_a_configuration_file_that_is_not_there(shim: Shim, configurable: str) -
     assert "/no/such/file" in refused(shim, "exec", configurable, "configure", "--config", "/no/such/file")
 
 
-def test_names_that_no_cloud_and_no_interaction_can_have(ready: Shim, demo_image: str) -> None:
+def test_invalid_names_of_clouds_and_interactions(ready: Shim, demo_image: str) -> None:
     image = f"oci:{demo_image}"
     assert "'../up'" in refused(ready, "exec", image, "check", "--cloud", "../up")
     for command in ("exec", "spec"):
@@ -247,7 +247,7 @@ def test_a_runtime_that_is_not_installed(ready: Shim, demo_image: str) -> None:
 
 @pytest.mark.parametrize("account", KINDS, indirect=True)
 @pytest.mark.parametrize("scratch", ["/proc", "/etc/passwd", "/no/such/directory"])
-def test_a_scratch_that_cannot_be_used(ready: Shim, demo_image: str, scratch: str) -> None:
+def test_an_unusable_scratch_directory(ready: Shim, demo_image: str, scratch: str) -> None:
     message = refused(ready, "exec", f"oci:{demo_image}", "check", "--scratch", scratch)
     assert f"the scratch '{scratch}' cannot be used" in message
     assert json.loads(ready.run("logs", "--json").out)[0]["state"] == "failed"
@@ -262,7 +262,7 @@ def test_a_store_is_not_started_among_other_peoples_files(shim: Shim, demo_image
     assert os.listdir(directory) == ["precious"]
 
 
-def test_a_configuration_in_the_place_of_its_file_is_not_repeated(shim: Shim, configurable: str) -> None:
+def test_a_configuration_given_as_its_path_is_not_repeated(shim: Shim, configurable: str) -> None:
     message = refused(shim, "exec", configurable, "configure", "--config", '{"password": "s3cret"}')
     assert "s3cret" not in message
     assert "stdin" in message
@@ -312,6 +312,6 @@ def test_a_command_line_that_asks_for_json_is_refused_in_json(
         done = shim.run(*arguments)
     assert (done.code, done.out) == (2, b"")
     [line] = done.err.splitlines()
-    said = json.loads(line)
-    assert (said["level"], {*said}) == ("error", {"time", "level", "message"})
-    assert "--help" in said["message"]
+    output = json.loads(line)
+    assert (output["level"], {*output}) == ("error", {"time", "level", "message"})
+    assert "--help" in output["message"]

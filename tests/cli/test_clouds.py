@@ -80,9 +80,9 @@ def test_a_cloud_is_given_up_with_all_of_its_interactions(shim: Shim, script_ima
     set_up(shim, image, "shop", "blog")
     assert "tweed-shim clouds forget prod" in refusal(shim.run("clouds", "rm", "prod"))
     lose(shim, image)
-    said = done(shim.run("clouds", "forget", "prod")).err.decode()
+    output = done(shim.run("clouds", "forget", "prod")).err.decode()
     for what in ("interaction 'shop'", "interaction 'blog'", "the configuration of cloud 'prod'"):
-        assert said.count(what) == 1
+        assert output.count(what) == 1
     assert interactions(shim) == {}
     assert os.listdir(os.path.join(shim.root, "clouds")) == []
     assert "there is no cloud 'prod'" in refusal(shim.run("clouds", "forget", "prod"))
@@ -98,7 +98,7 @@ def test_a_cloud_is_given_up_with_all_of_its_interactions(shim: Shim, script_ima
         (("prod", "other"), 125),
     ],
 )
-def test_what_is_not_there_or_has_no_name_is_not_given_up(
+def test_forget_refuses_an_unknown_cloud_or_interaction(
     shim: Shim, script_image: ScriptImage, arguments: tuple[str, ...], code: int
 ) -> None:
     set_up(shim, script_image(LOST), "shop")
@@ -132,7 +132,7 @@ def test_an_environment_is_shown_again_without_its_image(shim: Shim, script_imag
     assert not os.path.exists(os.path.join(shim.root, "rootfs"))
 
 
-def test_an_environment_that_is_not_there_is_refused(shim: Shim, script_image: ScriptImage) -> None:
+def test_environment_refuses_an_interaction_that_is_not_set_up(shim: Shim, script_image: ScriptImage) -> None:
     assert "interaction 'default' of cloud 'default' is not set up" in refusal(shim.run("environment"))
     assert not os.path.exists(shim.root)
     set_up(shim, script_image(LOST), "shop")
@@ -140,7 +140,7 @@ def test_an_environment_that_is_not_there_is_refused(shim: Shim, script_image: S
     assert shim.run("environment", "--format", "xml").code == 2
 
 
-def test_variables_that_steer_a_shell_are_refused_there_too(shim: Shim, script_image: ScriptImage) -> None:
+def test_environment_refuses_variables_that_steer_a_shell(shim: Shim, script_image: ScriptImage) -> None:
     image = script_image(f"case $1 in metadata) {METADATA} ;; setup) echo 'PATH: /evil' ;; esac")
     set_up(shim, image, "shop")
     where = ("--cloud", "prod", "--interaction", "shop", "--format", "shell")
@@ -164,12 +164,12 @@ def test_the_formats_of_the_command_line_are_those_of_the_library() -> None:
     assert environment_output.FORMATS == environments.FORMATS
 
 
-def test_python_forgets_and_shows_environments_too(
+def test_the_api_gives_up_interactions_and_returns_environments(
     accounts: dict[str, Account], program: str, script_image: ScriptImage
 ) -> None:
-    image, said = script_image(LOST), list[str]()
+    image, output = script_image(LOST), list[str]()
     with fresh_shim(accounts["root"], program) as fresh:
-        api = Api(fresh.root, console=Console(warn=said.append))
+        api = Api(fresh.root, console=Console(warn=output.append))
         backend = api.backend(image)
         backend.configure({})
         environment = dict(backend.setup("shop"))
@@ -177,7 +177,7 @@ def test_python_forgets_and_shows_environments_too(
         with pytest.raises(StateError, match="is not set up"):
             backend.environment("other")
         api.forget("default", "shop")
-        assert [line.partition(":")[0] for line in said] == [
+        assert [line.partition(":")[0] for line in output] == [
             "interaction 'shop' of cloud 'default' is given up"
         ]
         with pytest.raises(StateError, match="is not set up"):

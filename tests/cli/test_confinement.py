@@ -1,4 +1,4 @@
-"""`--cap-add`, `--cap-drop` and `--seccomp`, as a user meets them."""
+"""`--cap-add`, `--cap-drop` and `--seccomp` through the installed program."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_every_capability_can_be_dropped_and_new_privileges_stay_out_of_reach(
     }
 
 
-def test_a_user_other_than_root_has_those_that_were_asked_for(shim: Shim, script_image: ScriptImage) -> None:
+def test_a_user_other_than_root_has_the_added_capabilities(shim: Shim, script_image: ScriptImage) -> None:
     if shim.account.kind == "single":
         pytest.skip("with one id every image runs as root")
     image = script_image(STATUS, user="1234:1235")
@@ -73,7 +73,7 @@ def test_a_user_other_than_root_has_those_that_were_asked_for(shim: Shim, script
     assert status(shim, image, "--cap-add", "NET_BIND_SERVICE")["CapEff"] == 1 << 10
 
 
-def test_all_capabilities_can_be_asked_for(shim: Shim, script_image: ScriptImage) -> None:
+def test_all_capabilities_can_be_added(shim: Shim, script_image: ScriptImage) -> None:
     seen = status(shim, script_image(STATUS), "--cap-add", "ALL", "--cap-drop", "SYS_ADMIN")
     assert seen["CapEff"] & (1 << 13 | 1 << 23)
     assert not seen["CapEff"] & 1 << 21
@@ -108,7 +108,7 @@ def test_the_profile_is_shown_by_spec(shim: Shim, script_image: ScriptImage) -> 
         (("--seccomp", "/etc/passwd"), 125, "the seccomp profile /etc/passwd is not JSON"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything(
+def test_unsupported_security_options_are_refused_before_a_pull(
     shim: Shim, script_image: ScriptImage, options: tuple[str, ...], code: int, words: str
 ) -> None:
     done = shim.run("exec", script_image(METADATA), "metadata", *options)

@@ -1,4 +1,4 @@
-"""`exec` as a user meets it: registries, logins, warm runs, signals, and two users at the same time."""
+"""`exec` through the installed program: registries, logins, warm runs, signals, and two users at the same time."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_a_login_is_kept_private_and_used(
     assert shim.run("pull", image, env=env).code == 125
 
 
-def test_a_usual_place_of_credentials_that_is_closed_to_the_user_is_as_good_as_empty(
+def test_a_credentials_file_that_the_user_cannot_read_is_ignored(
     shim: Shim, pushed: str, public_directory: str
 ) -> None:
     closed = os.path.join(public_directory, f"closed-to-{shim.account.kind}")
@@ -86,7 +86,7 @@ def test_a_usual_place_of_credentials_that_is_closed_to_the_user_is_as_good_as_e
     assert done.code == 0, done
 
 
-def test_a_registry_that_wants_tokens(
+def test_a_pull_from_a_registry_with_tokens(
     shim: Shim, registry_with_token: RegistryWithToken, demo_image: str
 ) -> None:
     server = registry_with_token.registry
@@ -212,7 +212,7 @@ def test_a_signal_reaches_the_container_once_and_ends_the_shim_with_its_number(
     assert process.returncode == 128 + number
 
 
-def test_time_that_is_up_gives_124(shim: Shim, script_image: ScriptImage) -> None:
+def test_a_timeout_exits_with_124(shim: Shim, script_image: ScriptImage) -> None:
     image = script_image(f"case $1 in metadata) {METADATA};; configure) sleep 1000;; esac")
     done = shim.run("exec", image, "configure", "--timeout", "0.5", stdin=b"{}")
     assert done.code == 124
@@ -221,7 +221,7 @@ def test_time_that_is_up_gives_124(shim: Shim, script_image: ScriptImage) -> Non
     assert (newest["state"], newest["exit_code"]) == ("timed out", 124)
 
 
-def test_logs_show_what_the_image_said(shim: Shim, script_image: ScriptImage) -> None:
+def test_logs_print_the_output_of_the_image(shim: Shim, script_image: ScriptImage) -> None:
     image = script_image(
         f"case $1 in metadata) {METADATA};; configure) echo out; echo err >&2; exit 7;; esac"
     )
@@ -280,7 +280,7 @@ def with_redirections(
 
 
 @pytest.mark.parametrize("redirections", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_hinder_nothing_but_a_result(shim: Shim, demo_image: str, redirections: str) -> None:
+def test_closed_standard_streams_stop_only_a_result(shim: Shim, demo_image: str, redirections: str) -> None:
     image = f"oci:{demo_image}"
     assert shim.run("exec", image, "configure", stdin=b"{}").code == 0
     for operation in ("metadata", "check", "setup", "teardown"):
@@ -289,7 +289,7 @@ def test_closed_streams_hinder_nothing_but_a_result(shim: Shim, demo_image: str,
         assert done.returncode == (125 if lost else 0), (operation, done)
 
 
-def test_a_result_that_cannot_be_written_is_said_to_be_lost(shim: Shim, demo_image: str) -> None:
+def test_a_result_that_cannot_be_written_is_reported(shim: Shim, demo_image: str) -> None:
     image = f"oci:{demo_image}"
     assert shim.run("exec", image, "configure", stdin=b"{}").code == 0
     for redirection, why in (
@@ -306,7 +306,7 @@ def test_a_result_that_cannot_be_written_is_said_to_be_lost(shim: Shim, demo_ima
         assert shim.run("exec", image, "teardown").code == 0
 
 
-def test_an_environment_that_nobody_reads_is_said_to_be_lost(
+def test_an_environment_without_a_reader_is_reported(
     accounts: dict[str, Account], program: str, demo_image: str
 ) -> None:
     image = f"oci:{demo_image}"
@@ -321,7 +321,7 @@ def test_an_environment_that_nobody_reads_is_said_to_be_lost(
             os.close(write)
             _, said = process.communicate()
         assert process.returncode == 125
-        assert "nobody reads the output any more; interaction 'default' is set up" in said.decode()
+        assert "the reader of the output has gone; interaction 'default' is set up" in said.decode()
         assert b"DEMO_USERNAME" in shim.run("environment").out
 
 
@@ -332,7 +332,7 @@ def test_an_environment_that_nobody_reads_is_said_to_be_lost(
         ("mkdir gone && cd gone && rmdir ../gone", "the working directory is not there any more"),
     ],
 )
-def test_what_is_wrong_with_the_process_is_not_taken_for_the_store(
+def test_errors_of_the_process_are_not_reported_as_errors_of_the_store(
     shim: Shim, demo_image: str, before: str, said: str
 ) -> None:
     shim.run("pull", f"oci:{demo_image}")
@@ -354,7 +354,7 @@ def test_what_is_wrong_with_the_process_is_not_taken_for_the_store(
 
 
 @pytest.mark.parametrize("variables", [{}, {"PYTHONUNBUFFERED": "1"}])
-def test_output_that_cannot_be_written_is_not_taken_for_the_store(
+def test_errors_of_stdout_are_not_reported_as_errors_of_the_store(
     shim: Shim, demo_image: str, variables: dict[str, str]
 ) -> None:
     image = f"oci:{demo_image}"

@@ -1,4 +1,4 @@
-"""What the parser of plain command lines understands, argparse understands in the same way."""
+"""The parser of plain command lines agrees with argparse."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tweed_shim.cli.commands import COMMANDS, parse_with
-from tweed_shim.cli.fast_parser import Sketch, Unclear
+from tweed_shim.cli.fast_parser import FastParser, Unclear
 from tweed_shim.cli.parser import ArgparseParser
 from tweed_shim.errors import UsageError
 
@@ -81,7 +81,7 @@ commands = st.sampled_from(
     [
         word
         for name, command in COMMANDS.items()
-        for word in ([f"{name} {part}" for part in command.parts] or [name])
+        for word in ([f"{name} {part}" for part in command.subcommands] or [name])
     ]
 )
 pieces = st.one_of(
@@ -113,7 +113,7 @@ def test_a_plain_command_line_is_read_as_argparse_reads_it(
 ) -> None:
     argv = [*before, *command.split(), *after]
     try:
-        found = read(Sketch, argv)
+        found = read(FastParser, argv)
     except Unclear:
         return
     assert found == read(ArgparseParser, argv)
@@ -136,7 +136,7 @@ def test_a_plain_command_line_is_read_as_argparse_reads_it(
     ],
 )
 def test_ordinary_command_lines_are_plain(line: str) -> None:
-    assert read(Sketch, line.split()) == read(ArgparseParser, line.split())
+    assert read(FastParser, line.split()) == read(ArgparseParser, line.split())
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,9 @@ def test_ordinary_command_lines_are_plain(line: str) -> None:
         "toi bootstrap install component --dry-run --create-env directory",
     ],
 )
-def test_whatever_is_to_be_said_about_a_command_line_is_left_to_argparse(line: str) -> None:
+def test_messages_about_a_command_line_are_left_to_argparse(line: str) -> None:
     with pytest.raises(Unclear):
-        parse_with(Sketch, line.split())
+        parse_with(FastParser, line.split())
     if "vq" not in line:
         with pytest.raises((UsageError, SystemExit)):
             parse_with(ArgparseParser, line.split())
@@ -171,14 +171,16 @@ def test_whatever_is_to_be_said_about_a_command_line_is_left_to_argparse(line: s
     ("line", "missing"),
     [("toi bootstrap x", "COMPONENT"), ("ocm download x -O y", "NAME"), ("spiff merge", "TEMPLATE")],
 )
-def test_what_may_be_left_out_is_not_said_to_be_missing(line: str, missing: str) -> None:
+def test_optional_arguments_are_not_reported_as_missing(line: str, missing: str) -> None:
     with pytest.raises(UsageError, match=f"the following arguments are required: {missing}; "):
         parse_with(ArgparseParser, line.split())
 
 
 @pytest.mark.parametrize("option", ["-p", "-c"])
 def test_files_that_are_written_are_named(option: str) -> None:
-    with pytest.raises(UsageError, match="not written to stdout"):
+    with pytest.raises(
+        UsageError, match="the files cannot be written to stdout, where their paths are printed: name a file"
+    ):
         parse_with(ArgparseParser, ["toi", "config", "x", option, "-"])
     arguments, _ = parse_with(ArgparseParser, ["toi", "config", "x"])
     assert (arguments.parameters, arguments.credentials) == ("TOIParameters", "TOICredentials")
@@ -187,12 +189,10 @@ def test_files_that_are_written_are_named(option: str) -> None:
 @pytest.mark.parametrize(
     "line", ["--help", "toi --help", "ocm --help", "exec --help", "toi bootstrap --help"]
 )
-def test_the_help_shows_what_there_is_and_nothing_of_how_it_is_read(
-    line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_help_lists_arguments_without_internals(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_with(ArgparseParser, line.split())
-    said = capsys.readouterr().out
-    assert said.startswith("usage: tweed-shim")
-    assert "SUPPRESS" not in said
-    assert "rest" not in said.split()
+    output = capsys.readouterr().out
+    assert output.startswith("usage: tweed-shim")
+    assert "SUPPRESS" not in output
+    assert "rest" not in output.split()

@@ -176,15 +176,15 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
 
 def examine_store(root: str) -> None:
     """Every blob is what its name says, and nothing is under way."""
-    place = os.path.join(root, "images", "blobs", "sha256")
-    for name in os.listdir(place):
-        with open(os.path.join(place, name), "rb") as file:
+    directory = os.path.join(root, "images", "blobs", "sha256")
+    for name in os.listdir(directory):
+        with open(os.path.join(directory, name), "rb") as file:
             assert sha256(file.read()).hexdigest() == name
     assert os.listdir(os.path.join(root, "tmp")) == []
 
 
 @pytest.mark.parametrize("fault", SURVIVED)
-def test_a_fault_that_passes_is_survived(
+def test_a_pull_survives_a_temporary_fault_of_the_registry(
     root: Shim, proxy: FaultyProxy, published: Published, fault: str
 ) -> None:
     SURVIVED[fault](proxy, published)
@@ -198,7 +198,7 @@ def test_a_fault_that_passes_is_survived(
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_a_fault_that_stays_is_one_sentence_and_nothing_of_it_is_kept(
+def test_a_permanent_fault_of_the_registry_is_one_sentence_and_leaves_nothing(
     root: Shim, proxy: FaultyProxy, published: Published, fault: str
 ) -> None:
     spoil, words = REFUSED[fault]
@@ -237,14 +237,14 @@ def test_a_redirect_to_another_host_takes_no_credentials_along(
     examine_store(root.root)
 
 
-def test_a_silent_registry_can_be_given_up_at_any_time(
+def test_a_pull_from_a_silent_registry_can_be_interrupted(
     root: Shim, proxy: FaultyProxy, published: Published
 ) -> None:
     proxy.spoil(f"GET .*{published.blob}", Fault(stall=BLOB_SIZE // 2))
     with root.start("pull", f"{proxy.host}/faulty:1") as process:
         assert proxy.stalling.wait(60)
         process.terminate()
-        _, said = process.communicate(timeout=20)
+        _, output = process.communicate(timeout=20)
     assert process.returncode == 128 + 15
-    assert b"Traceback" not in said
+    assert b"Traceback" not in output
     examine_store(root.root)

@@ -1,4 +1,4 @@
-"""`fsck`: damage in the store is found, named and repaired, beside running operations and whatever ids files have."""
+"""`fsck` reports and repairs damage in the store, beside running operations and whatever ids files have."""
 
 import json
 import os
@@ -111,7 +111,7 @@ TREE_DAMAGE: dict[str, tuple[Callable[[str], None], str]] = {
 }
 
 
-def test_a_store_that_is_well_is_well(shim: Shim, image: str) -> None:
+def test_fsck_reports_nothing_for_an_undamaged_store(shim: Shim, image: str) -> None:
     result = done(shim.run("fsck"))
     assert result.out == b""
     assert b"nothing is damaged" in result.err
@@ -121,7 +121,7 @@ def test_a_store_that_is_well_is_well(shim: Shim, image: str) -> None:
 
 
 @pytest.mark.parametrize("name", TREE_DAMAGE)
-def test_a_damaged_tree_is_named_and_unpacked_again(shim: Shim, image: str, name: str) -> None:
+def test_fsck_reports_a_damaged_tree_and_unpacks_it_again(shim: Shim, image: str, name: str) -> None:
     damage, problem = TREE_DAMAGE[name]
     damage(data(shim, name))
     [found] = fsck(shim)
@@ -134,7 +134,7 @@ def test_a_damaged_tree_is_named_and_unpacked_again(shim: Shim, image: str, name
     assert os.listdir(os.path.join(shim.root, "tmp")) == []
 
 
-def test_what_the_caller_may_not_read_is_checked_as_well(shim: Shim, image: str) -> None:
+def test_fsck_checks_files_that_the_caller_cannot_read(shim: Shim, image: str) -> None:
     # The caller has no right to it; root of the host changes it here.
     flip(os.path.join(tree(shim), "rootfs", "closed", "file"))
     [found] = fsck(shim)
@@ -160,7 +160,7 @@ def test_a_damaged_or_missing_blob_is_fetched_again(
     assert fsck(shim, code=0) == []
 
 
-def test_what_cannot_be_fetched_again_is_told_and_the_rest_goes_on(shim: Shim, image: str) -> None:
+def test_fsck_reports_what_cannot_be_fetched_again_and_repairs_the_rest(shim: Shim, image: str) -> None:
     largest = max(blob_paths(shim), key=os.path.getsize)
     flip(largest)
     layout = image.removeprefix("oci:")
@@ -178,9 +178,7 @@ def test_what_cannot_be_fetched_again_is_told_and_the_rest_goes_on(shim: Shim, i
     assert fsck(shim, code=0) == []
 
 
-def test_an_image_that_a_cloud_uses_is_repaired_and_one_that_runs_is_not_touched(
-    shim: Shim, image: str
-) -> None:
+def test_fsck_repairs_an_image_of_a_cloud_but_not_a_running_one(shim: Shim, image: str) -> None:
     done(shim.run("exec", image, "configure", stdin=b"{}"))
     os.unlink(data(shim, "gone"))
     with shim.start("exec", image, "check") as process:
@@ -220,7 +218,9 @@ def test_a_damaged_record_is_named(shim: Shim, image: str) -> None:
     assert "configure cloud 'default' again" in found["mend"]
 
 
-def test_the_api_returns_what_is_damaged(accounts: dict[str, Account], program: str, demo_image: str) -> None:
+def test_the_api_returns_the_damage_of_a_store(
+    accounts: dict[str, Account], program: str, demo_image: str
+) -> None:
     with fresh_shim(accounts["root"], program) as shim:
         api = Api(shim.root)
         image = api.pull(f"oci:{demo_image}")

@@ -1,4 +1,4 @@
-"""What is said where a host forbids something: the true reason, and what can be done."""
+"""Where a host forbids something, the message has the true cause and a remedy."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_a_masked_proc(accounts: dict[str, Account], program: str, image: str, k
     assert "sysctl" not in said
 
 
-def test_a_user_that_may_gain_no_privileges_has_no_helper_for_its_ids(
+def test_a_user_with_no_new_privs_is_refused_with_the_cause(
     accounts: dict[str, Account], program: str, image: str
 ) -> None:
     with fresh_shim(accounts["range"], program) as shim:
@@ -199,7 +199,7 @@ def test_a_chroot_whose_root_is_no_mount_point(
         ("error jailing process inside rootfs: pivot_root .: invalid argument", "no mount point"),
     ],
 )
-def test_complaints_of_runtimes_that_are_the_hosts_fault(complaint: str, words: str) -> None:
+def test_runtime_errors_that_the_host_causes_are_explained(complaint: str, words: str) -> None:
     assert words in (faults.of_runtime(complaint) or "")
     assert faults.of_runtime('exec: "/x": no such file') is None
 

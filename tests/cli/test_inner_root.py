@@ -1,4 +1,4 @@
-"""Root of somebody else's namespace, or without the host root's capabilities: what runs there, and what is said."""
+"""Root of a user namespace, or root without the capabilities of the host's root: what runs, and the messages."""
 
 import json
 import os
@@ -33,11 +33,11 @@ def works(shim: Shim, image: str, *arguments: str) -> str:
     """Run an operation; returns what it printed."""
     done = shim.run("exec", *arguments, image, "configure", "--cloud", "c", stdin=b"{}")
     assert done.code == 0, done
-    said = (done.out + done.err).decode()
-    assert "root writable" in said
-    assert "devices" in said
+    output = (done.out + done.err).decode()
+    assert "root writable" in output
+    assert "devices" in output
     assert shim.run("exec", *arguments, image, "metadata").code == 0
-    return said
+    return output
 
 
 @pytest.mark.parametrize("kind", ["root", "range", "single"])
@@ -57,20 +57,20 @@ def test_root_of_a_namespace_with_a_range_of_ids_runs_images_with_all_of_them(
     accounts: dict[str, Account], program: str, image: str
 ) -> None:
     with fresh_shim(accounts["range"], program) as shim:
-        said = works(shim._replace(wrapper=("unshare", "-r", "--map-auto")), image)
-        assert "65535" in said
+        output = works(shim._replace(wrapper=("unshare", "-r", "--map-auto")), image)
+        assert "65535" in output
     ids = free_range()
     with fresh_shim(accounts["root"], program) as shim:
-        said = works(shim._replace(wrapper=entering(f"0 0 1\n1 {ids.start} 65535\n")), image)
-        assert "65535" in said
+        output = works(shim._replace(wrapper=entering(f"0 0 1\n1 {ids.start} 65535\n")), image)
+        assert "65535" in output
 
 
 def test_a_namespace_that_has_every_id_is_not_taken_for_the_hosts(
     accounts: dict[str, Account], program: str, image: str
 ) -> None:
     with fresh_shim(accounts["root"], program) as shim:
-        said = works(shim._replace(wrapper=entering("0 0 4294967295")), image)
-        assert "4294967294" in said
+        output = works(shim._replace(wrapper=entering("0 0 4294967295")), image)
+        assert "4294967294" in output
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def test_root_of_a_container_with_dockers_capabilities_runs_images(
     accounts: dict[str, Account], program: str, image: str, bundle: str
 ) -> None:
     with fresh_shim(accounts["root"], program) as shim, container(bundle, "/var/tmp") as wrapper:
-        said = works(shim._replace(wrapper=wrapper), image)
-        assert "4294967294" in said
+        output = works(shim._replace(wrapper=wrapper), image)
+        assert "4294967294" in output
         assert works(shim._replace(wrapper=wrapper), image, "--network", "none")
         examined = shim._replace(wrapper=wrapper).run("doctor", "--json")
     states = {each["name"]: each["state"] for each in json.loads(examined.out)}
@@ -135,7 +135,7 @@ def test_a_user_whose_quota_of_keys_is_used_up_runs_images(
         works(shim._replace(wrapper=(python, "-I", "-S", "-c", NO_KEYS)), image)
 
 
-def test_root_without_the_capability_to_map_itself_is_told_so(
+def test_root_without_the_capability_to_map_itself_gets_a_message(
     accounts: dict[str, Account], program: str, image: str, bundle: str
 ) -> None:
     few = DOCKER_CAPABILITIES.replace("SETFCAP", "")
@@ -152,7 +152,7 @@ def test_root_without_the_capability_to_map_itself_is_told_so(
 
 
 @pytest.mark.parametrize("kind", ["root", "range"])
-def test_root_without_any_capability_is_told_so(
+def test_root_without_any_capability_gets_a_message(
     accounts: dict[str, Account], program: str, image: str, kind: str
 ) -> None:
     # What bwrap --uid 0 makes of a user.

@@ -22,8 +22,10 @@ def test_a_run_has_at_most_the_limits_of_its_caller(
             "exec", script_image(SCRIPT), "configure", "--cloud", "c", stdin=b"{}"
         )
     assert done.code == 0, done
-    said = (done.out + done.err).decode()
-    limits = {line[:25].strip(): line.split()[-3:-1] for line in said.splitlines() if line.startswith("Max")}
+    output = (done.out + done.err).decode()
+    limits = {
+        line[:25].strip(): line.split()[-3:-1] for line in output.splitlines() if line.startswith("Max")
+    }
     assert limits["Max processes"] == ["700", "700"]
     assert limits["Max open files"] == ["500", "500"]
     assert limits["Max core file size"] == ["0", "0"]

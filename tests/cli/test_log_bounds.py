@@ -1,4 +1,4 @@
-"""What images say takes a bounded part of the disk: the oldest logs go first, by themselves, with `gc`, or by name."""
+"""The logs take a bounded part of the disk: the oldest are removed, by themselves, with `gc`, or by name."""
 
 import json
 import os
@@ -79,10 +79,10 @@ def test_the_oldest_logs_make_room_for_the_newest(shim: Shim, script_image: Scri
 @AS_ONE_USER
 def test_one_log_has_its_share_at_most_and_keeps_its_end(shim: Shim, script_image: ScriptImage) -> None:
     run(shim, noisy(script_image, 3000), "2m")
-    said = log(shim, 1)
-    assert 400 * 1024 < len(said) < 600 * 1024
-    assert b"bytes are missing here" in said
-    assert said.endswith(b"last words\n")
+    output = log(shim, 1)
+    assert 400 * 1024 < len(output) < 600 * 1024
+    assert b"bytes are missing here" in output
+    assert output.endswith(b"last words\n")
 
 
 @AS_ONE_USER
@@ -94,7 +94,7 @@ def test_small_logs_stay_while_they_fit(shim: Shim, script_image: ScriptImage) -
 
 
 @AS_ONE_USER
-def test_logs_of_runs_that_go_on_are_bounded_together(shim: Shim, script_image: ScriptImage) -> None:
+def test_logs_of_running_runs_are_bounded_together(shim: Shim, script_image: ScriptImage) -> None:
     script = f'[ "$1" != metadata ] || {{ {METADATA}; exit; }}\n{NOISY}'
     image = script_image(script, env=["KIB=2000", "WAIT=yes"])
     # Run 1: all others would wait for it.
@@ -208,7 +208,7 @@ def test_gc_keeps_small_logs_and_frees_large_ones_unasked(shim: Shim, script_ima
 
 @AS_ONE_USER
 @pytest.mark.parametrize("limit", ["0", "many", "1t", "-1"])
-def test_a_limit_that_is_no_size_is_refused(shim: Shim, limit: str) -> None:
+def test_an_invalid_log_limit_is_refused(shim: Shim, limit: str) -> None:
     line = refusal(shim.run("images", env={"TWEED_SHIM_LOG_LIMIT": limit}))
     assert line.startswith(f"tweed-shim: $TWEED_SHIM_LOG_LIMIT: '{limit}' is no size")
 
@@ -234,18 +234,18 @@ def test_the_api_removes_logs_and_has_the_limit_too(
 def small_disk(account: Account, program: str) -> Iterator[Shim]:
     """A shim whose store is on a disk of 16 MiB."""
     with fresh_shim(account, program) as fresh:
-        place = os.path.join(os.path.dirname(fresh.root), "disk")
-        os.mkdir(place)
+        directory = os.path.join(os.path.dirname(fresh.root), "disk")
+        os.mkdir(directory)
         options = f"size=16m,mode=0700,uid={account.uid},gid={account.gid}"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", directory], check=True)
         try:
-            yield fresh._replace(root=os.path.join(place, "store"))
+            yield fresh._replace(root=os.path.join(directory, "store"))
         finally:
-            subprocess.run(["umount", place], check=True)
-            os.rmdir(place)
+            subprocess.run(["umount", directory], check=True)
+            os.rmdir(directory)
 
 
-def test_a_chatty_image_stops_nobody_else_on_a_disk_that_it_fills(
+def test_an_image_that_fills_the_disk_with_its_log_stops_no_other_run(
     small_disk: Shim, script_image: ScriptImage
 ) -> None:
     shim = small_disk
@@ -278,7 +278,7 @@ def test_where_others_filled_the_disk_a_log_is_cut_and_its_run_goes_on(
         about = os.statvfs(filling)
         file.write(bytes(about.f_bavail * about.f_frsize - (700 << 10)))
     run(shim, image, "1g")
-    said = log(shim, 1)
-    assert b"bytes are missing here" in said
-    assert said.endswith(b"last words\n")
-    assert len(said) < 200 << 10
+    output = log(shim, 1)
+    assert b"bytes are missing here" in output
+    assert output.endswith(b"last words\n")
+    assert len(output) < 200 << 10

@@ -1,4 +1,4 @@
-"""`logs RUN`: what the image said, and why the run failed."""
+"""`logs RUN` prints the output of the image, and why the run failed."""
 
 import json
 import os
@@ -27,17 +27,17 @@ def test_a_run_that_could_not_be_started_says_why(shim: Shim, script_image: Scri
 
 
 @AS_ONE_USER
-def test_what_an_image_said_is_shown_whatever_became_of_it(shim: Shim, script_image: ScriptImage) -> None:
+def test_the_log_of_a_failed_run_is_printed(shim: Shim, script_image: ScriptImage) -> None:
     assert shim.run("exec", script_image("echo no luck >&2; exit 3"), "metadata").code == 3
     assert shim.run("logs", newest(shim)) == (0, b"no luck\n", b"")
 
 
 @AS_ONE_USER
-def test_an_image_that_said_nothing(shim: Shim, script_image: ScriptImage) -> None:
+def test_a_run_without_output_is_reported(shim: Shim, script_image: ScriptImage) -> None:
     assert shim.run("exec", script_image("exit 3"), "metadata").code == 3
     done = shim.run("logs", newest(shim))
     assert (done.code, done.out) == (0, b"")
-    assert "said nothing" in done.err.decode().splitlines()[-1]
+    assert "wrote nothing to its log" in done.err.decode().splitlines()[-1]
 
 
 def test_a_working_directory_that_is_gone_is_named(tmp_path: Path) -> None:

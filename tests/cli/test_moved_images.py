@@ -1,4 +1,4 @@
-"""A local image that was moved: what was made with it goes on with the image in the store."""
+"""A local image that was moved: its clouds and interactions go on with the image in the store."""
 
 import json
 import os
@@ -74,9 +74,7 @@ def test_the_image_that_set_it_up_is_taken_and_not_a_newer_one_of_that_path(
     assert done(shim.run("exec", image, "teardown")).out == b"removed what was made\n"
 
 
-def test_a_path_where_no_image_ever_was_is_not_taken_for_a_moved_one(
-    shim: Shim, script_image: ScriptImage
-) -> None:
+def test_an_unknown_path_is_not_taken_for_a_moved_image(shim: Shim, script_image: ScriptImage) -> None:
     image = script_image(BACKEND)
     done(shim.run("exec", image, "configure", stdin=b"{}"))
     done(shim.run("exec", image, "setup"))
@@ -102,7 +100,7 @@ def test_an_error_of_a_local_image_names_the_copy_in_the_store(shim: Shim, scrip
         (("teardown",), "is not set up: there is no cloud 'nosuch'"),
     ],
 )
-def test_what_is_missing_in_the_store_is_said_before_an_image_is_asked_for(
+def test_missing_state_is_reported_before_a_missing_image(
     shim: Shim, words: tuple[str, ...], part: str
 ) -> None:
     # A registry of this name cannot be asked, so that an attempt would be another error.

@@ -228,6 +228,6 @@ def test_the_error_of_a_malformed_address_is_one_sentence(
 def test_a_password_in_the_name_of_a_registry_is_not_repeated(capfd: pytest.CaptureFixture[str]) -> None:
     for name in ("http://me:hunter2@h/x", "https://me:h/unter2@h", "oci::me:hunter2@h/x"):
         assert run("get", f"{name}//example.com/app") == 125
-        said = capfd.readouterr().err
-        assert "a user name or a password before its registry" in said
-        assert "unter2" not in said
+        output = capfd.readouterr().err
+        assert "a user name or a password before its registry" in output
+        assert "unter2" not in output

@@ -1,4 +1,4 @@
-"""What is to be printed and cannot be is an error, whichever command prints it."""
+"""A result that cannot be written is an error, whichever command prints it."""
 
 import os
 import subprocess

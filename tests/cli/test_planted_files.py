@@ -1,4 +1,4 @@
-"""Every command that writes a file whose name users choose, in a directory like /tmp where another was first."""
+"""Commands that write a file that users name, in a directory like /tmp where another user was first."""
 
 import os
 import stat
@@ -177,7 +177,7 @@ def clear(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_what_another_user_planted_is_neither_followed_nor_written(
+def test_links_and_files_of_another_user_are_neither_followed_nor_written(
     shim: Shim, place: Place, registry_with_password: RegistryServer, name: str
 ) -> None:
     writer = WRITERS[name]

@@ -1,4 +1,4 @@
-"""`pull --timeout` and `exec --pull-timeout`: a registry holds nobody for longer than the caller allows."""
+"""`pull --timeout` and `exec --pull-timeout` end a pull from a slow registry."""
 
 import os
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def root(accounts: dict[str, Account], program: str) -> Iterator[Shim]:
     "arguments",
     [("pull", "IMAGE", "--timeout", "0.5"), ("exec", "IMAGE", "metadata", "--pull-timeout", "0.5")],
 )
-def test_a_registry_that_drips_is_left_in_time(
+def test_a_pull_from_a_slow_registry_ends_at_its_timeout(
     root: Shim, image: tuple[FaultyProxy, str], arguments: tuple[str, ...]
 ) -> None:
     proxy, name = image
@@ -42,7 +42,7 @@ def test_a_registry_that_drips_is_left_in_time(
     assert root.run("images", "--json").out.strip() == b"[]"
 
 
-def test_the_time_of_a_run_is_not_that_of_its_pull(root: Shim, image: tuple[FaultyProxy, str]) -> None:
+def test_the_timeout_of_a_run_does_not_include_its_pull(root: Shim, image: tuple[FaultyProxy, str]) -> None:
     proxy, name = image
     # The client pauses for as long as it is told to.
     proxy.spoil("manifests", Fault(429, {"Retry-After": "3"}))
@@ -51,6 +51,6 @@ def test_the_time_of_a_run_is_not_that_of_its_pull(root: Shim, image: tuple[Faul
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon", ""])
-def test_a_time_that_is_none_is_refused(root: Shim, value: str) -> None:
+def test_an_invalid_pull_timeout_is_refused(root: Shim, value: str) -> None:
     assert root.run("pull", "r.example/x", f"--timeout={value}").code == 2
     assert root.run("exec", "r.example/x", "metadata", f"--pull-timeout={value}").code == 2

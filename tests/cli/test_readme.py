@@ -1,4 +1,4 @@
-"""What the README says to type works as it stands there."""
+"""The commands of the README and of docs/using.md work as they are written there."""
 
 import os
 import re
@@ -13,6 +13,8 @@ from script_images import METADATA, ScriptImage
 
 with open(os.path.join(PROJECT, "README.md"), encoding="utf-8") as file:
     README = file.read()
+with open(os.path.join(PROJECT, "docs", "using.md"), encoding="utf-8") as file:
+    USING = file.read()
 
 
 def shell(shim: Shim, script: str, directory: str, program: str = "sh") -> "subprocess.CompletedProcess[str]":
@@ -58,7 +60,7 @@ def test_the_first_session_needs_no_registry(shim: Shim) -> None:
 def test_an_environment_is_taken_into_a_shell_and_a_failure_is_none(
     shim: Shim, script_image: ScriptImage, which: str, begin: str
 ) -> None:
-    [line] = [line.strip() for line in README.splitlines() if line.startswith(begin)]
+    [line] = [line.partition("   #")[0].strip() for line in USING.splitlines() if line.startswith(begin)]
     setup = 'printf \'HOST: "a b"\\nNOTE: "one\\\\ntwo \'"\'"\'x"\\n\''
     for script, expected in (("exit 7", (7, "")), (setup, (0, "a b|one\ntwo 'x|"))):
         image = script_image(f"case $1 in metadata) {METADATA} ;; setup) {script} ;; esac")

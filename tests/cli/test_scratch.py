@@ -1,4 +1,4 @@
-"""`--scratch DIR` and kill -9: what a killed run wrote there is swept, and nothing else that is there."""
+"""`--scratch DIR` and kill -9: what a killed run wrote is swept, and other files stay."""
 
 import json
 import os
@@ -99,7 +99,7 @@ def test_the_next_run_with_the_same_scratch_sweeps_it(shim: Shim, image: str) ->
     assert len(notes(shim)) == 1
 
 
-def test_what_is_not_ours_stays_in_a_scratch(
+def test_files_of_others_stay_in_a_scratch_directory(
     shim: Shim, image: str, accounts: dict[str, Account], program: str
 ) -> None:
     scratch = new_scratch(shim)

@@ -1,4 +1,4 @@
-"""How commands speak to registries: certificates of clients, and proxies."""
+"""Options for connecting to registries: certificates of clients, and proxies."""
 
 from collections.abc import Iterator
 

@@ -45,9 +45,9 @@ def root(accounts: dict[str, Account], program: str) -> Iterator[Shim]:
 
 
 def ended_tidily(shim: Shim, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    out, said = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, out) == (128 + number, b""), said
-    assert b"Traceback" not in said
+    out, output = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (128 + number, b""), output
+    assert b"Traceback" not in output
     for place in ("tmp", "rootfs"):
         assert os.listdir(os.path.join(shim.root, place)) == []
     assert json.loads(shim.run("images", "--json").out) == []
@@ -118,7 +118,7 @@ class Closing:
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_a_signal_is_not_lost_where_exceptions_go_nowhere(
+def test_a_signal_is_not_lost_where_python_drops_its_exception(
     interrupting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "unraisablehook", signals.raise_again)
@@ -258,7 +258,7 @@ def test_an_image_that_was_asked_to_end_is_not_asked_again_when_its_time_is_up(
     assert (process.returncode, out) == (128 + signal.SIGINT, b"cleaning\ncleaned\n")
 
 
-def test_nohup_is_respected(shim: Shim, script_image: ScriptImage) -> None:
+def test_a_signal_that_nohup_ignores_is_ignored(shim: Shim, script_image: ScriptImage) -> None:
     image = script_image(STUBBORN)
     assert shim.run("exec", image, "metadata").code == 0
     with subprocess.Popen(
@@ -301,11 +301,11 @@ def test_a_reader_that_stops_reading_ends_a_command_quietly(root: Shim, command:
     words = [root.program, "--root", root.root, *command.split()]
     with subprocess.Popen(words, stdout=write, stderr=subprocess.PIPE, env=root.environment()) as process:
         os.close(write)
-        _, said = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, said) == (128 + signal.SIGPIPE, b"")
+        _, output = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output) == (128 + signal.SIGPIPE, b"")
 
 
-def test_an_image_goes_on_when_nobody_reads_what_it_says(shim: Shim, script_image: ScriptImage) -> None:
+def test_an_image_runs_on_without_a_reader_of_its_output(shim: Shim, script_image: ScriptImage) -> None:
     image = script_image(
         f"case $1 in metadata) {METADATA};; configure) yes | head -c 300000; echo yes > $OUT_CONFIG/done;; esac"
     )
@@ -314,6 +314,6 @@ def test_an_image_goes_on_when_nobody_reads_what_it_says(shim: Shim, script_imag
         assert process.stdout is not None
         process.stdout.close()
         process.stdout = None
-        _, said = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, said) == (0, b"")
+        _, output = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output) == (0, b"")
     assert len(shim.run("logs", "2").out) == 300000

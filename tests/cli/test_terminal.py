@@ -1,4 +1,4 @@
-"""What commands do where stdin or stdout is a terminal, or a pipe that does not wait."""
+"""Commands whose stdin or stdout is a terminal, or a pipe with O_NONBLOCK."""
 
 import array
 import fcntl
@@ -85,9 +85,9 @@ def test_a_login_asks_for_the_password_and_does_not_show_it(
             terminal.type(server.user)
         terminal.read_until("Password: ")
         terminal.type(server.password)
-        said = terminal.rest()
-        assert (terminal.process.returncode, "logged in to" in said) == (0, True), said
-    assert server.password not in said
+        output = terminal.rest()
+        assert (terminal.process.returncode, "logged in to" in output) == (0, True), output
+    assert server.password not in output
     kept = json.loads((tmp_path / ".docker" / "config.json").read_text())
     assert list(kept["auths"]) == [server.host]
 

@@ -1,4 +1,4 @@
-"""`--trace FILE`: where the time of a command went."""
+"""`--trace FILE` records where the time of a command goes."""
 
 import json
 import os

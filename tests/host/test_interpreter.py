@@ -133,7 +133,7 @@ def test_the_interpreter_can_be_named(host: Host) -> None:
 
 
 @pytest.mark.parametrize("name", ["uwsgi", "python3"])
-def test_what_is_named_has_to_be_an_interpreter(host: Host, name: str) -> None:
+def test_a_named_program_has_to_be_an_interpreter(host: Host, name: str) -> None:
     path = host.place / name
     path.write_text("#!/bin/sh\necho Python 2.7\n")
     path.chmod(0o755)

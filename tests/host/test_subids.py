@@ -1,4 +1,4 @@
-"""Subordinate ids that another service than /etc/subuid tells."""
+"""Subordinate ids of another service than /etc/subuid."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tweed_shim.host import subids, userns
         ("passwd: files\nsubid:    sss # the directory\n", "sss"),
     ],
 )
-def test_the_first_service_of_nsswitch_tells(tmp_path: Path, text: str, service: str) -> None:
+def test_the_first_service_of_nsswitch_decides(tmp_path: Path, text: str, service: str) -> None:
     path = tmp_path / "nsswitch.conf"
     assert subids.service(str(path)) == "files"
     path.write_text(text)

@@ -1,4 +1,4 @@
-"""What a command becomes in a user namespace may not outlive who wants it."""
+"""A command in a user namespace does not outlive its caller."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""Calls in a child process: what comes back, what ends them, and that nothing is left of it."""
+"""Calls in a child process: their results, what ends them, and that nothing is left."""
 
 import os
 import re
@@ -75,7 +75,7 @@ def test_a_program_with_threads_gets_an_interpreter_of_its_own() -> None:
         assert pool.submit(called, interpreter_arguments).result(PATIENCE)[:2] == ["-I", "-c"]
 
 
-def test_a_child_that_dies_is_told_and_the_next_call_has_another_one(run: Run) -> None:
+def test_a_dead_child_is_reported_and_the_next_call_gets_another_one(run: Run) -> None:
     def work() -> Any:
         with WorkerProcess() as worker:
             message = f"the process that worked on {{}} died by signal {int(signal.SIGKILL)}; see"

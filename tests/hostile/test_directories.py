@@ -75,11 +75,12 @@ def up(path: Path) -> str:
     return "../" * 32 + os.fspath(path).lstrip("/")
 
 
-def assert_refused(done: Result, archive: Path, entry: str) -> None:
-    """Check that a refusal is one sentence that names the archive, and the entry or one below it."""
+def assert_refused(done: Result, archive: Path, entry: str, hint: str = "") -> None:
+    """Check that a refusal is one sentence that names the archive and the entry, and ends with the hint."""
     assert done.code == 125, done
     sentence = done.err.decode().splitlines()[-1]
-    wanted = rf"tweed-shim: {re.escape(entry)}(/[\w./]+)? in {archive} cannot be used: it leads out .* use the copy"
+    begin = rf"tweed-shim: {re.escape(entry)}(/[\w./]+)? in {archive} cannot be used: it leads out "
+    wanted = f"{begin}.* use the copy{hint}"
     assert re.fullmatch(wanted, sentence), done
     assert b"Traceback" not in done.err
     assert SECRET not in done.out + done.err
@@ -292,7 +293,8 @@ def test_a_layout_whose_index_becomes_a_link_is_refused_though_its_image_is_ther
     made = given(shim, f"{tmp_path}/layout")
     assert shim.run("pull", f"oci:{made}").code == 0
     replaced(made / "index.json", victim.hold("index.json", made / "index.json"))
-    assert_refused(shim.run("exec", f"oci:{made}", "metadata"), made, "index.json")
+    hint = "; or use the image as it is in the store: --pull never"
+    assert_refused(shim.run("exec", f"oci:{made}", "metadata"), made, "index.json", hint)
 
 
 def test_links_inside_of_a_layout_are_followed(shim: Shim, layout: str) -> None:

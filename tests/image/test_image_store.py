@@ -315,7 +315,7 @@ def test_what_a_crash_left_is_swept_and_what_is_held_stays(root: str) -> None:
     os.makedirs(f"{root}/tmp/work-dead/tree/closed")
     os.chmod(f"{root}/tmp/work-dead/tree/closed", 0)
     Path(root, "tmp/lock-dead").touch()
-    with workdirs.directory(workdirs.place(root), detect()) as work, workdirs.only_one(root, "held"):
+    with workdirs.directory(workdirs.tmp_directory(root), detect()) as work, workdirs.only_one(root, "held"):
         workdirs.sweep_tmp(root)
         assert sorted(os.listdir(f"{root}/tmp")) == ["lock-held", os.path.basename(work)]
     assert os.listdir(f"{root}/tmp") == []

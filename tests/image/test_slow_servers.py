@@ -180,8 +180,8 @@ def test_a_deadline_ends_what_waits(opened: Opened, proxy: FaultyProxy) -> None:
 
 
 def test_a_deadline_ends_a_pause(opened: Opened, proxy: FaultyProxy) -> None:
-    patient = Patience(longest_pause=600)
-    repository = opened(deadline=Deadline(0.5, "the image"), patience=patient)
+    context = Patience(longest_pause=600)
+    repository = opened(deadline=Deadline(0.5, "the image"), patience=context)
     proxy.spoil("manifests", Fault(429, {"Retry-After": "500"}), times=100)
     with pytest.raises(PullTimedOut):
         repository.manifest("1")

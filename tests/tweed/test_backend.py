@@ -1,4 +1,4 @@
-"""What operations leave behind: the state of clouds and interactions, through the installed program."""
+"""The state of clouds and interactions after each operation, through the installed program."""
 
 import glob
 import json
@@ -203,12 +203,12 @@ def test_interactions_are_set_up_at_the_same_time(shim: Shim, image: str) -> Non
     assert clouds(shim) == {"default": []}
 
 
-def test_a_teardown_in_a_cloud_that_is_not_there_leaves_nothing(shim: Shim, image: str) -> None:
+def test_a_teardown_in_an_unknown_cloud_creates_nothing(shim: Shim, image: str) -> None:
     assert "is not set up" in refusal(quietly(shim, image, "teardown", "--cloud", "nosuch"))
     assert not os.path.exists(os.path.join(shim.root, "clouds"))
 
 
-def test_a_cache_of_metadata_that_was_lost_is_made_again(shim: Shim, image: str) -> None:
+def test_a_damaged_metadata_cache_is_replaced(shim: Shim, image: str) -> None:
     assert shim.run("exec", image, "metadata").code == 0
     [cache] = glob.glob(os.path.join(shim.root, "rootfs", "*", "metadata.json"))
     os.truncate(cache, 0)
@@ -232,7 +232,7 @@ def test_a_store_on_a_mount_with_all_restrictions(strict_store: Shim, image: str
         assert strict_store.run("exec", image, operation).code == 0
 
 
-def test_a_store_whose_path_has_every_kind_of_letter(shim: Shim, image: str) -> None:
+def test_a_store_whose_path_has_special_characters(shim: Shim, image: str) -> None:
     odd = shim._replace(root=f"{shim.root}:a,b\\c d\"e%f\ng'é")
     assert configure(odd, image, env="A: b").code == 0
     for operation in ("check", "setup", "teardown"):

@@ -1,4 +1,4 @@
-"""The operator's configuration: reading it, holding it against an image's inputs, handing it over."""
+"""The operator's configuration: read, validated by the image's inputs, and encoded."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ WHOLE = {"type": "object", "properties": INPUTS, "required": ["host", "port"]}
 
 def fault(value: Any, inputs: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        configuration.validate(value, inputs)
+        configuration.validate(configuration.encode(value), inputs)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -52,15 +52,17 @@ def test_json_and_yaml_are_read(data: bytes, name: str) -> None:
         (b"a: b: c", "redis.yml", "redis.yml, line 1, column 5"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_its_place(data: bytes, name: str, said: str) -> None:
+def test_a_configuration_that_cannot_be_read_is_reported_with_its_position(
+    data: bytes, name: str, said: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         configuration.read(data, name=name)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("inputs", [None, {}, INPUTS, WHOLE])
-def test_what_fits_is_accepted(inputs: Any) -> None:
-    configuration.validate({"host": "h", "port": 6379, "tls": True}, inputs)
+def test_a_valid_configuration_is_accepted(inputs: Any) -> None:
+    configuration.validate(configuration.encode({"host": "h", "port": 6379, "tls": True}), inputs)
 
 
 def test_every_fault_is_listed_with_its_path() -> None:
@@ -87,11 +89,11 @@ def test_a_map_of_properties_knows_no_other_names() -> None:
 
 
 def test_a_whole_schema_decides_about_other_names_itself() -> None:
-    configuration.validate({"host": "h", "port": 1, "other": 1}, WHOLE)
+    configuration.validate(configuration.encode({"host": "h", "port": 1, "other": 1}), WHOLE)
 
 
 def test_nothing_is_required_by_a_map_of_properties() -> None:
-    configuration.validate({}, INPUTS)
+    configuration.validate(configuration.encode({}), INPUTS)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_nothing_is_required_by_a_map_of_properties() -> None:
 )
 def test_an_input_may_be_called_as_a_keyword_is(name: str) -> None:
     inputs = {name: {"type": "string", "description": "an input with an unlucky name"}}
-    configuration.validate({name: "x"}, inputs)
+    configuration.validate(configuration.encode({name: "x"}), inputs)
     assert "must be text" in fault({name: 1}, inputs)
 
 
@@ -116,7 +118,7 @@ def test_an_input_may_be_called_as_a_keyword_is(name: str) -> None:
     ],
 )
 def test_a_whole_schema_is_known_by_its_keywords(inputs: Any) -> None:
-    configuration.validate({"a": "x", "other": 1}, inputs)
+    configuration.validate(configuration.encode({"a": "x", "other": 1}), inputs)
     assert "a must be text" in fault({"a": 1}, inputs)
 
 
@@ -135,7 +137,7 @@ def test_a_whole_schema_is_known_by_its_keywords(inputs: Any) -> None:
         ({"$ref": "#/properties/w"}, "v must be a number"),
     ],
 )
-def test_the_words_are_the_schemas_and_never_the_values(rule: Any, said: str) -> None:
+def test_messages_contain_the_schema_and_never_the_values(rule: Any, said: str) -> None:
     message = fault({"v": "HUNTER2"}, {"v": rule, "w": {"type": "number"}})
     assert said in message
     assert "HUNTER2" not in message
@@ -179,7 +181,7 @@ def test_no_message_holds_a_value(value: Any, rule: Any) -> None:
 )
 def test_a_schema_that_cannot_be_applied_is_the_images_fault(rule: Any) -> None:
     with pytest.raises(ContractError, match="ask its author to correct it"):
-        configuration.validate({"v": "x"}, {"v": rule})
+        configuration.validate(configuration.encode({"v": "x"}), {"v": rule})
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_a_schema_that_cannot_be_applied_is_the_images_fault(rule: Any) -> None:
     ],
     ids=["pattern", "references"],
 )
-def test_a_schema_that_takes_for_ever_is_given_up(inputs: Any) -> None:
+def test_a_schema_that_takes_too_long_is_refused(inputs: Any) -> None:
     value = configuration.encode({"v": "x" * 60})
     with pytest.raises(ContractError, match="ask its author to make it simpler"):
         schema_worker.faults_in_worker(
@@ -206,7 +208,7 @@ def test_a_schema_that_takes_for_ever_is_given_up(inputs: Any) -> None:
         )
 
 
-def test_what_the_image_gets_is_json_in_the_operators_order() -> None:
+def test_the_image_gets_json_in_the_operators_order() -> None:
     value = {"z": "\u00e9", "a": [1, 2.5, None, True], "big": 10**30}
     assert (
         configuration.encode(value)
@@ -217,12 +219,12 @@ def test_what_the_image_gets_is_json_in_the_operators_order() -> None:
 @pytest.mark.parametrize(
     "value", [{"a": float("nan")}, {"a": b"x"}, {"a": {1, 2}}, {"a": "\ud800"}, {(1,): 2}]
 )
-def test_what_json_has_no_form_for_is_refused(value: Any) -> None:
+def test_a_value_that_json_cannot_express_is_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match="JSON cannot hold"):
         configuration.encode(value)
 
 
-def test_a_value_without_an_end_is_refused() -> None:
+def test_a_recursive_value_is_refused() -> None:
     value: dict[str, Any] = {}
     value["a"] = value
     with pytest.raises(ConfigError, match="JSON cannot hold"):
@@ -230,6 +232,6 @@ def test_a_value_without_an_end_is_refused() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=4))
-def test_what_is_encoded_is_read_back(value: dict[str, Any]) -> None:
+def test_an_encoded_configuration_is_read_back(value: dict[str, Any]) -> None:
     assert json.loads(configuration.encode(value)) == value
     assert configuration.read(configuration.encode(value), name="x") == value

@@ -1,4 +1,4 @@
-"""The contract's table, proven from inside the container by an image that reports what it sees."""
+"""The contract's table, tested from inside the container by an image that reports what it sees."""
 
 import json
 from typing import Any

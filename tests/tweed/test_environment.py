@@ -1,4 +1,4 @@
-"""The environment that setup prints: what is read, what is refused, and that every format says the same."""
+"""The environment that setup prints: what is parsed, what is refused, and that all formats agree."""
 
 import json
 import re
@@ -101,7 +101,7 @@ def test_json_is_read_too_and_keeps_numbers_as_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "---\n", "# nothing\n", "{}\n"])
-def test_nothing_is_an_empty_environment(text: str) -> None:
+def test_empty_output_is_an_empty_environment(text: str) -> None:
     assert read(text) == {}
 
 
@@ -130,7 +130,9 @@ def test_nothing_is_an_empty_environment(text: str) -> None:
         ("A: &a [x]\nB: [*a]\n", "A (line 1) is a list, where only text can be; B (line 2) is a list"),
     ],
 )
-def test_what_breaks_the_contract_is_named_with_its_line(text: str | bytes, said: str) -> None:
+def test_an_environment_that_breaks_the_contract_is_reported_with_its_line(
+    text: str | bytes, said: str
+) -> None:
     assert said in fault(text)
 
 
@@ -233,7 +235,7 @@ def test_no_line_is_plain_that_yaml_reads_otherwise(text: str) -> None:
         "",
     ],
 )
-def test_what_yaml_is_needed_for_is_left_to_it(text: str) -> None:
+def test_lines_that_need_yaml_are_left_to_it(text: str) -> None:
     assert environment._parse_plain(text.encode()) is None
 
 
@@ -286,7 +288,7 @@ def test_an_unknown_format_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", ["yaml", "json"])
 @pytest.mark.parametrize("letter", ["\x1b", "\x07", "\x9b", "\x85", "\u202e", "\u2066", "\u200f", "\u2028"])
-def test_nothing_that_commands_a_terminal_is_printed(kind: str, letter: str) -> None:
+def test_control_characters_are_escaped(kind: str, letter: str) -> None:
     value = {"A": f"a{letter}b\n{letter}"}
     text = environment.render(value, kind)
     assert letter not in text

@@ -1,4 +1,4 @@
-"""What an image says about itself: the contract's fields, every fault with its line, and printing it."""
+"""The metadata of an image: the contract's fields, every fault with its line, and printing it."""
 
 import base64
 import json
@@ -158,7 +158,7 @@ def test_a_thousand_faults_are_counted() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "a: !!python/name:os.system ''", "&a a: &b b\n*a : 1"])
-def test_yamls_tricks_are_refused(text: str) -> None:
+def test_recursive_aliases_python_tags_and_alias_keys_are_refused(text: str) -> None:
     fault(text)
 
 
@@ -207,7 +207,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=8), json_values, max_size=4))
-def test_what_is_printed_is_read_back(value: dict[str, Any]) -> None:
+def test_printed_metadata_is_read_back(value: dict[str, Any]) -> None:
     for kind in metadata.FORMATS:
         text = metadata.render(value, kind)
         assert text.endswith("\n")
@@ -229,7 +229,7 @@ def test_an_unknown_format_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", ["yaml", "json"])
 @pytest.mark.parametrize("letter", ["\x1b", "\x07", "\x9b", "\x85", "\u202e", "\u2066", "\u200f", "\u2028"])
-def test_nothing_that_commands_a_terminal_is_printed(kind: str, letter: str) -> None:
+def test_control_characters_are_escaped(kind: str, letter: str) -> None:
     value = {
         "backend": "tweed/v1",
         "name": f"a{letter}b",

@@ -1,4 +1,4 @@
-"""A cloud belongs to the image that configured it: what an image kept of a password is handed to no other one."""
+"""A cloud belongs to the image that configured it: its stored passwords are given to no other image."""
 
 import json
 import os
@@ -256,7 +256,7 @@ def test_a_replacement_that_fails_leaves_the_cloud_with_its_owner(
     refused(shim, broken, "check")
 
 
-def test_an_image_that_is_only_the_same_takes_nothing_over(shim: Shim, images: Images) -> None:
+def test_an_image_with_only_the_same_digest_does_not_become_the_owner(shim: Shim, images: Images) -> None:
     """Or the next version under its name, which nobody compared with anything, would be trusted."""
     owner, same = f"{images.registry}/team/redis:1", images.local("copy")
     done(do(shim, owner, "configure"))
@@ -268,7 +268,7 @@ def test_an_image_that_is_only_the_same_takes_nothing_over(shim: Shim, images: I
     assert json.loads(shim.run("clouds", "--json").out)[0]["image"] == same
 
 
-def test_a_cloud_that_was_removed_belongs_to_nobody(shim: Shim, images: Images) -> None:
+def test_a_removed_cloud_has_no_owner(shim: Shim, images: Images) -> None:
     done(do(shim, images.local("first"), "configure"))
     done(shim.run("clouds", "rm", "prod"))
     set_up(shim, images.local("stranger"))

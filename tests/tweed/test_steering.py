@@ -85,7 +85,7 @@ def test_the_documentation_has_the_table_of_the_code() -> None:
     ]
 
 
-def test_no_name_is_listed_that_another_entry_has_already() -> None:
+def test_no_name_is_listed_twice() -> None:
     for group in GROUPS:
         others = [each for each in GROUPS if each is not group]
         for name in group.names:
@@ -105,7 +105,7 @@ def test_each_name_is_refused_by_the_formats_that_are_evaluated_and_printed_when
 
 
 @pytest.mark.parametrize("kind", ["yaml", "json"])
-def test_data_has_every_name(kind: str) -> None:
+def test_yaml_and_json_print_every_name(kind: str) -> None:
     variables = dict.fromkeys(EVERY_NAME, "x")
     assert environment.parse(environment.render(variables, kind).encode(), image="i") == variables
 
@@ -115,7 +115,7 @@ def test_names_that_are_known_to_be_dangerous_are_in_the_list(names: str) -> Non
     assert [name for name in names.split() if what_steers(name) is None] == []
 
 
-def test_what_backends_print_is_not_in_the_list() -> None:
+def test_the_usual_variables_of_backends_are_not_in_the_list() -> None:
     assert steering(FOR_SERVICES.split()) == {}
 
 

@@ -1,4 +1,4 @@
-"""Open what is below a directory that a stranger made, and nothing that is outside of it.
+"""Open files below a directory with untrusted content, and never one outside of it.
 
 Archives in directory form, image layouts and the like hold symbolic links of their maker's choice. A link that stays
 below the directory is followed. An absolute link is refused, and so is `..` above the directory: openat2(2) has these
@@ -22,7 +22,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_file(directory: str, path: str) -> int:
-    """Open a regular file below a directory for reading; returns its descriptor. Never waits for a pipe.
+    """Open a regular file below a directory for reading, and return its descriptor. Never waits for a pipe.
 
     Raises FileNotFoundError where there is none or something else, OSError with EXDEV where the path leads out of the
     directory, and other kinds of OSError as open(2) does.
@@ -40,7 +40,7 @@ def open_file(directory: str, path: str) -> int:
 
 
 def open_directory(directory: str, path: str) -> int:
-    """Open a directory below another one; returns a descriptor to list it by and to make files in it (`dir_fd`).
+    """Open a directory below another one, and return its descriptor for listings and as `dir_fd`.
 
     Raises OSError, with EXDEV where the path leads out.
     """
@@ -48,8 +48,8 @@ def open_directory(directory: str, path: str) -> int:
         return os.open(name, _READ | os.O_DIRECTORY, dir_fd=parent)
 
 
-def _check_regular(about: os.stat_result, path: str) -> None:
-    if not stat.S_ISREG(about.st_mode):
+def _check_regular(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
 
 

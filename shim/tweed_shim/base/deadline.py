@@ -13,14 +13,14 @@ class Deadline:
     """
 
     def __init__(self, seconds: float | None, what: str) -> None:
-        """The clock starts now."""
+        """Start the clock."""
         self._seconds = math.inf if seconds is None else seconds
         self._what = what
         self._end = time.monotonic() + self._seconds
 
     @property
     def is_set(self) -> bool:
-        """Whether there is a limit at all."""
+        """Whether there is a limit."""
         return self._end < math.inf
 
     def remaining(self) -> float:

@@ -1,7 +1,7 @@
 """Change files in one step, and take locks that end with their holder.
 
-A change is written beside its place, synced, renamed over it, and the directory is synced: a reader never sees
-half of it, and a crash leaves what was there before.
+A change is written beside its target, synced, and renamed over it; then the directory is synced. A reader never sees
+half of a change, and a crash leaves the former content.
 
 A write that has succeeded may fail all the same: Python keeps the last bytes until the file is flushed, and NFS and
 FUSE report a full disk or a used-up quota when a descriptor is closed (close(2)). So a file gets its name only when
@@ -35,9 +35,9 @@ BESIDE = ".new-"
 
 
 def make_private(path: str, *, durable: bool = False) -> str:
-    """Make a directory and its missing parents, each mode 0700; returns the path.
+    """Make a directory and its missing parents, each mode 0700, and return the path.
 
-    durable: the names of those that are made survive a power cut. Leave it out for what can be made again.
+    durable: the names of the new directories survive a power cut. Leave it out for what can be created again.
     """
     try:
         os.mkdir(path, PRIVATE_DIR)
@@ -78,12 +78,12 @@ def sync_filesystem(path: str) -> None:
 
 
 def unique_name(prefix: str) -> str:
-    """Return a name that nobody else has chosen: `prefix` and 64 random bits."""
+    """Return a unique name: `prefix` and 64 random bits."""
     return f"{prefix}{os.urandom(8).hex()}"
 
 
 def beside(path: str) -> str:
-    """Return a path that nobody else has chosen, for what is to take the place of another one.
+    """Return a unique path beside another one, for a file that will replace it.
 
     Only the beginning of a long name is in it: a name has at most 255 bytes.
     """
@@ -92,7 +92,7 @@ def beside(path: str) -> str:
 
 
 def open_beside(path: str, mode: int = PRIVATE_FILE) -> tuple[str, int]:
-    """Make a new file beside a path and lock it; returns its path and descriptor.
+    """Create a file beside a path and lock it; return its path and descriptor.
 
     The lock tells a file that is being written from one that a crash has left.
     """
@@ -139,7 +139,7 @@ def whole(path: str, *, mode: int = PRIVATE_FILE, directory: int | None = None) 
 
 
 def settle(fd: int, *, durable: bool) -> None:
-    """Raise the OSError that the disk has kept for later, if any, of a flushed file that has to stay open.
+    """Raise the delayed write error, if any, of a flushed file that has to stay open.
 
     durable: also sync it. Otherwise a duplicate is closed, which is when NFS and FUSE say what they could not write.
     """
@@ -152,7 +152,7 @@ def settle(fd: int, *, durable: bool) -> None:
 def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
     """Replace a file's content in one step, mode 0600.
 
-    durable: also survive a power cut; leave it out for what can be made again, such as a cache.
+    durable: also survive a power cut; leave it out for what can be created again, such as a cache.
     """
     new, fd = open_beside(path)
     try:
@@ -189,7 +189,7 @@ def is_special(path: str) -> bool:
 
 
 def write_new(path: str, data: bytes) -> None:
-    """Make a file, mode 0600, with content that survives a power cut once its directory is synced as well.
+    """Create a file, mode 0600, with content that survives a power cut once its directory is synced as well.
 
     Where the disk fails, a part of it may be left: the caller removes the directory then.
     """
@@ -229,19 +229,19 @@ def _same_file(fd: int, path: str) -> bool:
 
 @contextmanager
 def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | None = None) -> Iterator[int]:
-    """Hold the lock file `path`, which is made where it is missing; yields its descriptor.
+    """Hold the lock file `path`, which is created where it is missing, and yield its descriptor.
 
-    The kernel lets go of it when the holder ends, however it ends. `waiting` is called once if somebody else
+    The kernel releases it when the holder ends, however it ends. `waiting` is called once if another process
     holds it. A holder may remove the file: a process that waited for it then locks its successor.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
         make_private(os.path.dirname(path))
         try:
-            # A link in its place would have us make, and write to, a file elsewhere.
+            # O_NOFOLLOW: a link of this name would make the shim create and write a file elsewhere.
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
         except FileNotFoundError:
-            continue  # somebody removes the directory together with the file
+            continue  # another process removes the directory together with the file
         try:
             if not _try_flock(fd, kind):
                 if waiting is not None:
@@ -261,7 +261,7 @@ def held_directory(
 ) -> Iterator[bool]:
     """Hold the lock of a directory itself: shared to use the directory, exclusive to remove it.
 
-    waiting: called once if somebody else holds it. Yields False, without the lock, where `wait` is not set then.
+    waiting: called once if another process holds it. Without `wait`, yield False then, and do not take the lock.
     """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX

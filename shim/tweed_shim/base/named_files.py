@@ -1,4 +1,4 @@
-"""Files and directories whose names users choose: they are written where their name says, and nowhere else.
+"""Write files and directories that users name: exactly where the name leads, and nowhere else.
 
 In a directory such as /tmp another user can have prepared the very name: as a link to a file of the caller's, as a pipe
 that this user reads, or as a directory whose content this user exchanges at the right moment. The kernel refuses to
@@ -35,26 +35,26 @@ class Target(Record):
 
     path: str
     real: str
-    about: os.stat_result | None
+    status: os.stat_result | None
     magic: bool = False
 
 
 @contextmanager
 def resolved(path: str, *, make_parents: int | None = None, home: str = "") -> Iterator[Target]:
-    """Find what a path leads to; its directory is held open for the length of a block.
+    """Resolve a path, and hold its directory open for the length of a block.
 
     make_parents: the mode of directories to make where they are missing. home: a directory that the caller chose
     although it may belong to another user, such as $HOME: the path may lead through it, wherever it is. Raises OSError,
     with a reason for people, where a link or a file of another user is in the way, and where a directory is missing.
     """
     with _Walk(os.path.join(os.getcwd(), path), _directories_to(home)) as walk:
-        name, about, magic = walk.to_end(make_parents)
+        name, status, magic = walk.to_end(make_parents)
         prefix = f"/proc/self/fd/{walk.directory}"
         real = os.path.normpath(os.path.join(walk.here, name))
         try:
-            yield Target(f"{prefix}/{name}", real, about, magic)
+            yield Target(f"{prefix}/{name}", real, status, magic)
         except OSError as error:
-            # The name that the system complains of is one that nobody has given.
+            # The error names an internal path; the user knows only the given one.
             if isinstance(error.filename, str) and f"{error.filename}/".startswith(f"{prefix}/"):
                 error.filename = path
             raise
@@ -68,11 +68,11 @@ def writing(path: str, *, mode: int = files.PRIVATE_FILE, durable: bool = True) 
     durable: see `files.write_whole`. Raises OSError as `resolved` does.
     """
     with resolved(path) as target:
-        about = target.about
-        if path.endswith("/") or (about is not None and stat.S_ISDIR(about.st_mode)):
+        status = target.status
+        if path.endswith("/") or (status is not None and stat.S_ISDIR(status.st_mode)):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if about is not None and not stat.S_ISREG(about.st_mode):
-            with open(_open_there(target, about), "wb") as file:
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            with open(_open_there(target, status), "wb") as file:
                 yield file
             return
         with replacing(target, mode, durable=durable) as file:
@@ -83,13 +83,13 @@ def writing(path: str, *, mode: int = files.PRIVATE_FILE, durable: bool = True) 
 def replacing(
     target: Target, mode: int = files.PRIVATE_FILE, *, durable: bool = True, secret: bool = False
 ) -> Iterator[BinaryIO]:
-    """Replace what a path led to, which is a plain file or nothing; see `writing`.
+    """Replace the target of a path, which is a plain file or does not exist; see `writing`.
 
     secret: a file of the caller's own does not keep its mode: it becomes private.
     """
     new, fd = files.open_beside(target.path, mode)
     try:
-        old = target.about
+        old = target.status
         if old is not None and not _is_made_like(fd, old, secret=secret):
             # To replace it would take it away from its owner.
             os.close(fd)
@@ -120,10 +120,10 @@ def write(path: str, data: bytes, *, mode: int = files.PRIVATE_FILE) -> None:
 def make_directory(path: str, mode: int = files.PRIVATE_DIR, *, home: str = "") -> None:
     """Make a directory and its missing parents. home: see `resolved`. Raises OSError as `resolved` does."""
     with resolved(path, make_parents=mode, home=home) as target:
-        if target.about is None:
+        if target.status is None:
             with suppress(FileExistsError):
                 os.mkdir(target.path, mode)
-        elif not stat.S_ISDIR(target.about.st_mode):
+        elif not stat.S_ISDIR(target.status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
 
 
@@ -163,26 +163,26 @@ class _Walk:
             if node is None:
                 return name, None, False
             try:
-                about, magic = self._pass(node, name)
+                status, magic = self._pass(node, name)
             finally:
                 os.close(node)
-            if about is not None:
-                return name, about, magic
+            if status is not None:
+                return name, status, magic
         return ".", os.fstat(self.directory), False
 
     def _pass(self, node: int, name: str) -> tuple[os.stat_result | None, bool]:
         """Go into a directory, or where a link leads; returns what is there if it is the end of the path."""
-        about, real = os.fstat(node), f"{self.here.rstrip('/')}/{name}"
-        if not (stat.S_ISDIR(about.st_mode) and _identity(about) in self._chosen):
-            _refuse_foreign(Entry(real, about, trust.is_shared(os.fstat(self.directory))))
-        if stat.S_ISLNK(about.st_mode):
+        status, real = os.fstat(node), f"{self.here.rstrip('/')}/{name}"
+        if not (stat.S_ISDIR(status.st_mode) and _identity(status) in self._chosen):
+            _refuse_foreign(Entry(real, status, trust.is_shared(os.fstat(self.directory))))
+        if stat.S_ISLNK(status.st_mode):
             text = os.readlink("", dir_fd=node)
             if not self._rest and _is_magic(self.directory, text):
                 return os.stat(name, dir_fd=self.directory), True
             self._follow(text)
         elif not self._rest:
-            return about, False
-        elif stat.S_ISDIR(about.st_mode):
+            return status, False
+        elif stat.S_ISDIR(status.st_mode):
             self._enter(os.dup(node), real)
         else:
             raise NotADirectoryError(errno.ENOTDIR, f"{real} is no directory", real)
@@ -212,8 +212,8 @@ def _directories_to(path: str) -> frozenset[tuple[int, int]]:
     return frozenset(identities)
 
 
-def _identity(about: os.stat_result) -> tuple[int, int]:
-    return about.st_dev, about.st_ino
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _names(path: str) -> list[str]:
@@ -235,10 +235,10 @@ def _open_entry(directory: int, name: str, make: int | None, *, last: bool) -> i
 
 
 def _refuse_foreign(entry: Entry) -> None:
-    """Raise PermissionError for another user's link, and for what another user made where everybody makes entries."""
-    if trust.is_trusted(entry) or not (entry.shared or stat.S_ISLNK(entry.about.st_mode)):
+    """Raise PermissionError for another user's link, and for an entry of another user in a shared directory."""
+    if trust.is_trusted(entry) or not (entry.shared or stat.S_ISLNK(entry.status.st_mode)):
         return
-    owner = trust.user_name(entry.about.st_uid)
+    owner = trust.user_name(entry.status.st_uid)
     raise PermissionError(
         errno.EPERM, f"{entry} belongs to {owner}, not to you or root, and is not used", entry.path
     )
@@ -249,27 +249,27 @@ def _is_magic(directory: int, text: str) -> bool:
     return ":[" in text and os.fstat(directory).st_dev == os.stat("/proc").st_dev
 
 
-def _open_there(target: Target, about: os.stat_result) -> int:
+def _open_there(target: Target, status: os.stat_result) -> int:
     """Open a device or a pipe to write into it; it must be the one that was found."""
     follow = 0 if target.magic else os.O_NOFOLLOW
     fd = os.open(target.path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC | follow)
-    if not os.path.samestat(os.fstat(fd), about):
+    if not os.path.samestat(os.fstat(fd), status):
         os.close(fd)
         raise PermissionError(errno.EPERM, f"{target.real} was exchanged in this moment", target.path)
     return fd
 
 
 def _is_made_like(fd: int, old: os.stat_result, *, secret: bool) -> bool:
-    """Give a new file the owner and the mode of the one that it replaces; whether that is possible.
+    """Give a new file the owner and the mode of the one that it replaces; return whether that succeeded.
 
     A file with several names may be the link that another user made to one of ours: link(2). It is replaced, and
     decides nothing.
     """
     if old.st_nlink > 1 or (secret and old.st_uid == os.geteuid()):
         return True
-    about = os.fstat(fd)
+    status = os.fstat(fd)
     try:
-        if (about.st_uid, about.st_gid) != (old.st_uid, old.st_gid):
+        if (status.st_uid, status.st_gid) != (old.st_uid, old.st_gid):
             os.fchown(fd, old.st_uid, old.st_gid)
     except OSError:
         return False

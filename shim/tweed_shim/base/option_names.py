@@ -32,7 +32,7 @@ def command_line() -> Iterator[None]:
 
 
 def option(name: str, value: str = "") -> str:
-    """Return how an option is given a value, in the words of who called the shim.
+    """Return how the caller gives an option a value, on the command line or in Python.
 
     name: the option of the command line, such as `--platform`. Without a value the reader chooses one.
     """

@@ -1,8 +1,8 @@
-"""Frozen records: what `@dataclass(frozen=True, slots=True)` makes of a class, without the time it takes.
+"""Frozen records: like `@dataclass(frozen=True, slots=True)`, without the time that this takes.
 
 The standard library's decorator compiles half a dozen functions for each class while its module is imported: a quarter
-of a millisecond, and `toi bootstrap` imports a hundred such classes. Here they are inherited. What is different:
-no representation shows what `HIDDEN` names.
+of a millisecond, and `toi bootstrap` imports a hundred such classes. Here they are inherited. One thing
+is different: the representation leaves out the fields in `HIDDEN`.
 """
 
 import sys
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from tweed_shim.base.lean.typing import Any, TypeVar, dataclass_transform
 from tweed_shim.base.option_values import argument, checks
 
-# The default of a field that is a map; nobody writes to what is in a record.
+# The default of a field that is a map; records are not changed, so all can share it.
 EMPTY: Mapping[str, Any] = {}
 
 _set = object.__setattr__
@@ -29,7 +29,7 @@ def _annotated(namespace: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 class _RecordType(type):
-    """Makes the names that a class annotates its fields, in their order, after those of its base."""
+    """The metaclass, which makes the annotated names of a class its fields, after those of its base."""
 
     def __new__(
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, frozen: bool = True
@@ -54,7 +54,7 @@ class Record(metaclass=_RecordType):
 
     `frozen=False` after the base makes one that can be changed. `HIDDEN` names fields that may hold secrets;
     `DEFAULTS` are the defaults by the names of the fields. `CHECKS`, where a class has them, are applied to its fields
-    when it is made: what they return is the field's value. They raise ConfigError.
+    when it is created: the field gets what the check returns. They raise ConfigError.
     """
 
     # Not annotated, or they would be fields.
@@ -80,37 +80,37 @@ class Record(metaclass=_RecordType):
             raise TypeError(f"{type(self).__name__} has the fields {', '.join(names)} only")
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Refuse it: a record does not change."""
+        """Raise AttributeError: a record does not change."""
         raise AttributeError(
             f"{type(self).__name__}.{name} is never changed: use tweed_shim.base.records.replace"
         )
 
     def __delattr__(self, name: str) -> None:
-        """Refuse it."""
+        """Raise AttributeError."""
         raise AttributeError(f"{type(self).__name__}.{name} is never removed")
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is of the same class and all fields are equal."""
+        """Tell whether another object has the same class and equal fields."""
         return type(self) is type(other) and all(
             getattr(self, name) == getattr(other, name) for name in self.FIELDS
         )
 
     def __hash__(self) -> int:
-        """The same for records that are equal."""
+        """Return the hash of all fields."""
         return hash(tuple([getattr(self, name) for name in self.FIELDS]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How it is copied and pickled."""
+        """Return how to copy and pickle the record."""
         return type(self), tuple(fields(self).values())
 
     def __repr__(self) -> str:
-        """The class and its fields."""
+        """Return the class and its fields as text, without those in HIDDEN."""
         shown = [f"{name}={getattr(self, name)!r}" for name in self.FIELDS if name not in self.HIDDEN]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _init_checked(self: Record, *values: Any, **named: Any) -> None:
-    """Return the constructor of classes with CHECKS; the others, of which there are very many, do not pay for it."""
+    """Initialise a record and apply its CHECKS. Only classes with CHECKS have this constructor, which is slower."""
     Record.__init__(self, *values, **named)
     for name, check in self.CHECKS.items():
         _set(self, name, argument(name, getattr(self, name), check))
@@ -125,5 +125,5 @@ def fields(record: Record) -> dict[str, Any]:
 
 
 def replace(record: _R, **changes: Any) -> _R:
-    """Return a record like another but for the fields that are named."""
+    """Return a copy of a record with some fields changed."""
     return type(record)(**fields(record) | changes)

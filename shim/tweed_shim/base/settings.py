@@ -45,10 +45,10 @@ def _is_roots(directory: str) -> bool:
 
 
 def default_root(environ: Mapping[str, str], uid: int) -> str:
-    """Return the store's directory where `--root` names none, or an empty text where there is none.
+    """Return the store's directory for a command line without `--root`; empty where there is none.
 
     `$TWEED_SHIM_ROOT`, else `/var/lib/tweed-shim` for root (but not for a user who is root of a namespace, as by
-    `unshare -r`, where the directory is somebody else's), else below `$XDG_DATA_HOME` (XDG Base Directory
+    `unshare -r`, where the directory belongs to another user), else below `$XDG_DATA_HOME` (XDG Base Directory
     Specification: `~/.local/share` where it is unset or not absolute).
     """
     if chosen := environ.get("TWEED_SHIM_ROOT"):

@@ -1,4 +1,4 @@
-"""The store's own records: small JSON objects in files, which are read with their shape checked.
+"""The store's own records: small JSON objects in files, whose shape is checked when they are read.
 
 A power cut, a full disk or a stray editor may leave one empty, cut short, or of another shape. That is said about this
 one file; whatever does not depend on it goes on, and what it may have protected is not removed.
@@ -43,12 +43,12 @@ def optional(check: Callable[[object], bool]) -> Callable[[object], bool]:
 
 
 def read(path: str, shape: Shape, *, mend: str) -> dict[str, Any]:
-    """Read a record. mend: what a person can do about one that is damaged, for the message.
+    """Read a record. mend: the end of the message about a damaged record: what to do.
 
     Raises FileNotFoundError where there is none, DamagedRecord where it is not what the store writes.
     """
     try:
-        # Opening a pipe that nobody writes to would wait for ever.
+        # Opening a pipe without a writer would block for ever.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return _parsed(_content(fd), shape)

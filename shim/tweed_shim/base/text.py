@@ -37,7 +37,7 @@ def decimal(text: str) -> int | None:
 
 
 def joined(letters: str, separators: Container[str], text: str) -> bool:
-    """Tell whether a text is made of runs of `letters` with one of the `separators` between each two."""
+    """Tell whether a text consists of runs of `letters`, joined by one of the `separators` each."""
     a_letter = letters[0]
     between = text.translate(dict.fromkeys(map(ord, letters), a_letter)).split(a_letter)
     ends_in_letters = len(between) > 1 and not between[0] and not between[-1]

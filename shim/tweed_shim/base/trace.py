@@ -66,7 +66,7 @@ def add(name: str, started: float, ended: float, pid: int | None = None) -> None
 
 @contextmanager
 def recording(path: str | None, entry: Entry) -> Iterator[None]:
-    """Record within the block, and write it to a file after it, however it ends; nothing where there is no path.
+    """Record the block, and write the trace to a file at its end, also after an exception. Without a path do nothing.
 
     All of the process is the span `tweed-shim`; what came before its `entry` is `start` in it, and from there to the
     block it is `imports`. Raises HostError, before anything is done, where the file cannot be written.

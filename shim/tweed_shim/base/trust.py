@@ -30,13 +30,13 @@ class Entry(Record):
     """A directory, link or file that a path leads through. shared: others can make entries beside it."""
 
     path: str
-    about: os.stat_result
+    status: os.stat_result
     shared: bool
 
     def __str__(self) -> str:
-        """What it is, for messages."""
+        """The kind of the entry, for messages."""
         kinds = {stat.S_IFLNK: "link", stat.S_IFDIR: "directory"}
-        return f"the {kinds.get(stat.S_IFMT(self.about.st_mode), 'file')} {self.path}"
+        return f"the {kinds.get(stat.S_IFMT(self.status.st_mode), 'file')} {self.path}"
 
 
 def owners() -> tuple[int, ...]:
@@ -50,7 +50,7 @@ def owners() -> tuple[int, ...]:
 
 def is_trusted(entry: Entry) -> bool:
     """Say whether somebody trusted made what is there, or the caller declares it safe."""
-    uid = entry.about.st_uid
+    uid = entry.status.st_uid
     # A user namespace does not map the host's root either. Where others can make entries it may be anybody. The id can
     # also be one that the namespace has: then it is one of the caller's own.
     unmapped = uid == UNMAPPED and not entry.shared and not in_initial_namespace()
@@ -74,19 +74,19 @@ def user_name(uid: int) -> str:
 
 
 def check_store(root: str) -> None:
-    """Raise ConfigError where another user owns a store, can write to it, or can put another in its place.
+    """Raise ConfigError where another user owns a store, can write to it, or can replace it.
 
-    Of a store that is not there yet, the directories above are checked.
+    For a store that does not exist yet, the directories above are checked.
     """
     with suppress(FileNotFoundError):
-        about = os.stat(root)
+        status = os.stat(root)
         # Not that of who called sudo: what root makes in it would be in that user's way.
-        if about.st_uid not in (os.geteuid(), 0):
+        if status.st_uid not in (os.geteuid(), 0):
             raise ConfigError(
-                f"the store {root} belongs to {user_name(about.st_uid)}, not to you or root; run the command as that "
+                f"the store {root} belongs to {user_name(status.st_uid)}, not to you or root; run the command as that "
                 f"user, or give another {option('--root')}"
             )
-        if writers := _writers(about):
+        if writers := _writers(status):
             raise ConfigError(
                 f"the store {root} can be written by {writers}; look at what is in it and run chmod 700 {root}, or "
                 f"give another {option('--root')}"
@@ -105,40 +105,40 @@ def check_scratch(directory: str) -> None:
 
 def check_file(fd: int, path: str, what: str) -> None:
     """Raise ConfigError where another user owns an open file or can write to it. what: its name for messages."""
-    about = os.fstat(fd)
+    status = os.fstat(fd)
     if _is_safe(os.path.dirname(os.path.abspath(path))):
         return
-    if about.st_uid not in owners():
+    if status.st_uid not in owners():
         raise ConfigError(
-            f"{what} belongs to {user_name(about.st_uid)}, not to you or root, and is not used; use a copy that "
+            f"{what} belongs to {user_name(status.st_uid)}, not to you or root, and is not used; use a copy that "
             "belongs to you, or run the command as that user"
         )
-    if writers := _writers(about):
+    if writers := _writers(status):
         raise ConfigError(
             f"{what} can be written by {writers}, and is not used; look at what is in it and run chmod go-w {path}"
         )
 
 
 def _fault_on_the_way(path: str) -> str:
-    """Return which directory or link on the way to the end of a path another user can change.
+    """Return the directory or link on the way along a path that another user can change.
 
     It is the part of a sentence that an alternative follows; an empty text where there is none.
     """
     for entry in _entries(path):
         if not is_trusted(entry):
-            return f"{entry} belongs to {user_name(entry.about.st_uid)}, not to you or root; "
-        if not stat.S_ISDIR(entry.about.st_mode) or entry.about.st_mode & stat.S_ISVTX:
-            # In a sticky directory nobody renames or removes what belongs to another: rename(2), EPERM.
+            return f"{entry} belongs to {user_name(entry.status.st_uid)}, not to you or root; "
+        if not stat.S_ISDIR(entry.status.st_mode) or entry.status.st_mode & stat.S_ISVTX:
+            # In a sticky directory users cannot rename or remove entries of other users: rename(2), EPERM.
             continue
-        if (writers := _writers(entry.about)) and not _is_safe(entry.path):
+        if (writers := _writers(entry.status)) and not _is_safe(entry.path):
             return f"{entry} can be written by {writers}; run chmod go-w {entry.path}, or "
     return ""
 
 
 def _entries(path: str) -> Iterator[Entry]:
     """Yield each directory and link from / to the end of an absolute path, as far as there is something."""
-    here, about, links = "/", os.lstat("/"), 0
-    yield Entry(here, about, False)
+    here, status, links = "/", os.lstat("/"), 0
+    yield Entry(here, status, False)
     rest = path.split("/")[::-1]
     while rest:
         name = rest.pop()
@@ -146,40 +146,40 @@ def _entries(path: str) -> Iterator[Entry]:
             continue
         if name == "..":
             here = os.path.dirname(here)
-            about = os.lstat(here)
+            status = os.lstat(here)
             continue
-        found = f"{here.rstrip('/')}/{name}"
+        step = f"{here.rstrip('/')}/{name}"
         try:
-            next_about = os.lstat(found)
+            next_status = os.lstat(step)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            return  # whoever opens it says so
-        yield Entry(found, next_about, is_shared(about))
-        if not stat.S_ISLNK(next_about.st_mode):
-            here, about = found, next_about
+            return  # opening it will report the error
+        yield Entry(step, next_status, is_shared(status))
+        if not stat.S_ISLNK(next_status.st_mode):
+            here, status = step, next_status
             continue
         links += 1
         if links > MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-        target = os.readlink(found)
+        target = os.readlink(step)
         rest += target.split("/")[::-1]
         if target.startswith("/"):
-            here, about = "/", os.lstat("/")
+            here, status = "/", os.lstat("/")
 
 
-def _writers(about: os.stat_result) -> str:
-    """Return who else than its owner can write to a file or directory; nobody is an empty text.
+def _writers(status: os.stat_result) -> str:
+    """Return the users besides the owner who can write to a file or directory, as text; empty for none.
 
     The group's bits cover the users and groups of an access control list too: acl(5), "mask".
     """
-    if about.st_mode & stat.S_IWOTH:
+    if status.st_mode & stat.S_IWOTH:
         return "everybody"
-    if not about.st_mode & stat.S_IWGRP or _is_private_group(about):
+    if not status.st_mode & stat.S_IWGRP or _is_private_group(status):
         return ""
-    return f"the group {_group_name(about.st_gid)}"
+    return f"the group {_group_name(status.st_gid)}"
 
 
-def _is_private_group(about: os.stat_result) -> bool:
-    """Say whether a group is its owner's alone, as useradd(8) makes one for each user (USERGROUPS_ENAB).
+def _is_private_group(status: os.stat_result) -> bool:
+    """Tell whether a group is its owner's alone, as useradd(8) makes one for each user (USERGROUPS_ENAB).
 
     Where there are such groups the umask is 0002, and all directories of a user can be written by that user's group.
     """
@@ -187,7 +187,7 @@ def _is_private_group(about: os.stat_result) -> bool:
     import pwd
 
     try:
-        user, group = pwd.getpwuid(about.st_uid).pw_name, grp.getgrgid(about.st_gid)
+        user, group = pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid)
     except KeyError:
         return False
     return group.gr_name == user and set(group.gr_mem) <= {user}

@@ -1,4 +1,4 @@
-"""`clouds`: what is configured and set up; its removal, and giving up what no teardown can remove."""
+"""`clouds`: list the clouds and their interactions, remove clouds, or give up what no teardown can remove."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -23,7 +23,7 @@ COLUMNS = {
 
 
 def configure_clouds(parser: Parser) -> None:
-    """Return the options of `clouds`."""
+    """Add the options of `clouds`."""
     tables.configure(parser)
     parser.usage = (
         "tweed-shim clouds [--json] | tweed-shim clouds rm CLOUD... | "
@@ -40,19 +40,21 @@ def configure_clouds(parser: Parser) -> None:
 
 
 def clouds_command(arguments: Arguments, context: Context) -> int:
-    """List the clouds, remove some, or give one or an interaction up."""
+    """List the clouds, remove clouds, or give up a cloud or an interaction."""
     shim = Shim(
-        context.settings.root, runtime=context.settings.runtime, console=Console(warn=context.voice.warn)
+        context.settings.root, runtime=context.settings.runtime, console=Console(warn=context.messages.warn)
     )
     if arguments.action == "rm":
         if not arguments.names:
-            raise UsageError("'clouds rm' needs the name of a cloud")
+            raise UsageError("'clouds rm' needs the name of a cloud; 'tweed-shim clouds' lists them")
         for name in arguments.names:
             shim.remove_cloud(name)
         return 0
     if arguments.action == "forget":
         if not 1 <= len(arguments.names) <= 2:
-            raise UsageError("'clouds forget' needs the name of a cloud, and at most one interaction")
+            raise UsageError(
+                "'clouds forget' takes the name of a cloud and at most one interaction; 'tweed-shim clouds' lists them"
+            )
         shim.forget(*arguments.names)
         return 0
     states = shim.clouds()
@@ -66,7 +68,7 @@ def _described(state: CloudState) -> dict[str, Any]:
 
 
 def _lines(state: CloudState) -> Iterator[dict[str, Any]]:
-    """Yield a line of the table for each interaction of a cloud, and one for a cloud without any."""
+    """Yield the lines of a cloud in the table: one for each interaction, or a single one without interactions."""
     if not state.setups:
         yield fields(state)
     for each in state.setups:

@@ -1,7 +1,7 @@
 """The table of commands, and the parser of command lines.
 
-A fast parser (fast_parser.py) reads plain command lines. Everything else, and every message about a command line, is
-left to argparse: to import it and to build its parsers takes a twentieth of a warm `exec`.
+A fast parser (fast_parser.py) reads plain command lines. All others, and all messages about a command line, are left to
+argparse, whose import and parsers take 5 % of a warm `exec`.
 """
 
 import sys
@@ -14,9 +14,9 @@ from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.base.option_values import Check
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.base.settings import Settings
-from tweed_shim.cli.fast_parser import REMAINDER, Sketch, Unclear
-from tweed_shim.cli.messages import Voice
-from tweed_shim.errors import ConfigError
+from tweed_shim.cli.fast_parser import REMAINDER, FastParser, Unclear
+from tweed_shim.cli.messages import Messages
+from tweed_shim.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -31,38 +31,39 @@ else:
 
 
 class Command(Record):
-    """A command: the module of its group, which holds `configure_NAME(parser)` and `NAME_command(arguments, context)`.
+    """A command: its module, which has the functions `configure_NAME(parser)` and `NAME_command(arguments, context)`.
 
-    One with sub-commands (`parts`) holds `configure_NAME_PART(parser)` and so on. aliases: other names of parts.
+    The module of a command with subcommands has `configure_NAME_SUBCOMMAND(parser)` and so on. aliases: other names of
+    subcommands.
     """
 
     module: str
     summary: str
-    parts: Mapping[str, str] = EMPTY
+    subcommands: Mapping[str, str] = EMPTY
     aliases: Mapping[str, str] = EMPTY
 
 
 class Context(Record):
-    """What every command gets: the settings, and the messages to the user."""
+    """The context of every command: the settings, and the messages to the user."""
 
     settings: Settings
-    voice: Voice
+    messages: Messages
 
 
 COMMANDS = {
-    "pull": Command("images", "have an image in the store, unpacked and ready to run"),
+    "pull": Command("images", "pull an image into the store, unpacked and ready to run"),
     "exec": Command("operations", "run an operation of a backend image"),
     "spec": Command("operations", "print the config.json that an operation would run with; runs nothing"),
     "images": Command("images", "list the images of the store"),
     "rm": Command("images", "remove images from the store"),
-    "gc": Command("gc", "remove what no reference, cloud or interaction uses, logs, and what crashes left"),
-    "fsck": Command("fsck", "check blobs, unpacked images and records for damage, and repair what can be"),
+    "gc": Command("gc", "remove unused images and blobs, old logs, and what crashes left"),
+    "fsck": Command("fsck", "check blobs, unpacked images and records for damage, and repair them"),
     "clouds": Command("clouds", "list the clouds and their interactions, remove them, or give them up"),
     "environment": Command("environment", "print the environment of an interaction that is set up"),
-    "logs": Command("logs", "list the runs, or show what the image of one said; 'logs rm RUN' removes one"),
+    "logs": Command("logs", "list the runs, show the log of one, or remove runs with 'logs rm RUN'"),
     "login": Command("logins", "log in to a registry"),
     "logout": Command("logins", "forget the login to a registry"),
-    "doctor": Command("doctor", "check what a run needs of this host, and say what mends what is missing"),
+    "doctor": Command("doctor", "check what a run needs of this host, and how to get what is missing"),
     "ocm": Command(
         "ocm",
         "component versions of the Open Component Model",
@@ -70,21 +71,21 @@ COMMANDS = {
             "get": "list component versions, or print their descriptors",
             "resources": "list the resources of a component version",
             "download": "write the content of a resource, verified, to a file",
-            "transfer": "have component versions, with what belongs to them, in another repository",
-            "verify": "verify a signature of a component version, with all that it covers",
+            "transfer": "copy component versions, with what belongs to them, to another repository",
+            "verify": "verify a signature of a component version, and all that it covers",
         },
     ),
     "spiff": Command(
         "spiff",
         "process dynaml templates",
         {
-            "merge": "merge stubs into a template, and print what it comes to",
+            "merge": "merge stubs into a template, and print the result",
             "run": "process a document with a template and stubs",
             "diff": "compare two documents by structure",
             "convert": "print a document as YAML or JSON with its keys in order",
             "encrypt": "encrypt a document, or decrypt it",
         },
-        # What the reference calls it.
+        # The name of spiff++.
         {"process": "run"},
     ),
     "toi": Command(
@@ -92,21 +93,40 @@ COMMANDS = {
         "install software that a component version describes (Tiny OCM Installer)",
         {
             "bootstrap": "carry out an action of a package",
-            "config": "write the templates of the files that a package wants",
-            "describe": "show what a package can do, and what it wants",
+            "config": "write templates of the files that a package needs",
+            "describe": "show the actions of a package, and what it needs",
         },
     ),
     "version": Command("version", "print the versions of the shim and of the tools it uses"),
 }
 
 
+# What other programs, or readers of the contract, call a command. Nothing is run under these names.
+OTHER_NAMES = {
+    "run": "exec",
+    "ps": "logs",
+    "ls": "images",
+    "list": "images",
+    "inspect": "spec",
+    "rmi": "rm",
+    "prune": "gc",
+    "env": "environment",
+    "info": "doctor",
+    "metadata": "exec IMAGE metadata",
+    "configure": "exec IMAGE configure",
+    "check": "exec IMAGE check",
+    "setup": "exec IMAGE setup",
+    "teardown": "exec IMAGE teardown",
+    "bootstrap": "toi bootstrap",
+}
+
 Call = Callable[[Arguments, Context], int]
 
 
 def _add_global_options(parser: Parser, *, again: bool = True) -> None:
-    """again: after the command they have no defaults, so that what was said before it stays."""
+    """Add the global options. again: after the command, without defaults, so that values from before it stay."""
 
-    def say(value: object) -> object:
+    def default(value: object) -> object:
         return parser.SUPPRESS if again else value
 
     group = parser.add_argument_group("global options")
@@ -114,40 +134,40 @@ def _add_global_options(parser: Parser, *, again: bool = True) -> None:
         "--root",
         metavar="DIR",
         type=checked(option_values.path),
-        default=say(None),
+        default=default(None),
         help="the store ($TWEED_SHIM_ROOT)",
     )
     group.add_argument(
         "--runtime",
         metavar="PATH",
         type=checked(option_values.path),
-        default=say("runc"),
+        default=default("runc"),
         help="the OCI runtime (default: runc)",
     )
     group.add_argument(
-        "-v", "--verbose", dest="level", action="store_const", const=1, default=say(0), help="say more"
+        "-v", "--verbose", dest="level", action="store_const", const=1, default=default(0), help="say more"
     )
     group.add_argument(
-        "-q", "--quiet", dest="level", action="store_const", const=-1, default=say(0), help="errors only"
+        "-q", "--quiet", dest="level", action="store_const", const=-1, default=default(0), help="errors only"
     )
     group.add_argument(
         "--log-format",
         choices=("text", "json"),
-        default=say("text"),
-        help="how the shim's own words are written",
+        default=default("text"),
+        help="the format of the shim's own messages",
     )
     group.add_argument(
         "--trace",
         metavar="FILE",
-        default=say(None),
+        default=default(None),
         help="write where the time went, as a Chrome trace (JSON)",
     )
 
 
 def _listing_parser(
-    kind: Callable[..., Any], prog: str, description: str, summaries: Mapping[str, str]
+    kind: Callable[..., Any], prog: str, *, description: str, summaries: Mapping[str, str]
 ) -> Parser:
-    """Return a parser of what comes before the name of a command, and of that name."""
+    """Return a parser of the options before a command's name, and of that name."""
     width = max(map(len, summaries))
     listing = "\n".join(f"  {name:{width}}  {summary}" for name, summary in summaries.items())
     parser: Parser = kind(
@@ -165,8 +185,8 @@ def _top_parser(kind: Callable[..., Any]) -> Parser:
     parser = _listing_parser(
         kind,
         "tweed-shim",
-        "Run Tweed backend images with runc: no daemon, as root or rootless.",
-        {name: command.summary for name, command in COMMANDS.items()},
+        description="Run Tweed backend images with runc: no daemon, as root or rootless.",
+        summaries={name: command.summary for name, command in COMMANDS.items()},
     )
     parser.add_argument("--version", action="version", version=f"tweed-shim {VERSION}")
     _add_global_options(parser, again=False)
@@ -174,11 +194,17 @@ def _top_parser(kind: Callable[..., Any]) -> Parser:
 
 
 def _named(parser: Parser, known: Arguments, names: Container[str]) -> str:
-    """Return the command that was named; without one, all are listed."""
+    """Return the named command. Without a name, print the list of commands and exit."""
     if known.command is None:
         parser.print_help(sys.stderr)
         sys.exit(2)
     if known.command not in names:
+        if names is COMMANDS and known.command in OTHER_NAMES:
+            words = OTHER_NAMES[known.command]
+            raise UsageError(
+                f"there is no command '{known.command}': use tweed-shim {words}; "
+                f"see 'tweed-shim {words.partition(' IMAGE')[0]} --help'"
+            )
         parser.error(f"there is no command '{known.command}'")
     return str(known.command)
 
@@ -192,7 +218,7 @@ def _import(name: str) -> ModuleType:
 def parse(argv: list[str]) -> tuple[Arguments, Call]:
     """Parse a command line; return its arguments and the function of the command. Raises UsageError."""
     try:
-        return parse_with(Sketch, argv)
+        return parse_with(FastParser, argv)
     except Unclear:
         from tweed_shim.cli.parser import ArgparseParser
 
@@ -200,19 +226,21 @@ def parse(argv: list[str]) -> tuple[Arguments, Call]:
 
 
 def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Call]:
-    """Return the same with one kind of parser."""
+    """Parse a command line with one class of parser. Raises UsageError, and Unclear with FastParser."""
     top = _top_parser(kind)
     known = top.parse_args(argv)
     name = _named(top, known, COMMANDS)
     command, summary = COMMANDS[name], COMMANDS[name].summary
     words = [name]
-    if command.parts:
-        group = _listing_parser(kind, f"tweed-shim {name}", f"{summary}.", command.parts)
+    if command.subcommands:
+        group = _listing_parser(
+            kind, f"tweed-shim {name}", description=f"{summary}.", summaries=command.subcommands
+        )
         _add_global_options(group)
         known = group.parse_args(known.rest, known)
         known.command = command.aliases.get(known.command, known.command)
-        words.append(_named(group, known, command.parts))
-        summary = command.parts[words[-1]]
+        words.append(_named(group, known, command.subcommands))
+        summary = command.subcommands[words[-1]]
     module = _import(f"tweed_shim.cli.{command.module}")
     parser: Parser = kind(prog=f"tweed-shim {' '.join(words)}", description=f"{summary}.")
     getattr(module, f"configure_{'_'.join(words)}")(parser)
@@ -223,7 +251,7 @@ def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Ca
 
 
 def checked(check: Check) -> Callable[[str], Any]:
-    """Return the type of an option from the check that the Python API has for the same value."""
+    """Return the argparse type of an option, made of the check that the Python API has for the same value."""
 
     def convert(text: str) -> Any:
         try:
@@ -235,10 +263,10 @@ def checked(check: Check) -> Callable[[str], Any]:
 
 
 def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
-    """Return the type of an option that is a number. The check refuses the text as it was typed."""
+    """Return the argparse type of an option that is a number; the check gets the typed text where it is none."""
 
     def convert(text: str) -> Any:
-        # int and float also take digits of all alphabets, underscores and blanks.
+        # int() and float() also accept digits of all alphabets, underscores and blanks.
         is_plain = text.isascii() and "_" not in text and text == text.strip()
         try:
             return check(kind(text) if is_plain else text)
@@ -249,7 +277,7 @@ def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
 
 
 def wrong_value(text: str) -> Exception:
-    """Return the exception that an option's type raises, with a sentence about the value."""
+    """Return the exception that argparse expects of an option's type. text: a sentence about the value."""
     from argparse import ArgumentTypeError
 
     return ArgumentTypeError(text)

@@ -72,6 +72,6 @@ def open_session(
         lookups=arguments.lookup,
         connect=ConnectOptions(**server_options.options(arguments)),
         verbs=getattr(arguments, "allow_verb", ()),
-        info=context.voice.info,
+        info=context.messages.info,
         worker=worker,
     )

@@ -1,4 +1,4 @@
-"""`doctor`: what this host lets images do, and what mends what is missing."""
+"""`doctor`: check what a run needs of this host, and print how to get what is missing."""
 
 import sys
 
@@ -10,12 +10,12 @@ from tweed_shim.doctor import findings as answers
 
 
 def configure_doctor(parser: Parser) -> None:
-    """Return the options of `doctor`."""
+    """Add the options of `doctor`."""
     tables.configure(parser)
 
 
 def doctor_command(arguments: Arguments, context: Context) -> int:
-    """Print what was found; exit code 1 where no image can be run."""
+    """Print the findings. Return 1 where no image can be run."""
     findings = checks.examine(context.settings.root, context.settings.runtime)
     if arguments.json:
         tables.show([records.fields(finding) for finding in findings], {}, as_json=True)

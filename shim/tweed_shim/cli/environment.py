@@ -1,4 +1,4 @@
-"""`environment`: what the setup of an interaction printed, again."""
+"""`environment`: print again the environment that the setup of an interaction printed."""
 
 from tweed_shim.cli import environment_output
 from tweed_shim.cli.commands import Arguments, Context, Parser
@@ -7,7 +7,7 @@ from tweed_shim.shim import Shim
 
 
 def configure_environment(parser: Parser) -> None:
-    """Return the options of `environment`."""
+    """Add the options of `environment`."""
     parser.add_argument("--cloud", metavar="NAME", default="default", help="the cloud (default: default)")
     parser.add_argument(
         "--interaction", metavar="ID", default="default", help="the interaction (default: default)"
@@ -24,6 +24,6 @@ def configure_environment(parser: Parser) -> None:
 def environment_command(arguments: Arguments, context: Context) -> int:
     """Print the environment of an interaction."""
     settings = context.settings
-    shim = Shim(settings.root, runtime=settings.runtime, console=Console(warn=context.voice.warn))
+    shim = Shim(settings.root, runtime=settings.runtime, console=Console(warn=context.messages.warn))
     environment_output.show_recorded(shim.environment(arguments.cloud, arguments.interaction), arguments)
     return 0

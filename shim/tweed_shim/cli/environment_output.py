@@ -1,6 +1,6 @@
-"""Options for printing an environment, and the printing itself: for `exec IMAGE setup` and `environment`.
+"""Print an environment, with its options: for `exec IMAGE setup` and `environment`.
 
-On the path of a warm `exec`: it imports little.
+A warm `exec` imports this module, so it imports little.
 """
 
 import sys
@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from tweed_shim.cli.commands import Arguments, Parser, wrong_value
 from tweed_shim.errors import ConfigError, HostError, SteeringVariable
 
-# Those of tweed/environment.py, which is imported only when there is an environment to print; a test holds them equal.
+# Equal to those of tweed/environment.py (a test compares them), which is imported only to print an environment.
 FORMATS = ("yaml", "json", "dotenv", "shell", "fish")
 FORMATS_HELP = (
     "shell is for sh, bash, dash, busybox, ksh and zsh, fish for fish, dotenv has the dialect of python-dotenv "
     "(default: yaml)"
 )
-# As many names as the sentence before the command has.
+# As many as the sentence of SteeringVariable names.
 _MOST_NAMED = 5
 
 
 def configure_allow(parser: Parser, operation: str = "") -> None:
-    """Return the option `--allow`. operation: what its help begins with."""
+    """Add the option `--allow`. operation: the beginning of its help text."""
     parser.add_argument(
         "--allow",
         metavar="NAME",
@@ -43,13 +43,13 @@ def _variable(text: str) -> str:
 def show_new(environment: Mapping[str, str], interaction: str, arguments: Arguments) -> None:
     """Print the environment of an interaction that has just been set up.
 
-    Where that fails, the message says that the interaction is set up and how its environment can be seen.
+    Raises HostError or ConfigError, which say that the interaction is set up and how to print its environment.
     """
     try:
         show(environment, arguments)
     except BrokenPipeError as error:
         raise HostError(
-            f"nobody reads the output any more; {_still_set_up(interaction, arguments)}"
+            f"the reader of the output has gone; {_still_set_up(interaction, arguments)}"
         ) from error
     except SteeringVariable as error:
         raise ConfigError(
@@ -60,26 +60,26 @@ def show_new(environment: Mapping[str, str], interaction: str, arguments: Argume
 
 
 def _still_set_up(interaction: str, arguments: Arguments) -> str:
-    """Say that the interaction is set up, and what can be done."""
-    where = _where(interaction, arguments)
+    """Return the end of a message after a successful setup."""
+    options = _options(interaction, arguments)
     return (
         f"interaction '{interaction}' is set up all the same: see its environment with 'tweed-shim environment "
-        f"{where}', or tear it down with: tweed-shim exec {arguments.image} teardown {where}"
+        f"{options}', or tear it down with: tweed-shim exec {arguments.image} teardown {options}"
     )
 
 
-def _where(interaction: str, arguments: Arguments) -> str:
+def _options(interaction: str, arguments: Arguments) -> str:
     return f"--cloud {arguments.cloud} --interaction {interaction}"
 
 
 def _refused(error: SteeringVariable, interaction: str, arguments: Arguments) -> str:
-    """Say why a format was refused, with the command that prints it nevertheless."""
+    """Return the message for a refused format, with the command that prints it nevertheless."""
     allowed = " ".join(f"--allow {name}" for name in error.names[:_MOST_NAMED])
     if len(error.names) > _MOST_NAMED:
         allowed += " ..."
     return (
         f"{error.fault}: use --format yaml or json, or if you mean it: tweed-shim environment "
-        f"{_where(interaction, arguments)} --format {arguments.format} {allowed}"
+        f"{_options(interaction, arguments)} --format {arguments.format} {allowed}"
     )
 
 
@@ -92,13 +92,13 @@ def show_recorded(environment: Mapping[str, str], arguments: Arguments) -> None:
 
 
 def show(environment: Mapping[str, str], arguments: Arguments) -> None:
-    """Print an environment as the options say. Raises HostError where it cannot be written, and SteeringVariable."""
+    """Print an environment in the format of `--format`. Raises SteeringVariable, and HostError where stdout fails."""
     from tweed_shim.tweed.environment import render
 
     write(render(environment, arguments.format or "yaml", allow=arguments.allow))
 
 
 def write(text: str) -> None:
-    """Print a text, all of it by the time this returns."""
+    """Print a text and flush it."""
     sys.stdout.write(text)
     sys.stdout.flush()

@@ -1,9 +1,10 @@
-"""`gc`: make room in the store."""
+"""`gc`: remove from the store what nothing uses."""
 
 import json
 import sys
 
 from tweed_shim import gc
+from tweed_shim.base.records import fields
 from tweed_shim.cli import run_options, tables
 from tweed_shim.cli.commands import Arguments, Context, Parser, number
 from tweed_shim.image.store import megabytes
@@ -14,7 +15,7 @@ def _size(text: str) -> int:
 
 
 def configure_gc(parser: Parser) -> None:
-    """Return the options of `gc`."""
+    """Add the options of `gc`."""
     tables.configure(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be removed, and remove nothing"
@@ -36,16 +37,16 @@ def configure_gc(parser: Parser) -> None:
 
 
 def gc_command(arguments: Arguments, context: Context) -> int:
-    """Remove what nothing uses, printing each thing when it is gone."""
+    """Remove what nothing uses, and print each item after its removal."""
     removed: list[gc.Removed] = []
-    voice = context.voice
+    messages = context.messages
     try:
         for each in gc.collect(
             context.settings.root,
             keep_last=arguments.keep_last,
             keep_logs=arguments.keep_logs,
             dry_run=arguments.dry_run,
-            warn=voice.warn,
+            warn=messages.warn,
         ):
             removed.append(each)
             if not arguments.json:
@@ -53,7 +54,7 @@ def gc_command(arguments: Arguments, context: Context) -> int:
                 sys.stdout.flush()
     finally:
         if arguments.json:
-            sys.stdout.write(json.dumps([each._asdict() for each in removed], indent=2) + "\n")
+            sys.stdout.write(json.dumps([fields(each) for each in removed], indent=2) + "\n")
     room = megabytes(sum(each.size for each in removed))
-    voice.warn(f"{room} would be free" if arguments.dry_run else f"{room} of room made")
+    messages.warn(f"{room} would be free" if arguments.dry_run else f"{room} freed")
     return 0

@@ -25,7 +25,7 @@ def _shim(context: Context) -> Shim:
     return Shim(
         context.settings.root,
         runtime=context.settings.runtime,
-        console=Console(warn=context.voice.warn, report=context.voice.report),
+        console=Console(warn=context.messages.warn, report=context.messages.report),
     )
 
 

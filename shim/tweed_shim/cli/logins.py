@@ -46,7 +46,7 @@ def login_command(arguments: Arguments, context: Context) -> int:
     username, password = _ask(arguments)
     connect = ConnectOptions(**server_options.options(arguments))
     where = login.login(arguments.registry, username, password, connect=connect)
-    context.voice.warn(f"logged in to {arguments.registry}; the login is kept by {where}")
+    context.messages.warn(f"logged in to {arguments.registry}; the login is kept by {where}")
     return 0
 
 
@@ -60,5 +60,5 @@ def logout_command(arguments: Arguments, context: Context) -> int:
     from tweed_shim.image import login
 
     had = login.logout(arguments.registry)
-    context.voice.warn(f"{'forgot the' if had else 'there was no'} login to {arguments.registry}")
+    context.messages.warn(f"{'forgot the' if had else 'there was no'} login to {arguments.registry}")
     return 0

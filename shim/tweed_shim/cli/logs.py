@@ -1,4 +1,4 @@
-"""`logs`: what the runs were, and what their images said."""
+"""`logs`: list the runs, show the log of one, or remove runs."""
 
 import os
 import sys
@@ -21,13 +21,13 @@ COLUMNS = {
     "state": "STATE",
     "exit_code": "EXIT",
 }
-SHOWN = 50
+MOST_LISTED = 50
 LONGEST_IMAGE = 48
-COPY = 1 << 20
+CHUNK = 1 << 20
 
 
 def configure_logs(parser: Parser) -> None:
-    """Return the options of `logs`."""
+    """Add the options of `logs`."""
     tables.configure(parser)
     parser.intermixed = True
     parser.usage = "tweed-shim logs [--json] [RUN] | tweed-shim logs rm RUN... | tweed-shim logs rm --all"
@@ -57,7 +57,7 @@ def _list(records: list[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def _short(image: str) -> str:
-    """Return the name of an image as the table has it: the end of a long one tells most."""
+    """Return the name of an image for the table: the end of a long one, which says the most."""
     name, at, digest = image.rpartition("@sha256:")
     if at:
         image = f"{name}{at}{digest[:12]}"
@@ -65,7 +65,7 @@ def _short(image: str) -> str:
 
 
 def logs_command(arguments: Arguments, context: Context) -> int:
-    """List the newest runs, copy the log of one to stdout, or remove some."""
+    """List the newest runs, copy the log of one to stdout, or remove runs."""
     if arguments.run == "rm":
         return _remove(arguments, context)
     if arguments.removed or arguments.all:
@@ -73,7 +73,7 @@ def logs_command(arguments: Arguments, context: Context) -> int:
     root = context.settings.root
     store.check_version(root)
     if arguments.run is None:
-        _list(runs.records(root, newest=SHOWN, warn=context.voice.warn), as_json=arguments.json)
+        _list(runs.records(root, newest=MOST_LISTED, warn=context.messages.warn), as_json=arguments.json)
         return 0
     run = runs.find(root, arguments.run)
     try:
@@ -81,17 +81,17 @@ def logs_command(arguments: Arguments, context: Context) -> int:
     except DamagedRecord as damage:
         if arguments.json:
             raise
-        context.voice.warn(str(damage))
+        context.messages.warn(str(damage))
         record = {}
     if arguments.json:
         tables.show([record], COLUMNS, as_json=True)
         return 0
     if error := record.get("error"):
-        context.voice.warn(f"run {arguments.run} failed: {error}")
+        context.messages.warn(f"run {arguments.run} failed: {error}")
     if not os.path.exists(run.log):
-        context.voice.warn(f"the image of run {arguments.run} said nothing")
+        context.messages.warn(f"the image of run {arguments.run} wrote nothing to its log")
         return 0
     with open(run.log, "rb") as log:
-        while data := log.read(COPY):
+        while data := log.read(CHUNK):
             sys.stdout.buffer.write(data)
     return 0

@@ -1,4 +1,4 @@
-"""The entry: what the command line says, then the module of the command that was called, and no other."""
+"""The entry point: parse the command line, import the module of its command and no other, and call it."""
 
 import io
 import os
@@ -12,20 +12,20 @@ from tweed_shim.base.lean.typing import Any, NoReturn
 from tweed_shim.base.settings import Settings, default_log_limit, default_root
 from tweed_shim.cli import commands, signals
 from tweed_shim.cli.commands import Arguments, Context
-from tweed_shim.cli.messages import Voice, foretold
+from tweed_shim.cli.messages import Messages, messages_for
 from tweed_shim.errors import HostError, ShimError
 
 
 def _settings(arguments: Arguments) -> Settings:
     root = arguments.root or default_root(os.environ, os.geteuid())
-    # Not every command needs a store: those that do refuse an empty one.
+    # An empty root is refused by the commands that need a store; the others do not.
     return Settings(os.path.abspath(root) if root else "", arguments.runtime, default_log_limit(os.environ))
 
 
 def _open_standard_streams() -> None:
-    """Have descriptors 0, 1 and 2 open: a pipe of ours that took the place of one would be mistaken for it.
+    """Open descriptors 0, 1 and 2 where they are closed, so that no pipe of the shim gets one of these numbers.
 
-    Where stdout is closed, what an image says goes to /dev/null. A result must not, so sys.stdout refuses it.
+    Where stdout is closed, the output of an image goes to /dev/null. A result must not, so sys.stdout refuses it.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -49,12 +49,12 @@ class _ClosedOutput(io.FileIO):
 
 
 class _Output(io.FileIO):
-    """Standard output, whose errors name it: OSError does not tell it from a file of the store."""
+    """Standard output that raises HostError: an OSError could also come from a file of the store."""
 
     def write(self, data: Any) -> int:
-        """Write as a file does; raises HostError where that raises OSError, unless the reader has gone."""
+        """Write to the file. Raises HostError instead of OSError, but BrokenPipeError where the reader has gone."""
         try:
-            # Whoever shares it with us may have made it one that does not wait.
+            # Another process that shares the file description may have set O_NONBLOCK on it.
             while (written := super().write(data)) is None:
                 _wait_for_reader()
             return written
@@ -76,12 +76,12 @@ def _wait_for_reader() -> None:
 
 @contextmanager
 def _output() -> Iterator[None]:
-    """Print to an _Output within the block, all of it by its end; whoever has put something else there keeps that."""
+    """Make sys.stdout an _Output for the block, unless the caller has replaced it, and flush it at the end."""
     if sys.stdout is sys.__stdout__ and sys.stdout is not None:
-        about = sys.stdout
+        stdout = sys.stdout
         buffer = io.BufferedWriter(_Output(1, "w", closefd=False))
         sys.stdout = io.TextIOWrapper(
-            buffer, about.encoding, about.errors, line_buffering=about.line_buffering
+            buffer, stdout.encoding, stdout.errors, line_buffering=stdout.line_buffering
         )
     try:
         yield
@@ -89,7 +89,7 @@ def _output() -> Iterator[None]:
         sys.stdout.flush()
         raise
     except BaseException:
-        # What was wrong first is what is told.
+        # The first error is the one that is reported.
         with suppress(OSError, HostError):
             sys.stdout.flush()
         raise
@@ -105,44 +105,44 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str], entry: Any) -> int:
-    voice, root = foretold(argv), "/"
+    messages, root = messages_for(argv), "/"
     try:
         _open_standard_streams()
         os.umask(0o077)
         signals.interrupting()
         with _output():
             arguments, call = commands.parse(argv)
-            voice = Voice(arguments.level, arguments.log_format == "json")
+            messages = Messages(arguments.level, arguments.log_format == "json")
             settings = _settings(arguments)
             root = settings.root or root
             with trace.recording(arguments.trace, entry):
-                return call(arguments, Context(settings, voice))
+                return call(arguments, Context(settings, messages))
     except ShimError as error:
-        voice.error(str(error))
+        messages.error(str(error))
         return error.exit_code
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except OSError as error:
         from tweed_shim.image import store
 
-        voice.error(str(store.disk_fault(root, error)))
+        messages.error(str(store.disk_fault(root, error)))
         return HostError.exit_code
     except MemoryError:
         from tweed_shim.host import resource_limits
 
-        voice.error(resource_limits.memory())
+        messages.error(resource_limits.memory())
         return HostError.exit_code
     except BaseException:
-        # Interrupted, or what came of that on its way: importing wraps exceptions.
+        # Interrupted, or an exception that wraps it, as the import system does.
         if not signals.received:
             raise
         return 128 + signals.received[0]
 
 
 def program() -> NoReturn:
-    """Be the command `tweed-shim`: the process ends with the exit code of `main`.
+    """Run `main` as the command `tweed-shim`, and exit with its code.
 
-    It ends there and then. All is written, and to take the interpreter apart would cost a warm run a tenth of its time.
+    The process exits at once: all output is flushed, and the interpreter's own shutdown would take 10 % of a warm run.
     """
     sys.unraisablehook = signals.raise_again
     os._exit(main())

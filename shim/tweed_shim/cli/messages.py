@@ -10,14 +10,14 @@ from tweed_shim.base.records import Record
 from tweed_shim.base.text import visible
 
 
-class Voice(Record):
-    """The messages to the user. level: -1 errors only, 0 warnings and steps, 1 all; as_json: one object a line."""
+class Messages(Record):
+    """The messages to the user. level: -1 errors only, 0 also warnings and steps, 1 all. as_json: one object a line."""
 
     level: int = 0
     as_json: bool = False
 
     def error(self, text: str) -> None:
-        """Write why the shim refused or failed."""
+        """Write an error."""
         self._say("error", text)
 
     def warn(self, text: str) -> None:
@@ -27,7 +27,7 @@ class Voice(Record):
 
     @property
     def report(self) -> Callable[[str], None] | None:
-        """The function that takes the steps of long work; None where the user wants errors only."""
+        """The function that writes the steps of long work; None with --quiet."""
         return self._step if self.level >= 0 else None
 
     def _step(self, text: str) -> None:
@@ -43,16 +43,16 @@ class Voice(Record):
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             line = json.dumps({"time": moment, "level": level, "message": text})
         else:
-            # A message can hold text of an image. Its further lines begin with a tab, so that none looks like a
-            # message of the shim.
+            # A message can contain text of an image. Its further lines begin with a tab, so that none of them looks
+            # like a message of the shim.
             line = "\n\t".join(map(visible, f"tweed-shim: {text}".split("\n\t")))
         try:
             os.write(2, f"{line}\n".encode(errors="backslashreplace"))
         except OSError:
-            return  # stderr is closed; the exit code still tells
+            return  # stderr is closed; the exit code still reports the error
 
 
-def foretold(argv: list[str]) -> Voice:
-    """Return the messages for a faulty command line, in the format that it asks for as far as that can be read."""
-    asked = "--log-format=json" in argv or ("--log-format", "json") in pairwise(argv)
-    return Voice(as_json=asked)
+def messages_for(argv: list[str]) -> Messages:
+    """Return the messages for a command line that is not parsed yet, or cannot be, in the format that it names."""
+    as_json = "--log-format=json" in argv or ("--log-format", "json") in pairwise(argv)
+    return Messages(as_json=as_json)

@@ -252,7 +252,7 @@ def ocm_transfer_command(arguments: Arguments, context: Context) -> int:
     )
     with _session(arguments, context) as session:
         component_versions = list(_all_named(session, arguments, every=False))
-        report = context.voice.report or (lambda _step: None)
+        report = context.messages.report or (lambda _step: None)
         rows = [
             fields(each)
             for each in transfer.transfer(session, component_versions, target, options=options, report=report)

@@ -1,4 +1,4 @@
-"""`exec` and `spec`: the operations of a backend image."""
+"""`exec` and `spec`: run an operation of a backend image, or print how it would be run."""
 
 import os
 import sys
@@ -9,8 +9,9 @@ from tweed_shim.cli import environment_output, run_options
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, NotRecorded, SteeringVariable, UsageError
 from tweed_shim.runtime.request import KEEP_LIMIT
-from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options
+from tweed_shim.tweed.backend import Backend
 from tweed_shim.tweed.contract import OPERATIONS, find_operation
+from tweed_shim.tweed.operation_runner import ENV_STREAMS, Options
 
 FORMATS = {"metadata": ("yaml", "json"), "setup": environment_output.FORMATS}
 
@@ -47,7 +48,7 @@ def _configure_common(parser: Parser) -> None:
 
 
 def configure_exec(parser: Parser) -> None:
-    """Return the options of `exec`."""
+    """Add the options of `exec`."""
     _configure_common(parser)
     parser.add_argument(
         "--config", metavar="FILE", help="configure: the configuration, JSON or YAML; - is stdin"
@@ -69,7 +70,7 @@ def configure_exec(parser: Parser) -> None:
 
 
 def configure_spec(parser: Parser) -> None:
-    """Return the options of `spec`."""
+    """Add the options of `spec`."""
     _configure_common(parser)
 
 
@@ -83,7 +84,7 @@ def _backend(arguments: Arguments, context: Context) -> Backend:
         **run_options.options(arguments), env_stream=arguments.env_stream, keep_limit=arguments.keep_limit
     )
     console = run_options.console(context)
-    return Backend(context.settings, arguments.image, arguments.cloud, options, console)
+    return Backend(context.settings, arguments.image, arguments.cloud, options=options, console=console)
 
 
 def _check_options(arguments: Arguments) -> None:
@@ -119,15 +120,15 @@ def exec_command(arguments: Arguments, context: Context) -> int:
         backend.check()
     elif arguments.operation == "setup":
         try:
-            found = backend.setup(interaction, replace=arguments.replace)
+            environment = backend.setup(interaction, replace=arguments.replace)
         except NotRecorded as error:
-            # There is no second chance to have it.
+            # The environment is not on record, so this is the only chance to print it.
             try:
                 environment_output.show(error.environment, arguments)
             except SteeringVariable as refused:
                 error.args = (f"{error}; its environment is lost: {refused.fault}",)
             raise
-        environment_output.show_new(found, interaction, arguments)
+        environment_output.show_new(environment, interaction, arguments)
     else:
         backend.teardown(interaction)
     return 0
@@ -157,7 +158,7 @@ def _read_configuration(path: str | None) -> dict[str, Any]:
         with open(path, "rb") as file:
             return configuration.read(files.read_bounded(file, MAX_BYTES, path), name=path)
     except OSError as error:
-        # Whoever gave the configuration itself does not want to see it in a log.
+        # The value may be the configuration itself, with its passwords, so it is not repeated.
         name = f"file '{path}'" if "{" not in path and ":" not in path else "file that --config names"
         raise ConfigError(
             f"the {name} cannot be read ({error.strerror}); to give the configuration itself, use --config - and stdin"

@@ -1,4 +1,4 @@
-"""argparse as this program uses it: for help, for complaints, and for command lines that are not plain."""
+"""The argparse parser: for help, for error messages, and for command lines that FastParser cannot parse."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from tweed_shim.errors import UsageError
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
-    """argparse makes one for every option; to find the width itself, it would import a tenth of a Python start."""
+    """Return a formatter with a width: argparse makes one for each option, and would import shutil for the width."""
     width = decimal(os.environ.get("COLUMNS", "")) or 0
     if not width and os.isatty(1):
         width = os.get_terminal_size(1).columns
@@ -17,7 +17,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 class ArgparseParser(argparse.ArgumentParser):
-    """A parser whose complaint is one sentence, and that takes no abbreviated options.
+    """A parser without abbreviated options, whose error messages are one sentence.
 
     intermixed: options may stand between the words of one argument (`TEMPLATE --json STUB`).
     """
@@ -28,14 +28,14 @@ class ArgparseParser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_formatter, **options)
 
-    def add_argument(self, *names: Any, **told: Any) -> Any:
-        """Add an argument; one with a default is not named among those that are missing."""
-        if told.get("nargs") == argparse.ZERO_OR_MORE:
-            told.setdefault("default", [])
-        return super().add_argument(*names, **told)
+    def add_argument(self, *names: Any, **declaration: Any) -> Any:
+        """Add an argument. With a default, `nargs="*"` is not listed among the missing arguments."""
+        if declaration.get("nargs") == argparse.ZERO_OR_MORE:
+            declaration.setdefault("default", [])
+        return super().add_argument(*names, **declaration)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does; an unknown word may be a password, so only unknown options are named."""
+        """Parse as argparse does. An unknown word may be a password, so the message names only unknown options."""
         parse = self.parse_known_intermixed_args if self.intermixed else self.parse_known_args
         known, rest = parse(args, namespace)
         if rest:
@@ -44,5 +44,5 @@ class ArgparseParser(argparse.ArgumentParser):
         return known
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError, which says what cannot be parsed and where to read how it is written."""
+        """Raise UsageError with the message and the command that prints the help."""
         raise UsageError(f"{message}; see '{self.prog} --help'")

@@ -1,4 +1,4 @@
-"""The options of commands that run an image: pulling it, and what its container may do."""
+"""Options for pulling and running an image."""
 
 from tweed_shim.base import option_values
 from tweed_shim.base.lean.typing import Any
@@ -10,7 +10,7 @@ from tweed_shim.runtime.options import NETWORKS, Limits, check_capability
 
 
 def size(text: str) -> int:
-    """Read a number of bytes. Raises what argparse shows."""
+    """Parse a number of bytes, such as 512m. Raises argparse.ArgumentTypeError."""
     from tweed_shim.base import sizes
 
     try:
@@ -24,10 +24,19 @@ def _memory(text: str) -> Any:
 
 
 def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
-    """Return the options; returns the group of those of the run, for others.
+    """Add the options, and return the group of those of the run, to which a command can add its own.
 
-    networks: what is to be known of them besides; timeouts: the default ones.
+    networks: a remark for the help of --network. timeouts: the default of --timeout, for its help.
     """
+    _configure_image(parser)
+    run = parser.add_argument_group("the run")
+    _configure_run(run, networks=networks, timeouts=timeouts)
+    _configure_limits(run)
+    _configure_security(run)
+    return run
+
+
+def _configure_image(parser: Parser) -> None:
     check = RunOptions.CHECKS
     image = parser.add_argument_group("the image")
     image.add_argument(
@@ -50,7 +59,10 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
         type=number(float, check["pull_timeout"]),
         help="give a pull up that takes longer (default: none, as long as 1 KiB comes a second)",
     )
-    run = parser.add_argument_group("the run")
+
+
+def _configure_run(run: Group, *, networks: str, timeouts: str) -> None:
+    check = RunOptions.CHECKS
     run.add_argument(
         "--network",
         choices=NETWORKS,
@@ -62,56 +74,62 @@ def configure(parser: Parser, *, networks: str = "", timeouts: str) -> Group:
         "--timeout",
         metavar="SECONDS",
         type=number(float, check["timeout"]),
-        help=f"end it then (default: {timeouts})",
+        help=f"end a run that takes longer (default: {timeouts})",
     )
+    run.add_argument("--read-only", action="store_true", help="make the root of the container read-only")
+    run.add_argument(
+        "--scratch",
+        metavar="DIR",
+        type=checked(check["scratch"]),
+        help="keep what the image writes to its root in this directory, not in memory, while it runs",
+    )
+
+
+def _configure_limits(run: Group) -> None:
     limit = Limits.CHECKS
+    run.add_argument("--memory", metavar="SIZE", type=checked(_memory), help="the most memory, such as 512m")
     run.add_argument(
-        "--memory", metavar="SIZE", type=checked(_memory), help="at most so much memory, such as 512m"
-    )
-    run.add_argument(
-        "--cpus", metavar="N", type=number(float, limit["cpus"]), help="at most so many cores, such as 1.5"
+        "--cpus",
+        metavar="N",
+        type=number(float, limit["cpus"]),
+        help="the most CPU time, in cores, such as 1.5",
     )
     run.add_argument(
         "--pids",
         metavar="N",
         type=number(int, limit["pids"]),
-        help="at most so many processes (default: 1024)",
+        help="the most processes (default: 1024)",
     )
-    run.add_argument("--read-only", action="store_true", help="the image's root cannot be written")
-    run.add_argument(
-        "--scratch",
-        metavar="DIR",
-        type=checked(check["scratch"]),
-        help="keep what the image writes to its root there while it runs, not in memory",
-    )
+
+
+def _configure_security(run: Group) -> None:
     for option, help_text in (
-        ("--cap-add", "grant a capability more, such as NET_RAW, or ALL (repeatable)"),
-        ("--cap-drop", "grant a capability less (repeatable)"),
+        ("--cap-add", "add a capability, such as NET_RAW, or ALL (repeatable)"),
+        ("--cap-drop", "drop a capability (repeatable)"),
     ):
         run.add_argument(
             option, metavar="CAP", action="append", default=[], type=checked(check_capability), help=help_text
         )
-    # None leaves it to $TWEED_SHIM_USERNS; of both options the last one counts.
-    for option, wanted, help_text in (
+    # Without either option $TWEED_SHIM_USERNS decides; of both the last one counts.
+    for option, value, help_text in (
         (
             "--userns",
             True,
             "as root: a user namespace, with the ids of 'containers' or 'root' in /etc/subuid "
             "(default: no, or $TWEED_SHIM_USERNS)",
         ),
-        ("--no-userns", False, "as root: none, whatever $TWEED_SHIM_USERNS says"),
+        ("--no-userns", False, "as root: no user namespace, even if $TWEED_SHIM_USERNS is set"),
     ):
         run.add_argument(
-            option, dest="userns", action="store_const", const=wanted, default=None, help=help_text
+            option, dest="userns", action="store_const", const=value, default=None, help=help_text
         )
     run.add_argument(
         "--seccomp",
         metavar="FILE",
-        type=checked(check["seccomp"]),
+        type=checked(RunOptions.CHECKS["seccomp"]),
         default="default",
-        help="another profile of system calls, in the form of the OCI runtime specification, or unconfined",
+        help="a seccomp profile in the format of the OCI runtime specification, or unconfined",
     )
-    return run
 
 
 def options(arguments: Arguments) -> dict[str, Any]:
@@ -134,6 +152,6 @@ def options(arguments: Arguments) -> dict[str, Any]:
 
 
 def console(context: Context, *, stdout: int = 1) -> Console:
-    """Return the user's side of a run. stdout: where the image's own is shown."""
-    voice = context.voice
-    return Console(stdout, 2, signals.passed_on, voice.warn, voice.info, voice.report)
+    """Return the console of a run. stdout: the descriptor that shows the image's stdout."""
+    messages = context.messages
+    return Console(stdout, 2, signals.passed_on, messages.warn, messages.info, messages.report)

@@ -1,4 +1,4 @@
-"""Handle the signals that end a command: they end the shim, or are passed on to a running container."""
+"""Handle the signals that end a command: they interrupt the shim, or are passed on to a running container."""
 
 import os
 import sys
@@ -17,14 +17,14 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """A signal asked the shim to end; `number` is the signal's."""
+    """A signal interrupts the shim; `number` is that of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
 
 
-# The signals received so far. The exception that each raises can be lost, or replaced by another one.
+# The numbers of the signals received so far: the exception of a signal can be lost, or wrapped by another one.
 received: list[int] = []
 
 
@@ -34,21 +34,21 @@ def _interrupt(number: int, _: FrameType | None) -> None:
     raise Interrupted(received[0])
 
 
-def raise_again(lost: "UnraisableHookArgs") -> None:
+def raise_again(dropped: "UnraisableHookArgs") -> None:
     """Raise Interrupted a moment later; the hook for exceptions that Python drops, as in `__del__`."""
-    if isinstance(lost.exc_value, Interrupted):
+    if isinstance(dropped.exc_value, Interrupted):
         signal.setitimer(signal.ITIMER_REAL, MOMENT)
     else:
-        sys.__unraisablehook__(lost)
+        sys.__unraisablehook__(dropped)
 
 
 def _pass_on(number: int, _: FrameType | None) -> None:
-    """Do nothing: the wakeup descriptor has already received the number."""
+    """Do nothing: Python has already written the number to the wakeup descriptor."""
 
 
 def interrupting() -> None:
-    """Let the signals that end a command raise Interrupted, so that what has been begun is undone."""
-    # Where the caller ignored SIGCHLD the kernel would reap our children: wait(2).
+    """Make the signals that end a command raise Interrupted, so that `finally` blocks clean up."""
+    # If the caller ignores SIGCHLD, the kernel reaps the children itself: wait(2), "NOTES".
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup(1)
@@ -59,9 +59,9 @@ def interrupting() -> None:
 
 @contextmanager
 def passed_on() -> Iterator[int]:
-    """Collect the signals instead: yields a descriptor from which their numbers are read, a byte each.
+    """Collect the signals for the block: yield a descriptor with their numbers, one byte each.
 
-    Signals that nobody has read by the end of the block are raised again then.
+    Signals that have not been read at the end of the block are raised again.
     """
     read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     before = {number: signal.getsignal(number) for number in ENDING}

@@ -183,7 +183,7 @@ def spiff_encrypt_command(arguments: Arguments, context: Context) -> int:
 
     password = os.environ.get("SPIFF_ENCRYPTION_KEY", "")
     if arguments.password not in (None, "3DES"):
-        context.voice.warn(
+        context.messages.warn(
             "others can see the password on the command line; give it in $SPIFF_ENCRYPTION_KEY"
         )
         password = arguments.password
@@ -249,7 +249,7 @@ def _merge(arguments: Arguments, reader: _Reader, template: "Document", stubs: "
     stubs = [*stubs, *[reader.document(name) for name in arguments.stubs]]
     if arguments.state:
         with _state_faults(arguments.state), named_files.resolved(arguments.state) as target:
-            if target.about is not None:
+            if target.status is not None:
                 stubs.append(reader.document(arguments.state))
     tags = dict(_tag(text, reader) for text in arguments.tag)
     inputs = spiff_results.Inputs(template, stubs, tags)

@@ -1,4 +1,4 @@
-"""Lists: a table for people, or JSON."""
+"""Print a list as a table or as JSON."""
 
 import json
 import sys
@@ -9,14 +9,14 @@ from tweed_shim.cli.commands import Parser
 
 
 def configure(parser: Parser) -> None:
-    """Return the option that every list has."""
+    """Add the option that every list has."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def show(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], *, as_json: bool) -> None:
-    """Print rows; what they say may be of strangers.
+    """Print rows, whose text may come from an image, as a table or as JSON.
 
-    columns: the key of each column and its heading; JSON holds every key.
+    columns: the key of each column and its heading; JSON has all keys.
     """
     if as_json:
         sys.stdout.write(json.dumps(list(rows), indent=2) + "\n")

@@ -127,12 +127,12 @@ def _bootstrap(
                 configured=credentials,
                 schema_worker=schema_worker,
                 worker=worker,
-                warn=context.voice.warn,
+                warn=context.messages.warn,
             )
         schema_worker.end()
         worker.end()
         if arguments.create_env is not None:
-            bootstrap.create_environment(prepared, session, arguments.create_env, context.voice.info)
+            bootstrap.create_environment(prepared, session, arguments.create_env, context.messages.info)
             return 0
         if arguments.dry_run:
             _show(prepared, bootstrap.config(runner, session, prepared))
@@ -176,7 +176,7 @@ def _deliver(done: "Result", target: str | None, context: Context) -> None:
         fault = error
     if done.failure is not None:
         if fault is not None:
-            context.voice.warn(f"outputs are lost: {fault}")
+            context.messages.warn(f"outputs are lost: {fault}")
         raise done.failure
     if fault is not None:
         raise fault
@@ -232,13 +232,13 @@ def toi_config_command(arguments: Arguments, context: Context) -> int:
     with components.open_session(arguments, context)[0] as session:
         version = session.certain_version(arguments.component, arguments.repo)
         toi_package, name = package_resources.find_package(
-            session, version, element_identity.parse(arguments.identity), context.voice.warn
+            session, version, element_identity.parse(arguments.identity), context.messages.warn
         )
         contents = config_files.collect(
             session, version, toi_package, parameters=arguments.parameters, credentials=arguments.credentials
         )
     if not contents:
-        context.voice.warn(f"{name} offers no files: nothing is written")
+        context.messages.warn(f"{name} offers no files: nothing is written")
     config_files.write(contents, overwrite=arguments.overwrite)
     sys.stdout.writelines(f"{path}\n" for path in contents)
     return 0
@@ -258,9 +258,9 @@ def toi_describe_command(arguments: Arguments, context: Context) -> int:
     with components.open_session(arguments, context)[0] as session:
         version = session.certain_version(arguments.component, arguments.repo)
         toi_package, name = package_resources.find_package(
-            session, version, element_identity.parse(arguments.identity), context.voice.warn
+            session, version, element_identity.parse(arguments.identity), context.messages.warn
         )
-        about = description.describe(session, version, toi_package, name=name, warn=context.voice.warn)
+        about = description.describe(session, version, toi_package, name=name, warn=context.messages.warn)
     sys.stdout.write(json.dumps(about, indent=2) + "\n" if arguments.json else description.text(about))
     return 0
 

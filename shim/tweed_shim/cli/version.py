@@ -1,4 +1,4 @@
-"""`version`: of the shim and of what it uses."""
+"""`version`: print the versions of the shim and of the programs that it runs."""
 
 import platform
 import sys
@@ -10,7 +10,7 @@ from tweed_shim.host.programs import find_program
 
 
 def configure_version(parser: Parser) -> None:
-    """Return the options of `version`."""
+    """Add the options of `version`."""
     tables.configure(parser)
 
 

@@ -1,5 +1,5 @@
-"""`doctor`: what a run needs of the host, looked at one by one.
+"""`doctor`: check one by one what a run needs of the host.
 
-checks.py has the table of checks, ids.py those of namespaces and ids, findings.py what they answer, and probes.py what
-they try out. Nothing here runs as a part of another command.
+checks.py has the table of checks, ids.py the checks of namespaces and ids, findings.py their context and results, and
+probes.py the trials that they carry out. No other command uses this room.
 """

@@ -1,7 +1,7 @@
-"""What a run needs of the host, looked at one by one: what is there, what will not work, and what mends it.
+"""The table of checks: what the host has, what will not work without the rest, and how to mend it.
 
-A table of checks; each is a plain function of a Patient. What can be done is done (probes.py) rather than guessed.
-Nothing is changed, and no store is made.
+Each check is a function of a CheckContext. It tries a thing (probes.py) where it can, rather than guess. No check
+changes the host or creates a store.
 """
 
 import os
@@ -18,8 +18,8 @@ from tweed_shim.doctor.findings import (
     MISSING,
     OK,
     WARNING,
+    CheckContext,
     Finding,
-    Patient,
     lacking_for,
     not_tried,
     read_text,
@@ -34,27 +34,27 @@ LIMITED = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids"}
 LITTLE_DISK, NO_DISK = 1 << 30, 10 << 20
 LITTLE_MEMORY = 256 << 20
 TUN = "/dev/net/tun"
-# No clock that is right shows a time before this was written: 2025-01-01.
+# 2025-01-01: this was written later, so an earlier time is wrong.
 EARLIEST = 1735689600
 
 
 def examine(root: str, runtime: str) -> list[Finding]:
-    """Examine the host for runs of a store's images, as the user who asks."""
+    """Return the findings of all checks for a store and a runtime, as the current user."""
     with ExitStack() as stack:
-        place, refusal, host = "", "", hosts.inspect()
+        directory, refusal, host = "", "", hosts.inspect()
         try:
             check_root(root)
             trust.check_store(root)
-            place = stack.enter_context(probes.directory(root, host.ids))
+            directory = stack.enter_context(probes.directory(root, host.ids))
         except ConfigError as error:
             refusal = str(error)
         except OSError as error:
             refusal = f"{error.filename or root}: {error.strerror}"
-        patient = Patient(root, runtime, host, place, refusal, ids.namespaces_fault(host))
-        return [check(patient) for check in CHECKS]
+        context = CheckContext(root, runtime, host, directory, refusal, ids.namespaces_fault(host))
+        return [check(context) for check in CHECKS]
 
 
-def _kernel(_: Patient) -> Finding:
+def _kernel(_: CheckContext) -> Finding:
     release = platform.release()
     try:
         os.close(os.pidfd_open(os.getpid()))
@@ -65,21 +65,21 @@ def _kernel(_: Patient) -> Finding:
     return Finding("kernel", OK, f"Linux {release}")
 
 
-def _proc(patient: Patient) -> Finding:
+def _proc(context: CheckContext) -> Finding:
     name = "/proc"
-    if patient.namespaces or not patient.place:
-        return not_tried(name, "namespaces" if patient.namespaces else "a place to write")
-    if fault := probes.fresh_proc(patient.host.ids, patient.place):
+    if context.namespaces or not context.directory:
+        return not_tried(name, "namespaces" if context.namespaces else "a directory to write to")
+    if fault := probes.fresh_proc(context.host.ids, context.directory):
         mend = "if this is a container, unmask its /proc (docker run --security-opt systempaths=unconfined)"
         return Finding(name, MISSING, fault, "no image can be run", mend)
     return Finding(name, OK, "a fresh one can be mounted")
 
 
-def _overlay(patient: Patient) -> Finding:
-    name, ids, place = "overlay", patient.host.ids, patient.place
-    if patient.namespaces or not place:
-        return not_tried(name, "namespaces" if patient.namespaces else "a place to write")
-    in_memory, on_disk = probes.overlay_on_tmpfs(ids, place), probes.overlay_on_disk(ids, place)
+def _overlay(context: CheckContext) -> Finding:
+    name, ids, directory = "overlay", context.host.ids, context.directory
+    if context.namespaces or not directory:
+        return not_tried(name, "namespaces" if context.namespaces else "a directory to write to")
+    in_memory, on_disk = probes.overlay_on_tmpfs(ids, directory), probes.overlay_on_disk(ids, directory)
     if in_memory and on_disk:
         effect = "the root of an image is read-only but for /tmp and /run"
         return Finding(name, WARNING, in_memory, effect, "modprobe overlay, or give a --root on ext4 or xfs")
@@ -92,17 +92,19 @@ def _overlay(patient: Patient) -> Finding:
     return Finding(name, OK, "works on tmpfs and on the disk of the store")
 
 
-def _cgroups(patient: Patient) -> Finding:
-    name, found = "cgroups", patient.host.cgroups
+def _cgroups(context: CheckContext) -> Finding:
+    name, usable_cgroups = "cgroups", context.host.cgroups
     top = cgroups.TOP
     mode = "v2" if os.path.exists(f"{top}/cgroup.controllers") else "v1"
     mode = "v1 and v2 (hybrid)" if mode == "v1" and os.path.isdir(f"{top}/unified") else mode
-    usable = ", ".join(each for each in LIMITED if each in found.controllers) or "no limit"
-    lacking = [option for controller, option in LIMITED.items() if controller not in found.controllers]
+    usable = ", ".join(each for each in LIMITED if each in usable_cgroups.controllers) or "no limit"
+    lacking = [
+        option for controller, option in LIMITED.items() if controller not in usable_cgroups.controllers
+    ]
     if not lacking:
         return Finding(name, OK, f"{mode}: {usable}")
-    effect = f"{', '.join(lacking)} cannot be enforced: {found.fault}"
-    return Finding(name, WARNING, f"{mode}: {usable} for this user", effect, found.remedy)
+    effect = f"{', '.join(lacking)} cannot be enforced: {usable_cgroups.fault}"
+    return Finding(name, WARNING, f"{mode}: {usable} for this user", effect, usable_cgroups.remedy)
 
 
 def _version(program: str) -> tuple[str, str]:
@@ -119,8 +121,8 @@ def _version(program: str) -> tuple[str, str]:
     except (OSError, subprocess.SubprocessError) as error:
         return "", f"{path} cannot be executed ({error})"
     if done.returncode != 0:
-        return "", f"{path} does not tell its version"
-    # Debian 13's pasta leaves without flushing what it wrote, so that a pipe gets nothing.
+        return "", f"{path} --version failed"
+    # Debian 13's pasta exits without flushing its output, so a pipe gets nothing.
     return (done.stdout or done.stderr).strip() or f"{path}, of unknown version", ""
 
 
@@ -129,13 +131,13 @@ def _program(program: str, state: str, effect: str) -> Finding:
     name = os.path.basename(program)
     if fault:
         package = hosts.PACKAGES.get(name)
-        mend = f"apt install {package}" if package else "name one that is there with --runtime"
+        mend = f"apt install {package}" if package else "name an installed runtime with --runtime"
         return Finding(name, state, fault, effect, mend)
     return Finding(name, OK, version.splitlines()[0])
 
 
-def _runtime(patient: Patient) -> Finding:
-    result = _program(patient.runtime, MISSING, "no image can be run")
+def _runtime(context: CheckContext) -> Finding:
+    result = _program(context.runtime, MISSING, "no image can be run")
     if result.state == OK and advisories.follows_links_of_dev(result.found):
         needs = (
             "it would follow links of an image's /dev to the host (CVE-2026-41579); such images are refused"
@@ -144,81 +146,83 @@ def _runtime(patient: Patient) -> Finding:
     return result
 
 
-def _umoci(_: Patient) -> Finding:
+def _umoci(_: CheckContext) -> Finding:
     return _program("umoci", MISSING, "no image can be unpacked; those that are unpacked can be run")
 
 
-def _pasta(_: Patient) -> Finding:
+def _pasta(_: CheckContext) -> Finding:
     effect = "--network pasta will not work"
-    found = _program("pasta", WARNING, effect)
-    if found.state != OK:
-        return found
-    # pasta gives its privileges up before it opens it.
+    finding = _program("pasta", WARNING, effect)
+    if finding.state != OK:
+        return finding
+    # pasta drops its privileges before it opens the device.
     try:
-        everybody = os.stat(TUN).st_mode & 0o006 == 0o006
+        is_for_all = os.stat(TUN).st_mode & 0o006 == 0o006
     except OSError:
         return Finding("pasta", WARNING, f"there is no {TUN}", effect, "modprobe tun")
     return (
-        found
-        if everybody
-        else Finding("pasta", WARNING, f"{TUN} is not for everybody", effect, f"chmod 0666 {TUN}")
+        finding
+        if is_for_all
+        else Finding("pasta", WARNING, f"{TUN} cannot be opened by all users", effect, f"chmod 0666 {TUN}")
     )
 
 
-def _seccomp(patient: Patient) -> Finding:
+def _seccomp(context: CheckContext) -> Finding:
     name, effect = "seccomp", "images run with --seccomp unconfined only"
     if read_text("/proc/sys/kernel/seccomp/actions_avail") is None:
         return Finding(name, MISSING, "not in this kernel", effect, "use a kernel with CONFIG_SECCOMP_FILTER")
-    version, fault = _version(patient.runtime)
+    version, fault = _version(context.runtime)
     if fault:
         return not_tried(name, "a runtime")
     if "libseccomp" not in version and "+SECCOMP" not in version:
-        program = os.path.basename(patient.runtime)
+        program = os.path.basename(context.runtime)
         return Finding(name, MISSING, f"{program} was built without it", effect, "apt install runc")
     return Finding(name, OK, "in the kernel and in the runtime")
 
 
-def _store(patient: Patient) -> Finding:
-    name, root, effect = "store", patient.root, "no image can be run"
+def _store(context: CheckContext) -> Finding:
+    name, root, effect = "store", context.root, "no image can be run"
     try:
-        there = store.check_version(root)
+        exists = store.check_version(root)
     except ShimError as error:
         return Finding(name, MISSING, str(error), effect, "give another --root")
-    if patient.refusal:
+    if context.refusal:
         mend = "give another --root, or let this user write there"
-        return Finding(name, MISSING, f"{root} cannot be written ({patient.refusal})", effect, mend)
-    if not there:
-        return Finding(name, OK, f"{root}, made when it is needed")
-    about = os.stat(root)
-    if about.st_uid != os.geteuid():
-        effect = "what this user makes there may hinder its owner, and the other way round"
-        return Finding(name, WARNING, f"{root} belongs to user {about.st_uid}", effect, "give another --root")
-    if about.st_mode & 0o077:
-        effect = "others may see configurations and logs"
+        return Finding(name, MISSING, f"{root} cannot be written ({context.refusal})", effect, mend)
+    if not exists:
+        return Finding(name, OK, f"{root}, created by the first pull")
+    status = os.stat(root)
+    if status.st_uid != os.geteuid():
+        effect = "files of this user may hinder the owner of the store, and the other way round"
+        return Finding(
+            name, WARNING, f"{root} belongs to user {status.st_uid}", effect, "give another --root"
+        )
+    if status.st_mode & 0o077:
+        effect = "others may read configurations and logs"
         return Finding(name, WARNING, f"{root} is open to others", effect, f"chmod 700 {root}")
     return Finding(name, OK, f"{root}, version {store.VERSION}")
 
 
-def _disk(patient: Patient) -> Finding:
-    name, place = "disk", probes.nearest(patient.root)
-    about = os.statvfs(place)
-    free = about.f_bavail * about.f_frsize
-    found = f"{store.megabytes(free)} free at {place}"
-    mend = f"tweed-shim gc --root {patient.root}"
-    if about.f_files and not about.f_favail:
-        return Finding(name, MISSING, f"no more files fit at {place}", "no image can be run", mend)
+def _disk(context: CheckContext) -> Finding:
+    name, path = "disk", probes.nearest(context.root)
+    status = os.statvfs(path)
+    free = status.f_bavail * status.f_frsize
+    found = f"{store.megabytes(free)} free at {path}"
+    mend = f"tweed-shim gc --root {context.root}"
+    if status.f_files and not status.f_favail:
+        return Finding(name, MISSING, f"no more files fit at {path}", "no image can be run", mend)
     if free < NO_DISK:
-        return Finding(name, MISSING, found, "no image can be run, as nothing can be written down", mend)
+        return Finding(name, MISSING, found, "no image can be run, as no run can be recorded", mend)
     if free < LITTLE_DISK:
         return Finding(name, WARNING, found, "an image may not fit", mend)
     return Finding(name, OK, found)
 
 
-def _memory(_: Patient) -> Finding:
+def _memory(_: CheckContext) -> Finding:
     lines = (read_text("/proc/meminfo") or "").splitlines()
     available = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
     if not available:
-        return Finding("memory", OK, "not told by this host")
+        return Finding("memory", OK, "unknown: /proc/meminfo has no MemAvailable")
     found = f"{store.megabytes(available[0])} available"
     if available[0] < LITTLE_MEMORY:
         effect = "what an image writes to its root may not fit"
@@ -226,28 +230,32 @@ def _memory(_: Patient) -> Finding:
     return Finding("memory", OK, found)
 
 
-def _clock(_: Patient) -> Finding:
+def _clock(_: CheckContext) -> Finding:
     now = time.time()
     found = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     if now < EARLIEST:
-        effect = "registries' certificates are taken for not yet valid"
+        effect = "certificates of registries count as not yet valid"
         return Finding("clock", WARNING, found, effect, "timedatectl set-ntp true")
     return Finding("clock", OK, found)
 
 
-def _run(patient: Patient) -> Finding:
+def _run(context: CheckContext) -> Finding:
     name = "run"
-    if lacking := lacking_for(patient):
+    if lacking := lacking_for(context):
         return not_tried(name, lacking)
-    fault, warnings = probes.run(patient.place, programs.find_program(patient.runtime) or "", patient.host)
+    fault, warnings = probes.run(
+        context.directory, programs.find_program(context.runtime) or "", context.host
+    )
     if fault:
-        return Finding(name, MISSING, fault, "no image can be run", "mend what is said above, and ask again")
+        return Finding(
+            name, MISSING, fault, "no image can be run", "mend the findings above, and run doctor again"
+        )
     if warnings:
-        return Finding(name, WARNING, "a container ran", warnings[0], "mend what is said above")
-    return Finding(name, OK, "a container started, and ended as it should")
+        return Finding(name, WARNING, "a container ran", warnings[0], "mend the findings above")
+    return Finding(name, OK, "a container started and exited with code 0")
 
 
-CHECKS: tuple[Callable[[Patient], Finding], ...] = (
+CHECKS: tuple[Callable[[CheckContext], Finding], ...] = (
     _kernel,
     ids.namespaces,
     ids.ids,

@@ -1,4 +1,4 @@
-"""What doctor's checks are given, and what they answer."""
+"""The context of a check, and its result."""
 
 from tweed_shim.base.records import Record
 from tweed_shim.host import programs
@@ -8,10 +8,11 @@ OK, WARNING, MISSING = "ok", "warning", "missing"
 
 
 class Finding(Record):
-    """What a check found.
+    """The result of a check; `doctor --json` prints these fields.
 
-    state: `ok`; `warning`, where something will not work; `missing`, where no image can be run. effect: what will
-    not work. mend: the command, or what else is to be done, that mends it. Both are empty where all is fine.
+    state: `ok`; `warning`, where something will not work; `missing`, where no image can be run. found: what the host
+    has or lacks. effect: what will not work. mend: the command or action that mends it. The last two are empty where
+    the state is `ok`.
     """
 
     name: str
@@ -21,23 +22,23 @@ class Finding(Record):
     mend: str = ""
 
 
-class Patient(Record):
-    """What is examined.
+class CheckContext(Record):
+    """The store, the runtime and the host that the checks examine.
 
-    place: a directory where the store is or would be, empty where nothing can be written there; then `refusal` says
-    why. namespaces: why none can be made, empty where they can.
+    directory: a work directory on the store's file system; empty where none can be created there, and `refusal` says
+    why. namespaces: the fault that keeps the host from creating namespaces, or empty.
     """
 
     root: str
     runtime: str
     host: Host
-    place: str
+    directory: str
     refusal: str
     namespaces: str
 
     @property
     def is_root(self) -> bool:
-        """Whether it has all ids of the host."""
+        """Whether the user is root with all ids of the host."""
         return self.host.ids.kind == "host"
 
 
@@ -47,18 +48,18 @@ def healthy(findings: list[Finding]) -> bool:
 
 
 def not_tried(name: str, why: str) -> Finding:
-    """Return the answer of a check that needs something which is not there."""
-    return Finding(name, WARNING, f"cannot be tried without {why}", "mend that first, and ask again")
+    """Return the finding of a check that cannot be carried out. why: what the host lacks for it."""
+    return Finding(name, WARNING, f"cannot be tried without {why}", "mend that first, and run doctor again")
 
 
-def lacking_for(patient: Patient) -> str | None:
-    """Return what is missing for a trial run."""
-    wants = {
-        "namespaces": not patient.namespaces,
-        "a place to write": patient.place,
-        "a runtime": programs.find_program(patient.runtime),
+def lacking_for(context: CheckContext) -> str | None:
+    """Return what the host lacks for a trial run, or None."""
+    needs = {
+        "namespaces": not context.namespaces,
+        "a directory to write to": context.directory,
+        "a runtime": programs.find_program(context.runtime),
     }
-    return next((want for want, there in wants.items() if not there), None)
+    return next((name for name, is_there in needs.items() if not is_there), None)
 
 
 def read_text(path: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The checks of namespaces and of the ids in them."""
+"""The checks of namespaces and of the user and group ids in them."""
 
 import os
 
@@ -9,8 +9,8 @@ from tweed_shim.doctor.findings import (
     MISSING,
     OK,
     WARNING,
+    CheckContext,
     Finding,
-    Patient,
     lacking_for,
     not_tried,
 )
@@ -26,29 +26,29 @@ FIRST_SUBORDINATE, ENOUGH_IDS, LARGEST_ID = 100_000, 65_536, (1 << 32) - 2
 
 
 def namespaces_fault(host: Host) -> str:
-    """Return why no namespaces can be made, nothing where they can."""
+    """Return the fault that keeps the host from creating namespaces, or an empty text."""
     if host.ids.kind == "host":
         return probes.namespaces(host.ids)
-    # The caller's own id alone, which needs nobody's grant: ids are another check's business.
+    # The caller's own id needs no grant in /etc/subuid; the grants are for the check of ids.
     own = {
         name: (IdRange(0, number, 1),) for name, number in (("uids", os.geteuid()), ("gids", os.getegid()))
     }
     return probes.namespaces(replace(host.ids, kind="single", **own))
 
 
-def namespaces(patient: Patient) -> Finding:
-    """Check that the namespaces of a run can be made."""
+def namespaces(context: CheckContext) -> Finding:
+    """Check that the namespaces of a run can be created."""
     name = "namespaces"
-    if not patient.namespaces:
-        return Finding(name, OK, "can be made")
-    mend = faults.namespace_remedy(host_root=patient.is_root)
-    return Finding(name, MISSING, patient.namespaces, "no image can be run", mend)
+    if not context.namespaces:
+        return Finding(name, OK, "can be created")
+    mend = faults.namespace_remedy(host_root=context.is_root)
+    return Finding(name, MISSING, context.namespaces, "no image can be run", mend)
 
 
-def ids(patient: Patient) -> Finding:
+def ids(context: CheckContext) -> Finding:
     """Check which ids a container can have."""
-    name, ids = "ids", patient.host.ids
-    if patient.is_root:
+    name, ids = "ids", context.host.ids
+    if context.is_root:
         return Finding(name, OK, "all of the host's, as root")
     if ids.kind == "single" and os.geteuid() == 0:
         effect = "every image runs as its root, and its files all belong to that"
@@ -65,7 +65,7 @@ def ids(patient: Patient) -> Finding:
         found = f"{' and '.join(lacking)} not found" if lacking else "no range in /etc/subuid and /etc/subgid"
         effect = "every image runs as its root, which is you, and its files all belong to you"
         return Finding(name, WARNING, found, effect, mend)
-    if patient.namespaces:
+    if context.namespaces:
         return not_tried(name, "namespaces")
     if fault := probes.mapped(ids):
         return Finding(name, MISSING, fault, "no image can be run", _ids_mend())
@@ -74,9 +74,9 @@ def ids(patient: Patient) -> Finding:
 
 
 def _free_ids(*files: str) -> str:
-    """Return the first range of ids that is granted to nobody: users with the same ids could read each other's files.
+    """Return the first range of ids that no user has: users with the same ids could read each other's files.
 
-    Where none is left, whoever reads it has to find one.
+    Returns the words FIRST-LAST where no range is left.
     """
     taken = [(first, count) for path in files or SUBORDINATE for _, first, count in userns.grants(path)]
     free = FIRST_SUBORDINATE
@@ -96,20 +96,20 @@ def _ids_mend() -> str:
     return faults.ids_remedy()
 
 
-def userns_option(patient: Patient) -> Finding:
+def userns_option(context: CheckContext) -> Finding:
     """Check that root's containers can have a user namespace."""
     name, effect = "--userns", "--userns will not work"
-    if not patient.is_root:
+    if not context.is_root:
         return Finding(name, OK, "every run has a user namespace, as this user is not the host's root")
     try:
         ids = userns.granted_to_root()
     except ShimError:
         mend = "echo containers:2147483647:2147483648 | tee -a /etc/subuid /etc/subgid"
         return Finding(name, WARNING, "no ids for it in /etc/subuid and /etc/subgid", effect, mend)
-    if lacking := lacking_for(patient):
+    if lacking := lacking_for(context):
         return not_tried(name, lacking)
-    runtime = programs.find_program(patient.runtime) or ""
-    fault, _ = probes.run(patient.place, runtime, patient.host, userns=True)
+    runtime = programs.find_program(context.runtime) or ""
+    fault, _ = probes.run(context.directory, runtime, context.host, userns=True)
     if fault:
         mend = "use Linux 5.19 or newer, and give a --root on ext4, xfs or btrfs"
         return Finding(name, WARNING, fault, effect, mend)
@@ -124,6 +124,6 @@ def _userns_default(name: str, found: str) -> Finding:
             return Finding(name, OK, f"{found}; ${USERNS} makes it the default")
     except ConfigError as error:
         return Finding(name, MISSING, str(error), "no image can be run", f"export {USERNS}=1")
-    # Nothing is amiss, so this is advice and not a warning.
+    # Nothing fails without it, so this is advice and not a warning.
     advice = f"{USERNS}=1 makes it the default, and keeps users of this host out of root's containers"
     return Finding(name, OK, f"{found}; {advice}")

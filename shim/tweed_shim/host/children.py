@@ -1,9 +1,9 @@
-"""A child process and the descriptors of its start, which have an owner from their first instant.
+"""A child process, its pipes and other descriptors, owned by one object from their creation on.
 
 A signal handler of the program that embeds the shim may raise: KeyboardInterrupt, Celery's soft time limit. Python
 runs handlers between bytecodes, so also after `os.fork` has returned and before its result is assigned. Here the C
 code of `list.extend` stores the results of such calls: it makes no step of Python code in which a handler could run.
-A descriptor is a FileIO, which can be closed twice and closes itself when nobody knows it any more.
+A descriptor is a FileIO, which can be closed twice and closes itself when the last reference is gone.
 
 That program may also ignore SIGCHLD, or wait for all children (`waitpid(-1)`). Then the status of a child is lost, and
 its process id may soon be another process's. So a child is signalled and waited for by a pidfd, and a status that is
@@ -55,7 +55,7 @@ class Child:
         self.close()
 
     def __del__(self) -> None:
-        """Close it where an exception kept its user from doing so."""
+        """Close what an exception has left open."""
         if self._owner:  # set last: an exception can come before it is whole, too
             self.close()
 

@@ -1,4 +1,4 @@
-"""Words for what a host forbids: why no namespaces can be made, and what complaints of a runtime say of the host."""
+"""Explain refusals of the host: why it creates no namespaces, and what an error of the runtime says about the host."""
 
 import os
 import re

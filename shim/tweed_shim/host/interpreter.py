@@ -1,8 +1,8 @@
 """Find the Python interpreter that the shim starts its own programs with.
 
-`sys.executable` is not always Python: PyInstaller and its like put their own program there, uWSGI may put `uwsgi`, and
-a program in C that embeds Python may leave it empty. To start such a program with Python's arguments starts the
-program that embeds the shim once more, or worse.
+`sys.executable` is not always Python: PyInstaller and similar tools put their own program there, uWSGI may put `uwsgi`,
+and a C program that embeds Python may leave it empty. Starting such a program with Python's arguments would start the
+embedding program once more, or worse.
 """
 
 import os
@@ -33,7 +33,7 @@ _PROBE = f"import sys; print(sys.version_info >= {OLDEST})"
 _LOADER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD")
 
 _chosen = ""
-_found = ""
+_usable_path = ""
 
 
 def choose(path: str) -> None:
@@ -49,16 +49,16 @@ def choose(path: str) -> None:
 
 def find() -> str:
     """Return the path of the interpreter. Raises HostError where none is found."""
-    global _found  # noqa: PLW0603, RUF100 - as above
+    global _usable_path  # noqa: PLW0603, RUF100 - as above
     if _chosen:
         return _chosen
     executable = sys.executable or ""
     if not is_frozen() and _is_named_python(executable) and os.access(executable, os.X_OK):
         return executable
-    if not (_found and os.access(_found, os.X_OK)):
-        _found = next(filter(_is_usable, _candidates()), "")
-    if _found:
-        return _found
+    if not (_usable_path and os.access(_usable_path, os.X_OK)):
+        _usable_path = next(filter(_is_usable, _candidates()), "")
+    if _usable_path:
+        return _usable_path
     raise HostError(
         f"no Python interpreter is found, which the shim needs to start programs of its own (sys.executable is "
         f"{sys.executable!r}): install Python {_version(OLDEST)} or newer, or name it with the argument python of Shim"
@@ -77,7 +77,7 @@ def source_directory() -> str:
 
 
 def import_path() -> list[str] | None:
-    """Where the shim's own programs import from: as this one; None for where they themselves do.
+    """Return the import path for the shim's own programs, equal to that of this process; None for their default.
 
     The modules of a frozen program are inside of its executable, where no other interpreter finds them.
     """
@@ -108,14 +108,14 @@ def no_package(what: str) -> HostError:
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for programs outside of a frozen program's bundle."""
-    found = dict(environ)
+    cleaned = dict(environ)
     if is_frozen():
         for name in _LOADER_VARIABLES:
-            original = found.pop(f"{name}_ORIG", None)
-            found.pop(name, None)
+            original = cleaned.pop(f"{name}_ORIG", None)
+            cleaned.pop(name, None)
             if original is not None:
-                found[name] = original
-    return found
+                cleaned[name] = original
+    return cleaned
 
 
 def is_frozen() -> bool:
@@ -145,9 +145,9 @@ def _candidates() -> Iterator[str]:
 
 
 def _is_usable(path: str) -> bool:
-    """Tell whether a program is an interpreter that is new enough: it is asked, unless it is not even called Python.
+    """Tell whether a program is an interpreter that is new enough. Only a program with the name of a Python is run.
 
-    Another program would do what nobody wants, the one that embeds the shim start itself without end.
+    Another program could do anything, and one that embeds the shim would start itself without end.
     """
     from tweed_shim.host.children import Child
 

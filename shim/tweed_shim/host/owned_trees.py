@@ -45,23 +45,25 @@ def remove_tree(idmap: IdMap, path: str) -> None:
         if code != 0:
             from tweed_shim.errors import HostError
 
-            said = output.decode(errors="replace").strip().partition("\n")[0]
+            fault = output.decode(errors="replace").strip().partition("\n")[0]
             if code < 0:
                 raise HostError(
                     f"{path} is not removed: rm was ended by signal {-code}; run it again"
                 ) from None
-            raise HostError(f"{path} cannot be removed ({said}); remove it as the user who made it") from None
+            raise HostError(
+                f"{path} cannot be removed ({fault}); remove it as the user who made it"
+            ) from None
 
 
 def _usage(path: str) -> int:
     blocks: dict[tuple[int, int], int] = {}
-    places = [path]
-    while places:
-        place = places.pop()
-        about = os.lstat(place)
-        blocks[about.st_dev, about.st_ino] = about.st_blocks
-        if stat.S_ISDIR(about.st_mode):
-            places += [entry.path for entry in os.scandir(place)]
+    paths = [path]
+    while paths:
+        current = paths.pop()
+        status = os.lstat(current)
+        blocks[status.st_dev, status.st_ino] = status.st_blocks
+        if stat.S_ISDIR(status.st_mode):
+            paths += [entry.path for entry in os.scandir(current)]
     return sum(blocks.values()) * BLOCK
 
 

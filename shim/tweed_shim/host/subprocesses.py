@@ -58,7 +58,7 @@ class Ended(Record):
 
 
 class Supervised:
-    """A program that runs below host/userns_exec.py, and what has been reported of it.
+    """A program that runs below host/userns_exec.py, with the status that this has reported.
 
     ready: whether it waits for `let_go`. pid: of the program, None until it has one.
     """
@@ -122,9 +122,9 @@ class Supervised:
                     pass
 
     def code(self) -> int | None:
-        """Return the exit code (-N where signal N ended it); None where host/userns_exec.py failed and has said why.
+        """Return the exit code (-N where signal N ended it); None after a failure that host/userns_exec.py reported.
 
-        Raises HostError where nobody knows.
+        Raises HostError where it is unknown.
         """
         while self._status is None and self.hear():
             pass
@@ -142,7 +142,7 @@ def run(command: Command) -> Ended:
     """Run a program to its end. It is killed when the calling thread ends before it.
 
     What `map_ids` and `watch` raise ends it. Raises OSError where it cannot be executed, TimeoutError where its time is
-    up, and HostError where nobody knows how it ended, or no interpreter for host/userns_exec.py is found.
+    up, and HostError where its exit status is unknown, or no interpreter for host/userns_exec.py is found.
     """
     with Child() as child:
         supervised = Supervised(child)
@@ -161,7 +161,7 @@ def _start(child: Child, supervised: Supervised, command: Command) -> int:
     """Start a program; returns the descriptor that its output is read from."""
     output, theirs = child.pipe()
     null = child.open(os.open, os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    # A file, because nobody has to wait for the reader of a file.
+    # A file, because writing to a pipe could block until its reader reads.
     stdin = child.open(os.memfd_create, "stdin")
     rest = memoryview(command.stdin)
     while rest:

@@ -21,12 +21,12 @@ HELPERS = tuple(MAPS)
 # What it takes to make namespaces, to bring up the loopback of one, and to take capabilities from a container.
 OF_HOST_ROOT = (privileges.SYS_ADMIN, privileges.NET_ADMIN, privileges.SETPCAP)
 OWN_MAPS = ("/proc/self/uid_map", "/proc/self/gid_map")
-# One less than there are: runc and crun take a namespace that has all for the host's own, where they may make devices.
+# One id less than all: runc and crun take a namespace with all ids for the host's own, where they may create devices.
 MOST_IDS = 4294967294
 
 
 class NamespaceError(OSError):
-    """No user namespace could be made, or it could not be given its ids (then `is_map` is true)."""
+    """A user namespace could not be created, or its ids could not be mapped (then `is_map` is true)."""
 
     def __init__(self, number: int, reason: str, name: str | None = None, *, is_map: bool = False) -> None:
         super().__init__(number, reason, name)
@@ -41,12 +41,12 @@ class IdRange(Record):
     length: int
 
     def __str__(self) -> str:
-        """As newuidmap(1) and /proc/PID/uid_map take it."""
+        """Return the range in the format of newuidmap(1) and /proc/PID/uid_map."""
         return f"{self.inside} {self.outside} {self.length}"
 
 
 class IdMap(Record):
-    """The ids of a user namespace; `uids` and `gids` are empty where none is made.
+    """The ids of a user namespace; `uids` and `gids` are empty where no namespace is created.
 
     kind: `host` (the host's root, no namespace), `range` (subordinate ids), `inherited` (all ids that root of another
     user namespace has itself) or `single` (the caller's id alone).
@@ -158,7 +158,7 @@ def _of_root(gid: int) -> IdMap:
 
 
 def granted_to_root() -> IdMap:
-    """Return the ids for a user namespace that the host's root makes: those of `containers`, as in podman, or of root.
+    """Return the ids for a user namespace of the host's root: those of `containers`, as in podman, or of root.
 
     Raises HostError where /etc/subuid and /etc/subgid grant none.
     """
@@ -197,7 +197,7 @@ def _lines(ranges: tuple[IdRange, ...]) -> str:
 
 
 def write_maps(pid: int, idmap: IdMap) -> None:
-    """Give the process `pid`, which has just made its user namespace, the ids of `idmap`.
+    """Give the process `pid`, which has just created its user namespace, the ids of `idmap`.
 
     Raises OSError, naming the program or the file, where the host does not grant them.
     """
@@ -262,7 +262,7 @@ def run_mapped(
 
     The command is killed when the calling thread ends before it. `watch` is called with its process id many times a
     second; what it raises ends the command. Returns its exit code (-N where signal N ended it) and what it wrote to
-    stderr and stdout together. Raises NamespaceError, and HostError where nobody knows how it ended.
+    stderr and stdout together. Raises NamespaceError, and HostError where its exit status is unknown.
     """
     from tweed_shim.host import subprocesses
 

@@ -16,7 +16,7 @@ from tweed_shim.host.userns import IdMap, detect
 WORK = "work-"  # what the name of a directory of work in progress begins with; 16 hexadecimal digits follow
 
 
-def place(root: str) -> str:
+def tmp_directory(root: str) -> str:
     """Return the directory of a store's work in progress: ROOT/tmp."""
     return os.path.join(root, "tmp")
 
@@ -47,14 +47,14 @@ def _claim(parent: str, stack: ExitStack) -> str:
 
 
 def is_work_name(name: str) -> bool:
-    """Tell whether this can be the name of a directory that `directory` has made."""
+    """Tell whether `directory` can have created a directory of this name."""
     rest = name.removeprefix(WORK)
     return name.startswith(WORK) and len(rest) == 16 and made_of(HEXADECIMAL, rest)
 
 
 def put_aside(root: str, path: str) -> str:
-    """Move a directory of the store into ROOT/tmp, to be removed or swept there; returns its new path."""
-    aside = os.path.join(files.make_private(place(root)), files.unique_name("old-"))
+    """Move a directory of the store into ROOT/tmp, to be removed or swept there, and return its new path."""
+    aside = os.path.join(files.make_private(tmp_directory(root)), files.unique_name("old-"))
     os.rename(path, aside)
     return aside
 
@@ -62,7 +62,7 @@ def put_aside(root: str, path: str) -> str:
 @contextmanager
 def only_one(root: str, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock of a name: one process at a time is inside. `waiting` is called once if another is."""
-    path = os.path.join(place(root), f"lock-{name}")
+    path = os.path.join(tmp_directory(root), f"lock-{name}")
     with files.locked(path, waiting=waiting):
         try:
             yield
@@ -75,7 +75,7 @@ def abandoned(root: str) -> Iterator[str]:
 
     Entries of another user are passed over: only that user can lock them.
     """
-    return abandoned_in(place(root), lambda _: True)
+    return abandoned_in(tmp_directory(root), lambda _: True)
 
 
 def abandoned_in(directory: str, is_ours: "Callable[[os.DirEntry[str]], bool]") -> Iterator[str]:

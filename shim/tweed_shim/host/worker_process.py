@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 
 
 class _Stopped(BaseException):
-    """The parent asks the worker to stop what it does."""
+    """The parent interrupts the function that the worker runs."""
 
 
 class WorkerProcess:
@@ -197,7 +197,7 @@ def _fork(child: Child, ends: tuple[int, int], others: Iterable[FileIO]) -> None
     parent = os.getpid()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        # A handler of the parent's, which may raise, has no place in the child.
+        # A signal handler of the parent may raise, so the child must not inherit it.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         if child.fork():
             for each in others:
@@ -231,7 +231,7 @@ def serve_parent(parent: int) -> NoReturn:
 
 
 def _serve(questions: int, answers: int, *, parent: int, mask: Any) -> NoReturn:
-    """Answer the questions of the parent until it closes the pipe."""
+    """Call the functions that the parent asks for, until it closes the pipe."""
     code = 1
     try:
         kernel.die_with_parent()
@@ -288,10 +288,10 @@ def _read_question(fd: int) -> bytes:
 
 
 def _read(fd: int, size: int) -> bytes:
-    found = bytearray()
-    while len(found) < size and (piece := os.read(fd, min(_PIECE, size - len(found)))):
-        found += piece
-    return bytes(found) if len(found) == size else b""
+    data = bytearray()
+    while len(data) < size and (piece := os.read(fd, min(_PIECE, size - len(data)))):
+        data += piece
+    return bytes(data) if len(data) == size else b""
 
 
 def _answer(question: bytes) -> bytes:

@@ -375,7 +375,7 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
             f"{wanted.root} has {store.free_space(wanted.root)} of free space, and {wanted.reference} needs "
             f"{store.megabytes(size)} for its blobs alone; make room there, or give another {option('--root')}"
         )
-    with workdirs.directory(workdirs.place(wanted.root), wanted.ids) as work:
+    with workdirs.directory(workdirs.tmp_directory(wanted.root), wanted.ids) as work:
         jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]
         try:
             what = f"{len(jobs)} layer{'' if len(jobs) == 1 else 's'} of {wanted.reference}"

@@ -213,7 +213,7 @@ def _changing(path: str, environ: Mapping[str, str]) -> Iterator[Target]:
     try:
         named_files.make_directory(os.path.dirname(path) or ".", home=home)
         with named_files.resolved(path, home=home) as target:
-            if target.about is not None and not stat.S_ISREG(target.about.st_mode):
+            if target.status is not None and not stat.S_ISREG(target.status.st_mode):
                 raise ConfigError(f"the credentials file {path} is not a file: move it away")
             with files.held_directory(os.path.dirname(target.path), shared=False):
                 yield target

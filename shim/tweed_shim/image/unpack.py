@@ -91,7 +91,7 @@ def unpacked_anew(root: str, order: Order) -> Iterator[str]:
 
     Raises ImageError for an image that cannot be unpacked, HostError where the host is at fault.
     """
-    with workdirs.directory(workdirs.place(root), order.ids) as work:
+    with workdirs.directory(workdirs.tmp_directory(root), order.ids) as work:
         layout, tree = os.path.join(work, "layout"), os.path.join(work, "tree")
         blobs, space = Layout(os.path.join(root, "images")), disk_quota.Room(root, order.name, order.deadline)
         source = umoci_layout.Source(blobs, order.manifest, order.config.diff_ids)

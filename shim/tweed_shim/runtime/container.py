@@ -314,7 +314,7 @@ def _run_with_any_overlay(request: Request, context: RunContext) -> Outcome:
     from tweed_shim.host import workdirs
 
     try:
-        with workdirs.directory(workdirs.place(context.root), context.host.ids) as directory:
+        with workdirs.directory(workdirs.tmp_directory(context.root), context.host.ids) as directory:
             return _run_once(request, context, directory)
     except StartError as failure:
         if failure.stage != "overlay":

@@ -40,7 +40,7 @@ def run(runner: Runner, session: Session, prepared: Prepared, *, every_output: b
     every_output: keep files that the package has no name for. Raises ImageError, RegistryError, HostError and so on
     where it could not be run.
     """
-    directory = workdirs.directory(workdirs.place(runner.root), runner.host.ids)
+    directory = workdirs.directory(workdirs.tmp_directory(runner.root), runner.host.ids)
     with runner.image(_source(runner, session, prepared)) as image, directory as work:
         with trace.span("inputs"):
             repository = inputs.write_repository(prepared, work, session, runner.console.info)
@@ -154,7 +154,7 @@ def create_environment(
     """
     try:
         with named_files.resolved(directory) as target:
-            if target.about is not None and not (os.path.isdir(target.path) and not os.listdir(target.path)):
+            if target.status is not None and not (os.path.isdir(target.path) and not os.listdir(target.path)):
                 raise ConfigError(f"{directory} is there already and not an empty directory: name another")
             _fill_environment(prepared, session, target.path, report)
     except OSError as error:

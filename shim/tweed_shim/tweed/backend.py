@@ -1,47 +1,23 @@
-"""A Tweed backend: an image that is asked to perform the operations of the contract for one cloud."""
+"""A Tweed backend: run the operations of the contract (contract.py) with one image and the state of one cloud."""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from tweed_shim.base import files, option_values, state_files, trace
-from tweed_shim.base.lean import json
+from tweed_shim.base import option_values, trace
 from tweed_shim.base.lean.typing import Any, NoReturn
-from tweed_shim.base.option_names import option
-from tweed_shim.base.records import Record
 from tweed_shim.base.settings import Settings
-from tweed_shim.errors import ContractError, DamagedRecord, NotRecorded, StateError
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
-from tweed_shim.runner import Call, Runner, RunOptions
+from tweed_shim.runner import Runner
 from tweed_shim.runtime import runs
 from tweed_shim.runtime.console import Console
-from tweed_shim.runtime.recorded_run import Job, reading
-from tweed_shim.runtime.request import KEEP_LIMIT, RESULT_LIMIT, Mount, Request
+from tweed_shim.runtime.recorded_run import reading
 from tweed_shim.tweed import clouds, ownership
-from tweed_shim.tweed.contract import HOME, IN_CONFIG, OPERATIONS, OUT_CONFIG, Operation, find_operation
+from tweed_shim.tweed.contract import OPERATIONS, find_operation
 from tweed_shim.tweed.drafts import Draft
-
-METADATA_CACHE = "metadata.json"
-METADATA_SHAPE = dict.fromkeys(("backend", "name", "version"), state_files.text)
-ENV_STREAMS = ("stdout", "stderr")
-
-
-class Options(RunOptions):
-    """The options for pulling a backend's image and running its operations; the defaults are the contract's.
-
-    env_stream: the stream to which setup writes its environment. keep_limit: the most bytes that configure and setup
-    can keep. `metadata` never has a network.
-    """
-
-    env_stream: str = "stdout"
-    keep_limit: int = KEEP_LIMIT
-
-    CHECKS = option_values.checks(
-        env_stream=option_values.choice(*ENV_STREAMS),
-        keep_limit=option_values.whole_number(most=1 << 60, example="1 << 30"),
-    )
+from tweed_shim.tweed.operation_runner import OperationCall, OperationRunner, Options, import_for
 
 
 class Setup(Mapping[str, str]):
@@ -56,35 +32,24 @@ class Setup(Mapping[str, str]):
         self._environment = environment
 
     def __getitem__(self, name: str) -> str:
-        """The value of one variable."""
+        """Return the value of a variable."""
         return self._environment[name]
 
     def __iter__(self) -> Iterator[str]:
-        """The names, in the order in which the image wrote them."""
+        """Iterate over the names, in the order in which the image printed them."""
         return iter(self._environment)
 
     def __len__(self) -> int:
-        """How many variables there are."""
+        """Return the number of variables."""
         return len(self._environment)
 
     def __enter__(self) -> "Setup":
-        """Use the environment for the length of a block."""
+        """Return the environment itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Tear the interaction down. Raises what `Backend.teardown` raises."""
         self._backend.teardown(self.interaction)
-
-
-class _Call(Record):
-    """One operation that is about to run: its row of the table, what it is given, and where it may write."""
-
-    operation: Operation
-    image: Image
-    interaction: str
-    in_config: str | None = None
-    out_config: str | None = None
-    stdin: bytes | None = None
 
 
 class Backend:
@@ -95,6 +60,7 @@ class Backend:
         settings: Settings,
         reference: str,
         cloud: str,
+        *,
         options: Options = Options(),  # noqa: B008 - immutable
         console: Console = Console(),  # noqa: B008 - immutable
     ) -> None:
@@ -104,97 +70,102 @@ class Backend:
         self._options = options
         self._console = console
         self._runner = Runner(settings, options, console)
+        self._operations = OperationRunner(self._runner, options, cloud)
         self._cloud = clouds.Cloud(
-            settings.root, clouds.check_name("a cloud", cloud), self._runner.host.ids, waiting=console.warn
+            settings.root, clouds.check_name("a cloud", cloud), self._runner.host.ids, console.warn
         )
 
     def metadata(self) -> dict[str, Any]:
-        """What the image says about itself, validated. Asked once for each image, then remembered.
+        """Return the validated metadata of the image. The image runs once; later calls read the stored answer.
 
-        Raises ContractError where it is not what the contract wants, OperationFailed where the image fails.
+        Raises ContractError where the metadata breaks the contract, OperationFailed where the image fails.
         """
         with self._image() as image:
             return self._metadata(image)
 
     def configure(self, configuration: Mapping[str, Any], *, replace: bool = False) -> None:
-        """Give the image the operator's configuration; what it keeps of it becomes the cloud's configuration.
+        """Configure the cloud: run the image with the operator's configuration, and store what it writes.
 
-        The previous one stays in force unless the image succeeds. The cloud belongs to the image's repository from
-        then on (see `ownership`).
+        The former configuration stays in force unless the image succeeds. From then on the cloud belongs to the
+        repository of the image (see `ownership`).
 
-        replace: give a cloud over to this image that another one configured. Interactions that are set up stay, and
-        only the image that set each of them up can tear it down.
-        Raises StateError where the cloud belongs to another image, ConfigError where the configuration breaks the
-        schema that the image's metadata has for it, OperationFailed where the image refuses it.
+        replace: also take over a cloud that another image configured. Interactions that are set up stay, and only the
+        image that set each of them up can tear it down.
+        Raises StateError where the cloud belongs to another image, ConfigError where the configuration does not fit the
+        schema in the image's metadata, OperationFailed where the image fails.
         """
         from tweed_shim.tweed import configuration as configurations
 
         operation = OPERATIONS["configure"]
         option_values.argument("replace", replace, option_values.flag)
         configurations.require_map(configuration)
+        encoded = configurations.encode(configuration)
         with self._image() as image:
-            place = self._cloud.place(operation.writes, "")
-            # Before the metadata: nothing of another image is run. And again when nobody else can configure the cloud.
-            self._check_cloud(clouds.current(place, replacing=replace), image, replace=replace)
-            configurations.validate(configuration, self._metadata(image).get("inputs", {}))
-            with clouds.used(self._cloud), clouds.changing(self._cloud, place):
-                earlier = clouds.current(place, replacing=replace)
+            slot = self._cloud.slot(operation.writes, "")
+            # Checked before the metadata is read, which can run the image, and again under the lock.
+            self._check_cloud(clouds.current(slot, replacing=replace), image, replace=replace)
+            configurations.validate(encoded, self._metadata(image).get("inputs", {}))
+            with clouds.used(self._cloud), clouds.changing(self._cloud, slot):
+                earlier = clouds.current(slot, replacing=replace)
                 self._check_cloud(earlier, image, replace=replace)
                 record = self._record(image, None if replace else earlier)
-                with clouds.draft(self._cloud, place, record) as new:
-                    stdin = configurations.encode(configuration)
-                    self._run(_Call(operation, image, "", out_config=new.data, stdin=stdin))
+                with clouds.draft(self._cloud, slot, record) as new:
+                    self._operations.run(
+                        OperationCall(operation, image, "", out_config=new.data, stdin=encoded)
+                    )
                     with trace.span("commit"):
-                        clouds.commit(self._cloud, place, new)
+                        clouds.commit(self._cloud, slot, new)
                 if earlier and earlier.record and not ownership.owns(earlier.record, image):
                     self._warn_of_interactions_left(earlier)
 
     def check(self) -> None:
-        """Have the image try the cloud's configuration.
+        """Run the image's check of the cloud's configuration.
 
-        Raises StateError where there is none, or it belongs to another image, OperationFailed where it is not viable.
+        Raises StateError where the cloud is not configured or belongs to another image, OperationFailed where the check
+        fails.
         """
         with self._image(self._configuration()) as image, self._configured(image) as config:
-            self._run(_Call(OPERATIONS["check"], image, "", in_config=config.data))
+            self._operations.run(OperationCall(OPERATIONS["check"], image, "", in_config=config.data))
 
     def setup(self, interaction: str = "default", *, replace: bool = False) -> Setup:
         """Set an interaction up and return its environment.
 
-        replace: forget the output of an earlier setup of the same interaction that has not been torn down; what
-        that one made in the backend stays there.
-        Raises StateError where the cloud is not configured, or belongs to another image, or the interaction is already
-        set up; ContractError where the environment is not what the contract wants; OperationFailed where the image
-        fails. Nothing is recorded then, and teardown is not called. Raises NotRecorded where the image has succeeded
-        and the disk refuses to have that recorded.
+        replace: set up again an interaction that is set up. The former output is lost; what the former setup made in
+        the backend stays there.
+        Raises StateError where the cloud is not configured or belongs to another image, or the interaction is already
+        set up; ContractError where the environment breaks the contract; OperationFailed where the image fails. Nothing
+        is recorded then, and teardown is not run. Raises NotRecorded where the image has succeeded and its success
+        cannot be written to the disk.
         """
         operation = OPERATIONS["setup"]
         option_values.argument("replace", replace, option_values.flag)
-        place = self._cloud.place(operation.writes, interaction)
+        slot = self._cloud.slot(operation.writes, interaction)
         with (
             self._image(self._configuration()) as image,
             self._configured(image) as config,
-            clouds.changing(self._cloud, place),
+            clouds.changing(self._cloud, slot),
         ):
-            earlier = clouds.set_up(place, replacing=replace)
+            earlier = clouds.set_up(slot, replacing=replace)
             if earlier is not None and not replace:
-                raise StateError(
-                    f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up by "
-                    f"{earlier.record.get('image')}; tear it down with that image first, "
-                    f"or set it up again with {option('--replace')}"
+                from tweed_shim.tweed import cloud_errors
+
+                raise cloud_errors.already_set_up(self._cloud.name, interaction, earlier.record)
+            with clouds.draft(self._cloud, slot, self._record(image, config)) as new:
+                call = OperationCall(
+                    operation, image, interaction, in_config=config.data, out_config=new.data
                 )
-            with clouds.draft(self._cloud, place, self._record(image, config)) as new:
-                call = _Call(operation, image, interaction, in_config=config.data, out_config=new.data)
                 environment = self._set_up_draft(call, new)
                 with trace.span("commit"):
-                    self._commit_setup(place, interaction, new)
+                    self._commit_setup(slot, interaction, new)
         if earlier is not None:
             self._console.warn(
-                f"what the earlier setup of interaction '{interaction}' made is forgotten here and stays in the backend"
+                f"what the earlier setup of interaction '{interaction}' made is forgotten here and stays in the "
+                "backend; remove it there by hand"
             )
         return Setup(self, interaction, environment)
 
-    def _set_up_draft(self, call: _Call, new: Draft) -> dict[str, str]:
-        """Run a setup, mark its draft as soon as the image has succeeded, and return the environment."""
+    def _set_up_draft(self, call: OperationCall, new: Draft) -> dict[str, str]:
+        """Run a setup into a draft, mark the draft once the image has succeeded, and return the environment."""
         environment: dict[str, str] = {}
 
         def succeeded(result: bytes) -> None:
@@ -204,18 +175,28 @@ class Backend:
                 try:
                     new.mark({"environment": environment})
                 except OSError as error:
-                    raise self._not_recorded(call, new, error, environment) from error
+                    from tweed_shim.tweed import cloud_errors
+
+                    failure = cloud_errors.not_recorded(
+                        self._cloud.name,
+                        call.interaction,
+                        image=call.image.reference,
+                        data=new.data,
+                        error=error,
+                    )
+                    failure.environment = dict(environment)
+                    raise failure from error
 
         def meanwhile() -> None:
-            _import_for(call.operation)
-            # The commit does it where it fails here.
+            import_for(call.operation)
+            # Where this fails, the commit syncs again and reports it.
             with suppress(OSError):
                 new.sync()
 
-        self._run(call, meanwhile=meanwhile, succeeded=succeeded)
+        self._operations.run(call, meanwhile=meanwhile, succeeded=succeeded)
         return environment
 
-    def _commit_setup(self, place: str, interaction: str, new: Draft) -> None:
+    def _commit_setup(self, slot: str, interaction: str, new: Draft) -> None:
         name = f"interaction '{interaction}' of cloud '{self._cloud.name}'"
         if new.environment_lost is not None:
             self._console.warn(
@@ -223,42 +204,33 @@ class Backend:
                 "what is printed now"
             )
         try:
-            clouds.commit(self._cloud, place, new)
+            clouds.commit(self._cloud, slot, new)
         except OSError as error:
             self._console.warn(
                 f"{name} is set up, and the record of it could not be completed ({error.strerror}): the next operation "
                 "on it does so"
             )
 
-    def _not_recorded(
-        self, call: _Call, new: Draft, error: OSError, environment: Mapping[str, str]
-    ) -> NotRecorded:
-        failure = NotRecorded(
-            f"setup of {call.image.reference} has succeeded, and interaction '{call.interaction}' of "
-            f"cloud '{self._cloud.name}' could not be recorded ({error.strerror}): what teardown would need is "
-            f"in {new.data}, so copy that, mend the disk, and undo by hand what the image made in the backend"
-        )
-        failure.environment = dict(environment)
-        return failure
-
     def teardown(self, interaction: str = "default") -> None:
-        """Tear an interaction down and forget it.
+        """Tear an interaction down, and remove its state.
 
-        Raises StateError where it is not set up, or was set up by another image, OperationFailed where the image
-        fails: all is kept for a retry.
+        Raises StateError where it is not set up or was set up by another image. Raises OperationFailed where the image
+        fails; the state stays then, so that teardown can be run again.
         """
         operation = OPERATIONS["teardown"]
-        place = self._cloud.place(operation.reads, interaction)
-        output = self._output(place, interaction)
-        with self._image(output) as image, self._set_up(place, interaction) as output:
-            ownership.check_interaction(interaction, self._cloud.name, output.record, image)
-            kept = (
+        slot = self._cloud.slot(operation.reads, interaction)
+        output = self._output(slot, interaction)
+        with self._image(output) as image, self._locked_output(slot, interaction) as output:
+            ownership.check_interaction(output.record, image, interaction=interaction, cloud=self._cloud.name)
+            state_stays = (
                 f"all of interaction '{interaction}' is kept for another try; where none can succeed, give it up with: "
                 f"tweed-shim clouds forget {self._cloud.name} {interaction}"
             )
-            self._run(_Call(operation, image, interaction, in_config=output.data), if_failed=kept)
+            self._operations.run(
+                OperationCall(operation, image, interaction, in_config=output.data), if_failed=state_stays
+            )
             with trace.span("commit"):
-                clouds.forget(self._cloud, place)
+                clouds.forget(self._cloud, slot)
 
     def environment(self, interaction: str = "default") -> Setup:
         """Return the environment of an interaction that is set up. The image is neither pulled nor run.
@@ -271,53 +243,53 @@ class Backend:
             return Setup(self, interaction, clouds.environment(self._cloud, interaction))
 
     def spec(self, operation: str, interaction: str = "default") -> dict[str, Any]:
-        """The `config.json` that an operation would run with. Runs nothing, changes nothing but to pull the image."""
+        """Return the `config.json` that an operation would run with. Runs nothing; pulls the image where necessary."""
         row = find_operation(operation)
-        reads = self._cloud.place(row.reads, interaction) if row.reads else None
-        writes = self._cloud.place(row.writes, interaction) if row.writes else None
+        reads = self._cloud.slot(row.reads, interaction) if row.reads else None
+        writes = self._cloud.slot(row.writes, interaction) if row.writes else None
         with self._image() as image:
-            call = _Call(
+            call = OperationCall(
                 row,
                 image,
                 interaction,
                 in_config=reads and os.path.join(reads, clouds.CURRENT, "data"),
                 out_config=writes and os.path.join(writes, "draft", "data"),
             )
-            return self._runner.config(self._request(call), name="spec")
+            return self._runner.config(self._operations.request(call), name="spec")
 
     def _configuration(self) -> clouds.Generation:
-        """Return the cloud's configuration. Raises StateError where there is none, before a pull."""
-        with self._state():
-            generation = clouds.current(self._cloud.place("cloud", ""))
+        """Return the cloud's configuration. Raises StateError where there is none, which saves a pull."""
+        with self._checked_store():
+            generation = clouds.current(self._cloud.slot("cloud", ""))
         return generation or self._refuse_unconfigured()
 
-    def _output(self, place: str, interaction: str) -> clouds.Generation:
-        """Return what is recorded of an interaction. Raises StateError where it is not set up, before a pull."""
-        with self._state():
-            output = clouds.set_up(place) or clouds.interrupted(place)
+    def _output(self, slot: str, interaction: str) -> clouds.Generation:
+        """Return the output of a setup. Raises StateError where there is none, which saves a pull."""
+        with self._checked_store():
+            output = clouds.set_up(slot) or clouds.interrupted(slot)
             if output is None:
-                # This finishes, or names, what a kill left, and raises the error.
-                with self._set_up(place, interaction) as output:
+                # This recovers an interrupted setup first, and otherwise raises the error.
+                with self._locked_output(slot, interaction) as output:
                     pass
         return output
 
     @contextmanager
-    def _state(self) -> Iterator[None]:
-        """Check that the store is one, and turn what the disk refuses within the block into a HostError."""
+    def _checked_store(self) -> Iterator[None]:
+        """Check the version of the store, and turn errors of the disk within the block into HostError."""
         with store.disk_faults(self._root):
             store.check_version(self._root)
             yield
 
     def _image(self, recorded: clouds.Generation | None = None) -> AbstractContextManager[Image]:
-        """Return a context with the image, unpacked and kept from removal.
+        """Return a context manager that yields the unpacked image and keeps it from removal.
 
-        recorded: what was made with the image before. Where a local image has been moved or deleted since, that very
-        image is taken from the store.
+        recorded: the configuration or output that the image made before. Where a local image has been moved or deleted
+        since, the image that made it is taken from the store.
         """
         return self._runner.image(lambda: self._moved_image(recorded) or self._runner.obtain(self._name))
 
     def _moved_image(self, recorded: clouds.Generation | None) -> Image | None:
-        """Return the image in the store that made `recorded`, if it came from this path and is there no longer."""
+        """Return the stored image that made `recorded`, if it came from this path and the path is gone."""
         is_ours = recorded and self._name.path and ownership.is_named_like(recorded.record, str(self._name))
         if recorded is None or not is_ours or self._options.pull != "missing":
             return None
@@ -331,159 +303,76 @@ class Backend:
 
     @contextmanager
     def _configured(self, image: Image) -> Iterator[clouds.Generation]:
-        """Keep the cloud and its configuration for the length of a block. Raises StateError where it is not for us."""
-        place = self._cloud.place("cloud", "")
-        if not os.path.isdir(place):
+        """Yield the cloud's configuration, and keep the cloud and it from removal within the block.
+
+        Raises StateError where the cloud is not configured or belongs to another image.
+        """
+        slot = self._cloud.slot("cloud", "")
+        if not os.path.isdir(slot):
             self._refuse_unconfigured()
-        with clouds.used(self._cloud), clouds.held_current(place) as generation:
+        with clouds.used(self._cloud), clouds.held_current(slot) as generation:
             if generation is None:
                 self._refuse_unconfigured()
             ownership.check_cloud(self._cloud.name, generation.record, image)
             yield generation
 
     @contextmanager
-    def _set_up(self, place: str, interaction: str) -> Iterator[clouds.Generation]:
-        refusal = clouds.not_set_up(self._cloud, interaction)
-        if not os.path.isdir(place):
-            raise refusal
-        with clouds.used(self._cloud), clouds.changing(self._cloud, place):
-            output = clouds.set_up(place) or clouds.interrupted(place)
+    def _locked_output(self, slot: str, interaction: str) -> Iterator[clouds.Generation]:
+        """Yield the output of an interaction's setup, and lock its slot within the block. Raises StateError."""
+        if not os.path.isdir(slot):
+            self._refuse_not_set_up(interaction)
+        with clouds.used(self._cloud), clouds.changing(self._cloud, slot):
+            output = clouds.set_up(slot) or clouds.interrupted(slot)
             if output is None:
-                raise refusal
+                self._refuse_not_set_up(interaction)
             yield output
 
     def _refuse_unconfigured(self) -> NoReturn:
-        raise StateError(
-            f"cloud '{self._cloud.name}' is not configured; configure it first: "
-            f"tweed-shim exec {self._reference} configure --cloud {self._cloud.name} --config FILE"
-        )
+        from tweed_shim.tweed import cloud_errors
+
+        raise cloud_errors.not_configured(self._cloud.name, self._reference)
+
+    def _refuse_not_set_up(self, interaction: str) -> NoReturn:
+        from tweed_shim.tweed import cloud_errors
+
+        raise cloud_errors.not_set_up(self._cloud.directory, interaction)
 
     def _check_cloud(self, configured: clouds.Generation | None, image: Image, *, replace: bool) -> None:
         if configured is not None and not replace:
             ownership.check_cloud(self._cloud.name, configured.record, image)
 
     def _warn_of_interactions_left(self, earlier: clouds.Generation) -> None:
-        if left := clouds.set_up_in(self._cloud.directory):
+        from tweed_shim.tweed import cloud_listing
+
+        if interactions := cloud_listing.set_up_in(self._cloud.directory):
             self._console.warn(
-                f"cloud '{self._cloud.name}' is no longer that of {earlier.record.get('image')}; the interactions "
-                f"in it ({', '.join(left)}) stay set up: tear each down with the image that set it up"
+                f"cloud '{self._cloud.name}' no longer belongs to {earlier.record.get('image')}; the interactions "
+                f"in it ({', '.join(interactions)}) stay set up: tear each down with the image that set it up"
             )
 
     def _record(self, image: Image, earlier: clouds.Generation | None) -> dict[str, Any]:
-        """Return what is noted about a generation. earlier: the one that says whom the cloud belongs to, if any."""
+        """Return the record of a new generation. earlier: the one whose owner the new one keeps, if any."""
         name = image.reference if earlier is None else ownership.owner(earlier.record, image)
         return {"image": name, "digest": image.digest, "time": runs.timestamp()}
 
     def _metadata(self, image: Image) -> dict[str, Any]:
-        cached = self._cached_metadata(image)
-        if cached is not None:
-            return cached
-        from tweed_shim.host import workdirs
+        from tweed_shim.tweed import metadata_cache
 
-        waited = False
+        def ask() -> dict[str, Any]:
+            run, output = self._operations.run(OperationCall(OPERATIONS["metadata"], image, ""))
+            from tweed_shim.tweed import metadata
+
+            with reading(run, output):
+                return metadata.parse(output, image=image.reference)
 
         def waiting() -> None:
-            nonlocal waited
-            waited = True
-            self._console.info(f"waiting for what another process asks {image.reference}: its metadata")
+            self._console.info(
+                f"waiting for the metadata of {image.reference}: another process is running the image for it"
+            )
 
-        name = f"metadata-{os.path.basename(image.directory)}"
-        with workdirs.only_one(self._root, name, waiting):
-            cached = self._cached_metadata(image)
-            if cached is not None:
-                return cached
-            if not waited:
-                return self._ask_for_metadata(image)
-        # The other has failed. Those who waited for it do not wait for each other's failures, too.
-        return self._ask_for_metadata(image)
-
-    def _cached_metadata(self, image: Image) -> dict[str, Any] | None:
-        # A cache that a power cut left empty is as good as none: the image is asked again.
-        with suppress(FileNotFoundError, DamagedRecord):
-            return state_files.read(_metadata_cache(image), METADATA_SHAPE, mend="")
-        return None
-
-    def _ask_for_metadata(self, image: Image) -> dict[str, Any]:
-        run, output = self._run(_Call(OPERATIONS["metadata"], image, ""))
-        from tweed_shim.tweed import metadata
-
-        with reading(run, output):
-            found = metadata.parse(output, image=image.reference)
-        files.write_whole(_metadata_cache(image), json.dumps(found).encode(), durable=False)
-        return found
+        return metadata_cache.obtain(self._root, image, ask, waiting=waiting)
 
     def _environment(self, image: Image, output: bytes) -> dict[str, str]:
         from tweed_shim.tweed import environment
 
         return environment.parse(output, image=image.reference)
-
-    def _run(self, call: _Call, **hooks: Any) -> tuple[runs.Run, bytes]:
-        """Run an operation; returns the run and its result stream. Raises ContractError where that is too long.
-
-        hooks: fields of Job: if_failed, meanwhile and succeeded.
-        """
-        operation, image = call.operation, call.image
-        what = f"{image.reference} {operation.name}"
-        record = {
-            "operation": operation.name,
-            "image": image.reference,
-            "digest": image.digest,
-            "cloud": self._cloud.name if operation.reads or operation.writes else "",
-            "interaction": call.interaction,
-        }
-        with trace.span("prepare"):
-            request = self._request(call)
-        job = Job(what, record, **{"meanwhile": lambda: _import_for(operation), **hooks})
-        run, outcome = self._runner.run(request, job)
-        if outcome.overflow:
-            raise ContractError(
-                f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {operation.result}; it was killed, "
-                f"and 'tweed-shim logs {run.number}' shows how that began"
-            )
-        return run, outcome.result
-
-    def _request(self, call: _Call) -> Request:
-        """Make the request of an operation as its row of the table says."""
-        operation, options, config = call.operation, self._options, call.image.config
-        volumes = (
-            ("IN_CONFIG", IN_CONFIG, call.in_config, False),
-            ("OUT_CONFIG", OUT_CONFIG, call.out_config, True),
-        )
-        mounts = {name: Mount(source, where, writable) for name, where, source, writable in volumes if source}
-        on_stderr = operation.result == "environment" and options.env_stream == "stderr"
-        stdout, stderr = ("log", "result") if on_stderr else ("result" if operation.result else "log", "log")
-        if self._runner.host.ids.kind == "single" and config.user not in ("", "0", "root", "0:0"):
-            self._console.info(
-                f"{call.image.reference} asks for user '{config.user}' and runs as its root, which is you: there is "
-                "only one id; /etc/subuid and /etc/subgid can grant more"
-            )
-        return self._runner.request(
-            call.image,
-            Call(
-                (operation.name,),
-                operation.timeout,
-                variables={"HOME": HOME, **{name: mount.destination for name, mount in mounts.items()}},
-                network="none" if operation.network == "none" else None,
-                home=HOME,
-                mounts=tuple(mounts.values()),
-                keep_limit=options.keep_limit,
-                stdin=call.stdin,
-                stdout=stdout,
-                stderr="stdout" if operation.merged else stderr,
-            ),
-        )
-
-
-def _metadata_cache(image: Image) -> str:
-    return os.path.join(image.directory, METADATA_CACHE)
-
-
-def _import_for(operation: Operation) -> None:
-    """Import what reads the operation's result while the container is busy with writing it."""
-    if operation.result == "environment":
-        import tweed_shim.tweed.environment
-    elif operation.result == "metadata":
-        import jsonschema  # noqa: F401 - see above
-        import yaml  # noqa: F401 - likewise
-
-        import tweed_shim.tweed.metadata  # noqa: F401 - likewise

@@ -1,4 +1,4 @@
-"""Removing clouds, and giving up what no teardown can remove. Nothing is removed that a run uses."""
+"""Remove clouds, and give up interactions that no teardown can remove. What a run uses is never removed."""
 
 import os
 import time
@@ -8,76 +8,82 @@ from contextlib import ExitStack, contextmanager
 from tweed_shim.base import files
 from tweed_shim.errors import StateError
 from tweed_shim.host import workdirs
-from tweed_shim.tweed import clouds
+from tweed_shim.tweed import cloud_errors, cloud_listing, clouds
 from tweed_shim.tweed.clouds import Cloud
 
-# How long a removal waits, in seconds, where no run is known that holds what is to be removed.
-PATIENCE = 5
-ASK_AGAIN = 0.05
+# How many seconds a removal waits for a lock that no recorded run holds, and how many pass between two attempts.
+LOCK_TIMEOUT = 5
+RETRY_INTERVAL = 0.05
 
 
 def remove(cloud: Cloud) -> None:
-    """Remove a cloud's configuration.
-
-    Raises StateError where there is none of that name, or interactions are still set up in it.
-    """
-    with _all_of(cloud):
-        if left := (*clouds.set_up_in(cloud.directory), *clouds.interrupted_in(cloud.directory)):
+    """Remove a cloud. Raises StateError where there is no such cloud, or interactions are set up in it."""
+    with _locked(cloud):
+        if names := _interactions(cloud):
             raise StateError(
-                f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first, or "
+                f"cloud '{cloud.name}' still has interactions set up ({', '.join(names)}); tear them down first, or "
                 f"give them up with: tweed-shim clouds forget {cloud.name}"
             )
         _remove_all(cloud)
 
 
-def give_up(cloud: Cloud, tell: Callable[[str], None]) -> None:
-    """Remove a cloud with its configuration and its interactions, and tear none of these down.
+def give_up(cloud: Cloud, warn: Callable[[str], None]) -> None:
+    """Remove a cloud with its interactions, without a teardown.
 
-    tell: takes a sentence about what is lost, once for each interaction, before anything is removed. Raises StateError
-    where there is no cloud of that name.
+    warn: is called with a sentence about each loss before anything is removed. Raises StateError where there is no such
+    cloud.
     """
-    with _all_of(cloud):
-        for interaction in (*clouds.set_up_in(cloud.directory), *clouds.interrupted_in(cloud.directory)):
-            _tell_loss(cloud, interaction, tell)
-        tell(f"the configuration of cloud '{cloud.name}' is removed; configure it again to use it")
+    with _locked(cloud):
+        for interaction in (
+            *cloud_listing.set_up_in(cloud.directory),
+            *cloud_listing.interrupted_in(cloud.directory),
+        ):
+            _warn_of_loss(cloud, interaction, warn)
+        warn(f"the configuration of cloud '{cloud.name}' is removed; configure it again to use it")
         _remove_all(cloud)
 
 
-def give_up_interaction(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
-    """Forget an interaction without tearing it down. tell: takes a sentence about what is lost, before it is.
+def give_up_interaction(cloud: Cloud, interaction: str, warn: Callable[[str], None]) -> None:
+    """Remove the state of an interaction without a teardown.
 
-    Raises StateError where it is not set up.
+    warn: is called with a sentence about the loss before anything is removed. Raises StateError where it is not set
+    up.
     """
-    place = cloud.place("interaction", interaction)
-    refusal = clouds.not_set_up(cloud, interaction)
-    if not os.path.isdir(place):
+    slot = cloud.slot("interaction", interaction)
+    refusal = cloud_errors.not_set_up(cloud.directory, interaction)
+    if not os.path.isdir(slot):
         raise refusal
     what = f"interaction '{interaction}' of cloud '{cloud.name}'"
     with (
         clouds.used(cloud),
-        _unused(cloud, os.path.join(place, clouds.LOCK), what, interaction),
-        clouds.tidied(cloud, place),
+        _unused(cloud, os.path.join(slot, clouds.LOCK), what, interaction=interaction),
+        clouds.tidied(cloud, slot),
     ):
-        # A record that is damaged is no reason to keep what is given up.
-        if clouds.set_up(place, replacing=True) is None and clouds.interrupted(place) is None:
+        # A damaged record is one of the reasons to give an interaction up.
+        if clouds.set_up(slot, replacing=True) is None and clouds.interrupted(slot) is None:
             raise refusal
-        _tell_loss(cloud, interaction, tell)
-        clouds.forget(cloud, place)
+        _warn_of_loss(cloud, interaction, warn)
+        clouds.forget(cloud, slot)
 
 
-def _tell_loss(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
-    place = cloud.place("interaction", interaction)
-    generation = clouds.set_up(place, replacing=True) or clouds.interrupted(place)
+def _interactions(cloud: Cloud) -> tuple[str, ...]:
+    """Return the names of the interactions of a cloud that are set up or were interrupted."""
+    return (*cloud_listing.set_up_in(cloud.directory), *cloud_listing.interrupted_in(cloud.directory))
+
+
+def _warn_of_loss(cloud: Cloud, interaction: str, warn: Callable[[str], None]) -> None:
+    slot = cloud.slot("interaction", interaction)
+    generation = clouds.set_up(slot, replacing=True) or clouds.interrupted(slot)
     made_by = generation and generation.record.get("image")
-    tell(
+    warn(
         f"interaction '{interaction}' of cloud '{cloud.name}' is given up: what {made_by or 'its image'} made for "
         "it in the backend stays there, and no teardown can remove it any more; remove it there by hand"
     )
 
 
 @contextmanager
-def _all_of(cloud: Cloud) -> Iterator[None]:
-    """Be the only one who uses a cloud for as long as the block lasts. Raises StateError where there is none."""
+def _locked(cloud: Cloud) -> Iterator[None]:
+    """Lock a cloud for the length of a block. Raises StateError where there is none, or it is in use."""
     if not os.path.isdir(cloud.directory):
         raise StateError(f"there is no cloud '{cloud.name}'; 'tweed-shim clouds' lists those there are")
     with _unused(cloud, os.path.join(cloud.directory, clouds.LOCK), f"cloud '{cloud.name}'"):
@@ -85,15 +91,18 @@ def _all_of(cloud: Cloud) -> Iterator[None]:
 
 
 def _remove_all(cloud: Cloud) -> None:
-    with workdirs.directory(workdirs.place(cloud.root), cloud.ids) as work:
+    with workdirs.directory(workdirs.tmp_directory(cloud.root), cloud.ids) as work:
         os.rename(cloud.directory, os.path.join(work, cloud.name))
         files.sync_directory(os.path.dirname(cloud.directory))
 
 
 @contextmanager
-def _unused(cloud: Cloud, lock: str, what: str, interaction: str = "") -> Iterator[None]:
-    """Hold a lock alone. Raises StateError where a run holds it, or something else for longer than PATIENCE."""
-    given_up = time.monotonic() + PATIENCE
+def _unused(cloud: Cloud, lock: str, what: str, *, interaction: str = "") -> Iterator[None]:
+    """Hold a lock alone within the block.
+
+    Raises StateError where a recorded run holds it, or another process does so for LOCK_TIMEOUT seconds.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT
 
     def busy() -> None:
         raise BlockingIOError
@@ -105,10 +114,10 @@ def _unused(cloud: Cloud, lock: str, what: str, interaction: str = "") -> Iterat
                 break
             except BlockingIOError:
                 users = clouds.users_of(cloud, interaction)
-                if users or time.monotonic() > given_up:
+                if users or time.monotonic() > deadline:
                     raise StateError(
                         f"{what} is in use by {users or 'another process'}; run it again when that has ended, or end "
                         "that first"
                     ) from None
-                time.sleep(ASK_AGAIN)
+                time.sleep(RETRY_INTERVAL)
         yield

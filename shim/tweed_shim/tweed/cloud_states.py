@@ -1,18 +1,18 @@
-"""What there is of clouds and interactions: for lists, and for who wants to remove an image."""
+"""The recorded state of clouds and interactions, for lists and for the removal of images."""
 
 import os
 from collections.abc import Callable
 
 from tweed_shim.base.records import Record
-from tweed_shim.tweed import clouds
+from tweed_shim.tweed import cloud_listing, clouds
 from tweed_shim.tweed.clouds import Generation
 
 
 class InteractionState(Record):
     """An interaction that is set up: its name, the image that set it up with its manifest digest, and when.
 
-    Of one whose record is damaged only the name is known. interrupted: its setup was interrupted, and nobody knows
-    whether it succeeded; teardown and `forget` take it.
+    All but the name is empty where the record is damaged. interrupted: its setup was interrupted, so it is unknown
+    whether it succeeded; teardown and `clouds forget` accept it.
     """
 
     name: str
@@ -23,9 +23,9 @@ class InteractionState(Record):
 
 
 class CloudState(Record):
-    """What is known of a cloud: the image that it was configured for, when, and the interactions set up.
+    """A cloud: its name, the image that it was configured for, when, and its interactions.
 
-    interactions: their names; setups: what is known of each of them.
+    interactions: the names of those that are set up. setups: the state of each, also of those that were interrupted.
     """
 
     name: str
@@ -36,25 +36,25 @@ class CloudState(Record):
 
 
 def states(root: str, warn: Callable[[str], None] = lambda _: None) -> list[CloudState]:
-    """Every cloud of a store, by name. warn: is told of each record that is damaged."""
-    found = []
-    for directory in clouds.directories(root):
+    """Return the clouds of a store, sorted by name. warn: is called with a sentence for each damaged record."""
+    result = []
+    for directory in cloud_listing.directories(root):
         configured: Generation | None = None
         setups = []
-        names = clouds.set_up_in(directory)
-        for place in clouds.places(directory):
-            generation, damage = clouds.examine(place)
+        names = cloud_listing.set_up_in(directory)
+        for slot in cloud_listing.slots(directory):
+            generation, damage = clouds.examine(slot)
             if damage is not None:
                 warn(str(damage))
-            if not clouds.is_interaction(place):
+            if not clouds.is_interaction(slot):
                 configured = generation
-            elif os.path.basename(place) in names:
-                setups.append(_interaction(clouds.set_up(place, replacing=True), place))
-            elif (kept := clouds.interrupted(place)) is not None:
-                setups.append(_interaction(kept, place, interrupted=True))
+            elif os.path.basename(slot) in names:
+                setups.append(_interaction(clouds.set_up(slot, replacing=True), slot))
+            elif (generation := clouds.interrupted(slot)) is not None:
+                setups.append(_interaction(generation, slot, interrupted=True))
         if configured is not None or setups:
             record = {} if configured is None else configured.record
-            found.append(
+            result.append(
                 CloudState(
                     os.path.basename(directory),
                     record.get("image", ""),
@@ -63,36 +63,36 @@ def states(root: str, warn: Callable[[str], None] = lambda _: None) -> list[Clou
                     tuple(setups),
                 )
             )
-    return found
+    return result
 
 
-def _interaction(generation: Generation | None, place: str, *, interrupted: bool = False) -> InteractionState:
+def _interaction(generation: Generation | None, slot: str, *, interrupted: bool = False) -> InteractionState:
     record = {} if generation is None else generation.record
     image, digest, time = (record.get(key, "") for key in ("image", "digest", "time"))
-    return InteractionState(os.path.basename(place), image, digest, time, interrupted)
+    return InteractionState(os.path.basename(slot), image, digest, time, interrupted)
 
 
 def image_users(root: str) -> dict[str, list[tuple[str, str]]]:
-    """Return who needs each image: manifest digests, with all that was made by it.
+    """Return the users of each image: its manifest digest, with the clouds and interactions that it made.
 
-    Each is told as people name it, with the command that removes it; interactions come before their cloud, as they are
-    to be removed. Raises DamagedRecord where nobody can tell.
+    A user is a phrase for a message and the command that removes it. Interactions come before their cloud, in the order
+    of removal. Raises DamagedRecord.
     """
-    found: dict[str, list[tuple[str, str]]] = {}
-    for directory in clouds.directories(root):
+    users: dict[str, list[tuple[str, str]]] = {}
+    for directory in cloud_listing.directories(root):
         cloud = os.path.basename(directory)
-        for place in reversed(clouds.places(directory)):
-            is_interaction = clouds.is_interaction(place)
+        for slot in reversed(cloud_listing.slots(directory)):
+            is_interaction = clouds.is_interaction(slot)
             generation = (
-                clouds.set_up(place) or clouds.interrupted(place) if is_interaction else clouds.current(place)
+                clouds.set_up(slot) or clouds.interrupted(slot) if is_interaction else clouds.current(slot)
             )
             if generation is None or not (digest := generation.record.get("digest")):
                 continue
-            who, command = f"cloud '{cloud}'", f"tweed-shim clouds rm {cloud}"
+            user, command = f"cloud '{cloud}'", f"tweed-shim clouds rm {cloud}"
             if is_interaction:
-                name = os.path.basename(place)
-                who = f"interaction '{name}' of {who}"
+                name = os.path.basename(slot)
+                user = f"interaction '{name}' of {user}"
                 image = generation.record["image"]
                 command = f"tweed-shim exec {image} teardown --cloud {cloud} --interaction {name}"
-            found.setdefault(digest, []).append((who, command))
-    return found
+            users.setdefault(digest, []).append((user, command))
+    return users

@@ -1,13 +1,16 @@
-"""What is kept of a cloud: its configuration, and the interactions that are set up. Plain files, one rename a change.
+"""The state of a cloud: its configuration, and the interactions that are set up. Plain files, one rename a change.
 
-    clouds/NAME/lock                      shared by every operation, alone by removal
-    clouds/NAME/config/N/                 a generation: data/ is what the image sees, record.json is about it
+    clouds/NAME/lock                      shared by every operation, exclusive for removal
+    clouds/NAME/config/N/                 a generation: data/ is what the image sees, record.json describes it
     clouds/NAME/config/current -> N       the generation in force
     clouds/NAME/interactions/ID/...       the same, for what the setup of an interaction wrote
 
-A generation is made beside the others as a draft (drafts.py), synced, and comes into force by the rename of one link. A
-crash before that leaves the old one in force, and a directory that the next change sweeps: but for an interaction whose
-image had succeeded, which the next change finishes.
+`config` and each `interactions/ID` is a slot: a directory of numbered generations with a lock of its own. The shim
+makes a generation beside the others as a draft (drafts.py), syncs it, and puts it in force by the rename of one link.
+A crash before the rename leaves the old generation in force. The next change sweeps the draft, or finishes it where
+the image of an interaction had succeeded (recovery.py).
+
+Every warm operation imports this module. What only lists, removal and garbage collection need is in cloud_listing.py.
 """
 
 import errno
@@ -20,7 +23,7 @@ from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.option_names import option
 from tweed_shim.base.records import Record
 from tweed_shim.base.text import ALPHANUMERIC, made_of
-from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
+from tweed_shim.errors import ConfigError, DamagedRecord, HostError
 from tweed_shim.host import owned_trees, userns
 from tweed_shim.image.reference import is_digest
 from tweed_shim.tweed import drafts
@@ -37,7 +40,7 @@ SHAPE = {
 
 
 class Generation(Record):
-    """A generation in force. directory: its path; data: what an image wrote; record: what was noted about it."""
+    """A generation in force. directory: its path. record: the content of its record.json."""
 
     directory: str
     record: dict[str, Any]
@@ -49,22 +52,22 @@ class Generation(Record):
 
 
 class Cloud(Record):
-    """A cloud of a store. waiting: called with a sentence when somebody else holds what is asked for."""
+    """A cloud of a store. warn: is called with a sentence when the cloud is locked, or a setup was interrupted."""
 
     root: str
     name: str
     ids: userns.IdMap
-    waiting: Callable[[str], None] = lambda _: None
+    warn: Callable[[str], None] = lambda _: None
 
     @property
     def directory(self) -> str:
-        """Where the cloud's state is."""
+        """The directory of the cloud's state."""
         return os.path.join(self.root, "clouds", self.name)
 
-    def place(self, kind: str, interaction: str) -> str:
-        """Where the generations of the cloud's configuration, or of an interaction's output, are.
+    def slot(self, kind: str, interaction: str) -> str:
+        """Return the path of the slot of the cloud's configuration, or of an interaction.
 
-        Raises ConfigError where no interaction can be called that.
+        kind: `cloud` or `interaction`, as in the table of the contract. Raises ConfigError for an invalid name.
         """
         if kind == "cloud":
             return os.path.join(self.directory, "config")
@@ -72,7 +75,7 @@ class Cloud(Record):
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return a name of a cloud or an interaction; raises ConfigError where it cannot be one."""
+    """Return the name of a cloud or an interaction unchanged. Raises ConfigError for an invalid name."""
     if (
         not isinstance(name, str)
         or not made_of(ALPHANUMERIC + "._-", name)
@@ -86,26 +89,26 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-def current(place: str, *, replacing: bool = False) -> Generation | None:
-    """The generation in force at a place, or None.
+def current(slot: str, *, replacing: bool = False) -> Generation | None:
+    """Return the generation in force in a slot, or None.
 
-    replacing: the caller is about to put another in its place, and may do so where this one's record is damaged: the
-    record is then empty. Raises DamagedRecord.
+    replacing: the caller is about to replace it, so its record may be damaged and is then empty. Raises DamagedRecord
+    otherwise.
     """
-    generation, damage = examine(place)
+    generation, damage = examine(slot)
     if damage is not None and not replacing:
         raise damage
     return generation
 
 
-def examine(place: str) -> tuple[Generation | None, DamagedRecord | None]:
-    """The generation in force at a place, and what is wrong with it; its record is empty where something is."""
-    link, before = os.path.join(place, CURRENT), ""
+def examine(slot: str) -> tuple[Generation | None, DamagedRecord | None]:
+    """Return the generation in force in a slot, and the damage of its record, which is then empty."""
+    link, before = os.path.join(slot, CURRENT), ""
     while True:
-        directory = place
+        directory = slot
         try:
-            directory = os.path.join(place, os.readlink(link))
-            record = state_files.read(f"{directory}/record.json", SHAPE, mend=_mend(place))
+            directory = os.path.join(slot, os.readlink(link))
+            record = state_files.read(f"{directory}/record.json", SHAPE, mend=_remedy(slot))
             return Generation(directory, record), None
         except (FileNotFoundError, NotADirectoryError):
             if not os.path.lexists(link):
@@ -113,19 +116,19 @@ def examine(place: str) -> tuple[Generation | None, DamagedRecord | None]:
             if directory != before:
                 before = directory
                 continue  # replaced, and removed, since its link was read
-            damage = state_files.damaged(link, "what it leads to is not there", _mend(place))
-        except DamagedRecord as found:
-            damage = found
+            damage = state_files.damaged(link, "what it leads to is not there", _remedy(slot))
+        except DamagedRecord as error:
+            damage = error
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            damage = state_files.damaged(link, "it is no symbolic link", _mend(place))
+            damage = state_files.damaged(link, "it is no symbolic link", _remedy(slot))
         return Generation(directory, {}), damage
 
 
-def _mend(place: str) -> str:
-    """What a person can do where the record at a place is damaged."""
-    directory, name = os.path.split(place)
+def _remedy(slot: str) -> str:
+    """Return what an operator can do about a damaged record in a slot."""
+    directory, name = os.path.split(slot)
     if os.path.basename(directory) == "interactions":
         cloud = os.path.basename(os.path.dirname(directory))
         return (
@@ -138,37 +141,37 @@ def _mend(place: str) -> str:
     )
 
 
-def set_up(place: str, *, replacing: bool = False) -> Generation | None:
-    """Return the generation of an interaction that is set up, None where it is not. replacing: see `current`.
+def set_up(slot: str, *, replacing: bool = False) -> Generation | None:
+    """Return the generation of an interaction that is set up, or None. replacing: see `current`.
 
-    One whose image has succeeded and that is not in force yet comes before the one in force: it is what there is in the
-    backend.
+    A generation whose image has succeeded but that is not in force yet comes first: it is the one that the backend
+    knows.
     """
-    # A commit that ends meanwhile takes the draft away; then it is in force.
+    # A commit that ends at this moment renames the draft; the next round finds it in force.
     while True:
-        directory = drafts.unfinished(place)
+        directory = drafts.unfinished(slot)
         if directory is None:
-            return current(place, replacing=replacing)
+            return current(slot, replacing=replacing)
         if (record := drafts.read_record(directory)) is not None:
             return Generation(directory, record)
 
 
-def interrupted(place: str) -> Generation | None:
-    """Return what is kept of a setup that was interrupted, None where nothing is, or the record of it is damaged."""
-    directory = os.path.join(place, drafts.INTERRUPTED)
-    if not os.path.isdir(directory) and (started := drafts.started_drafts(place)):
-        with suppress(FileNotFoundError), files.held_file(os.path.join(place, LOCK)) as is_free:
-            # Nobody is at work on it, so its setup was interrupted, and no operation has come since.
+def interrupted(slot: str) -> Generation | None:
+    """Return the generation that an interrupted setup left, or None where there is none, or its record is damaged."""
+    directory = os.path.join(slot, drafts.INTERRUPTED)
+    if not os.path.isdir(directory) and (started := drafts.started_drafts(slot)):
+        with suppress(FileNotFoundError), files.held_file(os.path.join(slot, LOCK)) as is_free:
+            # The lock is free, so the setup no longer runs: it was interrupted, and no operation has come since.
             directory = started[-1] if is_free else directory
     record = drafts.read_started(directory)
     return None if record is None else Generation(directory, record)
 
 
 @contextmanager
-def held_current(place: str) -> Iterator[Generation | None]:
-    """The generation in force, which is kept from removal for as long as the block lasts."""
+def held_current(slot: str) -> Iterator[Generation | None]:
+    """Yield the generation in force, or None. Nothing can remove it within the block."""
     while True:
-        generation = current(place)
+        generation = current(slot)
         if generation is None:
             yield None
             return
@@ -184,167 +187,134 @@ def held_current(place: str) -> Iterator[Generation | None]:
 
 @contextmanager
 def used(cloud: Cloud) -> Iterator[None]:
-    """Keep a cloud from being removed for as long as the block lasts."""
+    """Keep a cloud from removal for the length of a block."""
     note = f"waiting for the removal of cloud '{cloud.name}' to end"
-    with files.locked(os.path.join(cloud.directory, LOCK), shared=True, waiting=lambda: cloud.waiting(note)):
+    with files.locked(os.path.join(cloud.directory, LOCK), shared=True, waiting=lambda: cloud.warn(note)):
         yield
 
 
 @contextmanager
-def changing(cloud: Cloud, place: str) -> Iterator[None]:
-    """Be the only one who changes a place for as long as the block lasts.
-
-    What a kill left there is finished where its image had succeeded, and swept otherwise; `cloud.waiting` hears of it.
-    """
+def changing(cloud: Cloud, slot: str) -> Iterator[None]:
+    """Lock a slot for the length of a block, and first recover from an interrupted change of it."""
 
     def waiting() -> None:
-        cloud.waiting(_wait_note(cloud, place))
+        cloud.warn(_wait_note(cloud, slot))
 
-    with files.locked(os.path.join(place, LOCK), waiting=waiting), tidied(cloud, place):
+    with files.locked(os.path.join(slot, LOCK), waiting=waiting), tidied(cloud, slot):
         yield
 
 
 @contextmanager
-def tidied(cloud: Cloud, place: str) -> Iterator[None]:
-    """Deal with what a kill left at a place that the caller holds alone, and remove it where it is empty afterwards."""
-    if is_interaction(place):
-        _recover(cloud, place)
-    _sweep(cloud, place)
+def tidied(cloud: Cloud, slot: str) -> Iterator[None]:
+    """Recover a slot that the caller has locked, and remove the slot at the end of the block if it is empty then.
+
+    `cloud.warn` takes a sentence about each setup that was interrupted.
+    """
+    if is_interaction(slot) and (entries := _others(slot)):
+        from tweed_shim.tweed import recovery
+
+        recovery.recover(slot, entries, cloud.warn)
+    _sweep(cloud, slot)
     try:
         yield
     finally:
-        _remove_if_unused(place)
+        _remove_if_unused(slot)
 
 
 def users_of(cloud: Cloud, interaction: str = "") -> str:
-    """Name the runs that use a cloud, or an interaction of it, for people."""
+    """Return the runs that use a cloud, or an interaction of it, as text for a message."""
     from tweed_shim.runtime import runs
 
     return " and ".join(runs.going_on(cloud.root, cloud.name, interaction))
 
 
-def _wait_note(cloud: Cloud, place: str) -> str:
-    interaction = os.path.basename(place) if is_interaction(place) else ""
+def _wait_note(cloud: Cloud, slot: str) -> str:
+    interaction = os.path.basename(slot) if is_interaction(slot) else ""
     who = users_of(cloud, interaction) or "another operation"
     return f"waiting for {who} on cloud '{cloud.name}' to end"
 
 
-def _remove_if_unused(place: str) -> None:
-    """Remove a place at which nothing is but the lock, which the caller holds alone."""
+def _remove_if_unused(slot: str) -> None:
+    """Remove a slot that holds nothing but the lock, which the caller holds."""
     with suppress(OSError):
-        if os.listdir(place) == [LOCK]:
-            # A process that waits for this lock notices that it is gone, and makes a new one.
-            os.unlink(os.path.join(place, LOCK))
-            os.rmdir(place)
-
-
-def _recover(cloud: Cloud, place: str) -> None:
-    """Finish a setup that a kill or a fault of the disk interrupted after its image had succeeded; name the others."""
-    if not _others(place):
-        return
-    directory = drafts.unfinished(place)
-    if directory is not None:
-        _tell_interrupted(cloud, place, drafts.read_record(directory) or {})
-        # Where the disk refuses it, it counts as set up all the same.
-        with suppress(OSError):
-            drafts.finish(place, directory)
-    elif any(entry.name.startswith(drafts.PREFIX) for entry in _beside_current(place)):
-        _tell_interrupted(cloud, place, None)
-        # Where the disk refuses it, it is swept.
-        with suppress(OSError):
-            if drafts.keep_interrupted(place):
-                cloud.waiting(
-                    f"what it had written is kept in {os.path.join(place, drafts.INTERRUPTED)}; teardown of "
-                    f"interaction '{os.path.basename(place)}' is given it where nothing else is set up under this name"
-                )
-
-
-def _tell_interrupted(cloud: Cloud, place: str, record: Mapping[str, Any] | None) -> None:
-    """Warn of a setup that was interrupted. record: that of its success, None where its image did not come so far."""
-    interaction = os.path.basename(place)
-    name = f"interaction '{interaction}' of cloud '{cloud.name}'"
-    if record is None:
-        cloud.waiting(
-            f"a setup of {name} was interrupted while its image ran: what that made in the backend, if anything, stays "
-            "there, so look for it there"
-        )
-        return
-    cloud.waiting(
-        f"a setup of {name} was interrupted after {record.get('image')} had succeeded: it is set up, so tear it down "
-        f"with: tweed-shim exec {record.get('image')} teardown --cloud {cloud.name} --interaction {interaction}"
-    )
+        if os.listdir(slot) == [LOCK]:
+            # A process that waits for this lock sees that the file is gone, and creates a new one.
+            os.unlink(os.path.join(slot, LOCK))
+            os.rmdir(slot)
 
 
 @contextmanager
-def draft(cloud: Cloud, place: str, record: Mapping[str, Any]) -> Iterator[Draft]:
-    """Make a new generation at a place that the caller is changing.
+def draft(cloud: Cloud, slot: str, record: Mapping[str, Any]) -> Iterator[Draft]:
+    """Make a draft of a new generation in a slot that the caller has locked.
 
-    record: what is known of it before the image starts. The draft of an interaction survives the block once it is
-    marked as a success. That of a configuration has to be committed: the former one is in force until then, and the
-    backend knows of neither.
+    record: what is known before the image starts. The draft of an interaction survives a failing block once it is
+    marked as a success, because the backend then holds what the image made. The draft of a configuration does not: the
+    former configuration stays in force.
     """
-    new = Draft(cloud.ids, place, record)
+    new = Draft(cloud.ids, slot, record)
     try:
         yield new
     except BaseException as error:
-        if not is_interaction(place):
+        if not is_interaction(slot):
             new.withdraw()
         elif not isinstance(error, Exception):
-            _tell_interrupted(cloud, place, record if new.marked else None)
+            from tweed_shim.tweed import recovery
+
+            recovery.warn_of_interrupted(slot, record if new.marked else None, cloud.warn)
         raise
     finally:
         new.close()
 
 
-def commit(cloud: Cloud, place: str, new: Draft) -> None:
-    """Put a draft in force at a place that the caller is changing. Raises OSError."""
+def commit(cloud: Cloud, slot: str, new: Draft) -> None:
+    """Put a draft in force in a slot that the caller has locked. Raises OSError."""
     if not new.marked:
         new.mark()
     new.commit()
-    _sweep(cloud, place)
+    _sweep(cloud, slot)
 
 
-def is_interaction(place: str) -> bool:
-    """Tell whether a place is that of an interaction, and not that of a cloud's configuration."""
-    return os.path.basename(os.path.dirname(place)) == "interactions"
+def is_interaction(slot: str) -> bool:
+    """Tell whether a slot is an interaction's, and not that of a cloud's configuration."""
+    return os.path.basename(os.path.dirname(slot)) == "interactions"
 
 
-def forget(cloud: Cloud, place: str) -> None:
-    """Let no generation be in force at a place that the caller is changing, and remove what is there."""
-    drafts.retire(place)
+def forget(cloud: Cloud, slot: str) -> None:
+    """Put no generation in force in a slot that the caller has locked, and remove its generations."""
+    drafts.retire(slot)
     with suppress(FileNotFoundError):
-        os.rename(os.path.join(place, drafts.INTERRUPTED), os.path.join(place, files.unique_name("old-")))
-    _sweep(cloud, place)
+        os.rename(os.path.join(slot, drafts.INTERRUPTED), os.path.join(slot, files.unique_name("old-")))
+    _sweep(cloud, slot)
 
 
-def _others(place: str) -> list["os.DirEntry[str]"]:
-    """Return all that is at a place besides the generation in force, its links and the lock."""
-    keep, link = {CURRENT, LOCK, drafts.TORN_DOWN, drafts.INTERRUPTED}, os.path.join(place, CURRENT)
+def _others(slot: str) -> list["os.DirEntry[str]"]:
+    """Return the entries of a slot but for the generation in force, its links and the lock."""
+    known, link = {CURRENT, LOCK, drafts.TORN_DOWN, drafts.INTERRUPTED}, os.path.join(slot, CURRENT)
     if os.path.lexists(link):
         try:
-            keep.add(os.readlink(link))
+            known.add(os.readlink(link))
         except FileNotFoundError:
             pass
         except OSError:
-            return []  # damaged: nobody can tell what is in force, so nothing is beside it
+            return []  # damaged: any of the entries may be the generation in force
         if not os.path.exists(link):
-            return []  # likewise
-    return [entry for entry in os.scandir(place) if entry.name not in keep]
+            return []  # damaged likewise
+    return [entry for entry in os.scandir(slot) if entry.name not in known]
 
 
-def _beside_current(place: str) -> list["os.DirEntry[str]"]:
-    """Return all that is at a place and is neither in force nor a success that is not in force yet."""
-    others = _others(place)
-    new = drafts.unfinished(place) if others and is_interaction(place) else None
+def beside_current(slot: str) -> list["os.DirEntry[str]"]:
+    """Return the entries of a slot that are neither in force nor a success that is not in force yet."""
+    others = _others(slot)
+    new = drafts.unfinished(slot) if others and is_interaction(slot) else None
     return [entry for entry in others if entry.path != new]
 
 
-def _sweep(cloud: Cloud, place: str) -> None:
-    """Remove all at a place but the generation in force and those that somebody still uses.
+def _sweep(cloud: Cloud, slot: str) -> None:
+    """Remove from a slot all but the generation in force and those that a process still uses.
 
-    What cannot be removed changes nothing about what is in force: it is left for another time.
+    What cannot be removed does not change what is in force: it is left for the next change.
     """
-    for entry in _beside_current(place):
+    for entry in beside_current(slot):
         with suppress(OSError, HostError):
             if not entry.is_dir(follow_symlinks=False):
                 os.unlink(entry.path)
@@ -352,110 +322,19 @@ def _sweep(cloud: Cloud, place: str) -> None:
             with files.held_directory(entry.path, shared=False, wait=False) as unused:
                 if unused:
                     owned_trees.remove_tree(cloud.ids, entry.path)
-    if os.path.lexists(os.path.join(place, CURRENT)) or not any(_beside_current(place)):
+    if os.path.lexists(os.path.join(slot, CURRENT)) or not any(beside_current(slot)):
         with suppress(FileNotFoundError):
-            os.unlink(os.path.join(place, drafts.TORN_DOWN))
+            os.unlink(os.path.join(slot, drafts.TORN_DOWN))
 
 
 def environment(cloud: Cloud, interaction: str) -> dict[str, str]:
     """Return the environment of an interaction. Raises StateError where it is not set up, or has none on record."""
-    generation = set_up(cloud.place("interaction", interaction))
-    if generation is None:
-        raise not_set_up(cloud, interaction)
-    recorded: dict[str, str] | None = generation.record.get("environment")
+    generation = set_up(cloud.slot("interaction", interaction))
+    recorded: dict[str, str] | None = None if generation is None else generation.record.get("environment")
     if recorded is None:
-        raise StateError(
-            f"the environment of interaction '{interaction}' of cloud '{cloud.name}' is not on record; tear the "
-            f"interaction down with {generation.record.get('image')} and set it up again"
-        )
+        from tweed_shim.tweed import cloud_errors
+
+        if generation is None:
+            raise cloud_errors.not_set_up(cloud.directory, interaction)
+        raise cloud_errors.no_environment(cloud.name, interaction, generation.record)
     return recorded
-
-
-def set_up_in(directory: str) -> tuple[str, ...]:
-    """Return the names of the interactions that are set up in a cloud, given the cloud's directory."""
-    try:
-        names = os.listdir(os.path.join(directory, "interactions"))
-    except FileNotFoundError:
-        return ()
-    return tuple(name for name in sorted(names) if _is_needed(os.path.join(directory, "interactions", name)))
-
-
-def interrupted_in(directory: str) -> tuple[str, ...]:
-    """Return the names under which nothing is set up and something is kept of a setup that was interrupted."""
-    return tuple(
-        os.path.basename(place)
-        for place in places(directory)
-        if is_interaction(place) and not _is_needed(place) and interrupted(place) is not None
-    )
-
-
-def _is_needed(place: str) -> bool:
-    """Return whether something is in force at a place, or is set up without being in force yet."""
-    return os.path.lexists(os.path.join(place, CURRENT)) or (
-        is_interaction(place) and drafts.unfinished(place) is not None
-    )
-
-
-def _is_kept(place: str) -> bool:
-    """Return whether nothing at a place may be removed by `gc`."""
-    return _is_needed(place) or (
-        is_interaction(place) and (interrupted(place) is not None or bool(drafts.started_drafts(place)))
-    )
-
-
-def directories(root: str) -> list[str]:
-    """Return the directories of the clouds of a store, by name."""
-    try:
-        names = sorted(os.listdir(os.path.join(root, "clouds")))
-    except FileNotFoundError:
-        return []
-    return [os.path.join(root, "clouds", name) for name in names]
-
-
-def places(directory: str) -> list[str]:
-    """Where the generations of a cloud and of each of its interactions are, or were."""
-    places = [os.path.join(directory, "config")]
-    with suppress(FileNotFoundError):
-        interactions = os.path.join(directory, "interactions")
-        places += [os.path.join(interactions, name) for name in sorted(os.listdir(interactions))]
-    return [place for place in places if os.path.isdir(place)]
-
-
-def leftovers(root: str) -> Iterator[str]:
-    """The paths of what crashes and failed operations left in the clouds that nobody uses at the moment.
-
-    Nobody comes to use a cloud until the next path is asked for. What is yielded must be moved away in one step.
-    """
-
-    def busy() -> None:
-        raise BlockingIOError
-
-    for directory in directories(root):
-        with suppress(BlockingIOError), files.locked(os.path.join(directory, LOCK), waiting=busy):
-            yield from _leftovers(directory)
-
-
-def _leftovers(directory: str) -> Iterator[str]:
-    every = places(directory)
-    needed = [place for place in every if _is_kept(place)]
-    if not needed:
-        yield directory
-        return
-    for place in every:
-        if place in needed:
-            kept = drafts.started_drafts(place) if is_interaction(place) else []
-            yield from (entry.path for entry in _beside_current(place) if entry.path not in kept)
-        else:
-            yield place
-
-
-def not_set_up(cloud: Cloud, interaction: str) -> StateError:
-    """Return the error for an interaction that is needed and not set up."""
-    if not os.path.isdir(cloud.directory):
-        return StateError(
-            f"interaction '{interaction}' of cloud '{cloud.name}' is not set up: there is no cloud '{cloud.name}'; "
-            "'tweed-shim clouds' lists those there are"
-        )
-    return StateError(
-        f"interaction '{interaction}' of cloud '{cloud.name}' is not set up; 'tweed-shim clouds' lists those that are"
-    )

@@ -1,6 +1,6 @@
-"""The operator's configuration of one cloud: read, held against the image's `inputs`, and put into JSON.
+"""The operator's configuration of one cloud: read it, validate it by the image's `inputs`, and encode it as JSON.
 
-A value may be a secret, so no message holds one.
+A value may be a secret, so no message contains one.
 """
 
 from collections.abc import Mapping
@@ -14,37 +14,39 @@ from tweed_shim.tweed import schema
 def read(data: bytes, *, name: str) -> dict[str, Any]:
     """Read JSON or YAML; a `name` that ends in `.json` has to be JSON.
 
-    Raises ConfigError, with line and column, for what cannot be read or is no map of names to values.
+    Raises ConfigError, with line and column, for a document that cannot be read or is no map of names to values.
     """
     document = documents.load(data, name=name, json_only=name.lower().endswith(".json"))
     if not isinstance(document.value, dict):
         what = "is empty" if document.value is None else "is no map"
         raise ConfigError(
-            f"{name} {what}: a configuration maps names to values, and is {{}} where there are none"
+            f"{name} {what}: a configuration maps names to values; write {{}} where there are none"
         )
     return document.value
 
 
 def require_map(configuration: object) -> None:
-    """Refuse what is no map of names to values, which only the Python API can hand in. Raises ConfigError."""
+    """Raise ConfigError for a configuration from the Python API that is no map of names to values."""
     if not isinstance(configuration, Mapping) or not all(isinstance(name, str) for name in configuration):
         raise ConfigError(
-            f"argument configuration: a {type(configuration).__name__} is given that does not map names to values; "
-            "use a dict whose keys are texts"
+            f"argument configuration: this {type(configuration).__name__} does not map names to values; "
+            "use a dict whose keys are strings"
         )
 
 
-def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None) -> None:
-    """Hold a configuration against the `inputs` of the image's metadata; where it has none, anything will do.
+def validate(configuration: bytes, inputs: Mapping[str, Any] | None) -> None:
+    """Validate a configuration by the `inputs` of the image's metadata; without `inputs` every configuration is valid.
 
-    Where `inputs` is a map of properties, a name that it does not have is a fault; a whole JSON Schema
-    decides for itself. Defaults are not filled in: the image gets what the operator wrote. Raises ConfigError
-    with every fault and its path, and ContractError where the schema cannot be applied.
+    configuration: as `encode` returns it.
+
+    Where `inputs` is a map of properties, a name that is not in it is a fault; a whole JSON Schema decides by itself.
+    Defaults are not filled in: the image gets what the operator wrote. Raises ConfigError with every fault and its
+    path, and ContractError where the schema cannot be applied.
     """
     if not inputs:
         return
     faults = schema_worker.faults_in_worker(
-        schema.whole(inputs), encode(configuration), what=schema.NAME, schema_checked=True
+        schema.whole(inputs), configuration, what=schema.NAME, schema_checked=True
     )
     if faults:
         raise ConfigError(
@@ -54,8 +56,8 @@ def validate(configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None)
 
 
 def encode(configuration: Mapping[str, Any]) -> bytes:
-    """The JSON that the image gets on its stdin: UTF-8, names in the operator's order, a newline at the end.
+    """Return a configuration as JSON for the image's stdin: UTF-8, names in the given order, a newline at the end.
 
-    Raises ConfigError for a value that JSON has no form for, which only the Python API can hand in.
+    Raises ConfigError for a value from the Python API that JSON cannot express.
     """
     return documents.as_json(configuration, name="the configuration").encode() + b"\n"

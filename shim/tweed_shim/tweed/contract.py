@@ -1,7 +1,7 @@
 """The five operations of the Tweed backend contract, v1, as a table.
 
-Source: the Backend OCI Image Contract, one section an operation. What a row does not say, the operation does not
-have: nothing else distinguishes the operations anywhere in this package.
+Source: the Backend OCI Image Contract, one section for each operation. What a row does not say, the operation does not
+have: nothing else in this package distinguishes the operations.
 """
 
 from tweed_shim.base.records import Record
@@ -13,7 +13,7 @@ OUT_CONFIG = "/tweed/out"
 
 
 class Operation(Record):
-    """One operation.
+    """A row of the table.
 
     reads and writes: what `$IN_CONFIG` and `$OUT_CONFIG` are, `cloud` (the cloud's configuration), `interaction`
     (the output of the interaction's setup) or "" (the variable is not set). stdin: whether the operator's
@@ -44,11 +44,11 @@ OPERATIONS = {
 
 
 def find_operation(name: str) -> Operation:
-    """Return the operation of a name. Raises ConfigError where the contract has none."""
-    # What is no text may not even be hashable.
+    """Return the operation of a name. Raises ConfigError for an unknown name."""
+    # A value from the Python API may not even be hashable.
     operation = OPERATIONS.get(name) if isinstance(name, str) else None
     if operation is None:
         raise ConfigError(
-            f"there is no operation {name!r} in the contract; there are: {', '.join(OPERATIONS)}"
+            f"there is no operation {name!r} in the contract; use one of {', '.join(OPERATIONS)}"
         )
     return operation

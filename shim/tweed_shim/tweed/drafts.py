@@ -1,12 +1,12 @@
-"""Drafts: generations in the making (clouds.py). One whose image has succeeded survives a full disk and a kill.
+"""Drafts: generations (clouds.py) that are not in force yet. A success survives a full disk and a kill.
 
-    PLACE/draft-X/data/         what the image writes
-    PLACE/draft-X/record.json   RESERVE bytes of the disk: first a record that says `started`, then that of the success
-    PLACE/draft-X/link -> N     what becomes PLACE/current
+    SLOT/draft-X/data/         what the image writes
+    SLOT/draft-X/record.json   RESERVE bytes of the disk: first a record with `started`, later the one of the success
+    SLOT/draft-X/link -> N     what becomes SLOT/current
 
-All of it is made before the image starts. The commit makes nothing new: it overwrites the record, and renames the
-draft to N and the link to `current`. So a disk that is full by then does not stop it. An interaction whose record is
-that of a success counts as set up from that moment: the next operation that changes it finishes an interrupted commit.
+All of it is created before the image starts. The commit creates nothing: it overwrites the record, and renames the
+draft to N and the link to `current`. So a full disk cannot stop it. An interaction counts as set up as soon as its
+record is that of a success. The next operation that changes it finishes an interrupted commit.
 """
 
 import errno
@@ -27,28 +27,28 @@ TORN_DOWN = "torn-down"
 PREFIX = "draft-"
 RECORD = "record.json"
 LINK = "link"
-# What becomes of a draft whose image was started, and of whose end nobody knows.
+# The name to which recovery renames a draft whose image was started, where it is unknown whether it succeeded.
 INTERRUPTED = "interrupted"
 STARTED = "started"
-# Higher than any number: what is in force at a damaged place is unknown, so nothing there counts as newer.
+# Higher than any number: the generation in force of a damaged slot is unknown, so no other one counts as newer.
 UNKNOWN = 1 << 62
-# An environment that is larger needs room on the disk once the image has ended.
+# A larger environment needs free space on the disk after the image has ended.
 RESERVE = 256 << 10
 
 
 class Draft:
-    """A generation in the making; `close` removes it unless it is marked.
+    """A draft of a generation; `close` removes it unless it is marked.
 
-    marked: whether its image is known to have succeeded.
-    environment_lost: why the record does not have all that it was to have, None where it has.
+    marked: whether its image is known to have succeeded. environment_lost: the error that kept the environment out of
+    the record, or None.
     """
 
-    def __init__(self, ids: userns.IdMap, place: str, record: Mapping[str, Any]) -> None:
-        """Make a draft. record: what is known before the image starts. Raises OSError where there is no room for it."""
+    def __init__(self, ids: userns.IdMap, slot: str, record: Mapping[str, Any]) -> None:
+        """Create a draft. record: what is known before the image starts. Raises OSError where the disk is full."""
         self._ids = ids
-        self._place = place
-        self._number = str(1 + _highest(place))
-        self._directory = os.path.join(place, files.unique_name(PREFIX))
+        self._slot = slot
+        self._number = str(1 + _highest(slot))
+        self._directory = os.path.join(slot, files.unique_name(PREFIX))
         self._record, self._length = -1, 0
         self.marked = self._synced = False
         self._small = dict(record)
@@ -69,16 +69,16 @@ class Draft:
         os.symlink(self._number, os.path.join(self._directory, LINK))
 
     def sync(self) -> None:
-        """Make the names of the draft and of the directories above it durable; called while the image runs."""
-        for directory in (self._directory, self._place, *_above(self._place)):
+        """Sync the draft's directory and those above it. The caller does so while the image runs."""
+        for directory in (self._directory, self._slot, *_above(self._slot)):
             files.sync_directory(directory)
         self._synced = True
 
     def mark(self, more: Mapping[str, Any] = EMPTY) -> None:
-        """Write down, durably, that the image has succeeded. more: what is recorded besides.
+        """Record, durably, that the image has succeeded. more: further fields of the record.
 
-        What does not fit on the disk is left out, and `environment_lost` says why. Raises OSError where not even the
-        success can be written down; the draft stays then all the same, because nothing else tells of it.
+        Where the disk has no room for `more`, the record is written without it, and `environment_lost` holds the error.
+        Raises OSError where the success itself cannot be recorded. The draft stays nevertheless: teardown needs it.
         """
         self.marked = True
         small, whole = (json.dumps(each).encode() for each in (self._small, {**self._small, **more}))
@@ -90,10 +90,10 @@ class Draft:
             except OSError as error:
                 self.environment_lost = error
         else:
-            # The name alone is as good as a mark: see `unfinished`.
+            # A draft with its number counts as a success without a record of it: see `unfinished`.
             self._rename()
         if not self._synced:
-            # The commit syncs again, and fails where this is not to be had.
+            # Where this fails, the commit syncs again and raises.
             with suppress(OSError):
                 self.sync()
         if not fits:
@@ -113,16 +113,16 @@ class Draft:
 
     def _rename(self) -> None:
         if os.path.basename(self._directory) != self._number:
-            new = os.path.join(self._place, self._number)
+            new = os.path.join(self._slot, self._number)
             os.rename(self._directory, new)
             self._directory = new
 
     def commit(self) -> None:
-        """Put a marked draft in force. Raises OSError; an interaction is found and finished later all the same."""
-        # File systems keep the order of renames: the link cannot survive a power cut that its target does not.
+        """Put a marked draft in force. Raises OSError; recovery finishes the commit of an interaction later."""
+        # File systems keep the order of renames, so a power cut cannot leave the link without its target.
         self._rename()
-        os.rename(os.path.join(self._directory, LINK), os.path.join(self._place, CURRENT))
-        files.sync_directory(self._place)
+        os.rename(os.path.join(self._directory, LINK), os.path.join(self._slot, CURRENT))
+        files.sync_directory(self._slot)
 
     def close(self) -> None:
         """Remove the draft unless it is marked."""
@@ -134,59 +134,54 @@ class Draft:
             owned_trees.remove_tree(self._ids, self._directory)
 
     def withdraw(self) -> None:
-        """Let `close` remove the draft in spite of its mark, unless it has its number already."""
+        """Remove the mark, so that `close` removes the draft unless it has its number already."""
         self.marked = False
 
 
-def unfinished(place: str) -> str | None:
+def unfinished(slot: str) -> str | None:
     """Return the directory of a generation whose image has succeeded and that is not in force yet, or None.
 
-    That is a draft whose record is that of a success, or one that has its number already, and a higher one than the
-    generation that is in force or was torn down last.
+    It is a draft with the record of a success, or with its number already. Its number is higher than those of the
+    generation in force and of the one that was torn down last.
     """
-    last = max(_target(place, CURRENT), _target(place, TORN_DOWN))
-    found = [
+    last = max(_target(slot, CURRENT), _target(slot, TORN_DOWN))
+    candidates = [
         (number, entry.path)
-        for entry in _directories(place)
+        for entry in _directories(slot)
         if (number := _number(entry.path)) > last and read_record(entry.path) is not None
     ]
-    return max(found)[1] if found else None
+    return max(candidates)[1] if candidates else None
 
 
 def read_record(directory: str) -> dict[str, Any] | None:
-    """Return the record of a success in the directory of an unfinished generation; None where there is none."""
-    try:
-        with open(os.path.join(directory, RECORD), "rb") as file:
-            # A kill may have come before the file was cut to its length.
-            found = json.loads(file.read().rstrip(b"\0"))
-    except (OSError, ValueError):
+    """Return the record of a success in the directory of an unfinished generation, or None."""
+    record = read_started(directory)
+    if record is None:
         return None
-    if not (isinstance(found, dict) and isinstance(found.get("image"), str)):
+    if record.pop(STARTED, False) and os.path.basename(directory).startswith(PREFIX):
         return None
-    if found.pop(STARTED, False) and os.path.basename(directory).startswith(PREFIX):
-        return None
-    return found
+    return record
 
 
-def keep_interrupted(place: str) -> bool:
-    """Keep what an image wrote before its setup was interrupted, at a place that the caller is changing.
+def keep_interrupted(slot: str) -> bool:
+    """Keep what an image wrote before its setup was interrupted, in a slot that the caller has locked.
 
-    Nobody knows whether it succeeded: a kill leaves the same as a disk that took no record of the success. Of several
-    the last one is kept. Returns whether there is anything to keep.
+    It is unknown whether the image succeeded: a kill leaves the same files as a disk that refused the record of the
+    success. Of several drafts the last one is kept. Returns whether there was one.
     """
-    started = started_drafts(place)
+    started = started_drafts(slot)
     if not started:
         return False
-    kept = os.path.join(place, INTERRUPTED)
+    target = os.path.join(slot, INTERRUPTED)
     with suppress(FileNotFoundError):
-        os.rename(kept, os.path.join(place, files.unique_name("old-")))
-    os.rename(max(started, key=os.path.getmtime), kept)
+        os.rename(target, os.path.join(slot, files.unique_name("old-")))
+    os.rename(max(started, key=os.path.getmtime), target)
     return True
 
 
-def started_drafts(place: str) -> list[str]:
-    """Return the drafts at a place whose image was started and had written something; they may still be in use."""
-    return [each.path for each in _directories(place) if _has_data(each.path)]
+def started_drafts(slot: str) -> list[str]:
+    """Return the drafts of a slot whose image was started and has written something; they may still be in use."""
+    return [each.path for each in _directories(slot) if _has_data(each.path)]
 
 
 def _has_data(directory: str) -> bool:
@@ -197,45 +192,46 @@ def _has_data(directory: str) -> bool:
 
 
 def read_started(directory: str) -> dict[str, Any] | None:
-    """Return what is recorded of a setup that was started; None where there is no such record."""
+    """Return the record of a setup that was started, or None."""
     try:
         with open(os.path.join(directory, RECORD), "rb") as file:
-            found = json.loads(file.read().rstrip(b"\0"))
+            # A kill may come before the file is truncated to the length of its text.
+            record = json.loads(file.read().rstrip(b"\0"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("image"), str) else None
+    return record if isinstance(record, dict) and isinstance(record.get("image"), str) else None
 
 
-def finish(place: str, directory: str) -> None:
-    """Put an unfinished generation in force, at a place that the caller is changing. Raises OSError."""
+def finish(slot: str, directory: str) -> None:
+    """Put an unfinished generation in force, in a slot that the caller has locked. Raises OSError."""
     number = str(_number(directory))
     path = os.path.join(directory, RECORD)
     with open(path, "rb") as file:
         length = len(file.read().rstrip(b"\0"))
     os.truncate(path, length)
     files.sync_directory(directory)
-    target = os.path.join(place, number)
+    target = os.path.join(slot, number)
     if directory != target:
         os.rename(directory, target)
     with suppress(FileNotFoundError):
-        os.rename(os.path.join(target, LINK), os.path.join(place, CURRENT))
-        files.sync_directory(place)
+        os.rename(os.path.join(target, LINK), os.path.join(slot, CURRENT))
+        files.sync_directory(slot)
         return
-    files.point_link(os.path.join(place, CURRENT), number)
+    files.point_link(os.path.join(slot, CURRENT), number)
 
 
-def retire(place: str) -> None:
-    """Let no generation be in force at a place. Takes no room on the disk."""
-    while (directory := unfinished(place)) is not None:
+def retire(slot: str) -> None:
+    """Put no generation in force in a slot. This needs no free space on the disk."""
+    while (directory := unfinished(slot)) is not None:
         os.unlink(os.path.join(directory, RECORD))
     with suppress(FileNotFoundError):
-        os.rename(os.path.join(place, CURRENT), os.path.join(place, TORN_DOWN))
-    files.sync_directory(place)
+        os.rename(os.path.join(slot, CURRENT), os.path.join(slot, TORN_DOWN))
+    files.sync_directory(slot)
 
 
-def _directories(place: str) -> list["os.DirEntry[str]"]:
+def _directories(slot: str) -> list["os.DirEntry[str]"]:
     try:
-        entries = list(os.scandir(place))
+        entries = list(os.scandir(slot))
     except FileNotFoundError:
         return []
     return [
@@ -247,14 +243,14 @@ def _directories(place: str) -> list["os.DirEntry[str]"]:
 
 
 def _number(directory: str) -> int:
-    """Return the number that a generation has or is to have; 0 where it has none."""
+    """Return the number that a generation has or will get; 0 where it has none."""
     name = os.path.basename(directory)
     number = decimal(name)
     return _target(directory, LINK) if number is None else number
 
 
 def _target(directory: str, link: str) -> int:
-    """Return the number that a link leads to; 0 where there is none, UNKNOWN for what is no such link."""
+    """Return the number that a link leads to; 0 without a link, UNKNOWN for anything else of that name."""
     try:
         name = os.readlink(os.path.join(directory, link))
     except (FileNotFoundError, NotADirectoryError):
@@ -265,19 +261,17 @@ def _target(directory: str, link: str) -> int:
     return UNKNOWN if number is None else number
 
 
-def _highest(place: str) -> int:
-    """Return the highest number that anything at a place has or had."""
-    numbers = [_number(entry.path) for entry in _directories(place)]
-    known = (
-        each for each in (*numbers, _target(place, CURRENT), _target(place, TORN_DOWN)) if each < UNKNOWN
-    )
+def _highest(slot: str) -> int:
+    """Return the highest number of a generation that a slot has or had."""
+    numbers = [_number(entry.path) for entry in _directories(slot)]
+    known = (each for each in (*numbers, _target(slot, CURRENT), _target(slot, TORN_DOWN)) if each < UNKNOWN)
     return max(known, default=0)
 
 
-def _above(place: str) -> list[str]:
+def _above(slot: str) -> list[str]:
     """Return the directories above an interaction's, or a configuration's, up to the store's own."""
-    found = []
-    while os.path.basename(place) != "clouds":
-        place = os.path.dirname(place)
-        found.append(place)
-    return [*found, os.path.dirname(place)]
+    parents = []
+    while os.path.basename(slot) != "clouds":
+        slot = os.path.dirname(slot)
+        parents.append(slot)
+    return [*parents, os.path.dirname(slot)]

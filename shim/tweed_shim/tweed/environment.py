@@ -1,7 +1,7 @@
-"""The environment that an image's `setup` prints for the user of the backend: read, and written again.
+"""The environment that an image's `setup` prints for the user of the backend: parse it, and print it in other formats.
 
-A value is the text that was written, whatever YAML would make of it: `PORT: 0123` is 0123, `TLS: yes` is yes,
-`EMPTY: null` is null, and `EMPTY:` is empty. Values are secrets: no message holds one.
+A value is the text as written, without the types of YAML: `PORT: 0123` is 0123, `TLS: yes` is yes, `EMPTY: null` is
+null, and `EMPTY:` is empty. Values are secrets: no message contains one.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -12,7 +12,7 @@ from tweed_shim.errors import ContractError, SteeringVariable, UsageError
 # Short enough to be written as a simple key of YAML, which has at most 1024 characters.
 _LONGEST_NAME = 1000
 _PLAIN_MOST = 1 << 16
-# So many names are in a message: an image may print thousands.
+# The most names in a message: an image may print thousands.
 _MOST_NAMED = 5
 # Names that a YAML 1.1 reader would not take for text.
 _YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
@@ -26,38 +26,37 @@ _DOTENV_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\
 
 
 def parse(data: bytes, *, image: str) -> dict[str, str]:
-    """Read the YAML that `setup` of `image` printed: one flat map of names to scalars, in its order.
+    """Parse the YAML that `setup` of `image` printed: one flat map of names to scalars, whose order is kept.
 
-    Nothing at all is an environment without variables. Aliases are read; the tag `!!str` changes nothing,
-    another is refused. Raises ContractError, naming each name and line, for a list or a map as a value, a
-    name that is no variable's (letters, digits and underscores, no digit first) or is there twice, and NUL in
-    a value.
+    No output is an environment without variables. Aliases are resolved; the tag `!!str` changes nothing, other tags are
+    refused. Raises ContractError, with each name and line, for a list or a map as a value, for a name that cannot name
+    a variable (letters, digits and underscores, no digit first) or occurs twice, and for NUL in a value.
     """
     plain = _parse_plain(data)
     return _parse_yaml(data, image=image) if plain is None else plain
 
 
 def _parse_plain(data: bytes) -> dict[str, str] | None:
-    """What `_parse_yaml` makes of lines that need no YAML to be read, without its cost; None for all else."""
+    """Parse lines `NAME: VALUE` as `_parse_yaml` does, without importing PyYAML; return None for anything else."""
     if len(data) > _PLAIN_MOST:
         return None
     try:
         lines = data.decode("ascii").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
         return None
-    found: dict[str, str] = {}
+    environment: dict[str, str] = {}
     for line in lines:
         name, colon, written = line.partition(": ")
         value = _plain_value(written)
         if not colon or not _is_name(name) or value is None:
             return None
-        found[name] = value
-    # A name that is there twice is for YAML to complain about.
-    return found if len(found) == len(lines) else None
+        environment[name] = value
+    # A name that occurs twice is left to `_parse_yaml`, which has the message.
+    return environment if len(environment) == len(lines) else None
 
 
 def _plain_value(written: str) -> str | None:
-    """A value that means the same to every reader: in quotes without an escape, or of letters and a few signs."""
+    """Return the value of a scalar that all readers of YAML agree on: quoted without escapes, or of few characters."""
     for quote in ('"', "'"):
         if len(written) > 1 and written[0] == quote == written[-1]:
             value = written[1:-1]
@@ -69,7 +68,7 @@ def _plain_value(written: str) -> str | None:
 
 
 def _is_name(text: str) -> bool:
-    """Whether it can name a variable (POSIX Base Definitions, 3.216)."""
+    """Tell whether a text can name a variable (POSIX Base Definitions, 3.216)."""
     return text.isascii() and text.isidentifier() and len(text) <= _LONGEST_NAME
 
 
@@ -111,21 +110,21 @@ def _problem(name: str, value: object) -> str | None:
 
 
 def render(environment: Mapping[str, str], kind: str, *, allow: Collection[str] = ()) -> str:
-    """Return an environment as text, one line a variable but for JSON; `kind` is one of FORMATS.
+    """Return an environment as text in one of FORMATS, one line for each variable but for JSON.
 
     - yaml: every value in double quotes, so that all readers take it for text.
     - json: one object.
-    - dotenv: the dialect of python-dotenv. Bare where the value allows it, which is all that `docker run --env-file`
-      reads; else verbatim in single quotes; else, where it holds a single quote, a backslash or a line break, in
-      double quotes with a backslash before quotes and backslashes, and `\\n` and `\\r`. A reader that expands `$`
-      inside of double quotes, as Compose does, or `${NAME}` everywhere, as python-dotenv does, does so here too.
+    - dotenv: the dialect of python-dotenv. A value is bare where it can be, and `docker run --env-file` reads only
+      these; else verbatim in single quotes; else, with a single quote, a backslash or a line break in it, in double
+      quotes with a backslash before quotes and backslashes, and `\\n` and `\\r`. Compose expands `$` within double
+      quotes, and python-dotenv expands `${NAME}` everywhere: they do so here too.
     - shell: `export` lines for `eval "$(...)"` or `.` of POSIX shells: sh, bash, dash, busybox, ksh, zsh.
-    - fish: `set -gx` lines for `... | source` of fish, which reads backslashes in single quotes otherwise.
+    - fish: `set -gx` lines for `... | source` of fish, whose single quotes know escapes.
 
     Dotenv, shell and fish are made to be evaluated (EVALUATED). allow: names that they may set although these steer a
     shell or the programs that it starts (see `steering`).
 
-    Raises UsageError for another kind, SteeringVariable for such names that are not allowed.
+    Raises UsageError for an unknown format, SteeringVariable for steering names that are not allowed.
     """
     if kind not in _RENDERERS:
         raise UsageError(f"an environment has no format '{kind}': choose one of {', '.join(FORMATS)}")
@@ -137,17 +136,17 @@ def render(environment: Mapping[str, str], kind: str, *, allow: Collection[str] 
 def _refuse_steering(environment: Mapping[str, str], kind: str, allow: Collection[str]) -> None:
     from tweed_shim.tweed import steering
 
-    found = steering.steering(environment, allow=allow)
-    if not found:
+    refused = steering.steering(environment, allow=allow)
+    if not refused:
         return
-    most = list(found.items())[:_MOST_NAMED]
-    named = ", ".join(f"{name} (steers {steers})" for name, steers in most)
-    more = f" and {len(found) - len(most)} more" if len(found) > len(most) else ""
+    rest = " and the others" if len(refused) > _MOST_NAMED else ""
+    shown = list(refused.items())[:_MOST_NAMED]
+    named = ", ".join(f"{name} (steers {steers})" for name, steers in shown)
+    more = f" and {len(refused) - len(shown)} more" if len(refused) > len(shown) else ""
     raise SteeringVariable(
         f"the environment that the image printed sets {named}{more}, and the format {kind} is made to be evaluated",
-        f"use the format yaml or json, or allow={list(found)[:_MOST_NAMED]}{' and the others' if more else ''} if you "
-        "mean it",
-        tuple(found),
+        f"use the format yaml or json, or allow={list(refused)[:_MOST_NAMED]}{rest} if you mean it",
+        tuple(refused),
     )
 
 
@@ -189,7 +188,7 @@ def _to_shell(environment: Mapping[str, str]) -> str:
 
 
 def _to_fish(environment: Mapping[str, str]) -> str:
-    # In single quotes fish knows two escapes, and takes any other backslash for itself (fish-language, "Quotes").
+    # Within single quotes fish knows two escapes; any other backslash is literal (fish-language, "Quotes").
     quoted = ((name, value.replace("\\", "\\\\").replace("'", "\\'")) for name, value in environment.items())
     return "".join(f"set -gx {name} '{value}'\n" for name, value in quoted)
 
@@ -202,5 +201,5 @@ _RENDERERS: dict[str, Callable[[Mapping[str, str]], str]] = {
     "fish": _to_fish,
 }
 FORMATS = tuple(_RENDERERS)
-# Text of these is run, or read into the environment of a shell or of what it starts.
+# The formats that a shell evaluates, or that are read into its environment or that of the programs it starts.
 EVALUATED = frozenset(("dotenv", "shell", "fish"))

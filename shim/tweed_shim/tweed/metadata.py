@@ -1,7 +1,7 @@
-"""What an image says about itself: the result of the contract's `metadata` operation.
+"""The metadata of an image, which the operation `metadata` of the contract prints: parse it, and print it again.
 
-It follows `metadata-schema.json`. Fields that the schema does not name are kept: a later version of the
-contract may give them a meaning.
+`metadata-schema.json` describes it. Fields that the schema does not name are kept: a later version of the contract may
+define them.
 """
 
 import json
@@ -20,17 +20,17 @@ FORMATS = ("yaml", "json")
 _TEXTS = ("name", "version", "summary", "description", "copyright")
 _ICON_SIDE = 128
 _ICON_BYTES = 1 << 20
-# Beyond what PyYAML quotes: numbers of YAML 1.2 (`0o17`, `1e3`), and characters that it writes as they are
-# although readers take them for the end of a line.
+# What PyYAML does not quote by itself: numbers of YAML 1.2 (`0o17`, `1e3`), and characters that it writes verbatim
+# although readers take them for line breaks.
 _QUOTED = re.compile("^[-+.0-9]|[\x85\u2028\u2029\ufeff]")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def parse(data: bytes, *, image: str) -> dict[str, Any]:
-    """Read the YAML that `image` printed, as plain data that JSON can hold.
+    """Parse the YAML that `image` printed into data that JSON can express.
 
-    A text field that was written as a number (`version: 1.10`) is the text that was written. Raises
-    ContractError, with every fault, its path and its line, where it is not what the contract asks for.
+    A text field that was written as a number (`version: 1.10`) is the text as written. Raises ContractError, with every
+    fault, its path and its line, where the metadata breaks the contract.
     """
     document = documents.load(data, name=f"the metadata of {image}", error=ContractError)
     if not isinstance(document.value, dict):
@@ -48,7 +48,7 @@ def parse(data: bytes, *, image: str) -> dict[str, Any]:
 
 
 def render(metadata: dict[str, Any], kind: str) -> str:
-    """Metadata as text that ends a line; `kind` is one of FORMATS. Raises UsageError for another."""
+    """Return metadata as text in one of FORMATS, with a newline at the end. Raises UsageError for another format."""
     if kind == "json":
         return json.dumps(metadata, ensure_ascii=False, indent=2).translate(ESCAPES) + "\n"
     if kind == "yaml":
@@ -80,7 +80,7 @@ def _faults(metadata: dict[str, Any]) -> Iterator[jsonschema.SchemaFault]:
 
 
 def _icon_problems(text: str) -> Iterator[str]:
-    """What is wrong with an icon; its signature and header are looked at (PNG, 5.2 and 11.2.1)."""
+    """Yield the fault of an icon by its signature and header (PNG, 5.2 and 11.2.1)."""
     import base64
     import binascii
 
@@ -103,7 +103,7 @@ def _to_yaml(metadata: dict[str, Any]) -> str:
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Text of several lines as a block, and no anchors."""
+        """A dumper that writes text of several lines as a block, and no anchors."""
 
         def ignore_aliases(self, _: Any) -> bool:
             return True
@@ -118,5 +118,5 @@ def _to_yaml(metadata: dict[str, Any]) -> str:
 
     Dumper.add_representer(str, represent_text)
     text: str = yaml.dump(metadata, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
-    # What has such letters is in double quotes.
+    # A text with characters that are escaped here is in double quotes.
     return text.translate(ESCAPES)

@@ -1,7 +1,7 @@
-"""Which image a cloud or an interaction belongs to: the repository whose image made it, or that very image.
+"""The owner of a cloud or an interaction: the repository of the image that made it, or that image alone.
 
-What an image has kept of a configuration holds passwords. It is for that image and for other versions of it, and for
-no stranger who is named together with the cloud by mistake.
+The stored configuration of a cloud contains passwords. Only the image that stored it, and other versions of that image,
+may read it: never another image that is named with the cloud by mistake.
 """
 
 import os
@@ -15,20 +15,20 @@ from tweed_shim.image.store import Image
 
 
 def owns(record: Mapping[str, Any], image: Image) -> bool:
-    """Return whether what `record` is about belongs to this image.
+    """Tell whether an image owns the cloud or the interaction of a record.
 
-    So it does where the image has the digest of the one that is recorded, under whatever name, or where its reference
-    names the repository that is recorded: see `same_repository`.
+    It does where it has the recorded digest, under whatever name, or where its reference names the recorded repository:
+    see `same_repository`.
     """
     return record.get("digest") == image.digest or is_named_like(record, image.reference)
 
 
 def same_repository(one: Reference, other: Reference) -> bool:
-    """Return whether two references name versions of one image.
+    """Tell whether two references name versions of one image.
 
-    In a registry these are the tags and digests of a repository. For a local image there is only the path: it may be
-    built again there, and given another tag. Where a layout or an archive holds several images, and names each by a
-    repository of its own (`oci:DIR:pg-backend:1`), that name has to be the same, too.
+    In a registry the versions are the tags and digests of a repository. Versions of a local image have the same path:
+    it may be built again there, with another tag. Where a layout or an archive names each of its images by a repository
+    (`oci:DIR:pg-backend:1`), that name has to be the same, too.
     """
     if one.path and other.path:
         same_path = not _paths(one).isdisjoint(_paths(other))
@@ -37,16 +37,16 @@ def same_repository(one: Reference, other: Reference) -> bool:
 
 
 def owner(record: Mapping[str, Any], image: Image) -> str:
-    """Return the reference to record for something that this image makes out of what belongs to `record`.
+    """Return the reference to record as the owner when this image makes a new generation from that of `record`.
 
-    An image that has only the digest in common with the recorded one does not take anything over: the next version
-    under its own name would then be trusted, which nobody has decided.
+    An image that shares only the digest with the recorded one does not become the owner: the next version under its
+    name would be trusted then, and no operator has decided that.
     """
     return image.reference if is_named_like(record, image.reference) else str(record["image"])
 
 
 def check_cloud(cloud: str, record: Mapping[str, Any], image: Image) -> None:
-    """Raise StateError where a cloud that was configured belongs to another image."""
+    """Raise StateError where a configured cloud belongs to another image."""
     if not owns(record, image):
         raise StateError(
             f"cloud '{cloud}' was configured by {record.get('image')}, not by {image.reference}; "
@@ -54,8 +54,8 @@ def check_cloud(cloud: str, record: Mapping[str, Any], image: Image) -> None:
         )
 
 
-def check_interaction(interaction: str, cloud: str, record: Mapping[str, Any], image: Image) -> None:
-    """Raise StateError where an interaction was set up by another image, whoever the cloud belongs to now."""
+def check_interaction(record: Mapping[str, Any], image: Image, *, interaction: str, cloud: str) -> None:
+    """Raise StateError where an interaction was set up by another image, whichever image owns the cloud now."""
     if not owns(record, image):
         made_by = record.get("image")
         raise StateError(
@@ -65,28 +65,28 @@ def check_interaction(interaction: str, cloud: str, record: Mapping[str, Any], i
 
 
 def is_named_like(record: Mapping[str, Any], reference: str) -> bool:
-    """Return whether a reference names the image that is recorded, or another version of it."""
+    """Tell whether a reference names the recorded image, or another version of it."""
     recorded = str(record.get("image"))
     if recorded == reference:
         return True
     try:
         return same_repository(parse(recorded), parse(reference))
     except BadReference:
-        # Not one of ours: nothing is known of who made it.
+        # The shim did not write this record, so its owner is unknown.
         return False
 
 
 def _paths(reference: Reference) -> set[str]:
-    """Return the path as it is written and what it leads to: either names the image."""
+    """Return the path as written and with its links resolved: either names the image."""
     return {os.path.abspath(reference.path), os.path.realpath(reference.path)}
 
 
 def _name_inside(tag: str | None) -> tuple[str, str]:
-    """Return the repository that an image's name inside of a layout or an archive has, empty for a plain tag."""
+    """Return the repository in an image's name within a layout or an archive; empty for a plain tag."""
     if tag is None or not (":" in tag or "/" in tag):
         return "", ""
     try:
         return repository_key(parse(f"docker://{tag}"))
     except BadReference:
-        # A layout's own grammar for names is wider than that for references.
+        # Names within a layout have a wider grammar than references.
         return "", tag

@@ -5,7 +5,7 @@ from tweed_shim.data.jsonschema import Schema, SchemaFault
 
 NAME = "the JSON Schema of the image's inputs"
 
-# What tells a whole schema from a map of properties: keywords that hold what no property's schema can be.
+# Keywords whose value tells a whole schema from a map of properties: no property's schema has a value of these types.
 _WHOLE: dict[str, type | tuple[type, ...]] = {
     "$schema": str, "$id": str, "$ref": str, "type": (str, list), "required": list,
     "allOf": list, "anyOf": list, "oneOf": list,
@@ -13,14 +13,13 @@ _WHOLE: dict[str, type | tuple[type, ...]] = {
 
 
 def whole(inputs: Schema) -> Schema:
-    """The JSON Schema of a configuration, from the `inputs` of an image's metadata.
+    """Return the JSON Schema of a configuration, from the `inputs` of an image's metadata.
 
-    `inputs` is a whole schema where a keyword of JSON Schema holds in it what cannot be the schema of a
-    property (`type: object`, `required: [host]`, `$schema: ...`), or where its `properties` holds nothing but
-    schemas. Otherwise it is a map of property name to schema, as the contract shows it, and then a
-    configuration has no other names: the contract says that the field names "will be those specified in the
-    JSON Schema". An input that is itself called `properties` needs a keyword that holds no schema, such as
-    `type`.
+    `inputs` is a whole schema where a keyword of JSON Schema in it has a value that cannot be the schema of a property
+    (`type: object`, `required: [host]`, `$schema: ...`), or where its `properties` contains nothing but schemas.
+    Otherwise it is a map of property names to schemas, as in the contract's example. Then a configuration has no other
+    names: the contract says that the field names "will be those specified in the JSON Schema". An input that is itself
+    called `properties` needs a keyword beside it whose value is no schema, such as `type`.
     """
     if _is_whole(inputs):
         return inputs
@@ -28,14 +27,14 @@ def whole(inputs: Schema) -> Schema:
 
 
 def schema_faults(inputs: Schema) -> list[SchemaFault]:
-    """Everything that keeps `inputs`, in either of its forms, from being a valid JSON Schema of a map."""
+    """Return the faults that keep `inputs`, in either of its forms, from being a valid JSON Schema of a map."""
     schema = whole(inputs)
-    found = jsonschema.schema_faults(schema, what=NAME)
+    faults = jsonschema.schema_faults(schema, what=NAME)
     if "object" not in schema.get("type", "object"):
-        found.append(SchemaFault(("type",), "must be object: a configuration is a map of names to values"))
+        faults.append(SchemaFault(("type",), "must be object: a configuration is a map of names to values"))
     if schema is inputs:
-        return found
-    return [SchemaFault(fault.path[1:], fault.problem) for fault in found]
+        return faults
+    return [SchemaFault(fault.path[1:], fault.problem) for fault in faults]
 
 
 def _is_whole(inputs: Schema) -> bool:

@@ -1,8 +1,8 @@
-"""Names of variables that steer a shell, or the programs that a shell starts: an image may not set them unasked.
+"""Names of variables that steer a shell, or the programs that a shell starts: an image may set them only if allowed.
 
-An environment that is evaluated (`eval "$(...)"`, `. file`, an env file) is set in the shell of the operator, with the
-operator's rights. With one of these names an image would run code there, or send other programs' traffic and files
-elsewhere. docs/environment.md has the same table, and what is left out of it on purpose.
+An environment that is evaluated (`eval "$(...)"`, `. file`, an env file) is set in the operator's shell, with the
+operator's rights. With one of these names an image could run code there, or redirect the traffic and files of other
+programs. docs/environment.md has the same table, and the names that are left out of it on purpose.
 
 Sources: the manuals of bash, dash, ksh93, mksh, zsh and fish (every variable that they set or treat specially); the
 lists of sudo ("env_delete", sudoers(5)) and of glibc ("unsecure environment variables", ld.so(8)); the manuals of the
@@ -17,7 +17,7 @@ from tweed_shim.base.records import Record
 class Group(Record):
     """Variables that steer one kind of program, and how.
 
-    A name belongs to the group if it is one of `names`, begins with one of `prefixes` or ends in one of `suffixes`.
+    A name belongs to the group if it is one of `names`, starts with one of `prefixes` or ends with one of `suffixes`.
     """
 
     steers: str
@@ -27,7 +27,7 @@ class Group(Record):
     suffixes: tuple[str, ...] = ()
 
     def has(self, name: str) -> bool:
-        """Return whether a name belongs to the group."""
+        """Tell whether a name belongs to the group."""
         return name in self.names or name.startswith(self.prefixes) or name.endswith(self.suffixes)
 
 
@@ -197,7 +197,7 @@ GROUPS = (
     ),
     Group(
         "the network of every program",
-        "through whom its traffic goes, and whose certificates it believes",
+        "which proxies its traffic goes through, and which certificates it trusts",
         _names(
             """
             ALL_PROXY AUTO_PROXY CURL_CA_BUNDLE FTP_PROXY HTTPS_PROXY HTTP_PROXY NO_PROXY REQUESTS_CA_BUNDLE
@@ -210,11 +210,11 @@ GROUPS = (
 
 
 def what_steers(name: str) -> str | None:
-    """Return what a variable of this name steers, None where it steers nothing."""
+    """Return what a variable of this name steers, or None."""
     return next((group.steers for group in GROUPS if group.has(name)), None)
 
 
 def steering(names: Iterable[str], *, allow: Collection[str] = ()) -> dict[str, str]:
-    """Return those of `names` that steer something and are not in `allow`, in their order, with what they steer."""
-    found = ((name, what_steers(name)) for name in names if name not in allow)
-    return {name: steers for name, steers in found if steers is not None}
+    """Return the names that steer something and are not in `allow`, in their order, with what they steer."""
+    steered = ((name, what_steers(name)) for name in names if name not in allow)
+    return {name: steers for name, steers in steered if steers is not None}

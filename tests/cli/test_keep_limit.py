@@ -1,4 +1,4 @@
-"""What configure and setup keep is bounded: an image that writes more is ended, and nothing of it is kept."""
+"""`--keep-limit` bounds the output of configure and setup: an image that writes more is killed."""
 
 import os
 
@@ -26,7 +26,7 @@ def configure(shim: Shim, reference: str, *options: str) -> Result:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_image_that_writes_too_much_is_ended_and_nothing_is_kept(
+def test_an_image_that_writes_more_than_the_keep_limit_is_killed_and_nothing_is_stored(
     shim: Shim, script_image: ScriptImage, way: str
 ) -> None:
     done = configure(shim, image(script_image, f"{WAYS[way]}; sleep 1000"), "--keep-limit", "4m")
@@ -39,7 +39,7 @@ def test_an_image_that_writes_too_much_is_ended_and_nothing_is_kept(
     assert os.listdir(os.path.join(shim.root, "clouds")) == []
 
 
-def test_an_image_that_is_quick_is_not_quick_enough(shim: Shim, script_image: ScriptImage) -> None:
+def test_an_image_that_exits_above_the_keep_limit_fails(shim: Shim, script_image: ScriptImage) -> None:
     done = configure(
         shim, image(script_image, "head -c 64k /dev/zero > $OUT_CONFIG/f"), "--keep-limit", "32k"
     )
@@ -47,7 +47,9 @@ def test_an_image_that_is_quick_is_not_quick_enough(shim: Shim, script_image: Sc
     assert b"more than 32 KiB" in done.err
 
 
-def test_what_fits_is_kept_and_more_is_allowed(shim: Shim, script_image: ScriptImage) -> None:
+def test_output_within_the_keep_limit_is_stored_and_the_limit_can_be_raised(
+    shim: Shim, script_image: ScriptImage
+) -> None:
     reference = image(script_image, "head -c 3m /dev/zero > $OUT_CONFIG/f")
     assert configure(shim, reference, "--keep-limit", "4m").code == 0
     assert configure(shim, reference).code == 0

@@ -1,4 +1,4 @@
-"""`doctor` on this host as it is, and on hosts that lack something: made so in a namespace of the test's own."""
+"""`doctor` on this host, and on hosts that lack something, made in a namespace of the test."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which names a container resolves, whatever its network."""
+"""The names that a container resolves, with each network."""
 
 import os
 

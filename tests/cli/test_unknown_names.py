@@ -1,4 +1,4 @@
-"""Names of what is not there: what happened, why, and what to write instead."""
+"""A name of something that does not exist is refused with what to write instead."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli_refusals import refusal
+from tweed_shim.cli.commands import COMMANDS, OTHER_NAMES
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         (("pull", "oci-archive:nosuch"), "/nosuch does not exist; name an image archive that does"),
         (("pull", "docker-archive:nosuch"), "/nosuch does not exist; name an image archive that does"),
-        (("ocm", "get", "./nosuch//a.example/b:1"), "./nosuch does not exist: check its name"),
-        (("toi", "describe", "./nosuch//a.example/b:1"), "./nosuch does not exist: check its name"),
+        (("ocm", "get", "./nosuch//a.example/b:1"), "./nosuch does not exist; check its name"),
+        (("toi", "describe", "./nosuch//a.example/b:1"), "./nosuch does not exist; check its name"),
         (("toi", "bootstrap", "install", "./nosuch.tgz//a.example/b:1"), "./nosuch.tgz does not exist"),
         (("ocm", "get", "no.ctf//a.example/b:1"), "write ./no.ctf for a file or a directory"),
         (("environment", "--cloud", "nosuch"), "there is no cloud 'nosuch'; 'tweed-shim clouds' lists those"),
@@ -57,8 +58,41 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 @pytest.mark.usefixtures("directory")
-def test_a_name_of_nothing_is_refused_with_what_to_write(
+def test_an_unknown_name_is_refused_with_what_to_write(
     words: tuple[str, ...], part: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     root = os.path.join(tmp_path, "store")
     assert part in refusal(capfd, "--root", root, *words)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("ps", "there is no command 'ps': use tweed-shim logs; see 'tweed-shim logs --help'"),
+        ("ls", "there is no command 'ls': use tweed-shim images; see 'tweed-shim images --help'"),
+        ("inspect", "there is no command 'inspect': use tweed-shim spec; see 'tweed-shim spec --help'"),
+        ("run", "there is no command 'run': use tweed-shim exec; see 'tweed-shim exec --help'"),
+        (
+            "setup",
+            "there is no command 'setup': use tweed-shim exec IMAGE setup; see 'tweed-shim exec --help'",
+        ),
+        (
+            "bootstrap",
+            "there is no command 'bootstrap': use tweed-shim toi bootstrap; see 'tweed-shim toi bootstrap --help'",
+        ),
+        ("nosuch", "there is no command 'nosuch'; see 'tweed-shim --help'"),
+    ],
+)
+def test_an_unknown_command_points_to_the_one_there_is(
+    word: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = os.path.join(tmp_path, "store")
+    assert refusal(capfd, "--root", root, word, code=2) == f"tweed-shim: {message}"
+
+
+def test_every_other_name_of_a_command_leads_to_a_command() -> None:
+    assert not OTHER_NAMES.keys() & COMMANDS.keys()
+    for words in OTHER_NAMES.values():
+        command, *rest = words.split()
+        subcommands = COMMANDS[command].subcommands
+        assert not subcommands or rest[0] in subcommands

@@ -1,4 +1,4 @@
-"""A program of the shim's own that is killed is nobody's fault whom its task could name: it is run again."""
+"""A program of the shim that is killed is not blamed on the image or the host: the message says to run it again."""
 
 import json
 import os

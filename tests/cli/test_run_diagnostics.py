@@ -1,4 +1,4 @@
-"""What the shim did to an image, and what it could not use of its output, is said: in message, record and log."""
+"""How an image was ended, and unusable output of it, is in the message, the record and the log."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def log(shim: Shim) -> Result:
     return shim.run("logs", str(newest(shim)["run"]))
 
 
-def test_an_image_that_ignores_its_signal_is_killed_and_that_is_said(
+def test_an_image_that_ignores_its_signal_is_killed_and_the_message_says_so(
     shim: Shim, script_image: ScriptImage
 ) -> None:
     image = script_image(DEAF)
@@ -48,7 +48,9 @@ def test_an_image_that_ignores_its_signal_is_killed_and_that_is_said(
     assert events["did not end within 10 s of SIGTERM; killed"]["dur"] >= 10e6
 
 
-def test_an_image_that_ends_when_it_is_asked_was_not_killed(shim: Shim, script_image: ScriptImage) -> None:
+def test_an_image_that_ends_at_its_signal_is_not_reported_as_killed(
+    shim: Shim, script_image: ScriptImage
+) -> None:
     image = script_image(f"case $1 in metadata) {METADATA} ;; check) sleep 1000 ;; esac")
     ready(shim, image)
     result = shim.run("exec", image, "check", "--timeout", "0.5")
@@ -101,10 +103,10 @@ def test_what_a_failed_image_wrote_as_its_result_is_in_the_log(shim: Shim, scrip
     assert b"no room" in log(shim).out
 
 
-def test_a_result_that_was_used_is_in_no_log(shim: Shim, script_image: ScriptImage) -> None:
+def test_a_used_result_is_not_in_the_log(shim: Shim, script_image: ScriptImage) -> None:
     image = script_image(f"case $1 in metadata) {METADATA} ;; setup) echo 'PASSWORD: secret' ;; esac")
     ready(shim, image)
     assert shim.run("exec", image, "setup").code == 0
     result = log(shim)
     assert result.out == b""
-    assert b"said nothing" in result.err
+    assert b"wrote nothing to its log" in result.err

@@ -1,4 +1,4 @@
-"""The program that embeds the shim may ignore SIGCHLD or wait for all children: what is told is true nevertheless."""
+"""Exit statuses are right where the embedding program ignores SIGCHLD or waits for all children."""
 
 import json
 import os
@@ -131,7 +131,7 @@ def test_a_failing_image_fails_and_another_does_not(host: Host, script_image: Sc
 
 
 @pytest.mark.parametrize("fresh", ["root"], indirect=True)
-def test_what_a_program_of_the_host_ends_with_is_known(host: Host) -> None:
+def test_the_exit_status_of_a_program_of_the_host_is_known(host: Host) -> None:
     assert host.does(TWO_COMMANDS)["result"] == [3, -signal.SIGKILL, 0]
 
 
@@ -143,7 +143,7 @@ def test_a_checker_of_schemas_that_needs_too_long_is_not_called_killed(host: Hos
 
 
 @pytest.mark.parametrize("fresh", ["range"], indirect=True)
-def test_ids_that_are_refused_are_not_taken_for_given(
+def test_refused_ids_are_not_taken_for_granted(
     host: Host, script_image: ScriptImage, public_directory: str
 ) -> None:
     image = script_image(METADATA)
@@ -157,7 +157,7 @@ def test_ids_that_are_refused_are_not_taken_for_given(
 
 
 @pytest.mark.parametrize("fresh", ["root"], indirect=True)
-def test_a_status_that_nobody_knows_is_no_success(host: Host) -> None:
+def test_an_unknown_exit_status_is_a_failure(host: Host) -> None:
     kill = 'run(Command(["sh", "-c", "kill -9 $PPID; exec sleep 60"]))'
     module = '__import__("tweed_shim.host.subprocesses").host.subprocesses'
     names = f'(getattr({module}, name) for name in ("run", "Command"))'

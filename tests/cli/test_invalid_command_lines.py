@@ -39,12 +39,16 @@ BOOTSTRAP = ("toi", "bootstrap", "install", "./none//example.com/x:1")
         ((*EXEC, "--pids", "1.5"), 2, "'1.5' is no whole number from 1 to 4194304"),
         ((*EXEC, "--memory", "0"), 2, "'0' is no size"),
         ((*EXEC, "--cap-add", "X Y"), 2, "--cap-add"),
-        (("clouds", "rm"), 2, "'clouds rm' needs the name of a cloud"),
+        (("clouds", "rm"), 2, "'clouds rm' needs the name of a cloud; 'tweed-shim clouds' lists them"),
         ((*BOOTSTRAP, "-p", "-", "-c", "-"), 2, "stdin can be used only once"),
         ((*BOOTSTRAP, "-p", "none"), 125, "the parameters in none cannot be read (No such file"),
         ((*BOOTSTRAP, "-c", "latin1"), 125, "the credentials in latin1 are not text in UTF-8"),
         ((*BOOTSTRAP, "-p", "large"), 125, "large is larger than 4 MiB, which is the most that is read"),
-        (("toi", "config", "./none//example.com/x:1", "-p", "-"), 2, "not written to stdout"),
+        (
+            ("toi", "config", "./none//example.com/x:1", "-p", "-"),
+            2,
+            "the files cannot be written to stdout, where their paths are printed: name a file",
+        ),
         (
             ("spiff", "merge", "list.yaml", "--evaluate", "1"),
             125,
@@ -58,7 +62,7 @@ BOOTSTRAP = ("toi", "bootstrap", "install", "./none//example.com/x:1")
         (("spiff", "merge", "latin1"), 125, "latin1 is not text in UTF-8"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(
+def test_an_invalid_command_line_is_refused_in_one_sentence(
     words: tuple[str, ...], code: int, message: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["--root", str(tmp_path / "store"), *words]) == code

@@ -81,7 +81,7 @@ class World:
     def interactions(self) -> tuple[str, ...]:
         return self.shim.clouds()[0].interactions
 
-    def place(self, interaction: str) -> str:
+    def slot(self, interaction: str) -> str:
         return os.path.join(self.root, "clouds", "default", "interactions", interaction)
 
     def killed_at(self, number: int, work: Callable[[], object]) -> bool:
@@ -157,19 +157,17 @@ def test_a_setup_that_is_killed_after_its_image_succeeded_is_found_and_torn_down
         world.backend.teardown(interaction)
         assert list(world.made.iterdir()) == [], number
         assert world.interactions() == ()
-        assert not os.path.exists(world.place(interaction))
+        assert not os.path.exists(world.slot(interaction))
     assert number > 6, "the commit has more steps than that"
 
 
-def test_a_setup_that_was_killed_while_its_image_ran_is_named(world: World) -> None:
+def test_a_setup_that_was_killed_while_its_image_ran_is_reported(world: World) -> None:
     assert world.killed_at(1, lambda: world.backend.setup("shop"))
     assert world.interactions() == ()
     world.backend.setup("shop")
     line, kept = world.said
     assert "a setup of interaction 'shop' of cloud 'default' was interrupted while its image ran" in line
-    assert (
-        f"what it had written is kept in {world.place('shop')}/interrupted; teardown of interaction" in kept
-    )
+    assert f"what it had written is kept in {world.slot('shop')}/interrupted; teardown of interaction" in kept
     world.said.clear()
     world.backend.teardown("shop")
     assert world.said == []
@@ -184,8 +182,8 @@ def test_an_interrupted_commit_is_named_with_the_command_that_tears_it_down(worl
         f"tear it down with: tweed-shim exec {world.image} teardown --cloud default --interaction shop"
     )
     # It is finished now.
-    assert os.path.lexists(os.path.join(world.place("shop"), "current"))
-    assert drafts.unfinished(world.place("shop")) is None
+    assert os.path.lexists(os.path.join(world.slot("shop"), "current"))
+    assert drafts.unfinished(world.slot("shop")) is None
 
 
 def test_a_signal_that_comes_when_the_image_has_succeeded_does_not_lose_the_interaction(world: World) -> None:
@@ -217,7 +215,7 @@ def test_the_directories_of_a_new_interaction_are_on_the_disk_before_it_counts_a
     before: list[str] = []
     world.after = lambda: before.extend(synced)
     world.backend.setup("shop")
-    place = world.place("shop")
+    place = world.slot("shop")
     names = [place]
     while names[-1] != world.root:
         names.append(os.path.dirname(names[-1]))
@@ -233,7 +231,7 @@ def test_an_unfinished_interaction_keeps_its_cloud_and_its_image(world: World) -
         world.shim.remove([world.image])
     world.shim.forget("default", "shop")
     assert world.interactions() == ()
-    assert not os.path.exists(world.place("shop"))
+    assert not os.path.exists(world.slot("shop"))
 
 
 def test_a_teardown_that_is_killed_after_its_image_succeeded_is_done_or_can_be_done_again(
@@ -251,7 +249,7 @@ def test_a_teardown_that_is_killed_after_its_image_succeeded_is_done_or_can_be_d
         assert world.interactions() == ()
         with pytest.raises(StateError, match="is not set up"):
             world.backend.teardown(interaction)
-        assert not os.path.exists(world.place(interaction))
+        assert not os.path.exists(world.slot(interaction))
     assert number > 4
 
 
@@ -266,7 +264,7 @@ def test_a_configure_that_is_killed_leaves_the_old_configuration_or_the_new_one(
     assert number > 6
 
 
-def test_a_setup_that_fails_leaves_nothing_of_its_name(world: World) -> None:
+def test_a_failed_setup_leaves_no_directory(world: World) -> None:
     world.fails = "setup"
     with pytest.raises(OperationFailed):
         world.backend.setup("shop")
@@ -311,7 +309,7 @@ def test_a_record_that_the_disk_refuses_is_an_interaction_without_an_environment
     assert list(world.made.iterdir()) == []
 
 
-def test_a_disk_that_takes_nothing_at_all_does_not_cost_the_environment(
+def test_a_full_disk_does_not_lose_the_environment_of_a_setup(
     world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--root", world.root, "exec", world.image, "setup", "--interaction"]
@@ -329,7 +327,7 @@ def test_a_disk_that_takes_nothing_at_all_does_not_cost_the_environment(
     assert (world.made / Path(kept, "token").read_text()).exists()
 
 
-def test_what_a_disk_took_no_record_of_is_kept_named_and_can_be_torn_down(
+def test_a_setup_whose_record_the_disk_refuses_is_reported_and_can_be_torn_down(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -356,10 +354,10 @@ def test_what_a_disk_took_no_record_of_is_kept_named_and_can_be_torn_down(
     world.backend.teardown("blog")
     assert not lost.exists()
     assert world.shim.clouds()[0].setups == ()
-    assert not os.path.exists(world.place("blog"))
+    assert not os.path.exists(world.slot("blog"))
 
 
-def test_what_was_interrupted_can_be_torn_down_at_once_or_given_up(world: World) -> None:
+def test_an_interrupted_setup_can_be_torn_down_or_given_up(world: World) -> None:
     assert world.killed_at(1, lambda: world.backend.setup("shop"))
     [lost] = world.made.iterdir()
     world.shim.gc()
@@ -370,4 +368,4 @@ def test_what_was_interrupted_can_be_torn_down_at_once_or_given_up(world: World)
     assert world.killed_at(1, lambda: world.backend.setup("blog"))
     world.shim.forget("default", "blog")
     assert world.shim.clouds()[0].setups == ()
-    assert not os.path.exists(world.place("blog"))
+    assert not os.path.exists(world.slot("blog"))

@@ -1,4 +1,4 @@
-"""What is in use is not removed, and the refusal names who uses it and what to do."""
+"""Images and clouds in use are not removed, and the message names their users and the command that ends the use."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The signal that an image names to be asked to end by."""
+"""The stop signal that an image names."""
 
 import signal
 
