@@ -9,7 +9,7 @@ from tweed_shim.runtime.request import Process, Request
 
 
 def program_request(rootfs: str, args: tuple[str, ...], host: Host, **values: Any) -> Request:
-    """Make the request of a program that runs as root of its container; `values` are fields of options and requests."""
+    """Return the request of a program that runs as its container's root; values: fields of options and requests."""
     options = {name: values.pop(name) for name in ContainerOptions.FIELDS if name in values}
     process = Process(args, ("PATH=/bin",), 0, 0, (), "/")
     chosen = ContainerOptions(**options)

@@ -45,7 +45,7 @@ def fill_clouds(root: str, count: int) -> None:
 def fill_runs(root: str, count: int) -> None:
     place = os.path.join(root, "runs")
     [first, *_] = (name for name in os.listdir(place) if name.isdigit())
-    for number in range(count - runs.KEPT + 1, count + 1):
+    for number in range(count - runs.MOST_RUNS + 1, count + 1):
         shutil.copytree(os.path.join(place, first), os.path.join(place, str(number)))
     with open(os.path.join(place, "lock"), "r+b") as counter:
         counter.write(b"%-31d\n" % count)

@@ -74,8 +74,8 @@ def _records(root: str) -> Iterator[Damage]:
     warnings: list[str] = []
     store.records(root, warnings.append)
     cloud_states.states(root, warnings.append)
-    runs.records(root, newest=runs.KEPT, warn=warnings.append)
-    for _ in scratch_directories.noted(root, warnings.append):
+    runs.records(root, newest=runs.MOST_RUNS, warn=warnings.append)
+    for _ in scratch_directories.records(root, warnings.append):
         pass
     if os.path.exists(os.path.join(root, "images", "oci-layout")):
         try:

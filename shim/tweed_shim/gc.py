@@ -24,7 +24,7 @@ REPLACED_IN = (
     "images/blobs/sha256",
     "rootfs/*",
     "runs/*",
-    scratch_directories.NOTES,
+    scratch_directories.RECORDS,
 )
 
 
@@ -124,9 +124,9 @@ def _remove_log(log: log_sweep.RunLog) -> str:
 
 def _scratch_leftovers(root: str, warn: Callable[[str], None]) -> Iterator[Garbage]:
     """Yield what killed runs left in --scratch directories, and the notes of directories that no longer exist."""
-    for each in scratch_directories.noted(root, warn):
+    for each in scratch_directories.records(root, warn):
         if _is_gone(each.directory):
-            yield Garbage("file", os.path.relpath(each.note, root), each.note, partial(_unlink, each.note))
+            yield Garbage("file", os.path.relpath(each.path, root), each.path, partial(_unlink, each.path))
             continue
         try:
             for path in scratch_directories.abandoned(each.directory):

@@ -1,11 +1,10 @@
 """One image, one request, one run: what every contract does, written once.
 
-A contract is a table of operations and its own state. It says what an operation asks of an image (a Call), and a Runner
-does the rest: the host is inspected and the options are checked once, before anything is pulled; then the image is
-brought into the store, the request is made, run and recorded. Nothing here knows the name of a contract.
+A contract is a table of operations and its own state. It makes a Call for each operation, and a Runner does the rest.
+The Runner inspects the host and checks the options once, before anything is pulled. Then it brings the image into the
+store, makes the request, runs it and records the run. Nothing here may know the name of a contract.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -18,7 +17,7 @@ from tweed_shim.http.connect_options import ConnectOptions
 from tweed_shim.image import pull, store
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image
-from tweed_shim.runtime import host, log_space, process, recorded_run, security_options, spec
+from tweed_shim.runtime import container, host, log_space, process, recorded_run, security_options, spec
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.options import ContainerOptions
 from tweed_shim.runtime.recorded_run import Job, Site
@@ -28,7 +27,7 @@ from tweed_shim.runtime.runs import Run
 
 def check_platform(value: object) -> str:
     """Check the name of a platform. Raises ConfigError."""
-    # A platform is rarely named.
+    # Imported here because a platform is rarely named.
     from tweed_shim.image import platforms
 
     text = option_values.text(value)
@@ -40,8 +39,8 @@ class RunOptions(ContainerOptions):
     """Options for pulling and running an image.
 
     pull: `always`, `missing` or `never`. platform: `os/arch[/variant]`. insecure, ca_file, cert_file, key_file: as in
-    ConnectOptions. pull_timeout: how many seconds a pull of the image may take, without a limit by default. The others
-    are those of ContainerOptions.
+    ConnectOptions. pull_timeout: how many seconds a pull of the image may take; None for no limit. The others are those
+    of ContainerOptions.
     """
 
     pull: str = "missing"
@@ -64,18 +63,18 @@ class RunOptions(ContainerOptions):
 
     @property
     def connect(self) -> ConnectOptions:
-        """How the image's registry is spoken to."""
+        """The options for connections to the image's registry."""
         return ConnectOptions(
             self.insecure, self.ca_file, self.cert_file, self.key_file, timeout=self.pull_timeout
         )
 
 
 class Call(Record):
-    """What one operation of a contract asks of an image.
+    """One operation of a contract on an image.
 
-    arguments: those that the entrypoint is called with. variables: set in its environment. network: the one that the
-    operation needs, None for the one of the options. timeout: seconds, where the options name none. The others are the
-    fields of Request with the same names.
+    arguments: for the image's entrypoint. timeout: in seconds, for options without one. variables: set in the
+    environment of the program. network: the one that the operation needs, None for that of the options. The others are
+    the fields of Request with the same names.
     """
 
     arguments: tuple[str, ...]
@@ -93,10 +92,10 @@ class Call(Record):
 
 
 class Runner:
-    """A store and a host on which images are run with the same options.
+    """Runs images of one store on this host, with the same options.
 
-    Raises ConfigError for options that do not exist or are not safe, HostError for those that this host cannot give:
-    nothing has been pulled or changed then.
+    Raises ConfigError for options that do not exist or are not safe, HostError for those that this host cannot grant.
+    Nothing has been pulled or changed then.
     """
 
     def __init__(self, settings: Settings, options: RunOptions, console: Console) -> None:
@@ -109,9 +108,9 @@ class Runner:
 
     @contextmanager
     def image(self, source: Reference | Callable[[], Image]) -> Iterator[Image]:
-        """Yield an image, unpacked, which is kept from removal for as long as the block lasts.
+        """Yield an unpacked image. It is not removed for as long as the block lasts.
 
-        source: what it is pulled by, or a function that brings it into the store. Raises what `pull.obtain` raises.
+        source: its reference, or a function that brings it into the store. Raises what `pull.obtain` raises.
         """
 
         def obtain() -> Image:
@@ -123,7 +122,7 @@ class Runner:
             yield image
 
     def obtain(self, reference: Reference) -> Image:
-        """Bring an image into the store as the options say. Raises what `pull.obtain` raises."""
+        """Pull an image as the options say, and return it. Raises what `pull.obtain` raises."""
         options = self.options
         return pull.obtain(
             self.root,
@@ -136,7 +135,7 @@ class Runner:
         )
 
     def request(self, image: Image, call: Call) -> Request:
-        """Make the request of a call. Raises ImageError for an image that cannot be called so or is not safe to run."""
+        """Return the request of a call. Raises ImageError for an image that has no such call or is not safe to run."""
         options = self._options_of(call)
         config = image.config
         resolved = process.resolve(
@@ -170,7 +169,7 @@ class Runner:
         return request
 
     def _options_of(self, call: Call) -> RunOptions:
-        """Return the options with what the operation has of its own: its network, and its time where none is named."""
+        """Return the options with the network of a call, and with its timeout where they have none."""
         options = self.options
         changes: dict[str, Any] = {}
         if call.network is not None and call.network != options.network:
@@ -180,8 +179,8 @@ class Runner:
         return replace(options, **changes) if changes else options
 
     def config(self, request: Request, name: str) -> dict[str, Any]:
-        """Return the `config.json` of a request for a run called `name`. Nothing is run."""
-        return spec.generate(request, self.host, scratch=os.path.join(self.root, "scratch"), name=name)
+        """Return the `config.json` of a request for a run called `name`, without running it."""
+        return spec.generate(request, self.host, bundle=container.bundle_directory(self.root), name=name)
 
     def run(self, request: Request, job: Job) -> tuple[Run, Outcome]:
         """Run a request as a recorded run of the store. Raises what `recorded_run.run_recorded` raises."""

@@ -15,7 +15,7 @@ from installed import Result, Shim, fresh_shim
 from layouts import File, Layer, LayoutWriter, busybox_files
 from script_images import METADATA, ScriptImage
 from tweed_shim import Shim as Api
-from tweed_shim.runtime.runs import KEPT
+from tweed_shim.runtime.runs import MOST_RUNS
 
 SCRIPT = f"""case $1 in
 metadata) {METADATA} ;;
@@ -202,7 +202,7 @@ def test_gc_removes_old_runs_and_the_control_groups_of_dead_ones(
     with fresh_shim(accounts["root"], program) as shim:
         tag.move("one")
         done(shim.run("exec", tag.reference, "metadata"))
-        for number in ("2", str(KEPT + 1), str(KEPT + 2)):
+        for number in ("2", str(MOST_RUNS + 1), str(MOST_RUNS + 2)):
             os.mkdir(os.path.join(shim.root, "runs", number))
         name = f"tweed-shim-{zlib.crc32(os.fsencode(os.path.realpath(shim.root))):08x}-2"
         hierarchy = "/sys/fs/cgroup/pids" if os.path.isdir("/sys/fs/cgroup/pids") else "/sys/fs/cgroup"

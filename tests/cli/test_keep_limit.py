@@ -6,7 +6,6 @@ import pytest
 
 from installed import Result, Shim
 from script_images import METADATA, ScriptImage
-from tweed_shim.runtime.kept_size import KeptSize
 
 # Ways to fill $OUT_CONFIG with 8 MiB, which then wait to be ended.
 WAYS = {
@@ -54,20 +53,3 @@ def test_output_within_the_keep_limit_is_stored_and_the_limit_can_be_raised(
     reference = image(script_image, "head -c 3m /dev/zero > $OUT_CONFIG/f")
     assert configure(shim, reference, "--keep-limit", "4m").code == 0
     assert configure(shim, reference).code == 0
-
-
-def test_hard_links_count_once_and_links_lead_nowhere(tmp_path: os.PathLike[str]) -> None:
-    directory = os.path.join(tmp_path, "kept")
-    os.mkdir(directory)
-    with open(os.path.join(directory, "file"), "wb") as file:
-        file.write(b"x" * (600 << 10))
-    for number in range(10):
-        os.link(os.path.join(directory, "file"), os.path.join(directory, f"hard{number}"))
-    os.symlink("/usr", os.path.join(directory, "link"))
-    assert not KeptSize([directory], 1 << 20).look(now=True)
-    assert KeptSize([directory], 500 << 10).look(now=True)
-
-
-def test_output_is_not_measured_without_a_keep_limit() -> None:
-    watched = KeptSize([], 0)
-    assert (watched.pause(), watched.look(now=True)) == (None, False)

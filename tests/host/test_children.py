@@ -73,7 +73,7 @@ def is_within_del(frame: FrameType | None) -> bool:
     return False
 
 
-def start_of_keeper() -> None:
+def start_of_sandbox() -> None:
     with SandboxProcess(IdMap("host")):
         pass
 
@@ -115,8 +115,8 @@ def inject(start: Callable[[], None], at: int) -> bool:
 @pytest.mark.parametrize(
     ("start", "threads", "step"),
     [
-        (start_of_keeper, 1, 1),
-        (start_of_keeper, 2, 3),
+        (start_of_sandbox, 1, 1),
+        (start_of_sandbox, 2, 3),
         (start_of_checker, 1, 3),
         (start_of_worker, 1, 1),
         (start_of_worker, 2, 23),

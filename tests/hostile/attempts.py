@@ -84,7 +84,7 @@ def write(path: str, text: str = "x") -> None:
 
 
 def absent(path: str) -> None:
-    """An error if nothing is there, as it should be."""
+    """Return an error if nothing is there, as it should be."""
     os.lstat(path)
 
 

@@ -22,7 +22,7 @@ LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
 
 
 def mounts(top: str) -> list[str]:
-    """The mount points of /sys and /proc and of all below them, those that begin with `top`."""
+    """Return the mount points of /sys and /proc and of all below them, those that begin with `top`."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         points = {line.split()[4] for line in file}
     return sorted(
@@ -31,7 +31,7 @@ def mounts(top: str) -> list[str]:
 
 
 def directories(tops: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """All directories there with the names of their files, but for those of processes, which are their own."""
+    """Yield all directories below these with the names of their files, without those of processes in /proc."""
     for top in tops:
         for place, below, names in os.walk(top):
             if place == "/proc":
@@ -40,7 +40,7 @@ def directories(tops: list[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def is_writable(path: str) -> bool:
-    """Whether a file can be opened for writing and has something that takes what is written. Writes nothing to it."""
+    """Tell whether a file can be opened for writing and takes what is written. Nothing is written to it."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -53,7 +53,7 @@ def is_writable(path: str) -> bool:
 
 
 def takes_writes(fd: int) -> bool:
-    """Whether the kernel passes on what is written; root may open files of /proc that answer EIO to it."""
+    """Tell whether the kernel takes a write. Root may open files of /proc that answer EIO to it."""
     try:
         os.write(fd, b"")
     except OSError as error:
@@ -62,7 +62,7 @@ def takes_writes(fd: int) -> bool:
 
 
 def can_make(place: str) -> bool:
-    """Whether a file or a directory can be made in a directory; it is removed again."""
+    """Tell whether a file or a directory can be made in a directory; it is removed again."""
     path = os.path.join(place, "made")
     for make, remove in ((os.mkdir, os.rmdir), (os.mknod, os.unlink)):
         try:
@@ -74,8 +74,8 @@ def can_make(place: str) -> bool:
     return False
 
 
-def done_to(group: str) -> list[str]:
-    """What could be done to the control groups of this name, wherever they are found."""
+def written_files(group: str) -> list[str]:
+    """Return the files of the control groups of this name, in any hierarchy, that could be written."""
     done = []
     for place, _, _ in os.walk("/sys/fs/cgroup"):
         if os.path.basename(place) == group:
@@ -85,7 +85,7 @@ def done_to(group: str) -> list[str]:
 
 
 def wrote(path: str, text: str) -> bool:
-    """Whether a text could be written to a file that is there."""
+    """Tell whether a text could be written to an existing file."""
     try:
         fd = os.open(path, os.O_WRONLY)
     except OSError:
@@ -99,7 +99,7 @@ def wrote(path: str, text: str) -> bool:
 
 
 def limits() -> dict[str, str]:
-    """The limits of the run, by the files that have them."""
+    """Return the limits of the run, by the files that have them."""
     found = {}
     for name in LIMITS:
         path = os.path.join("/sys/fs/cgroup", name)
@@ -123,7 +123,7 @@ def main() -> None:
             path for place, names in files for name in names if is_writable(path := os.path.join(place, name))
         ],
         "made": [place for place, _ in files if can_make(place)],
-        "groups": done_to(told["group"]),
+        "groups": written_files(told["group"]),
         "heat": glob.glob("/sys/devices/system/cpu/cpu*/thermal_throttle/*"),
         "limits": limits(),
     }

@@ -1,4 +1,4 @@
-"""Archives and layouts in directory form, made to have files of the host read or written through links."""
+"""Hostile archives and layouts in directory form: their links lead to no file of the host."""
 
 import os
 import re
@@ -55,7 +55,7 @@ def victim(shim: Shim) -> Victim:
 
 
 def given(shim: Shim, source: str) -> Path:
-    """A stranger's directory as a caller has it, who may write to it."""
+    """Return a stranger's directory as a caller has it, who may write to it."""
     path = Path(os.path.dirname(shim.root), "given")
     shutil.copytree(source, path, symlinks=True)
     subprocess.run(["chown", "-R", f"{shim.account.uid}:{shim.account.gid}", path], check=True)
@@ -76,7 +76,7 @@ def up(path: Path) -> str:
 
 
 def assert_refused(done: Result, archive: Path, entry: str, hint: str = "") -> None:
-    """By one sentence that names the archive, and the entry or one below it, and ends with the hint."""
+    """Check that a refusal is one sentence that names the archive and the entry, and ends with the hint."""
     assert done.code == 125, done
     sentence = done.err.decode().splitlines()[-1]
     begin = rf"tweed-shim: {re.escape(entry)}(/[\w./]+)? in {archive} cannot be used: it leads out "
@@ -88,7 +88,7 @@ def assert_refused(done: Result, archive: Path, entry: str, hint: str = "") -> N
 
 @pytest.fixture(scope="module")
 def component_archive(public_directory: str) -> Iterator[str]:
-    """A TOI package in a component archive, one of whose resources is the local blob `leak`, of no known digest."""
+    """Return a component archive with a TOI package that has a resource without digest, the local blob `leak`."""
     directory = os.path.join(public_directory, "directories")
     layout = executor_layout(os.path.join(directory, "image"), "cat /toi/inputs/ocmrepo > /toi/outputs/all")
     access = {"type": "localBlob", "localReference": "leak", "mediaType": "text/plain"}
@@ -127,7 +127,7 @@ LEAKS: dict[str, tuple[Callable[[Path, Victim], object], str]] = {
 
 
 @pytest.mark.parametrize("leak", LEAKS)
-def test_no_file_of_the_host_is_taken_for_one_of_an_archive(
+def test_no_file_of_the_host_is_read_through_an_archive(
     shim: Shim, victim: Victim, component_archive: str, leak: str
 ) -> None:
     archive = given(shim, component_archive)
@@ -143,7 +143,7 @@ def test_no_file_of_the_host_is_taken_for_one_of_an_archive(
 
 
 @pytest.mark.parametrize("leak", ["absolute", "blobs"])
-def test_no_file_of_the_host_is_given_to_an_executor(
+def test_no_file_of_the_host_reaches_an_executor(
     shim: Shim, victim: Victim, component_archive: str, leak: str
 ) -> None:
     archive = given(shim, component_archive)
@@ -201,7 +201,7 @@ ESCAPES: dict[str, tuple[Callable[[Path, Victim], object], str]] = {
 
 @pytest.fixture(scope="module")
 def sources(public_directory: str) -> Iterator[str]:
-    """A directory with an archive `new` to transfer from, and one `old` to transfer into."""
+    """Yield a directory with an archive `new` to transfer from, and one `old` to transfer into."""
     directory = os.path.join(public_directory, "transports")
     os.mkdir(directory)
     make_archive(f"{directory}/new", NEW)
@@ -269,7 +269,7 @@ def layout(public_directory: str) -> Iterator[str]:
 
 
 def entries(layout: Path) -> list[str]:
-    """What of a layout can be a link: its files and its directories."""
+    """Return the files and directories of a layout: each can be a link."""
     return sorted(os.fspath(path.relative_to(layout)) for path in layout.rglob("*"))
 
 

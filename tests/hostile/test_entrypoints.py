@@ -1,4 +1,4 @@
-"""Entrypoints that mean no good: whatever they do, the run ends, and nothing of it is left.
+"""Hostile entrypoints: whatever they do, the run ends, and nothing of it is left.
 
 That no process, no mount and no control group is left is what the fixture `shim` checks at its end.
 """
@@ -8,29 +8,27 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from accounts import AS_ONE_USER, Account
+from accounts import AS_ONE_USER
 from host_programs import PYTHON, ProgramsImage
-from installed import Result, Shim, fresh_shim
+from installed import Result, Shim
 from script_images import METADATA, ScriptImage
 
-KEPT = 64 << 20
+LOG_SIZE = 64 << 20
 FORKING = """
 import os, time
-made = 0
+count = 0
 while True:
     try:
         if os.fork() == 0:
             while True:
                 time.sleep(1000)
-        made += 1
+        count += 1
     except OSError as error:
-        print(made, error.errno, flush=True)
+        print(count, error.errno, flush=True)
         time.sleep(1000)
 """
 
@@ -38,7 +36,7 @@ Configure = Callable[..., Result]
 
 
 def script(image: ScriptImage, text: str) -> str:
-    """An image whose `configure` is a text of shell."""
+    """Return an image whose `configure` is a text of shell."""
     return image(f'if [ "$1" = metadata ]; then {METADATA}; exit; fi\n{text}')
 
 
@@ -52,7 +50,7 @@ def configure(shim: Shim) -> Configure:
     return run
 
 
-def test_forking_forever_is_bounded_and_ends(shim: Shim, programs_image: ProgramsImage) -> None:
+def test_a_fork_bomb_is_bounded_and_ends(shim: Shim, programs_image: ProgramsImage) -> None:
     metadata = "backend: tweed/v1\\nname: n\\nversion: v"
     head = f"#!{PYTHON} -I\nimport sys\nif sys.argv[1] == 'metadata':\n    sys.exit(print('{metadata}'))\n"
     options = ("--pids", "64") if shim.account.kind == "root" else ()
@@ -87,7 +85,7 @@ def test_allocating_forever_ends_at_the_limit_which_is_named(
 
 @AS_ONE_USER
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_printing_much_is_shown_and_kept_in_part(
+def test_much_output_is_shown_whole_and_logged_in_part(
     shim: Shim, script_image: ScriptImage, configure: Configure, stream: str
 ) -> None:
     size = 100_000_000
@@ -102,38 +100,44 @@ def test_printing_much_is_shown_and_kept_in_part(
     log = shim.run("logs", str(number)).out
     assert log.startswith(b"first\n")
     assert log.endswith(b"last\n")
-    assert KEPT - (1 << 20) < len(log) < KEPT + (1 << 10)
+    assert LOG_SIZE - (1 << 20) < len(log) < LOG_SIZE + (1 << 10)
 
 
-def test_printing_forever_as_a_result_ends_the_run(shim: Shim, script_image: ScriptImage) -> None:
+def test_an_endless_result_ends_the_run(shim: Shim, script_image: ScriptImage) -> None:
     done = shim.run("exec", script_image("yes 'a: b'"), "metadata")
     assert done.code == 125
     assert done.out == b""
     assert b"more than 4 MiB" in done.err
 
 
-def test_printing_forever_as_diagnostics_ends_with_the_time(
-    script_image: ScriptImage, configure: Configure
-) -> None:
+def test_endless_diagnostics_end_at_the_timeout(script_image: ScriptImage, configure: Configure) -> None:
     done = configure(script(script_image, "yes"), "--timeout", "1")
     assert done.code == 124
 
 
-def test_ignoring_the_wish_to_end_helps_for_the_grace_period_only(
-    accounts: dict[str, Account], program: str, script_image: ScriptImage
+# The program with a grace time of half a second; the arguments are the installed program and its own.
+SHORT_GRACE = """
+import sys
+from tweed_shim.cli.main import main
+from tweed_shim.runtime import io_loop
+io_loop.GRACE = 0.5
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_an_image_that_ignores_signals_is_killed_after_the_grace_time(
+    shim: Shim, script_image: ScriptImage
 ) -> None:
-    image = script(script_image, "trap 'echo ignored' TERM INT HUP; while :; do sleep 1; done")
-    # All of them at once, because each takes as long as the grace period is.
-    with ExitStack() as stack:
-        shims = [stack.enter_context(fresh_shim(account, program)) for account in accounts.values()]
-        pool = stack.enter_context(ThreadPoolExecutor(len(shims)))
-        command = ("exec", image, "configure", "--network", "none", "--timeout", "1")
-        for done in pool.map(lambda shim: shim.run(*command, stdin=b"{}"), shims):
-            assert done.code == 124, done
-            assert b"ignored" in done.out
+    image = script(script_image, "trap 'echo ignored' TERM INT HUP; while :; do sleep 0.1; done")
+    python = os.path.join(os.path.dirname(shim.program), "python")
+    impatient = shim._replace(wrapper=(python, "-c", SHORT_GRACE))
+    done = impatient.run("exec", image, "configure", "--network", "none", "--timeout", "1", stdin=b"{}")
+    assert done.code == 124, done
+    assert b"ignored" in done.out
+    assert b"did not end within 0.5 s of SIGTERM; killed" in done.err
 
 
-def test_a_stopped_program_is_ended_as_well(script_image: ScriptImage, configure: Configure) -> None:
+def test_a_stopped_program_is_killed_as_well(script_image: ScriptImage, configure: Configure) -> None:
     done = configure(script(script_image, "sh -c 'kill -STOP $$'"), "--timeout", "1")
     assert done.code == 124
 
@@ -156,7 +160,7 @@ def test_closing_the_streams_ends_nothing_early(
     ],
     ids=["a daemon", "a child that holds the pipes", "daemons that hold the pipes"],
 )
-def test_what_is_left_running_ends_with_the_entrypoint(
+def test_processes_in_the_background_end_with_the_entrypoint(
     script_image: ScriptImage, configure: Configure, text: str
 ) -> None:
     done = configure(script(script_image, f"{text}\necho done"))
@@ -175,7 +179,7 @@ def test_filling_the_root_is_bounded(shim: Shim, script_image: ScriptImage, conf
         assert 1_000_000_000 < blocks * size <= 1 << 30
 
 
-def test_a_program_that_kills_all_it_sees_ends_itself_alone(shim: Shim, script_image: ScriptImage) -> None:
+def test_a_program_that_kills_all_processes_kills_only_its_own(shim: Shim, script_image: ScriptImage) -> None:
     text = "kill -9 -1; for pid in $(seq 1 400); do kill -9 $pid 2>/dev/null; done; exit 5"
     done = shim.run("exec", script(script_image, text), "configure", stdin=b"{}")
     assert done.code == 5, done

@@ -1,4 +1,4 @@
-"""A program in the container tries to get out of it: each attempt is shown to have been made, and to have failed."""
+"""A program in the container tries to escape: each attempt is made, and fails."""
 
 import glob
 import hashlib
@@ -53,7 +53,7 @@ FILTERED = {
 
 
 class Host(NamedTuple):
-    """What the host has for a container to find."""
+    """Files and sockets of the host that a container could find."""
 
     canary: str
     port: int
@@ -95,7 +95,7 @@ def make_attempts(shim: Shim, image: str, host: Host, *options: str) -> dict[str
     return outcomes
 
 
-def test_no_attempt_to_get_out_succeeds(shim: Shim, escapes_image: str, host: Host) -> None:
+def test_no_attempt_to_escape_succeeds(shim: Shim, escapes_image: str, host: Host) -> None:
     # What the attempts look for in another cloud is there to be found.
     make_attempts(shim, escapes_image, host, "--network", "none", "--cloud", "other")
     [data] = glob.glob(os.path.join(shim.root, "clouds", "other", "config", "current", "data"))
@@ -155,7 +155,7 @@ def program_of_the_runtime() -> tuple[str, int, int]:
         ("/entrypoint", {"entrypoint": File(kind=SYMLINK, link="/proc/self/exe")}),
     ],
 )
-def test_the_runtime_is_no_program_for_an_image(
+def test_an_image_cannot_execute_the_runtime(
     shim: Shim, public_directory: str, request: pytest.FixtureRequest, entrypoint: str, files: Files
 ) -> None:
     before = program_of_the_runtime()

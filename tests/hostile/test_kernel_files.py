@@ -44,7 +44,7 @@ class Victim(NamedTuple):
     groups: list[str]
 
     def untouched(self) -> bool:
-        """Whether it lives, is where it was, and is not frozen."""
+        """Tell whether it lives, is where it was, and is not frozen."""
         return self.process.poll() is None and all(map(self._is_as_it_was, self.groups))
 
     def _is_as_it_was(self, group: str) -> bool:
@@ -147,7 +147,7 @@ def test_on_a_host_of_version_2_only_the_own_groups_are_seen_and_not_written(
     assert {name: report[name] for name in NOTHING} == NOTHING
 
 
-def test_a_program_finds_its_own_limit_of_memory(confined_shim: Shim, image: str) -> None:
+def test_a_program_sees_its_own_memory_limit(confined_shim: Shim, image: str) -> None:
     limiting = confined_shim.account.kind == "root" and "memory" in host.inspect().cgroups.controllers
     if not limiting:
         return

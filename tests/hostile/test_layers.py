@@ -1,4 +1,4 @@
-"""Layers made to do harm: nothing is written outside of the store, and what cannot be unpacked is one sentence."""
+"""Hostile layers: nothing is written outside of the store, and a layer that cannot be unpacked is one sentence."""
 
 import io
 import os
@@ -27,7 +27,7 @@ class Canary(NamedTuple):
     path: str
 
     def look(self) -> dict[str, tuple[int, int, int, int, bytes]]:
-        """What is there: of each path its mode, owner, links, time of change, and content."""
+        """Return the mode, owner, links, time of change and content of each path."""
         found = {}
         for place, _, names in os.walk(self.path):
             for path in (place, *(os.path.join(place, name) for name in names)):
@@ -129,7 +129,7 @@ def image_of(public_directory: str, name: str, layers: list[Layer]) -> str:
 
 
 def is_refused_or_harmless(shim: Shim, image: str) -> bool:
-    """Whether an image can be run; where not, it was refused in one sentence and left nothing."""
+    """Tell whether an image can be run; where not, it was refused in one sentence and left nothing."""
     done = shim.run("exec", image, "metadata", timeout=300)
     assert done.code in (0, 125), done
     if done.code == 0:
@@ -166,7 +166,7 @@ ODD_NAMES: Files = {
 }
 
 
-def test_odd_names_are_names(shim: Shim, public_directory: str) -> None:
+def test_odd_file_names_are_unpacked_as_they_are(shim: Shim, public_directory: str) -> None:
     image = image_of(public_directory, "odd names", [Layer(ODD_NAMES, "none")])
     assert is_refused_or_harmless(shim, image)
     [tree] = os.listdir(os.path.join(shim.root, "rootfs"))
@@ -257,7 +257,7 @@ NODES = ("null", "memory", "disk")
 
 
 @pytest.mark.parametrize("options", [(), ("--read-only",)], ids=["", "read-only"])
-def test_a_device_of_an_image_is_no_way_out(
+def test_a_device_of_an_image_cannot_be_opened(
     shim: Shim, script_image: ScriptImage, options: tuple[str, ...]
 ) -> None:
     disk = os.stat("/").st_dev
@@ -310,7 +310,7 @@ def small_disk(shim: Shim) -> Iterator[Shim]:
 
 
 def sparse_tar(size: int) -> bytes:
-    """A tar whose one file is a hole of so many bytes (PAX, GNU sparse format 1.0)."""
+    """Return a tar whose one file is a hole of so many bytes (PAX, GNU sparse format 1.0)."""
     member = tarfile.TarInfo("./GNUSparseFile.0/huge")
     member.pax_headers = {
         "GNU.sparse.major": "1",
@@ -322,7 +322,7 @@ def sparse_tar(size: int) -> bytes:
 
 
 def bomb(size: int) -> bytes:
-    """The beginning of a tar with a file of so many zeros; the zeros come as they are compressed."""
+    """Return the beginning of a tar with a file of so many zeros; the zeros come as they are compressed."""
     member = tarfile.TarInfo("huge")
     member.size = size
     return member.tobuf()

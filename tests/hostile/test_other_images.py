@@ -1,4 +1,4 @@
-"""What an image gets of another one's cloud, and of the operator's shell: nothing, however it is confined."""
+"""An image gets nothing of another image's cloud, and runs nothing in the operator's shell."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What programs do all day works under the seccomp profile, as every kind of user."""
+"""Ordinary programs work under the seccomp profile, as every kind of user."""
 
 import json
 import os
@@ -73,7 +73,7 @@ print("done")
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make the users")
 
 
-def test_programs_of_this_host_do_their_work(shim: Shim, programs_image: ProgramsImage) -> None:
+def test_programs_of_this_host_work_under_the_profile(shim: Shim, programs_image: ProgramsImage) -> None:
     path = os.pathsep.join(HOST_DIRECTORIES)
     works = {name: work for name, work in WORK.items() if shutil.which(name, path=path)}
     assert {*works} <= {*PROGRAMS}
@@ -88,7 +88,7 @@ def test_programs_of_this_host_do_their_work(shim: Shim, programs_image: Program
         assert (done.code, done.out.strip()) == (0, b"done"), (name, done)
 
 
-def test_a_python_program_does_its_work(shim: Shim, programs_image: ProgramsImage) -> None:
+def test_a_python_program_works_under_the_profile(shim: Shim, programs_image: ProgramsImage) -> None:
     metadata = "backend: tweed/v1\\nname: n\\nversion: v"
     script = f"#!{PYTHON} -I\nimport sys\nif sys.argv[1] == 'metadata':\n    sys.exit(print('{metadata}'))\n"
     done = shim.run(

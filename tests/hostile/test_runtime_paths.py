@@ -44,7 +44,7 @@ class Victim(NamedTuple):
     path: str
 
     def look(self) -> Mapping[str, tuple[int, ...]]:
-        """What is there: of each path its inode, mode, owner, links, size and times."""
+        """Return the inode, mode, owner, links, size and times of each path."""
         found = {}
         for place, directories, names in os.walk(self.path):
             for path in (place, *(os.path.join(place, name) for name in (*directories, *names))):
@@ -123,7 +123,7 @@ APPLETS = ("sh", "cat", "head", "ln", "ls", "wc")
 
 
 def working(changes: Files) -> Files:
-    """A root with a backend, in which what stands in the way of the changes is left out."""
+    """Return a root with a backend, without the paths that the changes replace."""
     base = {
         name: entry
         for name, entry in busybox_files().items()
@@ -138,7 +138,7 @@ def working(changes: Files) -> Files:
 
 
 def small(changes: Files) -> Files:
-    """A root that has nothing to run, which a runtime finds out when it has walked all the paths."""
+    """Return a root without a program. A runtime fails for that only when it has walked all the paths."""
     return {"entrypoint": File(elf(), mode=0o755), **changes}
 
 
@@ -147,7 +147,7 @@ Images = Callable[..., str]
 
 @pytest.fixture
 def images(public_directory: str) -> Iterator[Images]:
-    """Make an image whose layers have exactly these files; returns its reference."""
+    """Make an image whose layers have exactly these files, and return its reference."""
     made = os.path.join(public_directory, "images-with-links")
     os.mkdir(made)
     writers: dict[str, LayoutWriter] = {}
@@ -169,7 +169,7 @@ def runs(shim: Shim) -> list[str]:
 
 
 def refused(shim: Shim, *arguments: str, stdin: bytes | None = None) -> str:
-    """Call the shim, which refuses the image before anything is made for a run; returns what it says."""
+    """Call the shim, which refuses the image before a run, and return its message."""
     before = runs(shim)
     done = shim.run(*arguments, stdin=stdin)
     said = done.err.decode()
@@ -209,7 +209,7 @@ def test_no_link_leads_the_mounts_of_an_operation_to_the_host(
     assert json.loads(confined_shim.run("clouds", "--json").out) == []
 
 
-def test_what_an_image_has_written_is_nothing_that_the_runtime_opens(
+def test_links_that_an_image_has_written_do_not_lead_the_runtime_out(
     confined_shim: Shim, victim: Victim, images: Images
 ) -> None:
     good = images(working({}), tag="good")
@@ -233,7 +233,7 @@ def test_what_an_image_has_written_is_nothing_that_the_runtime_opens(
 
 
 @AS_ONE_USER
-def test_what_the_caller_may_not_look_at_is_checked_with_the_rights_of_the_containers_root(
+def test_directories_that_the_caller_may_not_read_are_checked_as_the_containers_root(
     shim: Shim, images: Images
 ) -> None:
     closed = {"tweed": directory(0o700, uid=1, gid=1)}
@@ -279,7 +279,9 @@ def test_links_inside_of_an_image_work(confined_shim: Shim, victim: Victim, imag
         assert checked.out == b"\n".join((b"7", b"1", *names, resolvers)), checked
 
 
-def test_an_executor_is_refused_likewise(confined_shim: Shim, victim: Victim, images: Images) -> None:
+def test_an_executor_whose_links_lead_out_is_refused(
+    confined_shim: Shim, victim: Victim, images: Images
+) -> None:
     before = victim.look()
     tricks: dict[str, Files] = {
         "dev": {"dev": symlink(victim.path)},

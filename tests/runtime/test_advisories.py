@@ -1,4 +1,4 @@
-"""Which versions of a runtime are known to follow links of an image."""
+"""The versions of runtimes with known faults."""
 
 import pytest
 
@@ -27,5 +27,5 @@ from tweed_shim.runtime import advisories
         ("crun version 1.8.1", False),
     ],
 )
-def test_a_runtime_that_follows_links_of_an_image_is_known(version: str, follows: bool) -> None:
+def test_versions_that_follow_links_of_dev_are_known(version: str, follows: bool) -> None:
     assert advisories.follows_links_of_dev(version) is follows

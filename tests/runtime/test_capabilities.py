@@ -1,4 +1,4 @@
-"""Which capabilities a container gets."""
+"""The capabilities of a container: defaults, added ones and dropped ones."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ def test_a_capability_is_known_by_every_form_of_its_name(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "NET", "CAP_ALL", "CAP_CAP_NET_RAW", "NET_RAW,CHOWN"])
-def test_an_unknown_one_is_named(text: str) -> None:
+def test_an_unknown_capability_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match=f"there is no capability {text!r}"):
         capabilities.parse(text)
 
@@ -27,13 +27,13 @@ def test_there_are_as_many_names_as_this_kernel_may_know() -> None:
     assert capabilities.NAMES.index("CAP_SYS_ADMIN") == 21
 
 
-def test_without_wishes_the_defaults_are_given_as_far_as_the_caller_has_them() -> None:
+def test_without_options_a_container_has_those_defaults_that_the_caller_has() -> None:
     assert {*capabilities.choose((), (), capabilities.NAMES)} == capabilities.DEFAULT
     assert capabilities.choose((), (), ["CAP_KILL", "CAP_NET_RAW"]) == ("CAP_KILL",)
 
 
 @given(st.sets(names), st.sets(names))
-def test_what_is_added_is_there_and_what_is_dropped_is_not(add: set[str], drop: set[str]) -> None:
+def test_added_capabilities_are_there_and_dropped_ones_are_not(add: set[str], drop: set[str]) -> None:
     add -= drop
     chosen = {*capabilities.choose(add, drop, capabilities.NAMES)}
     assert chosen == (capabilities.DEFAULT | add) - drop
@@ -45,7 +45,7 @@ def test_all_is_all_that_the_caller_has() -> None:
     assert capabilities.choose(("ALL",), (), ["CAP_KILL"]) == ("CAP_KILL",)
 
 
-def test_what_cannot_be_given_is_refused() -> None:
+def test_a_capability_that_the_caller_lacks_is_refused() -> None:
     with pytest.raises(HostError, match="CAP_SYS_TIME cannot be added"):
         capabilities.choose(("CAP_SYS_TIME",), (), ["CAP_KILL"])
     with pytest.raises(ConfigError, match="CAP_KILL is to be added and dropped"):

@@ -1,4 +1,4 @@
-"""What a caller has of control groups, over trees made up like the kernel's; and what becomes of a run's limits."""
+"""The control groups that a caller can make, over directories like the kernel's, and the limits of runs."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ ALL = "cpu memory pids"
 
 
 class Tree(NamedTuple):
-    """A hierarchy of version 2 in a directory, and the file that tells the caller's place in it."""
+    """A hierarchy of version 2 in a directory, and the file with the caller's group in it."""
 
     top: str
     own: str
@@ -69,7 +69,7 @@ def _somebody() -> Iterator[None]:
 
 @pytest.fixture
 def tree() -> Iterator[Tree]:
-    """A user's systemd, and a scope of it that holds this process alone."""
+    """Yield a user's systemd, and a scope of it that holds this process alone."""
     if os.geteuid() != 0:
         pytest.skip("only root can make files of somebody else")
     with work_directory(mode=0o755) as directory:
@@ -89,28 +89,28 @@ def test_root_has_the_whole_tree(tree: Tree) -> None:
     assert found.path("x") == "/tweed-shim-x"
 
 
-def test_a_group_that_is_ours_alone_is_delegated(tree: Tree) -> None:
+def test_a_group_with_only_our_processes_is_used(tree: Tree) -> None:
     found = tree.seen()
     assert (found.version, found.parent, found.for_all) == (2, SCOPE, False)
     assert found.controllers == {*ALL.split()}
     assert found.path("x") == f"{SCOPE}/tweed-shim-x"
 
 
-def test_a_group_within_one_that_is_ours_is_left_where_it_is(tree: Tree) -> None:
+def test_the_group_above_is_used_where_it_is_delegated(tree: Tree) -> None:
     tree.group(SCOPE, mine=True)
     tree.group(f"{SCOPE}/inner", mine=False, pids=f"1 {os.getpid()}")
     tree.enter(f"{SCOPE}/inner")
     assert tree.seen().parent == SCOPE
 
 
-def test_a_slice_is_systemds(tree: Tree) -> None:
+def test_a_slice_is_not_used(tree: Tree) -> None:
     tree.group(SCOPE, mine=True, pids=f"1 {os.getpid()}")
     found = tree.seen()
     assert found.version == 0
     assert f"{SCOPE} has 1 other process in it" in found.fault
 
 
-def test_children_of_ours_are_no_others(tree: Tree) -> None:
+def test_our_child_processes_do_not_count_as_others(tree: Tree) -> None:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -126,7 +126,7 @@ def test_children_of_ours_are_no_others(tree: Tree) -> None:
         os.close(write)
 
 
-def test_the_top_of_a_container_is_ours_with_all_that_is_in_it(tree: Tree) -> None:
+def test_the_top_group_of_a_container_is_used_whatever_processes_are_in_it(tree: Tree) -> None:
     tree.group("", mine=True, pids=f"1 {os.getpid()}")
     tree.enter("/")
     assert (tree.seen().version, tree.seen().parent) == (2, "/")
@@ -144,7 +144,7 @@ def test_the_top_of_a_container_is_ours_with_all_that_is_in_it(tree: Tree) -> No
         (True, "domain", "/gone"),
     ],
 )
-def test_a_group_that_cannot_be_used_is_none(tree: Tree, mine: bool, kind: str, own: str) -> None:
+def test_a_group_that_is_not_delegated_is_not_used(tree: Tree, mine: bool, kind: str, own: str) -> None:
     for name in ("", "cgroup.procs", "cgroup.subtree_control"):
         os.chown(os.path.join(tree.top + SCOPE, name), 0, -1)
     tree.group(SCOPE, mine=mine, pids=str(os.getpid()), kind=kind)
@@ -152,7 +152,7 @@ def test_a_group_that_cannot_be_used_is_none(tree: Tree, mine: bool, kind: str, 
     found = tree.seen()
     assert (found.version, found.controllers) == (0, frozenset())
     assert "does not belong to this user" in found.fault
-    assert found.mend
+    assert found.remedy
 
 
 def test_version_1_is_for_root_alone(tmp_path: Any) -> None:
@@ -167,11 +167,11 @@ def test_version_1_is_for_root_alone(tmp_path: Any) -> None:
     assert cgroups.inspect(root=False, top=top, own=own).version == 0
 
 
-def test_room_is_made_by_stepping_aside_and_handing_the_controllers_on(tree: Tree) -> None:
+def test_controllers_are_enabled_after_the_processes_have_moved_to_a_child(tree: Tree) -> None:
     pid = os.getpid()
     found = tree.seen()
     tree.group(f"{SCOPE}/tweed-shim", mine=True)  # as the kernel makes the files of a new group
-    cgroups.make_room(found, top=tree.top, own=tree.own)
+    cgroups.enable_controllers(found, top=tree.top, own=tree.own)
     with open(f"{tree.top}{SCOPE}/tweed-shim/cgroup.procs", encoding="ascii") as file:
         assert file.read().startswith(str(pid))
     with open(f"{tree.top}{SCOPE}/cgroup.subtree_control", encoding="ascii") as file:
@@ -179,19 +179,19 @@ def test_room_is_made_by_stepping_aside_and_handing_the_controllers_on(tree: Tre
     tree.group(SCOPE, mine=True)
     tree.enter(f"{SCOPE}/tweed-shim")
     assert tree.seen() == found
-    cgroups.make_room(found, top=tree.top, own=tree.own)
+    cgroups.enable_controllers(found, top=tree.top, own=tree.own)
     with open(f"{tree.top}{SCOPE}/cgroup.subtree_control", encoding="ascii") as file:
         assert file.read()[0] == "+"
 
 
-def test_room_that_cannot_be_made_is_one_sentence(tree: Tree) -> None:
+def test_a_failure_to_enable_controllers_is_one_sentence(tree: Tree) -> None:
     found = tree.seen()
     os.unlink(f"{tree.top}{SCOPE}/cgroup.subtree_control")
     with pytest.raises(HostError, match=f"{SCOPE} cannot be shared out"):
-        cgroups.make_room(found, top=tree.top, own=tree.own)
+        cgroups.enable_controllers(found, top=tree.top, own=tree.own)
 
 
-def test_expecting_moves_writes_to_one_hierarchy_that_is_there(tree: Tree, tmp_path: Any) -> None:
+def test_expecting_moves_writes_to_one_hierarchy(tree: Tree, tmp_path: Any) -> None:
     os.mkdir(tmp_path / "7")
     (tmp_path / "7" / "cgroup").write_text(f"3:cpu,cpuacct:/gone\n2:name=systemd:/../up\n0::{SCOPE}\n")
     cgroups.expect_moves(7, top=tree.top, proc=str(tmp_path))
@@ -222,7 +222,7 @@ RANGE = IdMap(
 def generated(found: Cgroups, limits: Limits, ids: IdMap = RANGE) -> dict[str, Any]:
     host = Host(ids, found, 1024, frozenset(), "x86_64")
     request = program_request("/image", ("/program",), host, network="none", limits=limits)
-    return spec.generate(request, host, scratch="/scratch", name="x")
+    return spec.generate(request, host, bundle="/bundle", name="x")
 
 
 def rlimits(config: dict[str, Any]) -> dict[str, int]:
@@ -242,7 +242,7 @@ def test_limits_are_below_the_delegated_group() -> None:
 @pytest.mark.parametrize(
     "found", [Cgroups(0), Cgroups(2, frozenset(ALL.split()), SCOPE), Cgroups(2, frozenset(), SCOPE)]
 )
-def test_nobody_steps_aside_for_the_default(found: Cgroups) -> None:
+def test_runs_without_limits_have_no_group_for_a_user(found: Cgroups) -> None:
     config = generated(found, Limits())
     assert "cgroupsPath" not in config["linux"]
     assert "pids" not in config["linux"]["resources"]
@@ -270,26 +270,26 @@ def test_a_limit_that_cannot_be_enforced_is_refused_with_reason_and_remedy(
     limits: Limits, option: str
 ) -> None:
     with pytest.raises(HostError) as refusal:
-        generated(Cgroups(0, fault="the reason", mend="the remedy"), limits)
+        generated(Cgroups(0, fault="the reason", remedy="the remedy"), limits)
     assert str(refusal.value) == f"{option} cannot be enforced: the reason; leave it out, or the remedy"
 
 
-def test_less_of_a_core_than_the_kernel_can_give_is_refused() -> None:
+def test_a_share_of_a_core_below_the_kernels_least_is_refused() -> None:
     found = Cgroups(2, frozenset(ALL.split()), SCOPE)
     with pytest.raises(HostError, match=r"cpus=.0\.001. cannot be enforced: .* below 0\.01"):
         generated(found, Limits(cpus=0.001))
     assert generated(found, Limits(cpus=0.01))["linux"]["resources"]["cpu"]["quota"] == 1000
 
 
-def test_a_root_that_cannot_be_written_needs_the_control_group_of_devices() -> None:
+def test_a_read_only_root_needs_a_control_group_for_devices() -> None:
     for found, refused in ((Cgroups(0), True), (Cgroups(2, frozenset(ALL.split()), for_all=True), False)):
         host = Host(IdMap("host"), found, 1024, frozenset(), "x86_64")
         request = program_request("/image", ("/program",), host, network="none", read_only=True)
         if refused:
             with pytest.raises(HostError, match="read_only is not safe here"):
-                spec.generate(request, host, scratch="/scratch", name="x")
+                spec.generate(request, host, bundle="/bundle", name="x")
         else:
-            assert spec.generate(request, host, scratch="/scratch", name="x")["root"]["readonly"]
+            assert spec.generate(request, host, bundle="/bundle", name="x")["root"]["readonly"]
 
 
 # A host whose groups systemd manages
@@ -299,7 +299,7 @@ def beside_systemd(tree: Tree) -> Cgroups:
     return cgroups.inspect(root=True, top=tree.top, own=tree.own, systemd="/proc")
 
 
-def test_roots_groups_keep_their_controllers_from_systemd(tree: Tree) -> None:
+def test_systemd_does_not_disable_the_controllers_of_roots_runs(tree: Tree) -> None:
     found = beside_systemd(tree)
     assert (found.version, found.parent, found.for_all) == (2, "/", True)
     assert found.controllers >= {*ALL.split()}
@@ -310,7 +310,7 @@ def test_roots_groups_keep_their_controllers_from_systemd(tree: Tree) -> None:
     assert config["linux"]["resources"]["cpu"]["quota"] == 100_000
 
 
-def test_a_group_is_removed_with_those_in_it(tree: Tree) -> None:
+def test_a_group_is_removed_with_the_groups_in_it(tree: Tree) -> None:
     group = os.path.join(tree.top, "tweed-shim-x")
     os.makedirs(os.path.join(group, "container", "inner"))
     os.mkdir(os.path.join(group, "other"))
@@ -332,7 +332,7 @@ def test_root_has_all_of_a_group_that_systemd_delegated(tree: Tree, attribute: s
     assert beside_systemd(tree) == found
 
 
-def test_a_delegated_group_with_others_in_it_is_not_taken(tree: Tree) -> None:
+def test_a_delegated_group_with_other_processes_is_not_used(tree: Tree) -> None:
     tree.group(SCOPE, mine=True, pids=f"1 {os.getpid()}")
     os.setxattr(tree.top + SCOPE, "trusted.delegate", b"1")
     assert beside_systemd(tree).parent == "/"
@@ -362,6 +362,6 @@ def test_a_host_without_swap_space_needs_no_limit_of_it(tmp_path: Path) -> None:
     assert cgroups.is_swapping(str(swaps))
 
 
-def test_only_a_limit_that_was_asked_for_is_called_the_runs_own() -> None:
+def test_only_a_memory_limit_of_the_run_is_named_as_such() -> None:
     assert "memory=" in recorded_run._ended_for_memory(limited=True)
     assert "limit" not in recorded_run._ended_for_memory(limited=False)

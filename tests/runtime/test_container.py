@@ -1,4 +1,4 @@
-"""A run's streams, ends and traces, at the level of Request and Outcome, as root."""
+"""Runs of containers as root, from a Request to its Outcome: streams, ends, root file systems, limits."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ MEGABYTES = 10 << 20
 NOWHERE = Console()
 
 pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0, reason="root's runs; the others' are tested through the program"
+    os.geteuid() != 0, reason="runs of root; those of other users are tested through the command line"
 )
 
 
@@ -128,12 +128,12 @@ def test_both_streams_written_at_once_lose_nothing(run: Run, root: str) -> None:
     assert len(log(root)) == 18_000_000
 
 
-def test_an_image_that_closes_stdin_early_is_not_waited_for(run: Run) -> None:
+def test_an_image_may_close_its_stdin_early(run: Run) -> None:
     outcome = run("exec < /dev/null; echo done", stdin=bytes(MEGABYTES), stdout="result")
     assert (outcome.exit_code, outcome.result) == (0, b"done\n")
 
 
-def test_what_is_written_just_before_the_exit_is_kept(run: Run) -> None:
+def test_output_just_before_the_exit_is_not_lost(run: Run) -> None:
     for _ in range(10):
         outcome = run("head -c 60000 /dev/zero; exec kill -9 $$", stdout="result")
         assert len(outcome.result) == 60000
@@ -143,7 +143,7 @@ def test_no_stdin_reads_as_empty(run: Run) -> None:
     assert run("wc -c", stdout="result").result == b"0\n"
 
 
-def test_the_exit_code_of_the_program_is_given(run: Run) -> None:
+def test_the_exit_code_is_the_programs(run: Run) -> None:
     assert run("exit 42").exit_code == 42
 
 
@@ -158,7 +158,7 @@ def test_a_result_that_is_too_long_ends_the_run(run: Run) -> None:
     assert len(outcome.result) == RESULT_LIMIT
 
 
-def test_time_that_is_up_ends_a_program_without_a_handler_at_once(run: Run) -> None:
+def test_a_timeout_ends_a_program_without_a_handler_at_once(run: Run) -> None:
     outcome = run("sleep 1000", timeout=0.2)
     assert outcome.timed_out
     assert outcome.seconds["run"] < container_grace()
@@ -170,13 +170,13 @@ def container_grace() -> float:
     return GRACE
 
 
-def test_time_that_is_up_lets_a_program_clean_up(run: Run) -> None:
+def test_a_timeout_lets_a_program_clean_up(run: Run) -> None:
     outcome = run("trap 'echo cleaned; exit 0' TERM; sleep 1000 & wait", timeout=0.5, stdout="result")
     assert outcome.timed_out
     assert outcome.result == b"cleaned\n"
 
 
-def test_a_program_that_ignores_the_wish_is_killed_after_the_grace_period(
+def test_a_program_that_ignores_the_signal_is_killed_after_the_grace_time(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tweed_shim.runtime.io_loop.GRACE", 0.3)
@@ -194,28 +194,26 @@ def runtime_that(directory: str, does: str) -> str:
 
 
 @pytest.mark.parametrize("does", ["exec sleep 1000", "trap '' TERM; sleep 1000"])
-def test_a_runtime_that_hangs_is_given_up(
+def test_a_runtime_that_hangs_is_killed_at_the_timeout(
     rootfs: str, root: str, monkeypatch: pytest.MonkeyPatch, does: str
 ) -> None:
-    for name in ("GRACE", "LAST_WORDS"):
+    for name in ("GRACE", "KILL_TIMEOUT"):
         monkeypatch.setattr(f"tweed_shim.runtime.io_loop.{name}", 0.2)
-    where = replace(run_context(root), runtime=runtime_that(root, does))
-    outcome = container.run(script_request(rootfs, "true", timeout=0.3), where)
+    context = replace(run_context(root), runtime=runtime_that(root, does))
+    outcome = container.run(script_request(rootfs, "true", timeout=0.3), context)
     assert outcome.timed_out
 
 
-def test_a_sandbox_that_is_killed_before_the_start_is_noticed(rootfs: str, root: str) -> None:
-    # The runtime sees its parent, process 1 of the sandbox, in a /proc of its own: it cannot kill it, its keeper can.
-    where = replace(run_context(root), runtime=runtime_that(root, "exec sleep 1000"))
-
+def test_a_sandbox_that_is_killed_before_the_start_is_an_error(rootfs: str, root: str) -> None:
+    context = replace(run_context(root), runtime=runtime_that(root, "exec sleep 1000"))
     before = set(children(os.getpid()))
 
-    def kill_keeper() -> None:
-        [keeper] = set(children(os.getpid())) - before
-        os.kill(keeper, signal.SIGKILL)
+    def kill_sandbox() -> None:
+        [sandbox_process] = set(children(os.getpid())) - before
+        os.kill(sandbox_process, signal.SIGKILL)
 
     with pytest.raises(HostError, match="ended from outside"):
-        container.run(script_request(rootfs, "true"), replace(where, meanwhile=kill_keeper))
+        container.run(script_request(rootfs, "true"), replace(context, meanwhile=kill_sandbox))
 
 
 def children(pid: int) -> list[int]:
@@ -223,10 +221,10 @@ def children(pid: int) -> list[int]:
         return [int(child) for child in file.read().split()]
 
 
-def test_a_reader_that_stopped_reading_does_not_hinder_the_end(
+def test_a_reader_that_stopped_reading_does_not_delay_the_end(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tweed_shim.runtime.io_loop.LAST_WORDS", 0.2)
+    monkeypatch.setattr("tweed_shim.runtime.io_loop.KILL_TIMEOUT", 0.2)
     unread, full = os.pipe()
     outcome = run("yes", timeout=0.3, console=Console(stdout=full))
     assert outcome.timed_out
@@ -236,12 +234,12 @@ def test_a_reader_that_stopped_reading_does_not_hinder_the_end(
 
 @pytest.fixture
 def no_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host without overlay file systems."""
+    """Make mounts of overlays fail, as on a host without them."""
 
     def fail(*_: object, **options: object) -> None:
         raise OSError(19, "No such device")
 
-    # A sandbox of its own program would know nothing of the patch.
+    # A sandbox process that is a program of its own would not have the patch; a forked one has it.
     monkeypatch.setattr("tweed_shim.host.kernel.has_one_thread", lambda: True)
     monkeypatch.setattr("tweed_shim.runtime.mounts.mount_overlay", fail)
 
@@ -261,10 +259,10 @@ def test_an_image_runs_with_a_read_only_root_where_there_is_no_overlay(
     assert not os.path.exists(os.path.join(rootfs, "tweed"))
 
 
-def test_a_layer_that_memory_cannot_hold_is_on_disk_at_once(
+def test_without_user_attributes_on_tmpfs_the_layer_is_on_disk_at_once(
     rootfs: str, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user's run on Linux before 6.6, whose tmpfs has no user attributes: no second sandbox is made for it."""
+    """Before Linux 6.6 a tmpfs has no user attributes. No sandbox is made only to find that out."""
     sandboxes: list[IdMap] = []
     set_attribute = os.setxattr
 
@@ -293,7 +291,7 @@ def test_a_layer_that_memory_cannot_hold_is_on_disk_at_once(
 
 @contextmanager
 def linked(rootfs: str, name: str, target: str) -> Iterator[None]:
-    """Have a symbolic link in the place of a directory of the image."""
+    """Replace a directory of the image by a symbolic link for the length of a block."""
     path = os.path.join(rootfs, name)
     os.rename(path, f"{path}-aside")
     os.symlink(target, path)
@@ -304,7 +302,7 @@ def linked(rootfs: str, name: str, target: str) -> Iterator[None]:
         os.rename(f"{path}-aside", path)
 
 
-def test_a_read_only_root_has_its_mounts_where_links_of_the_image_lead(
+def test_a_read_only_root_has_its_mounts_where_links_of_the_image_lead_to(
     run: Run, rootfs: str, no_overlay: None
 ) -> None:
     target = os.path.join(rootfs, "var/etc")
@@ -316,12 +314,12 @@ def test_a_read_only_root_has_its_mounts_where_links_of_the_image_lead(
             mounts=(Mount("/etc/passwd", "/etc/resolv.conf"),),
         )
     assert outcome.result.split() == [b"%d" % os.stat("/etc/passwd").st_size, b"yes"]
-    # It is empty still.
+    # It is still empty.
     os.rmdir(target)
 
 
 @pytest.mark.parametrize("overlay", [True, False])
-def test_the_sandbox_itself_refuses_an_image_whose_links_lead_out(
+def test_the_sandbox_refuses_an_image_whose_links_lead_outside(
     rootfs: str, root: str, request: pytest.FixtureRequest, tmp_path: os.PathLike[str], overlay: bool
 ) -> None:
     if not overlay:
@@ -332,7 +330,7 @@ def test_the_sandbox_itself_refuses_an_image_whose_links_lead_out(
     assert os.listdir(victim) == []
 
 
-def test_no_descriptor_stays_open_where_the_start_fails(rootfs: str, root: str) -> None:
+def test_no_descriptor_stays_open_after_a_failed_start(rootfs: str, root: str) -> None:
     request = program_request(rootfs, ("/bin/nothing",), host.inspect(), stdin=b"x" * MEGABYTES)
     before = os.listdir("/proc/self/fd")
     with pytest.raises(ImageError):
@@ -352,7 +350,7 @@ def test_every_run_has_a_fresh_writable_root_and_the_image_stays_as_it_is(run: R
     assert not os.path.exists(os.path.join(rootfs, "made"))
 
 
-def test_a_scratch_on_disk_serves_as_well_and_is_empty_afterwards(
+def test_a_scratch_directory_holds_the_layer_and_is_empty_afterwards(
     run: Run, tmp_path: os.PathLike[str]
 ) -> None:
     scratch = os.fspath(tmp_path)
@@ -361,7 +359,7 @@ def test_a_scratch_on_disk_serves_as_well_and_is_empty_afterwards(
     assert os.listdir(scratch) == []
 
 
-def test_a_read_only_root_can_be_asked_for(run: Run) -> None:
+def test_the_option_read_only_leaves_tmp_and_home_writable(run: Run) -> None:
     outcome = run(
         "touch /x 2>/dev/null || echo no; touch /tmp/x /tweed/home/x && echo yes",
         stdout="result",
@@ -390,7 +388,7 @@ def test_several_threads_can_run_containers_at_the_same_time(run: Run) -> None:
     assert results == {number: b"%d\n" % number for number in range(6)}
 
 
-def test_the_environment_is_what_was_asked_for_and_nothing_of_the_shims(run: Run) -> None:
+def test_the_environment_has_nothing_of_the_shims_own(run: Run) -> None:
     os.environ["TWEED_TEST_SECRET"] = "must not be seen"
     try:
         outcome = run("exec env", stdout="result")
@@ -400,7 +398,7 @@ def test_the_environment_is_what_was_asked_for_and_nothing_of_the_shims(run: Run
     assert b"PATH=/bin\n" in outcome.result
 
 
-def test_a_program_that_is_not_there_is_named(rootfs: str, root: str) -> None:
+def test_a_program_that_does_not_exist_is_named(rootfs: str, root: str) -> None:
     request = program_request(rootfs, ("/bin/nothing",), host.inspect())
     with pytest.raises(ImageError, match="could not start '/bin/nothing'"):
         container.run(request, run_context(root))
@@ -420,7 +418,7 @@ def test_limits_are_enforced_by_control_groups(run: Run) -> None:
 
 
 def driver(rootfs: str, root: str, script: str) -> subprocess.Popen[bytes]:
-    """A process that runs a script in a container and writes what the script writes to stdout."""
+    """Return a process that runs a script in a container and writes what the script writes to stdout."""
     code = (
         "import sys\n"
         "from tests.runtime.test_container import run_context, script_request\n"
@@ -453,7 +451,7 @@ def test_kill_9_of_the_shim_ends_the_container_and_leaves_no_mount(rootfs: str, 
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         assert root not in file.read()
     assert os.listdir(os.path.join(root, "scratch")) == []
-    for path in cgroups.named(f"{cgroups.PREFIX}test-"):
+    for path in cgroups.with_prefix(f"{cgroups.PREFIX}test-"):
         os.rmdir(path)
 
 

@@ -1,4 +1,4 @@
-"""Arguments and variables that are longer than the kernel takes are refused before a run; the others are taken."""
+"""Arguments and variables that are longer than the kernel takes are refused before a run."""
 
 import os
 import resource
@@ -24,7 +24,7 @@ def refusal(args: list[str], env: list[str]) -> str:
 
 
 def kernel_takes(args: list[str], env: list[str]) -> bool:
-    """Whether the kernel starts a program with these."""
+    """Tell whether the kernel starts a program with these."""
     variables = dict(each.split("=", 1) for each in env)
     try:
         subprocess.run(["/bin/true", *args], env=variables, check=True)
@@ -35,7 +35,7 @@ def kernel_takes(args: list[str], env: list[str]) -> bool:
 
 @pytest.mark.parametrize("kind", ["argument", "variable"])
 @pytest.mark.parametrize("size", [LONGEST - 1, LONGEST, LONGEST + 1])
-def test_the_longest_text_is_the_kernels(kind: str, size: int) -> None:
+def test_the_longest_text_is_that_of_the_kernel(kind: str, size: int) -> None:
     args, env = (["x" * size], []) if kind == "argument" else ([], ["LONG=".ljust(size, "x")])
     said = refusal(args, env)
     assert (said == "") is kernel_takes(args, env)
@@ -72,8 +72,8 @@ TOO_LONG = {
         "has 5011 bytes, and the kernel takes",
     ),
     "name": ({"entrypoint": ("/" + "x" * 300,)}, "is not in the image"),
-    "nothing": ({"entrypoint": ("",)}, "the entrypoint is an empty text: "),
-    "a directory": ({"entrypoint": ("/etc",)}, "the entrypoint '/etc' is a directory: "),
+    "nothing": ({"entrypoint": ("",)}, "the entrypoint is an empty text; "),
+    "a directory": ({"entrypoint": ("/etc",)}, "the entrypoint '/etc' is a directory; "),
 }
 
 

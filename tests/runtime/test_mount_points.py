@@ -54,11 +54,11 @@ def refusal(rootfs: Path, points: list[mount_points.MountPoint] = ALL) -> str:
 
 
 def remedy(path: str) -> str:
-    """What the author of an image is told to make of a path."""
+    """Return what the message says that a path has to be."""
     return "a regular file" if path in ("etc/resolv.conf", "etc/hosts") else "a directory"
 
 
-def test_directories_and_what_is_not_there_are_accepted(rootfs: Path) -> None:
+def test_directories_and_missing_paths_are_accepted(rootfs: Path) -> None:
     expected = [destination for destination, _ in ALL]
     assert check(rootfs) == expected
     (rootfs / "etc/resolv.conf").write_text("")
@@ -80,7 +80,7 @@ def test_no_directory_of_the_kernel_is_a_link(rootfs: Path, path: str, target: s
 
 @pytest.mark.parametrize("path", ["dev", "proc", "sys", "etc", "tweed", "tweed/in", "run", "tmp", "var"])
 @pytest.mark.parametrize("kind", ["file", "fifo"])
-def test_what_should_be_a_directory_is_one(rootfs: Path, path: str, kind: str) -> None:
+def test_a_mount_point_that_is_no_directory_is_refused(rootfs: Path, path: str, kind: str) -> None:
     place = rootfs / path
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(exist_ok=True)
@@ -187,7 +187,7 @@ def test_a_link_on_the_way_is_read_as_the_runtime_finds_it(rootfs: Path) -> None
         ("tmp", "/", "leads to '/', which holds a link on the way there"),
     ],
 )
-def test_a_link_that_is_no_way_is_named(rootfs: Path, path: str, target: str, fault: str) -> None:
+def test_a_link_that_cannot_be_followed_is_named(rootfs: Path, path: str, target: str, fault: str) -> None:
     (rootfs / "tweed/in/deeper").mkdir(parents=True)
     (rootfs / "data").mkdir()
     (rootfs / "data/file").write_text("")
@@ -204,7 +204,7 @@ def test_no_mount_hides_a_link_that_led_to_it(rootfs: Path) -> None:
     assert "its '/usr/in' leads to '/opt', which holds a link on the way there" in refusal(rootfs)
 
 
-def test_a_file_is_mounted_on_a_file(rootfs: Path) -> None:
+def test_a_file_needs_a_file_as_its_mount_point(rootfs: Path) -> None:
     (rootfs / "etc/resolv.conf").mkdir()
     assert "its '/etc/resolv.conf' is not a regular file; make it one " in refusal(rootfs)
     (rootfs / "etc/resolv.conf").rmdir()
@@ -227,7 +227,7 @@ ENTRY = st.one_of(
 
 @contextmanager
 def tree(entries: dict[str, str]) -> Iterator[str]:
-    """A root directory with these entries, as far as they can be made."""
+    """Yield a root directory with these entries, as far as they can be made."""
     with tempfile.TemporaryDirectory() as directory:
         for path, entry in sorted(entries.items()):
             place = os.path.join(directory, path)
@@ -244,7 +244,7 @@ def tree(entries: dict[str, str]) -> Iterator[str]:
 
 
 def links_on_the_way(rootfs: str, destination: str) -> list[str]:
-    """The links that a runtime which knows nothing of the root would follow with the host's."""
+    """Return the links that a runtime which knows nothing of the root would follow with the host's."""
     at, found = rootfs, []
     for part in destination.split("/")[1:]:
         at = os.path.join(at, part)
@@ -263,7 +263,7 @@ def links_on_the_way(rootfs: str, destination: str) -> list[str]:
         max_size=8,
     )
 )
-def test_what_is_accepted_leads_to_directories_that_are_nothing_else(entries: dict[str, str]) -> None:
+def test_accepted_mount_points_are_directories_of_the_image(entries: dict[str, str]) -> None:
     points = [*KERNEL, *CONTRACT]
     with tree(entries) as rootfs:
         if {*entries.values()} <= {"directory"} and "etc/resolv.conf" not in entries:

@@ -1,4 +1,4 @@
-"""Mounts that a container is shown of the host: read-only in all their depth, on every kernel."""
+"""Mounts of the host in a container, read-only with all below them on every kernel; and overlays."""
 
 import errno
 import json
@@ -16,7 +16,8 @@ from tweed_shim.runtime import mounts
 # mounted. The first argument: whether the kernel has mount_setattr(2) or is said not to.
 SHOW = """
 import errno, json, os, sys
-from tweed_shim.runtime import kernel, mounts
+from tweed_shim.host import kernel
+from tweed_shim.runtime import mounts
 if sys.argv[1] == "old":
     def refuse(target, attributes):
         raise OSError(errno.ENOSYS, "as Linux before 5.12")
@@ -43,7 +44,7 @@ print(json.dumps({
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount without a namespace of its own")
 @pytest.mark.parametrize("kernel", ["new", "old"])
 @pytest.mark.parametrize("namespaces", [("--mount",), ("--mount", "--user", "--map-root-user")], ids=" ".join)
-def test_what_is_shown_is_read_only_in_all_its_depth(
+def test_a_bound_directory_is_read_only_with_every_mount_below_it(
     tmp_path: Path, kernel: str, namespaces: tuple[str, ...]
 ) -> None:
     place = tmp_path / "with a blank"
@@ -69,7 +70,8 @@ def test_what_is_shown_is_read_only_in_all_its_depth(
 # needs an extended attribute for.
 LAYER = """
 import os, shutil, sys
-from tweed_shim.runtime import kernel, mounts
+from tweed_shim.host import kernel
+from tweed_shim.runtime import mounts
 kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
 kernel.mount(sys.argv[1], "layer", sys.argv[1], 0)
 try:
@@ -87,7 +89,7 @@ assert os.listdir("root/directory") == []
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount without a namespace of its own")
 @pytest.mark.parametrize("namespaces", [("--mount",), ("--mount", "--user", "--map-root-user")], ids=" ".join)
 @pytest.mark.parametrize("kind", ["tmpfs", "ramfs"])
-def test_a_layer_that_cannot_keep_an_overlays_notes_is_refused(
+def test_a_file_system_without_overlay_attributes_is_refused(
     tmp_path: Path, kind: str, namespaces: tuple[str, ...]
 ) -> None:
     for name in ("layer", "root", "lower/directory/inner"):
@@ -109,7 +111,8 @@ def test_a_layer_that_cannot_keep_an_overlays_notes_is_refused(
 # Prints what is said of files in memory, and whether one of a new tmpfs really takes an attribute.
 ATTRIBUTES = """
 import os
-from tweed_shim.runtime import kernel, mounts
+from tweed_shim.host import kernel
+from tweed_shim.runtime import mounts
 kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
 kernel.mount("tmpfs", "layer", "tmpfs", 0)
 open("layer/file", "w").close()
@@ -122,7 +125,7 @@ print(mounts.tmpfs_has_user_attributes(), takes)
 """
 
 
-def test_what_memory_can_hold_is_known_without_a_mount(tmp_path: Path) -> None:
+def test_tmpfs_attributes_are_tried_without_a_mount(tmp_path: Path) -> None:
     (tmp_path / "layer").mkdir()
     done = subprocess.run(
         ["unshare", "--mount", "--user", "--map-root-user", sys.executable, "-c", ATTRIBUTES],
@@ -137,7 +140,7 @@ def test_what_memory_can_hold_is_known_without_a_mount(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "answer"), [(errno.EOPNOTSUPP, False), (errno.EPERM, True)])
-def test_memory_is_taken_to_hold_attributes_unless_the_kernel_says_no(
+def test_tmpfs_counts_as_having_attributes_unless_the_kernel_says_no(
     monkeypatch: pytest.MonkeyPatch, number: int, answer: bool
 ) -> None:
     def refuse(*_: object) -> None:

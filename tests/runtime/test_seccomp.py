@@ -30,7 +30,7 @@ def names_by_action(profile: dict[str, Any]) -> dict[str, set[str]]:
 
 
 def calls_of(architecture: str) -> Iterator[str]:
-    """The calls of an architecture up to NEWEST that this host's libseccomp knows."""
+    """Yield the calls of an architecture up to NEWEST that this host's libseccomp knows."""
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:
@@ -48,7 +48,7 @@ def calls_of(architecture: str) -> Iterator[str]:
     ("machine", "architecture"),
     [("x86_64", "amd64"), ("x86_64", "386"), ("aarch64", "arm64"), ("aarch64", "arm")],
 )
-def test_every_known_call_is_decided_upon(machine: str, architecture: str) -> None:
+def test_every_known_call_has_a_rule(machine: str, architecture: str) -> None:
     profile = seccomp.profile(capabilities.DEFAULT, machine, architecture)
     named = set().union(*names_by_action(profile).values()) | SPECIAL
     # Those that 64-bit programs never had are unknown to them.
@@ -64,7 +64,7 @@ def test_every_known_call_is_decided_upon(machine: str, architecture: str) -> No
         ("s390x", {"s390_runtime_instr"}),
     ],
 )
-def test_programs_of_a_machine_have_the_calls_that_it_alone_has(machine: str, names: set[str]) -> None:
+def test_calls_that_only_one_machine_has_are_allowed_there(machine: str, names: set[str]) -> None:
     assert names <= names_by_action(seccomp.profile(frozenset(), machine))["SCMP_ACT_ALLOW"]
     assert not names & names_by_action(seccomp.profile(frozenset(), "x86_64"))["SCMP_ACT_ALLOW"]
 
@@ -84,7 +84,7 @@ def test_a_call_that_needs_a_capability_is_allowed_with_it_only(granted: set[str
 
 
 def matches(test: dict[str, Any], value: int) -> bool:
-    """Whether a test of a rule is met: config-linux.md, "Seccomp"."""
+    """Tell whether a test of a rule is met: config-linux.md, "Seccomp"."""
     compared: dict[str, bool] = {
         "SCMP_CMP_EQ": value == test["value"],
         "SCMP_CMP_NE": value != test["value"],
@@ -95,7 +95,7 @@ def matches(test: dict[str, Any], value: int) -> bool:
 
 
 def answers(profile: dict[str, Any], name: str, *arguments: int) -> list[tuple[str, int]]:
-    """The action and the number of the error of each rule that a call meets."""
+    """Return the action and the number of the error of each rule that a call meets."""
     return [
         (rule["action"].removeprefix("SCMP_ACT_"), rule.get("errnoRet", 0))
         for rule in profile["syscalls"]
@@ -118,7 +118,7 @@ def test_every_family_of_sockets_meets_one_rule(name: str, family: int, packets:
     assert answers(profile, name, family, socket.SOCK_STREAM, 0) == [expected]
 
 
-def test_where_calls_of_sockets_are_multiplexed_no_rule_contradicts_another() -> None:
+def test_no_socket_rule_contradicts_another_where_socketcall_exists() -> None:
     # libseccomp makes one rule for socketcall(2) of all that are about the family, and refuses a second one.
     for machine, architecture in (("x86_64", "386"), ("s390x", ""), ("ppc64le", "")):
         profile = seccomp.profile([], machine, architecture)
@@ -128,7 +128,7 @@ def test_where_calls_of_sockets_are_multiplexed_no_rule_contradicts_another() ->
         assert answers(profile, "socket", 38, 0, 0) == [("ERRNO", errno.EAFNOSUPPORT)]
 
 
-def test_the_log_of_audits_is_a_protocol_that_is_not_there() -> None:
+def test_the_audit_protocol_looks_as_if_it_did_not_exist() -> None:
     audit = (socket.AF_NETLINK, socket.SOCK_RAW, 9)
     assert answers(seccomp.profile([], "x86_64"), "socket", *audit) == [("ERRNO", errno.EINVAL)]
     assert answers(seccomp.profile(["CAP_AUDIT_WRITE"], "x86_64"), "socket", *audit) == [("ALLOW", 0)]
@@ -141,7 +141,7 @@ def test_only_an_image_of_32_bit_programs_has_their_calls() -> None:
     assert "chown32" in names_by_action(seccomp.profile((), "armv7l"))["SCMP_ACT_ALLOW"]
 
 
-def test_the_profile_is_one_that_the_reader_of_profiles_takes(tmp_path: Path) -> None:
+def test_the_default_profile_passes_the_check_of_profile_files(tmp_path: Path) -> None:
     path = str(tmp_path / "own.json")
     profile = seccomp.profile(capabilities.DEFAULT, "x86_64", "386")
     Path(path).write_text(json.dumps(profile))
@@ -185,7 +185,7 @@ def test_the_profile_is_one_that_the_reader_of_profiles_takes(tmp_path: Path) ->
         ),
     ],
 )
-def test_what_is_no_profile_is_refused_with_its_place(tmp_path: Path, text: str, reason: str) -> None:
+def test_a_wrong_profile_is_refused_and_the_fault_is_named(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "profile.json"
     path.write_text(text)
     with pytest.raises(ConfigError, match=reason) as caught:
@@ -223,14 +223,14 @@ def test_a_profile_that_contradicts_itself_is_refused(
     assert str(caught.value).endswith("; remove it from one of them")
 
 
-def test_a_profile_may_say_a_thing_twice_and_tell_cases_apart(tmp_path: Path) -> None:
+def test_a_profile_may_repeat_a_rule_and_distinguish_arguments(tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     rules = [rule("ALLOW", "x"), rule("ALLOW", "x"), rule("ALLOW", "y", value=1), rule("ERRNO", "y", value=2)]
     path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
     assert seccomp_file.read(str(path))["syscalls"] == rules
 
 
-def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_profile_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match="cannot be read: No such file or directory; name a file, or write unconf"
     ):

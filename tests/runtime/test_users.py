@@ -1,4 +1,4 @@
-"""Who an image's `User` is, by the image's own files."""
+"""The ids of an image's `User`, looked up in the image's own files."""
 
 import os
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_names_and_numbers_are_looked_up_in_the_image(rootfs: str, user: str, me
         ("a\nb", r"'a\nb' is not in"),
     ],
 )
-def test_what_the_image_does_not_know_is_named(rootfs: str, user: str, said: str) -> None:
+def test_an_unknown_user_or_group_is_named(rootfs: str, user: str, said: str) -> None:
     with pytest.raises(ImageError) as caught:
         users.resolve(rootfs, user)
     assert said in str(caught.value)
@@ -98,7 +98,7 @@ def test_an_image_without_accounts_has_numbers_only(tmp_path: Path) -> None:
         users.resolve(str(tmp_path), "redis")
 
 
-def test_the_hosts_accounts_are_out_of_reach(tmp_path: Path) -> None:
+def test_the_hosts_accounts_are_not_used(tmp_path: Path) -> None:
     root = tmp_path / "rootfs"
     (root / "etc").mkdir(parents=True)
     (tmp_path / "passwd").write_text("host:x:1:1::/:\n")
@@ -115,7 +115,7 @@ def test_a_link_inside_of_the_image_is_followed(rootfs: str) -> None:
     assert users.resolve(rootfs, "redis").uid == 999
 
 
-def test_a_fifo_for_a_file_is_not_waited_for(rootfs: str) -> None:
+def test_a_fifo_in_place_of_a_file_does_not_block(rootfs: str) -> None:
     os.unlink(f"{rootfs}/etc/group")
     os.mkfifo(f"{rootfs}/etc/group")
     assert users.resolve(rootfs, "redis") == User(999, 1000, (1000,), "/data")

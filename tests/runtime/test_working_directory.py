@@ -1,4 +1,4 @@
-"""A working directory that can be none is refused in a sentence of our own; one that can be made is made."""
+"""A working directory that cannot exist is refused with one sentence; a missing one is made."""
 
 import os
 from pathlib import Path
@@ -65,9 +65,9 @@ def rootfs(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", REFUSED, ids=lambda path: path[:20])
-def test_what_can_be_no_directory_is_named(rootfs: str, path: str) -> None:
+def test_a_path_that_cannot_be_a_directory_is_refused(rootfs: str, path: str) -> None:
     with pytest.raises(ImageError) as caught:
-        working_directory.check(rootfs, path, MOUNTED, "the image")
+        working_directory.check(rootfs, path, MOUNTED, what="the image")
     said = str(caught.value)
     assert said.startswith(f"the image cannot be run: its working directory '{path[:20]}")
     assert f" {REFUSED[path]}; name another WorkingDir" in said
@@ -75,8 +75,8 @@ def test_what_can_be_no_directory_is_named(rootfs: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ACCEPTED)
-def test_directories_and_what_can_be_made_are_accepted(rootfs: str, path: str) -> None:
-    working_directory.check(rootfs, path, MOUNTED, "the image")
+def test_directories_and_paths_that_can_be_made_are_accepted(rootfs: str, path: str) -> None:
+    working_directory.check(rootfs, path, MOUNTED, what="the image")
 
 
 @pytest.mark.parametrize("path", ["/pipe", "/nowhere", "/" + "w" * 5000], ids=lambda path: path[:20])
@@ -100,7 +100,7 @@ def test_a_missing_directory_is_made(shim: Shim, script_image: ScriptImage, path
 
 
 @pytest.mark.parametrize("path", ["/proc/self/status", "/etc/hosts"])
-def test_what_only_the_runtime_can_see_is_its_complaint_with_a_remedy(
+def test_an_error_that_only_the_runtime_can_see_has_a_remedy(
     shim: Shim, script_image: ScriptImage, path: str
 ) -> None:
     image = script_image("true", workdir=path)

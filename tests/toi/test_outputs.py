@@ -22,7 +22,7 @@ def collect(
     kept = directory.parent / "kept"
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir()
-    volumes.keep(str(directory), directory=str(kept), names=list(names), every=every, limit=limit)
+    volumes.copy_out(str(directory), directory=str(kept), names=list(names), every=every, limit=limit)
     return outputs.collect(str(kept), names)
 
 

@@ -104,7 +104,7 @@ def _cgroups(context: CheckContext) -> Finding:
     if not lacking:
         return Finding(name, OK, f"{mode}: {usable}")
     effect = f"{', '.join(lacking)} cannot be enforced: {usable_cgroups.fault}"
-    return Finding(name, WARNING, f"{mode}: {usable} for this user", effect, usable_cgroups.mend)
+    return Finding(name, WARNING, f"{mode}: {usable} for this user", effect, usable_cgroups.remedy)
 
 
 def _version(program: str) -> tuple[str, str]:

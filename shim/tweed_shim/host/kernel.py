@@ -1,6 +1,6 @@
-"""System calls of a sandbox that Python has no function for: mounts, namespaces, prctl(2).
+"""System calls for which Python has no function: mounts, namespaces, prctl(2).
 
-Like all modules of these processes (sandbox.py), it needs only the standard library.
+The processes of a sandbox (runtime/sandbox.py) make them, so nothing but the standard library may enter here.
 """
 
 import os
@@ -30,7 +30,7 @@ def _check(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
-    """mount(2). Raises OSError, naming the target."""
+    """Call mount(2), with its arguments in its order. Raises OSError, naming the target."""
     _check(
         _libc.mount(
             os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), os.fsencode(data)
@@ -59,15 +59,18 @@ def set_mount_attributes(target: str, attributes: int) -> None:
 
 
 def unshare(flags: int) -> None:
-    """unshare(2). Raises OSError."""
+    """Call unshare(2). Raises OSError."""
     _check(_libc.unshare(flags), "unshare")
 
 
 def die_with_parent() -> None:
-    """Have this process killed when the thread that started it ends; a change of credentials forgets it: prctl(2)."""
+    """Ask the kernel to kill this process when the thread that started it ends: prctl(2), PR_SET_PDEATHSIG.
+
+    The kernel forgets it when the process changes its credentials.
+    """
     _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "PR_SET_PDEATHSIG")
 
 
 def has_one_thread() -> bool:
-    """Tell whether this process has one thread, and can be forked without a lock that stays locked in the child."""
+    """Tell whether this process has one thread. A fork of one with more can copy a lock that is never released."""
     return len(os.listdir("/proc/self/task")) == 1

@@ -1,4 +1,4 @@
-"""What is known of the versions of runtimes."""
+"""Known faults of runtimes, by their versions."""
 
 import re
 
@@ -10,9 +10,9 @@ _DEV_LINKS_FIXED = ((1, 3, 6, 0), (1, 4, 3, 0), (1, 5, 0, 3))
 
 
 def follows_links_of_dev(version: str) -> bool:
-    """Tell whether a runtime resolves an image's /dev with the host's root; False where its version does not tell.
+    """Tell whether a runtime resolves an image's /dev with the host's root: CVE-2026-41579.
 
-    version: the first line of what it says of its version.
+    version: the first line that it prints for `--version`. The answer is False where that does not tell.
     """
     match = _VERSION.match(version)
     # A build between two releases (+dev) may have the fix.

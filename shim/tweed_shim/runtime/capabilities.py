@@ -1,4 +1,4 @@
-"""Which capabilities (capabilities(7)) a container has: podman's default ones, and what the user adds and drops."""
+"""The capabilities (capabilities(7)) of a container: podman's default ones, and what the user adds and drops."""
 
 from collections.abc import Collection
 
@@ -14,13 +14,13 @@ _KNOWN = """
     MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
 """
 # What podman grants: enough for package managers and servers, nothing that reaches the host.
-_USUAL = "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT"
+_DEFAULT = "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT"
 NAMES = tuple(f"CAP_{name}" for name in _KNOWN.split())
-DEFAULT = frozenset(f"CAP_{name}" for name in _USUAL.split())
+DEFAULT = frozenset(f"CAP_{name}" for name in _DEFAULT.split())
 
 
 def parse(text: str) -> str:
-    """The name of a capability, `CAP_` being optional and case of no meaning, or ALL. Raises ConfigError."""
+    """Return the full name of a capability, or ALL. `CAP_` is optional, in any case of letters. Raises ConfigError."""
     name = text.upper()
     full = name if name == ALL or name.startswith("CAP_") else f"CAP_{name}"
     if full != ALL and full not in NAMES:
@@ -30,10 +30,11 @@ def parse(text: str) -> str:
     return full
 
 
-def choose(add: Collection[str], drop: Collection[str], held: Collection[str]) -> tuple[str, ...]:
-    """The capabilities of a container, from the default ones and those to add and to drop, as `parse` gives them.
+def choose(add: Collection[str], drop: Collection[str], grantable: Collection[str]) -> tuple[str, ...]:
+    """Return the capabilities of a container: the default ones, without those to `drop` and with those to `add`.
 
-    held: those that the caller can give. Of ALL it is these; one that was asked for by name has to be among them.
+    add, drop: names as `parse` returns them. grantable: those that the caller can give. ALL means these; one that is
+    added by name has to be among them.
     Raises ConfigError for one that is to be added and dropped, HostError for one that cannot be given.
     """
     both = sorted(set(add) & set(drop))
@@ -42,17 +43,17 @@ def choose(add: Collection[str], drop: Collection[str], held: Collection[str]) -
             f"{both[0]} is to be added and dropped; leave one of {bare('--cap-add')} and {bare('--cap-drop')} out"
         )
     named = {*add} - {ALL}
-    missing = sorted(named - {*held})
+    missing = sorted(named - {*grantable})
     if missing:
         raise HostError(
             f"{missing[0]} cannot be added: the caller does not have it; leave out {option('--cap-add', missing[0])}"
         )
-    base = {*held} if ALL in add else set[str]() if ALL in drop else {*DEFAULT} & {*held}
+    base = {*grantable} if ALL in add else set[str]() if ALL in drop else {*DEFAULT} & {*grantable}
     return tuple(sorted((base | named) - {*drop}))
 
 
 def bounding(status: str) -> frozenset[str]:
-    """The capabilities in the bounding set of a process, from its /proc/PID/status (proc(5))."""
+    """Return the capabilities in the bounding set of a process, from its /proc/PID/status (proc(5))."""
     line = next((line for line in status.splitlines() if line.startswith("CapBnd:")), "CapBnd: 0")
     bits = int(line.split()[1], 16)
     return frozenset(name for number, name in enumerate(NAMES) if bits >> number & 1)

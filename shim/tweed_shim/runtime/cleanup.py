@@ -1,4 +1,4 @@
-"""What process 1 of a sandbox (sandbox.py) does when the container has ended."""
+"""The work of process 1 of a sandbox (sandbox.py) when the container has ended: control groups and syncing."""
 
 import errno
 import os
@@ -6,21 +6,22 @@ import time
 
 from tweed_shim.base import files
 
-CGROUP_PATIENCE = 200  # milliseconds
-FEW = 64
+REMOVAL_ATTEMPTS = 200  # one a millisecond
+FEW = 64  # files that are synced one by one
 
 
 def _cgroups(path: str) -> list[str]:
+    """Return the directories of a control group, one for each hierarchy that has it."""
     if not path:
         return []
     base = "/sys/fs/cgroup"
     hierarchies = [base, *(entry.path for entry in os.scandir(base) if entry.is_dir(follow_symlinks=False))]
-    found = (os.path.join(hierarchy, path) for hierarchy in hierarchies)
-    return [each for each in found if os.path.isdir(each)]
+    directories = (os.path.join(hierarchy, path) for hierarchy in hierarchies)
+    return [each for each in directories if os.path.isdir(each)]
 
 
 def leave_cgroups(path: str) -> bool:
-    """Remove `path` from each cgroup hierarchy; whether the kernel ended a process of it for want of memory."""
+    """Remove `path` from each cgroup hierarchy; return whether the kernel killed a process of it for want of memory."""
     oom = False
     for directory in _cgroups(path):
         for name in ("memory.events", "memory.oom_control"):
@@ -34,9 +35,9 @@ def leave_cgroups(path: str) -> bool:
 
 
 def remove_cgroup(directory: str) -> None:
-    """Remove the cgroup of processes that have ended, or are about to; what stays, the next run sweeps."""
-    # The kernel takes a moment to notice that the last process has left.
-    for _ in range(CGROUP_PATIENCE):
+    """Remove a cgroup whose processes have ended, or are about to. Where that fails, the next run sweeps it."""
+    # A process that was killed leaves its group a moment later; until then rmdir(2) answers EBUSY.
+    for _ in range(REMOVAL_ATTEMPTS):
         try:
             remove_empty_cgroup(directory)
         except OSError as error:
@@ -48,7 +49,7 @@ def remove_cgroup(directory: str) -> None:
 
 
 def remove_empty_cgroup(directory: str) -> None:
-    """Remove a cgroup without processes, and those in it. Raises OSError."""
+    """Remove a cgroup without processes, and the groups in it. Raises OSError."""
     with os.scandir(directory) as entries:
         inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     for path in inner:
@@ -57,9 +58,9 @@ def remove_empty_cgroup(directory: str) -> None:
 
 
 def sync_tree(directory: str) -> None:
-    """Bring all that is in a directory to the disk: a few files one by one, more of them with their file system.
+    """Sync all that is in a directory to the disk: a few files one by one, more of them with their whole file system.
 
-    To sync 40,000 small files one by one takes minutes, and a file system with all that others write to it seconds.
+    40,000 small files take minutes one by one. A whole file system takes seconds, with all that others write to it.
     """
     few = _few_paths(directory)
     if few is None:
@@ -74,21 +75,21 @@ def sync_tree(directory: str) -> None:
 
 
 def _few_paths(directory: str) -> list[str] | None:
-    """The files and directories in a directory, itself included; None for more than FEW, or a path too long to open."""
-    found, ahead = [directory], [directory]
+    """Return a directory and all that is in it; None for more than FEW paths, or for one that is too long to open."""
+    paths, ahead = [directory], [directory]
     try:
         while ahead:
             with os.scandir(ahead.pop()) as entries:
                 for entry in entries:
-                    if len(found) > FEW:
+                    if len(paths) > FEW:
                         return None
                     is_directory = entry.is_dir(follow_symlinks=False)
                     if is_directory or entry.is_file(follow_symlinks=False):
-                        found.append(entry.path)
+                        paths.append(entry.path)
                     if is_directory:
                         ahead.append(entry.path)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
         return None
-    return found
+    return paths

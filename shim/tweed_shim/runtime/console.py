@@ -1,4 +1,4 @@
-"""The user's side of a run: where words go, and where signals come from."""
+"""The user's side of a run: where messages go to, and where signals come from."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,10 +10,10 @@ from tweed_shim.base.records import Record
 class Console(Record):
     """The user's side of a run.
 
-    stdout and stderr: the descriptors that an image's diagnostics are shown on, None for nowhere. catching: a
-    context in which the container runs; what it yields is a descriptor from which the numbers of signals to pass
-    on are read, a byte each, or None. warn: takes sentences for the user; info: those for the curious; report: the
-    steps of long work, None for no interest in them.
+    stdout and stderr: the descriptors that an image's diagnostics are shown on, None for nowhere. catching: makes a
+    context in which the container runs. It yields a descriptor from which the numbers of signals to pass on are read, a
+    byte each; None for no signals. warn: called with a message that the user should read. info: called with one for
+    `--verbose`. report: called with each step of long work; None where the steps are not shown.
     """
 
     stdout: int | None = None

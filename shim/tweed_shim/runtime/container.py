@@ -1,4 +1,4 @@
-"""Run a Request in a sandbox and give its Outcome."""
+"""Run a Request in a sandbox and return its Outcome."""
 
 import os
 import time
@@ -8,13 +8,12 @@ from io import FileIO
 
 from tweed_shim.base import files, trace
 from tweed_shim.base.lean import json, signal
-from tweed_shim.base.lean.typing import TYPE_CHECKING, Any, TypedDict
-from tweed_shim.base.option_names import bare, option
-from tweed_shim.base.option_values import shown
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
+from tweed_shim.base.option_names import bare
 from tweed_shim.base.records import Record, replace
-from tweed_shim.errors import HostError, ImageError, ShimError
+from tweed_shim.errors import HostError
 from tweed_shim.host import userns
-from tweed_shim.runtime import cgroups, mounts, sandbox, spec, working_directory
+from tweed_shim.runtime import cgroups, mounts, spec
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
@@ -23,9 +22,12 @@ from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
 from tweed_shim.runtime.sandbox_process import SandboxProcess, StartError
 
 if TYPE_CHECKING:
+    from tweed_shim.runtime.io_loop import Events, IoLoop
+    from tweed_shim.runtime.plan import InputVolume, OutputVolume, Plan, RuntimeOptions
     from tweed_shim.runtime.streams import Feed, Log, Result, Sink
 
-SCRATCH_SIZE = 1 << 30
+BUNDLE_SIZE = 1 << 30
+# Options of a mount that a user namespace may not drop when it binds the mount: mount_namespaces(7), "locked".
 LOCKED_OPTIONS = {os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime", os.ST_NODIRATIME: "nodiratime"}
 
 
@@ -33,9 +35,9 @@ class RunContext(Record):
     """Where a request is run.
 
     name: unique on this host. root: the store. runtime: the path of the OCI runtime. log: the path of the run's log.
-    log_limit: what all logs of the store may take together, bytes; None where it is no log of a store.
-    meanwhile: called once the container is on its way. succeeded: takes the result as soon as the program has
-    ended with code 0, when signals do not interrupt the caller yet.
+    log_limit: what all logs of the store may take together, bytes; None where the log is not in a store.
+    meanwhile: called once, while the sandbox starts the container. succeeded: called with the result as soon as the
+    program has ended with code 0, when signals do not interrupt the caller yet.
     """
 
     name: str
@@ -49,7 +51,7 @@ class RunContext(Record):
     succeeded: Callable[[bytes], None] = lambda _: None
 
 
-def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: Mapping[str, FileIO]) -> "list[Feed]":
+def _feeds(plan: "Plan", stdin: bytes | None, pipes: Mapping[str, FileIO]) -> "list[Feed]":
     """Return what is written to the sandbox and to the container."""
     from tweed_shim.runtime.streams import Feed
 
@@ -60,9 +62,9 @@ def _feeds(plan: sandbox.Plan, stdin: bytes | None, pipes: Mapping[str, FileIO])
 
 
 def _sources(
-    request: Request, context: RunContext, pipes: Mapping[str, FileIO], log: "Log", result: "Result"
+    request: Request, console: Console, *, pipes: Mapping[str, FileIO], log: "Log", result: "Result"
 ) -> "dict[int, list[Sink]]":
-    """Return what takes the bytes of each pipe of the container, by its descriptor."""
+    """Return the sinks of each pipe that the container writes, by its descriptor."""
     from tweed_shim.runtime.streams import Shown
 
     def sinks(kind: str, shown: int | None) -> "list[Sink]":
@@ -70,84 +72,105 @@ def _sources(
             return [result]
         return [log] if shown is None else [log, Shown(shown)]
 
-    sources = {pipes["stdout"].fileno(): sinks(request.stdout, context.console.stdout)}
+    sources = {pipes["stdout"].fileno(): sinks(request.stdout, console.stdout)}
     if request.stderr != "stdout":
-        sources[pipes["stderr"].fileno()] = sinks(request.stderr, context.console.stderr)
+        sources[pipes["stderr"].fileno()] = sinks(request.stderr, console.stderr)
     return sources
+
+
+def _events(plan: "Plan", sandbox: SandboxProcess, context: RunContext) -> "Events":
+    """Return the callbacks of a run: its work meanwhile, and messages for a user who waits."""
+    from tweed_shim.runtime.io_loop import GRACE, Events
+
+    def report(message: str) -> None:
+        if context.console.report is not None:
+            context.console.report(message)
+
+    def idle() -> None:
+        if plan["cgroup"]:
+            cgroups.expect_moves(sandbox.pid)
+        context.meanwhile()
+
+    def slow_end(number: int) -> None:
+        from signal import Signals
+
+        report(
+            f"the image was sent {Signals(number).name}, and is killed if it does not end within {GRACE:g} s"
+        )
+
+    return Events(idle, lambda: report("the image has ended; what it wrote is brought to the disk"), slow_end)
 
 
 def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
     begun = time.monotonic()
     with trace.span("prepare"):
         plan = _plan(request, context, overlay)
-    with trace.span("run"), context.console.catching() as signals, SandboxProcess(context.host.ids) as keeper:
+    with (
+        trace.span("run"),
+        context.console.catching() as signals,
+        SandboxProcess(context.host.ids) as sandbox,
+    ):
         # The sandbox takes 3 ms to make its namespaces. What is needed from here on is imported at the same time, so
         # that nothing waits for it: 0.3 ms of a warm run.
-        from tweed_shim.runtime.io_loop import GRACE, IoLoop
+        from tweed_shim.runtime.io_loop import IoLoop
         from tweed_shim.runtime.streams import Log, Result
 
         log, result = Log(context.log, limit=context.log_limit), Result(RESULT_LIMIT)
-        feeds = _feeds(plan, request.stdin, keeper.pipes)
-        sources = _sources(request, context, keeper.pipes, log, result)
-
-        def meanwhile() -> None:
-            if plan["cgroup"]:
-                cgroups.expect_moves(keeper.pid)
-            context.meanwhile()
-
-        def keeping() -> None:
-            if context.console.report is not None:
-                context.console.report("the image has ended; what it wrote is brought to the disk")
-
-        def asking(number: int) -> None:
-            if context.console.report is not None:
-                from signal import Signals
-
-                context.console.report(
-                    f"the image was sent {Signals(number).name}, and is killed if it does not end within {GRACE:g} s"
-                )
-
-        carrier = IoLoop(keeper, sources, feeds, signals, meanwhile, keeping, asking)
+        feeds = _feeds(plan, request.stdin, sandbox.pipes)
+        sources = _sources(request, context.console, pipes=sandbox.pipes, log=log, result=result)
+        loop = IoLoop(sandbox, sources, feeds, signals=signals, events=_events(plan, sandbox, context))
         try:
-            carrier.carry(request.options.timeout, request.stop_signal)
+            loop.run(request.options.timeout, request.stop_signal)
         finally:
             log.close()
         ended = time.monotonic()
-        if keeper.status == 0 and not carrier.asked and not result.overflow:
+        if sandbox.status == 0 and not loop.sent and not result.overflow:
             context.succeeded(result.value())
-    if keeper.status is None and not carrier.asked and not result.overflow:
+    if sandbox.status is None and not loop.sent and not result.overflow:
         raise HostError("the run's sandbox was ended from outside, perhaps for want of memory; run it again")
-    code = None if keeper.status is None else os.waitstatus_to_exitcode(keeper.status)
-    killed = signal.SIGKILL if code is None else -code if code < 0 else None
-    begun_running = keeper.started or ended
+    started = sandbox.started or ended
+    return _outcome(sandbox, loop, result, seconds={"start": started - begun, "run": ended - started})
+
+
+def _outcome(
+    sandbox: SandboxProcess, loop: "IoLoop", result: "Result", *, seconds: dict[str, float]
+) -> Outcome:
+    code = None if sandbox.status is None else os.waitstatus_to_exitcode(sandbox.status)
+    ended_by = signal.SIGKILL if code is None else -code if code < 0 else None
     return Outcome(
-        exit_code=None if killed or carrier.asked else code,
-        signal=carrier.asked or killed,
+        exit_code=None if ended_by or loop.sent else code,
+        signal=loop.sent or ended_by,
         result=result.value(),
         overflow=result.overflow,
-        timed_out=carrier.timed_out,
-        killed=carrier.killed,
-        oom=keeper.oom,
-        full=keeper.full,
-        seconds={"start": begun_running - begun, "run": ended - begun_running},
+        timed_out=loop.timed_out,
+        killed=loop.killed,
+        oom=sandbox.oom,
+        full=sandbox.full,
+        seconds=seconds,
     )
 
 
-def _keeping(mount: Mount) -> Mount:
+def bundle_directory(root: str) -> str:
+    """Return the directory of a store on which each sandbox mounts its bundle; nobody else sees what is mounted."""
+    return os.path.join(root, "scratch")
+
+
+def _with_locked_options(mount: Mount) -> Mount:
+    """Return a mount with those options of its source that a user namespace may not drop."""
     flags = os.statvfs(mount.source).f_flag
-    keeps = [name for flag, name in LOCKED_OPTIONS.items() if flags & flag]
+    options = [name for flag, name in LOCKED_OPTIONS.items() if flags & flag]
     if not flags & (os.ST_NOATIME | os.ST_RELATIME):
-        keeps.append("strictatime")
-    return replace(mount, keeps=tuple(keeps))
+        options.append("strictatime")
+    return replace(mount, locked_options=tuple(options))
 
 
-def _plan(request: Request, context: RunContext, overlay: str) -> sandbox.Plan:
-    place = files.make_private(os.path.join(context.root, "scratch"))
+def _plan(request: Request, context: RunContext, overlay: str) -> "Plan":
+    """Return the plan of a run. overlay: as in Plan."""
+    bundle = files.make_private(bundle_directory(context.root))
     host = context.host
     if host.ids.kind != "host":
-        request = replace(request, mounts=tuple(map(_keeping, request.mounts)))
-    config = spec.generate(request, host, scratch=place, name=context.name, writable_root=bool(overlay))
-    kept = [mount.source for mount in request.mounts if mount.writable]
+        request = replace(request, mounts=tuple(map(_with_locked_options, request.mounts)))
+    config = spec.generate(request, host, bundle=bundle, name=context.name, writable_root=bool(overlay))
     top, user = _owners(request)
     ids, network = request.security.userns, request.options.network
     return {
@@ -155,38 +178,33 @@ def _plan(request: Request, context: RunContext, overlay: str) -> sandbox.Plan:
         "userns": host.ids.kind != "host",
         "stdin": request.stdin is not None,
         "joined": request.stderr == "stdout",
-        "scratch": place,
-        "scratch_size": SCRATCH_SIZE,
+        "bundle": bundle,
+        "bundle_size": BUNDLE_SIZE,
         "lower": request.rootfs,
         "overlay": overlay,
         "config": json.dumps(config),
         "mount_points": [(mount["destination"], mount["type"]) for mount in config["mounts"]],
         "top": top,
         "user": user,
-        "keep_limit": request.keep_limit,
-        "kept": kept,
         "hosts": "" if network == "none" else HOST_FILE,
         "sys": spec.shows_host_sys(request, host),
         "inputs": _input_volume(request),
         "outputs": _output_volume(request),
+        "writable": [mount.source for mount in request.mounts if mount.writable],
+        "keep_limit": request.keep_limit,
         "runtime": context.runtime,
-        "shift": _script("idmapped_mount.py", place, *_map_texts(ids)) if ids else [],
-        "pasta": _script("pasta.py", require_program("pasta"), place) if network == "pasta" else [],
+        "shift": _script("idmapped_mount.py", bundle, *_map_texts(ids)) if ids else [],
+        "pasta": _script("pasta.py", require_program("pasta"), bundle) if network == "pasta" else [],
         "cgroup": host.cgroups.path(context.name).lstrip("/") if "cgroupsPath" in config["linux"] else "",
         **_runtime_options(request, context, config),
     }
 
 
-class _RuntimeOptions(TypedDict):
-    runtime_options: list[str]
-    run_options: list[str]
-
-
-def _runtime_options(request: Request, context: RunContext, config: Mapping[str, Any]) -> _RuntimeOptions:
-    """The options of the runtime, and of its command `run`, that this host needs."""
+def _runtime_options(request: Request, context: RunContext, config: Mapping[str, Any]) -> "RuntimeOptions":
+    """Return the options of the runtime, and of its command `run`, that this host needs."""
     options: list[str] = []
     if context.host.ids.kind == "host" and "cgroupsPath" not in config["linux"]:
-        # As root a runtime makes a control group, and fails where it cannot, unless it is told not to expect one.
+        # As root a runtime makes a control group, and fails where it cannot, unless an option says to expect none.
         crun = "crun" in os.path.basename(context.runtime)
         options = ["--cgroup-manager", "disabled"] if crun else ["--rootless", "true"]
     # The profile refuses every call that reaches a key, and a new keyring takes from the caller's quota: keyrings(7).
@@ -195,14 +213,14 @@ def _runtime_options(request: Request, context: RunContext, config: Mapping[str,
     return {"runtime_options": options, "run_options": keyring}
 
 
-def _input_volume(request: Request) -> sandbox.InputVolume | None:
+def _input_volume(request: Request) -> "InputVolume | None":
     if request.inputs is None:
         return None
-    files = {name: data.decode("latin-1") for name, data in request.inputs.files.items()}
-    return {"files": files, "host_files": dict(request.inputs.host_files)}
+    contents = {name: data.decode("latin-1") for name, data in request.inputs.files.items()}
+    return {"files": contents, "host_files": dict(request.inputs.host_files)}
 
 
-def _output_volume(request: Request) -> sandbox.OutputVolume | None:
+def _output_volume(request: Request) -> "OutputVolume | None":
     volume = request.outputs
     if volume is None:
         return None
@@ -215,7 +233,7 @@ def _output_volume(request: Request) -> sandbox.OutputVolume | None:
 
 
 def _owners(request: Request) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The ids that the container's root and its user have where the sandbox is."""
+    """Return uid and gid of the container's root and of its user, as the sandbox sees them."""
     ids = request.security.userns
     if ids is None:
         return (0, 0), (request.process.uid, request.process.gid)
@@ -227,71 +245,31 @@ def _owners(request: Request) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _map_texts(ids: userns.IdMap) -> tuple[str, str]:
-    """The lines of uid_map and gid_map: user_namespaces(7)."""
+    """Return the lines of uid_map and gid_map: user_namespaces(7)."""
     uids, gids = ("".join(f"{each}\n" for each in ranges) for ranges in (ids.uids, ids.gids))
     return uids, gids
 
 
 def _script(name: str, *arguments: str) -> list[str]:
-    """The command of one of the scripts that stand alone beside this file."""
+    """Return the command of one of the scripts that stand alone beside this file."""
     from tweed_shim.host import interpreter
 
     path = os.path.join(interpreter.source_directory(), "tweed_shim", "runtime", name)
     return [interpreter.find(), "-I", "-S", path, *arguments]
 
 
-def _start_failure(failure: StartError, request: Request, host: Host) -> ShimError:
-    from tweed_shim.host import faults, resource_limits
-
-    program = request.process.args[0]
-    if failure.stage == "open files":
-        return HostError(resource_limits.open_files())
-    if failure.stage == "memory":
-        return HostError(resource_limits.memory())
-    if failure.stage == "start" and str(failure) == sandbox.NO_REASON and resource_limits.has_memory_limit():
-        # A Go program reserves more addresses than it will use, and a crash of its own is not in its log.
-        return HostError(f"the runtime gave no reason why it ended, so perhaps {resource_limits.memory()}")
-    mends = {
-        "ids": faults.ids_remedy() if failure.stage == "ids" else "",
-        "namespace": faults.namespace_remedy(host_root=host.ids.kind == "host"),
-        "proc": faults.MASKED_PROC,
-        "shift": f"{bare('--userns')} needs Linux 5.19 or newer, and a store on a file system that can show other ids, "
-        "such as ext4, xfs or btrfs",
-        "overlay": f"no writable layer can be kept there: leave {bare('--scratch')} out, or name a directory on ext4, "
-        "xfs or btrfs",
-        "sys": f"give the container a network of its own with {option('--network', 'none')} or pasta",
-        "scratch": f"free some memory, or name a directory on disk with {option('--scratch')}",
-        "killed": "run it again",
-        "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
-        "keep": "free some disk space and run it again",
-    }
-    if failure.stage == "start" and (words := faults.of_runtime(str(failure))):
-        return HostError(f"the runtime could not start a container ({failure}): {words}")
-    if failure.stage == "start" and working_directory.is_blamed(str(failure), request.process.cwd):
-        return ImageError(
-            f"the working directory {shown(request.process.cwd)} of the image cannot be used ({failure}); "
-            f"{working_directory.REMEDY}"
-        )
-    if failure.stage == "start":
-        return ImageError(f"the runtime could not start '{program}' of the image: {failure}")
-    if failure.stage == "image":
-        return ImageError(str(failure))
-    mend = mends.get(failure.stage, "run it again with -v, and report it if it stays")
-    return HostError(f"the run's sandbox could not be made ({failure.stage}: {failure}); {mend}")
-
-
 def run(request: Request, context: RunContext) -> Outcome:
     """Run a request and wait for its end.
 
-    Where the host cannot have the writable layer on a tmpfs it is put on disk, and where there is no overlay at
-    all the root is read-only; the console is told of the latter.
+    Where the host cannot have the writable layer on a tmpfs it is put on disk. Where there is no overlay at all the
+    root is read-only, and the console gets a warning.
 
     Raises HostError where the host cannot run it, ImageError where the image's program cannot be started.
     """
     with suppress(FileNotFoundError):
         os.unlink(context.log)
     if spec.has_cgroup(request.options.limits, context.host):
-        cgroups.make_room(context.host.cgroups)
+        cgroups.enable_controllers(context.host.cgroups)
     if request.options.limits.memory is not None and not context.host.cgroups.swap and cgroups.is_swapping():
         context.console.warn(
             f"this host's kernel cannot limit swap space, so that the run can use more of it than {bare('--memory')} "
@@ -299,33 +277,34 @@ def run(request: Request, context: RunContext) -> Outcome:
         )
     try:
         if request.options.scratch is not None:
-            with _chosen_scratch(context, request.options.scratch) as directory:
+            with _scratch_directory(context, request.options.scratch) as directory:
                 return _run_once(request, context, directory)
         return _run_with_any_overlay(request, context)
     except StartError as failure:
-        raise _start_failure(failure, request, context.host) from failure
+        from tweed_shim.runtime import start_failures
+
+        raise start_failures.explain(failure, request, context.host) from failure
 
 
 @contextmanager
-def _chosen_scratch(context: RunContext, place: str) -> Iterator[str]:
-    """A directory for one run where the user wants it. Raises HostError where none can be made."""
-    # Only few runs have one.
+def _scratch_directory(context: RunContext, scratch: str) -> Iterator[str]:
+    """Yield a directory for one run in the one that --scratch names. Raises HostError where none can be made."""
+    # Imported here because only few runs have one.
     from tweed_shim.runtime import scratch_directories
 
     with ExitStack() as stack:
         try:
-            directory = stack.enter_context(
-                scratch_directories.directory(context.root, place, context.host.ids)
-            )
+            path = stack.enter_context(scratch_directories.directory(context.root, scratch, context.host.ids))
         except OSError as error:
             raise HostError(
-                f"the scratch {place!r} cannot be used ({error.strerror}); name a directory that you may write"
+                f"the scratch {scratch!r} cannot be used ({error.strerror}); name a directory that you may write"
             ) from error
-        yield directory
+        yield path
 
 
 def _run_with_any_overlay(request: Request, context: RunContext) -> Outcome:
-    # Where the answer is known, as before Linux 6.6, no sandbox is made only to find it out.
+    """Run with the upper layer on a tmpfs, else on disk, else with a read-only root."""
+    # Before Linux 6.6 an overlay on a tmpfs fails in a user namespace, so no sandbox is made only to see that.
     if context.host.ids.kind == "host" or mounts.tmpfs_has_user_attributes():
         try:
             return _run_once(request, context, "tmpfs")

@@ -1,7 +1,8 @@
-"""How much text the kernel takes along with a program: execve(2), "Limits on size of arguments and environment".
+"""The size of a program's arguments and variables: execve(2), "Limits on size of arguments and environment".
 
-A program with more of it does not start (E2BIG), which a runtime reports when the container counts as started already:
-the exit code then looks like the program's own.
+A program with more text does not start (E2BIG). A runtime reports that when the container counts as started already, so
+that the exit code looks like the program's own.
+
 This module is on the path of every run.
 """
 
@@ -13,11 +14,11 @@ from tweed_shim.errors import ImageError
 
 # MAX_ARG_STRLEN in the kernel's include/uapi/linux/binfmts.h: pages for one text, its final NUL included.
 _PAGES = 32
-# So much in all is always taken (ARG_MAX), whatever the limit of the stack (bprm_stack_limits in fs/exec.c).
+# The kernel always takes this much in all (ARG_MAX), whatever the limit of the stack (bprm_stack_limits in fs/exec.c).
 _ALWAYS = 128 << 10
 _MOST = 6 << 20
 _POINTER = 8
-# Room for the path of the program, the first line of a script and the like, which the kernel counts too.
+# For the path of the program, the first line of a script and the like, which the kernel counts too.
 _RESERVED = 8 << 10
 
 

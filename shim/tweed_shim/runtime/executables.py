@@ -1,7 +1,9 @@
-"""The program that an image wants to be called by: found as execvp(3) does, and looked at as the kernel will.
+"""The program that an image's entrypoint names: found as execvp(3) does, and checked as the kernel will.
 
-The kernel executes ELF programs of its own kind, scripts with a first line, and what binfmt_misc has been told of. For
-anything else the runtime ends with an exit code that looks like the program's own, so it is refused before.
+The kernel executes ELF programs for its own machine, scripts that name an interpreter in their first line, and files
+that are registered with binfmt_misc. For anything else the runtime ends with an exit code that looks like the program's
+own, so the image is refused before the run.
+
 This module is on the path of every run.
 """
 
@@ -23,12 +25,12 @@ if TYPE_CHECKING:
 
     Order = Literal["little", "big"]
 
-# A program of the image: its path there, and the host's path of the file, free of links.
+# A program of the image: its path there, and the host's path of the file, without links.
 Program = tuple[str, str]
 
-# What the kernel reads of a program to know what it is (BINPRM_BUF_SIZE, execve(2)).
+# The bytes by which the kernel recognises a program (BINPRM_BUF_SIZE, execve(2)).
 _FIRST_BYTES = 256
-# So often an interpreter may be a script itself (bprm_execve in the kernel's fs/exec.c).
+# How many times an interpreter may be a script itself (bprm_execve in the kernel's fs/exec.c).
 _MOST_SCRIPTS = 5
 _LARGEST_TABLE = 64 << 10
 _BINFMT = "/proc/sys/fs/binfmt_misc"
@@ -48,34 +50,34 @@ _MACHINES = {
 }  # fmt: skip
 
 
-def find_executable(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
-    """The path inside of the image of the program that `argument` names, as execvp(3) finds it from `cwd`.
+def find_executable(rootfs: str, argument: str, *, cwd: str, path_variable: str) -> str:
+    """Return the path inside of the image of the program that `argument` names, as execvp(3) finds it from `cwd`.
 
-    What the caller may not look at is left for the runtime to judge. Raises ImageError where the program is not
-    there, or the kernel will not execute it.
+    Where the caller may not read the image's files, `argument` is returned, and the runtime decides. Raises ImageError
+    where the program is not there, or the kernel will not execute it.
     """
     try:
-        program = _find(rootfs, argument, cwd, path_variable)
-        _check(rootfs, program, cwd, f"the entrypoint {shown(program[0])}")
+        program = _find(rootfs, argument, cwd=cwd, path_variable=path_variable)
+        _check(rootfs, program, cwd=cwd, what=f"the entrypoint {shown(program[0])}")
     except PermissionError:
         return argument
     return program[0]
 
 
-def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> Program:
-    """Return the first program that `argument` names. Raises ImageError."""
+def _find(rootfs: str, argument: str, *, cwd: str, path_variable: str) -> Program:
+    """Return the first program that `argument` names. Raises ImageError where there is none."""
     if not argument:
-        raise ImageError("the entrypoint is an empty text: its author has to name a program")
+        raise ImageError("the entrypoint is an empty text; its author has to name a program")
     if (size := len(argument.encode("utf-8", "surrogatepass"))) >= rootfs_path.PATH_MAX:
         raise ImageError(
             f"the entrypoint {shown(argument)} has {size} bytes, and the kernel takes a path of at most "
-            f"{rootfs_path.PATH_MAX - 1}: its author has to name a program by a shorter one"
+            f"{rootfs_path.PATH_MAX - 1}; its author has to name a program by a shorter one"
         )
     directories = [cwd] if "/" in argument else [os.path.join(cwd, each) for each in path_variable.split(":")]
     paths = [os.path.join(each, argument) for each in directories]
     for path in paths:
-        if (place := _executable(rootfs, path)) is not None:
-            return path, place
+        if (host_path := _executable(rootfs, path)) is not None:
+            return path, host_path
     for path in paths:
         if rootfs_path.resolve(rootfs, path):
             raise ImageError(_not_executable(rootfs, argument, path))
@@ -85,50 +87,50 @@ def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> Program:
         else f"in any directory of the image's PATH ({shown(path_variable)})"
     )
     raise ImageError(
-        f"the entrypoint {shown(argument)} is not {where}: its author has to correct one or the other"
+        f"the entrypoint {shown(argument)} is not {where}; its author has to correct one or the other"
     )
 
 
 def _not_executable(rootfs: str, argument: str, path: str) -> str:
-    """Return why what an entrypoint names is no program."""
-    place = rootfs_path.resolve(rootfs, path)
-    mode = os.lstat(place).st_mode if place else stat.S_IFREG
+    """Return why the path that an entrypoint names is no program, as a sentence."""
+    host_path = rootfs_path.resolve(rootfs, path)
+    mode = os.lstat(host_path).st_mode if host_path else stat.S_IFREG
     if stat.S_ISREG(mode):
-        mend = "is no executable file: its author has to give it the mode 0755 (chmod +x)"
+        fault = "is no executable file; its author has to give it the mode 0755 (chmod +x)"
     else:
         kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-        mend = f"is {kind}: its author has to name a program"
-    return f"the entrypoint {shown(argument)} {mend}"
+        fault = f"is {kind}; its author has to name a program"
+    return f"the entrypoint {shown(argument)} {fault}"
 
 
 def _executable(rootfs: str, path: str) -> str | None:
-    """Return the host's path of an executable file of the image, free of links; None for whatever else is there."""
-    place = rootfs_path.resolve(rootfs, path)
-    if place is None:
+    """Return the host's path, without links, of an executable file of the image; None for anything else."""
+    host_path = rootfs_path.resolve(rootfs, path)
+    if host_path is None:
         return None
-    mode = os.lstat(place).st_mode
-    return place if stat.S_ISREG(mode) and mode & 0o111 else None
+    mode = os.lstat(host_path).st_mode
+    return host_path if stat.S_ISREG(mode) and mode & 0o111 else None
 
 
-def _check(rootfs: str, program: Program, cwd: str, what: str) -> None:
-    """Raise ImageError where the kernel will not execute a program. what: what messages call it."""
+def _check(rootfs: str, program: Program, *, cwd: str, what: str) -> None:
+    """Raise ImageError where the kernel will not execute a program. what: its name in messages."""
     for _ in range(_MOST_SCRIPTS + 1):
-        path, place = program
-        fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        path, host_path = program
+        fd = os.open(host_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb", buffering=0) as file:
             start = file.read(_FIRST_BYTES)
             if start.startswith(_ELF):
-                _check_elf(file.fileno(), rootfs, cwd, what)
+                _check_elf(file.fileno(), rootfs, cwd=cwd, what=what)
                 return
         if not start.startswith(b"#!"):
             _check_other(path, start, what)
             return
-        program = _interpreter(rootfs, start, cwd, what)
+        program = _interpreter(rootfs, start, cwd=cwd, what=what)
         what = f"the interpreter {program[0]!r} of {what}"
-    raise ImageError(f"{what} is a script, as are those before it: its author has to name a program")
+    raise ImageError(f"{what} is a script, as are those before it; its author has to name a program")
 
 
-def _interpreter(rootfs: str, start: bytes, cwd: str, what: str) -> Program:
+def _interpreter(rootfs: str, start: bytes, *, cwd: str, what: str) -> Program:
     """Return the program that a script's first line names. Raises ImageError where the kernel finds none."""
     line, newline, _ = start[2:].partition(b"\n")
     # Only blanks and tabs separate: `#!/bin/sh` with the line end of Windows asks for `sh\r`.
@@ -137,29 +139,29 @@ def _interpreter(rootfs: str, start: bytes, cwd: str, what: str) -> Program:
     is_cut = not newline and len(start) == _FIRST_BYTES and len(words) == 1
     if not name or is_cut:
         raise ImageError(
-            f"{what} names no interpreter in its first line, or one of more than {_FIRST_BYTES} bytes: its author has "
+            f"{what} names no interpreter in its first line, or one of more than {_FIRST_BYTES} bytes; its author has "
             "to begin it with a line such as #!/bin/sh"
         )
     if name.endswith("\r"):
         raise ImageError(
-            f"{what} has CR LF line ends, so the kernel looks for the interpreter {name!r}: its author has to convert "
+            f"{what} has CR LF line ends, so the kernel looks for the interpreter {name!r}; its author has to convert "
             "it to LF and build the image again"
         )
     path = os.path.join(cwd, name)
-    place = _executable(rootfs, path)
-    if place is None:
+    host_path = _executable(rootfs, path)
+    if host_path is None:
         raise ImageError(
-            f"the interpreter {name!r} of {what} (from its first line) is not in the image, or not executable: its "
+            f"the interpreter {name!r} of {what} (from its first line) is not in the image, or not executable; its "
             "author has to install or name another"
         )
-    return path, place
+    return path, host_path
 
 
 def _check_other(path: str, start: bytes, what: str) -> None:
-    """Raise ImageError for what is neither a script nor an ELF program, unless binfmt_misc may know it."""
+    """Raise ImageError for a file that is neither a script nor an ELF program, unless binfmt_misc may know it."""
     if start.startswith((b"\xef\xbb\xbf#!", b"\xff\xfe", b"\xfe\xff")):
         raise ImageError(
-            f"{what} begins with a byte order mark, with which the kernel executes no script: its author has to save "
+            f"{what} begins with a byte order mark, with which the kernel executes no script; its author has to save "
             "it as UTF-8 without one"
         )
     if _may_be_registered(path, start):
@@ -168,19 +170,19 @@ def _check_other(path: str, start: bytes, what: str) -> None:
         "is empty" if not start else "is neither an ELF program nor a script whose first line begins with #!"
     )
     raise ImageError(
-        f"{what} {fault}, and the kernel executes nothing else: its author has to begin it with a line such as "
+        f"{what} {fault}, and the kernel executes nothing else; its author has to begin it with a line such as "
         "#!/bin/sh, or build it for Linux"
     )
 
 
 def _may_be_registered(path: str, start: bytes) -> bool:
-    """Say whether binfmt_misc (Documentation/admin-guide/binfmt-misc.rst) may have an interpreter for a file."""
+    """Tell whether binfmt_misc (Documentation/admin-guide/binfmt-misc.rst) may have an interpreter for a file."""
     try:
         names = os.listdir(_BINFMT)
     except OSError:
         names = []
     if "status" not in names:
-        # It is not mounted here, as in most containers. No magic is plain text.
+        # It is not mounted here, as in most containers. A magic number is no plain text, so a text file is in none.
         return b"\0" in start and _kernel_has_binfmt()
     entries = [_lines(os.path.join(_BINFMT, name)) for name in names if name not in ("register", "status")]
     enabled = _lines(os.path.join(_BINFMT, "status"))[:1] == ["enabled"]
@@ -198,25 +200,25 @@ def _lines(path: str) -> list[str]:
 
 
 def _matches(lines: list[str], path: str, start: bytes) -> bool:
-    """Say whether an entry of binfmt_misc, as its file shows it, is for a file."""
+    """Tell whether an entry of binfmt_misc is for a file. lines: those of the entry's own file."""
     if lines[:1] != ["enabled"]:
         return False
-    about = dict(line.split(" ", 1) for line in lines[1:] if " " in line)
-    if "extension" in about:
-        return os.path.basename(path).endswith(about["extension"])
+    fields = dict(line.split(" ", 1) for line in lines[1:] if " " in line)
+    if "extension" in fields:
+        return os.path.basename(path).endswith(fields["extension"])
     try:
-        offset, magic = int(about["offset"]), bytes.fromhex(about["magic"])
-        mask = bytes.fromhex(about.get("mask", "ff" * len(magic)))
+        offset, magic = int(fields["offset"]), bytes.fromhex(fields["magic"])
+        mask = bytes.fromhex(fields.get("mask", "ff" * len(magic)))
     except (KeyError, ValueError):
-        return True  # of a form that is not known here, so the kernel is to decide
+        return True  # the form of the entry is not known here, so the kernel has to decide
     part = start[offset : offset + len(magic)]
     return len(part) == len(magic) and all(
         (one ^ other) & bits == 0 for one, other, bits in zip(part, magic, mask, strict=False)
     )
 
 
-def _check_elf(fd: int, rootfs: str, cwd: str, what: str) -> None:
-    """Raise ImageError for an ELF program (elf(5)) of another machine, or whose loader is not in the image."""
+def _check_elf(fd: int, rootfs: str, *, cwd: str, what: str) -> None:
+    """Raise ImageError for an ELF program (elf(5)) of another machine, or one whose loader is not in the image."""
     header = os.pread(fd, 64, 0)
     order: Order = "big" if header[5:6] == b"\2" else "little"
     kind, machine = (int.from_bytes(header[at : at + 2], order) for at in (16, 18))
@@ -224,17 +226,17 @@ def _check_elf(fd: int, rootfs: str, cwd: str, what: str) -> None:
     if is_whole and not _runs_here(header, machine, order):
         raise ImageError(
             f"{what} is a program for {_NAMES.get(machine, f'machine {machine} of elf.h')}, and this host is "
-            f"{os.uname().machine}: choose another image or {option('--platform')}, or register an emulator such as "
+            f"{os.uname().machine}; choose another image or {option('--platform')}, or register an emulator such as "
             "qemu-user-static"
         )
     loader = _loader(fd, header, order) if is_whole else None
     if loader is None:
         raise ImageError(
-            f"{what} is no whole ELF program, so the kernel does not execute it: its author has to build it again"
+            f"{what} is no whole ELF program, so the kernel does not execute it; its author has to build it again"
         )
     if loader and _executable(rootfs, os.path.join(cwd, loader)) is None:
         raise ImageError(
-            f"the loader {loader!r} of {what}, which is linked with shared libraries, is not in the image: its "
+            f"the loader {loader!r} of {what}, which is linked with shared libraries, is not in the image; its "
             "author has to install the C library that it was built with, or to link it statically"
         )
 
@@ -245,9 +247,9 @@ def _runs_here(header: bytes, machine: int, order: "Order") -> bool:
 
 
 def _is_emulated(header: bytes) -> bool:
-    """Say whether binfmt_misc has an emulator for programs with such a header: the kernel itself is asked.
+    """Tell whether binfmt_misc has an emulator for programs with such a header, by asking the kernel.
 
-    What is executed for that is a header of ours, without any code. An emulator that takes it ends at once.
+    The shim executes a header of its own, without any code. An emulator that takes it ends at once.
     """
     ident = header[4:6]
     stub = (_ELF + ident + b"\1").ljust(16, b"\0") + header[16:20]
@@ -257,17 +259,17 @@ def _is_emulated(header: bytes) -> bool:
             program = child.open(os.memfd_create, "header")
             os.write(program.fileno(), stub.ljust(64, b"\0"))
             null = child.open(os.open, os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            quiet = dict.fromkeys((0, 1, 2), null.fileno())
-            child.spawn([f"/proc/self/fd/{program.fileno()}"], {}, files=quiet)
+            streams = dict.fromkeys((0, 1, 2), null.fileno())
+            child.spawn([f"/proc/self/fd/{program.fileno()}"], {}, files=streams)
         except OSError as error:
-            # Where memory must not be executed (vm.memfd_noexec), nobody knows, and the kernel is to decide.
+            # Where files in memory must not be executed (vm.memfd_noexec), the answer is unknown. The kernel decides.
             return error.errno != errno.ENOEXEC
         child.wait()
     return True
 
 
 def _loader(fd: int, header: bytes, order: "Order") -> str | None:
-    """The loader that an ELF program names (PT_INTERP), empty for none; None where the kernel cannot read it."""
+    """Return the loader that an ELF program names (PT_INTERP), empty for none; None where the kernel cannot read it."""
     wide = header[4:5] == b"\2"
 
     def number(data: bytes, narrow: tuple[int, int], broad: tuple[int, int]) -> int:

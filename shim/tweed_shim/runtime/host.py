@@ -1,4 +1,4 @@
-"""What this host lets a run have: ids, control groups, open files, capabilities. Cheap, as every run asks."""
+"""The abilities of this host: ids, control groups, open files, capabilities. Every run asks, so it has to be cheap."""
 
 import os
 import resource
@@ -21,7 +21,8 @@ class Host(Record):
     ids: the ids that a run can have. files: the hard limit of open files. capabilities: those that the caller can
     give to a run. machine: what uname(2) calls the hardware. core: the hard limit of a core dump, in bytes.
     oom_score_adj: the caller's, from -1000 to 1000. thermal_throttles: the directories of /sys that count how often
-    each processor was too hot, which tells what others on the host do. processes: the hard limit of a user's processes.
+    each processor was too hot; a container could see there how busy the host is. processes: the hard limit of a user's
+    processes.
     """
 
     ids: userns.IdMap
@@ -37,7 +38,7 @@ class Host(Record):
 
 def _capabilities(ids: userns.IdMap) -> frozenset[str]:
     if ids.kind != "host":
-        # The first process of a user namespace has all, and they reach no further than that: user_namespaces(7).
+        # The first process of a user namespace has all capabilities in it, and none outside: user_namespaces(7).
         return frozenset(capabilities.NAMES)
     with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         return capabilities.bounding(file.read())
@@ -49,10 +50,10 @@ def _oom_score_adj() -> int:
 
 
 def _thermal_throttles(processors: str = PROCESSORS) -> tuple[str, ...]:
-    """The directories thermal_throttle of all processors, also of those that are not there yet.
+    """Return the directories thermal_throttle of all processors, also of those that can be added while the host runs.
 
     Where the first processor has none, no other has: virtual machines and most machines that are not Intel's.
-    processors: the directory of the kernel's documentation, ABI/testing/sysfs-devices-system-cpu.
+    processors: a directory as in the kernel's Documentation/ABI/testing/sysfs-devices-system-cpu.
     """
     if not os.path.isdir(f"{processors}/cpu0/thermal_throttle"):
         return ()
@@ -68,33 +69,33 @@ def _hard_limit(number: int) -> int:
 
 
 def inspect() -> Host:
-    """Look at the host as the caller sees it."""
+    """Find out what the host lets the caller do."""
     ids = userns.detect()
     return Host(
-        ids,
-        cgroups.inspect(root=ids.kind == "host"),
-        _hard_limit(resource.RLIMIT_NOFILE),
-        _capabilities(ids),
-        os.uname().machine,
-        _hard_limit(resource.RLIMIT_CORE),
-        _oom_score_adj(),
-        _thermal_throttles(),
-        _hard_limit(resource.RLIMIT_NPROC),
+        ids=ids,
+        cgroups=cgroups.inspect(root=ids.kind == "host"),
+        files=_hard_limit(resource.RLIMIT_NOFILE),
+        capabilities=_capabilities(ids),
+        machine=os.uname().machine,
+        core=_hard_limit(resource.RLIMIT_CORE),
+        oom_score_adj=_oom_score_adj(),
+        thermal_throttles=_thermal_throttles(),
+        processes=_hard_limit(resource.RLIMIT_NPROC),
     )
 
 
 def require_program(name: str) -> str:
-    """The path of a program that a run needs.
+    """Return the path of a program that a run needs.
 
     Raises HostError, naming the package to install, where it is missing.
     """
     path = programs.find_program(name)
     if path is None:
         package = PACKAGES.get(os.path.basename(name))
-        mend = (
+        remedy = (
             f"install it with: apt install {package}"
             if package
             else f"name an OCI runtime that is there with {option('--runtime')}"
         )
-        raise HostError(f"the program '{name}' is not installed; {mend}")
+        raise HostError(f"the program '{name}' is not installed; {remedy}")
     return path

@@ -1,8 +1,7 @@
-"""The /etc/hosts of a container: the host's, as far as the container can use it, and names that always resolve.
+"""The /etc/hosts of a container: the host's, where the container has a network, and names that always resolve.
 
-Process 1 of a sandbox (sandbox.py) writes it on the run's private tmpfs. The container's own name leads to its own
-loopback, as podman has it; the host's file does not know it, and an image's own file often does not know `localhost`
-either.
+Process 1 of a sandbox (sandbox.py) writes it to the bundle. As with podman, the container's own name resolves to its
+loopback address. The host's file does not have that name, and an image's own file often has no `localhost` either.
 """
 
 import os
@@ -11,7 +10,7 @@ HOST_FILE = "/etc/hosts"
 # The container's own name: the field `hostname` of config.json.
 HOSTNAME = "tweed"
 LOCALHOST = "localhost"
-# More than the lists of millions of refused names that some people keep there.
+# Some users have lists of millions of blocked names there; this is more.
 LARGEST = 64 << 20
 
 

@@ -1,12 +1,13 @@
-"""A directory tree that is seen with other ids: an id-mapped mount (mount_setattr(2)) of it, put over itself.
+"""Show a directory tree with other ids: an id-mapped mount (mount_setattr(2)) of the tree, on top of itself.
 
 Where the host's root asks for a user namespace, the store belongs to ids that this namespace does not have. Process 1
-of the sandbox starts this as a script (`python -I -S idmapped_mount.py PATH UIDS GIDS`), and in its mounts, and nowhere
-else, what belongs to id N then belongs to the host's id for N of the namespace: the image's tree, and the directories
-that the container shares with the store, all in one step and without a copy. What the container writes to them is
-stored under the id that it has inside, so that runs with and without the namespace can share a cloud.
+of the sandbox starts this as a script: `python -I -S idmapped_mount.py PATH UIDS GIDS`. In its mounts, and nowhere
+else, what belongs to id N then belongs to the host's id for N of the namespace. That holds for the image's tree and for
+the directories that the container shares with the store, in one step and without a copy. What the container writes to
+them is stored under the id that it has inside, so that runs with and without the namespace can share a cloud.
 
-It is put over the first directory on the way to PATH that strangers may not search: the container's root is one.
+The mount is put on the first directory on the way to PATH that other users may not search: the container's root is
+another user of the host, and could not reach what is below. The script stands alone, on the standard library.
 """
 
 import ctypes
@@ -44,28 +45,29 @@ def _call(what: str, number: int, *arguments: object) -> int:
 
 
 def _user_namespace(uids: str, gids: str) -> int:
-    """A descriptor of a user namespace with these ids; nothing runs in it."""
-    made, make = os.pipe()
-    done, end = os.pipe()
+    """Return a descriptor of a new user namespace with these lines of uid_map and gid_map. No process is in it."""
+    # The child makes the namespace and says so by the first pipe; it ends when the parent closes the second one.
+    made_read, made_write = os.pipe()
+    end_read, end_write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(end)
-        os.write(make, b"." if libc.unshare(CLONE_NEWUSER) == 0 else b"!")
-        os.read(done, 1)
+        os.close(end_write)
+        os.write(made_write, b"." if libc.unshare(CLONE_NEWUSER) == 0 else b"!")
+        os.read(end_read, 1)
         os._exit(0)
-    if os.read(made, 1) != b".":
+    if os.read(made_read, 1) != b".":
         sys.exit("a user namespace cannot be made")
     for name, text in (("uid_map", uids), ("gid_map", gids)):
         with open(f"/proc/{pid}/{name}", "w", encoding="utf-8") as file:
             file.write(text)
     namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    os.close(end)
+    os.close(end_write)
     os.waitpid(pid, 0)
     return namespace
 
 
 def _first_private(path: str) -> str:
-    """The first directory on the way to a path that others may not search, or the path."""
+    """Return the first directory on the way to a path that other users may not search, else the path."""
     at = "/"
     for part in path.strip("/").split("/"):
         at = os.path.join(at, part)
@@ -75,14 +77,14 @@ def _first_private(path: str) -> str:
 
 
 def main(path: str, uids: str, gids: str) -> None:
-    """Put the mount over the first private directory on the way to `path`."""
-    place = os.fsencode(_first_private(path))
+    """Put an id-mapped mount on the first private directory on the way to `path`. uids, gids: as in uid_map."""
+    target = os.fsencode(_first_private(path))
     namespace = _user_namespace(uids, gids)
-    tree = _call("open_tree", SYS_OPEN_TREE, AT_FDCWD, place, OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC)
+    tree = _call("open_tree", SYS_OPEN_TREE, AT_FDCWD, target, OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC)
     shift = MountAttr(attr_set=MOUNT_ATTR_IDMAP, userns_fd=namespace)
     flags = AT_EMPTY_PATH | AT_RECURSIVE
     _call("mount_setattr", SYS_MOUNT_SETATTR, tree, b"", flags, ctypes.byref(shift), ctypes.sizeof(shift))
-    _call("move_mount", SYS_MOVE_MOUNT, tree, b"", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH)
+    _call("move_mount", SYS_MOVE_MOUNT, tree, b"", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
 
 
 if __name__ == "__main__":

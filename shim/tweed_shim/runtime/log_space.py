@@ -1,32 +1,33 @@
-"""The disk space that the logs of a store may take together: the oldest make room for newer ones.
+"""The disk space that the logs of a store may take together. The oldest logs are removed for newer ones.
 
-An image decides how much it says. So a log asks before it grows: for a little with its first byte, and for all that a
-log may have when it becomes long. What was asked for is added up beside the counter of runs (ROOT/runs/lock). The sum
-is never less than what the logs take. Only where it exceeds the limit, the logs are measured (log_sweep.py). A run
-whose image says nothing pays nothing for it.
+An image decides how much it writes. So a log reserves space before it grows: a little with its first byte, and all that
+a log may have when it becomes long. The reservations are added up beside the counter of runs (ROOT/runs/lock). The sum
+is never less than what the logs take. The logs are measured (log_sweep.py) only where the sum exceeds the limit. A run
+whose image writes nothing to its log pays nothing for it.
 """
 
 import os
 
 from tweed_shim.base import files
 
-# What a log can grow to: its beginning and its end. At most, so that a chatty image has no more than a share.
+# The most bytes of a log, beginning and end; and the part of the limit that one log may have: a quarter.
 LONGEST, SHARE = 64 << 20, 4
-# What each log can have, however little room there is.
+# The bytes that each log can have, however little space is left.
 SHORT = 64 << 10
 SMALLEST_SHARE = 4096
-# The end of a log is there twice while it is appended to the beginning.
+# While the end of a log is appended to its beginning, it is on the disk twice.
 APPENDED = 3 / 2
-# What logs leave of a disk to others, at most: a part of all of it.
+# What logs leave of a disk to others: a sixteenth of the disk, and 64 MiB at most.
 LEFT, LEFT_PART = 64 << 20, 16
-# Where the sum is in the lock file, behind the number of the last run.
+# The position of the sum in the lock file: behind the number of the last run.
 _OFFSET, _WIDTH = 32, 32
 
 
 class LogSpace:
-    """What the log of one run may have.
+    """The disk space for the log of one run.
 
-    directory: ROOT/runs. limit: bytes, of all logs together. left: what it leaves of the disk to others, bytes.
+    directory: ROOT/runs. limit: of all logs together. longest, short: the sizes of a long log and of a short one. left:
+    what a log leaves of the disk to others. All are bytes.
     """
 
     def __init__(self, directory: str, limit: int) -> None:
@@ -37,30 +38,31 @@ class LogSpace:
         self.left, _ = _space(directory)
 
     def take_short(self) -> None:
-        """Count a log that begins."""
-        self._take(self.short, always=True)
+        """Reserve the space of a short log."""
+        self._reserve(self.short, always=True)
 
     def take_long(self) -> bool:
-        """Count a log that becomes long; False where there is no room for it."""
-        return self._take(int(self.longest * APPENDED), always=False)
+        """Reserve the space of a long log; return False where the limit leaves none."""
+        return self._reserve(int(self.longest * APPENDED), always=False)
 
     def has_disk(self) -> bool:
-        """Say whether the disk has room for more, now that older logs have made room if it had none."""
+        """Tell whether the disk has space for more. Older logs are removed where it has none."""
         if _space(self._directory)[1] >= self.left:
             return True
         from tweed_shim.runtime import log_sweep
 
-        log_sweep.make_room_on_disk(self._directory, 2 * self.left)
+        log_sweep.free_disk(self._directory, 2 * self.left)
         return _space(self._directory)[1] >= self.left
 
-    def _take(self, size: int, *, always: bool) -> bool:
+    def _reserve(self, size: int, *, always: bool) -> bool:
+        """Add a size to the sum, unless that exceeds the limit and it is not `always` added; return whether it was."""
         with files.locked(os.path.join(self._directory, "lock")) as fd:
             text = os.pread(fd, _WIDTH, _OFFSET).strip()
             total = int(text) if text.isdigit() else None
             if total is None or total + size > self._limit:
                 from tweed_shim.runtime import log_sweep
 
-                total = log_sweep.make_room(
+                total = log_sweep.shrink_to(
                     self._directory, self._limit - size, short=SHORT, long=int(self.longest * APPENDED)
                 )
             if not always and total + size > self._limit:
@@ -70,24 +72,25 @@ class LogSpace:
 
 
 def relieve_disk(root: str) -> None:
-    """Remove the oldest logs of a store where its disk is nearly full, so that an operation can be carried out.
+    """Remove the oldest logs of a store where its disk is nearly full, so that an operation has space on it.
 
-    One statvfs(2) where it is not. Raises ConfigError for a store that another user can change.
+    Where the disk is not nearly full, this costs one statvfs(2). Raises ConfigError for a store that another user can
+    change.
     """
     directory = os.path.join(root, "runs")
     try:
         left, free = _space(directory)
     except OSError:
-        return  # there are no logs, or whoever opens them says why not
+        return  # there are no logs yet
     if free < 2 * left:
         from tweed_shim.base import trust
         from tweed_shim.runtime import log_sweep
 
         trust.check_store(root)
-        log_sweep.make_room_on_disk(directory, 2 * left)
+        log_sweep.free_disk(directory, 2 * left)
 
 
 def _space(directory: str) -> tuple[int, int]:
-    """Return what is to be left of a disk to others, and what is free, bytes."""
-    about = os.statvfs(directory)
-    return min(LEFT, about.f_blocks * about.f_frsize // LEFT_PART), about.f_bavail * about.f_frsize
+    """Return how much of a disk is left to others, and how much is free, both in bytes."""
+    status = os.statvfs(directory)
+    return min(LEFT, status.f_blocks * status.f_frsize // LEFT_PART), status.f_bavail * status.f_frsize

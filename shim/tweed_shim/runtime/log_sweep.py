@@ -1,6 +1,6 @@
-"""Remove logs of runs that have ended, the oldest first. Of a log a line stays that says so; the record of a run stays.
+"""Remove logs of runs that have ended, the oldest first. A line in place of the log says so. The run's record stays.
 
-Apart from log_space.py, which every run with something to say imports.
+This is not in log_space.py because every run that writes a log imports that, and few runs need this.
 """
 
 import os
@@ -15,7 +15,7 @@ REMOVED = b"[the log was removed to make room]\n"
 
 
 class RunLog(Record):
-    """The log of a run. size: what it takes on disk, bytes; running: whether its run goes on."""
+    """The log of a run. size: its disk space in bytes; running: whether its run goes on."""
 
     number: int
     path: str
@@ -24,7 +24,7 @@ class RunLog(Record):
 
 
 def logs(directory: str) -> Iterator[RunLog]:
-    """Yield the logs below ROOT/runs that take space, the oldest first."""
+    """Yield the logs below a directory (ROOT/runs) that take disk space, the oldest first."""
     try:
         names = map(decimal, os.listdir(directory))
     except FileNotFoundError:
@@ -37,7 +37,7 @@ def logs(directory: str) -> Iterator[RunLog]:
 
 
 def remove(log: RunLog) -> bool:
-    """Remove the content of a log, unless its run goes on; whether it is removed."""
+    """Replace the content of a log by the line REMOVED, unless its run goes on; return whether that was done."""
     directory = os.path.dirname(log.path)
     with suppress(OSError), files.held_directory(directory, shared=False, wait=False) as ended:
         if ended:
@@ -46,47 +46,48 @@ def remove(log: RunLog) -> bool:
             with open(
                 os.open(log.path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC), "wb"
             ) as file:
-                # It cannot be written where the disk is full, and then an empty log has to do.
+                # On a full disk this fails, and the log is empty.
                 file.write(REMOVED)
             return True
     return False
 
 
-def make_room(directory: str, room: int, *, short: int, long: int) -> int:
-    """Remove logs of ended runs until all together take at most `room` bytes; returns what they take then.
+def shrink_to(directory: str, most: int, *, short: int, long: int) -> int:
+    """Remove logs of ended runs until all logs together take at most `most` bytes; return what they take then.
 
-    A log of a run that goes on counts as much as it can become, bytes: `short`, or `long` when it is half of that.
+    The log of a run that goes on counts with the size that it can reach: `short` bytes, or `long` when it has half of
+    `short`.
     """
-    found = list(logs(directory))
+    all_logs = list(logs(directory))
     total = 0
-    for log in found:
-        growing = long if log.size > short // 2 else short
-        total += max(log.size, growing) if log.running else log.size
-    for log in found:
-        if total <= room:
+    for log in all_logs:
+        reachable = long if log.size > short // 2 else short
+        total += max(log.size, reachable) if log.running else log.size
+    for log in all_logs:
+        if total <= most:
             break
         if not log.running and remove(log):
             total -= log.size
     return max(total, 0)
 
 
-def make_room_on_disk(directory: str, wanted: int) -> None:
-    """Remove logs until so many bytes of their disk are free, as far as their runs have ended."""
+def free_disk(directory: str, wanted: int) -> None:
+    """Remove logs of ended runs until `wanted` bytes of their disk are free, or none is left to remove."""
     for log in logs(directory):
-        about = os.statvfs(directory)
-        if about.f_bavail * about.f_frsize >= wanted:
+        status = os.statvfs(directory)
+        if status.f_bavail * status.f_frsize >= wanted:
             return
         if not log.running:
             remove(log)
 
 
 def _size(path: str) -> int:
-    """Return what a file takes on disk; nothing for the line that a removed log consists of."""
+    """Return the disk space of a log's file in bytes; 0 for a log that was removed."""
     try:
-        about = os.lstat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return 0
-    return 0 if about.st_size <= len(REMOVED) else max(about.st_blocks * 512, about.st_size)
+    return 0 if status.st_size <= len(REMOVED) else max(status.st_blocks * 512, status.st_size)
 
 
 def _is_running(directory: str) -> bool:

@@ -4,8 +4,7 @@ A runtime makes the mounts, the devices and the links of `/dev` before the conta
 (runc, `prepareRootfs`). A symbolic link of the image that is on the way then can lead to the host: runc before 1.3.6,
 1.4.3 and 1.5.0 removes and makes files where `/dev` leads from the host's root (CVE-2026-41579), and before 1.2.8,
 1.3.3 and 1.4.0 it opens files of `/proc` in place of devices (CVE-2025-31133, CVE-2025-52881). `check` refuses images
-whose links could do so. A link that leads to another directory of the image, such as `/etc -> /usr/etc`, is none of
-them.
+whose links could do so. A link that leads to another directory of the image, such as `/etc -> /usr/etc`, is allowed.
 """
 
 import os
@@ -28,7 +27,7 @@ _DIRECTORY, _FILE = "a directory", "a regular file"
 
 
 class _UnsafeError(Exception):
-    """Why a mount point is refused: the path that is wrong, in what way, and what its author has to make it."""
+    """A mount point is refused. path: what is wrong; fault: in what way; remedy: what the path has to be."""
 
     def __init__(self, path: str, fault: str, remedy: str = _DIRECTORY) -> None:
         super().__init__()
@@ -38,8 +37,8 @@ class _UnsafeError(Exception):
 class _Root(Record):
     """A root directory as the runtime finds it when some of the mounts are made.
 
-    hidden: prefixes of the paths that a new file system, or the kernel's own, hides. bound: prefixes of those that
-    another directory is mounted on, which can hold links that an earlier run made.
+    hidden: prefixes of the paths that a new file system, or the kernel's own, hides. bound: prefixes of the paths that
+    a directory of the host is mounted on; it can hold links that an earlier run made.
     """
 
     rootfs: str
@@ -50,51 +49,52 @@ class _Root(Record):
 def check(rootfs: str, mount_points: Iterable[MountPoint], what: str) -> list[str]:
     """Check the way to each mount point, in the order of the mounts; return the paths that they lead to, without links.
 
-    /dev, /proc and /sys have to be directories where they exist, and all others have to lead to directories (those of
-    `FILES` to files) that are not below these. What is not there is made by the runtime, but where a link to a
-    directory leads to nothing.
+    /dev, /proc and /sys have to be directories where they exist. All others have to lead to directories (those of
+    `FILES` to files) that are not below these. The runtime makes what is missing, so that is allowed, unless a link to
+    a directory leads to nothing.
 
     what: the image, for messages. Raises ImageError where the image is to be refused, PermissionError where the caller
     may not search one of its directories.
     """
     root = _Root(rootfs)
-    places: list[str] = []
+    paths: list[str] = []
     try:
         if not stat.S_ISDIR(os.lstat(rootfs).st_mode):
             raise _UnsafeError("/", "is not a directory")
         for destination, kind in mount_points:
-            place = _follow(root, destination)
-            places.append(place)
+            path = _follow(root, destination)
+            paths.append(path)
             if kind == "bind" and destination not in KERNEL:
-                root = replace(root, bound=(*root.bound, f"{place}/"))
+                root = replace(root, bound=(*root.bound, f"{path}/"))
             else:
-                root = replace(root, hidden=(*root.hidden, f"{place}/"))
+                root = replace(root, hidden=(*root.hidden, f"{path}/"))
     except _UnsafeError as unsafe:
         raise ImageError(
             f"{what} cannot be run: its {unsafe.path!r} {unsafe.fault}; make it {unsafe.remedy} and build the image "
             "again"
         ) from None
-    return places
+    return paths
 
 
 def _follow(root: _Root, destination: str) -> str:
     """Return the path that a destination leads to. Raises _UnsafeError and PermissionError."""
     links: list[str] = []
     *directories, last = destination.split("/")[1:]
-    place = ""
+    path = ""
     for part in directories:
-        place = _enter(root, f"{place}/{part}", links)
-    place = _enter(root, f"{place}/{last}", links, is_file=destination in FILES)
-    if any(link.startswith(f"{place}/") for link in links):
+        path = _enter(root, f"{path}/{part}", links)
+    path = _enter(root, f"{path}/{last}", links, is_file=destination in FILES)
+    if any(link.startswith(f"{path}/") for link in links):
         # The runtime walks the path again when the mount is there, and then reads the link from what is mounted.
-        raise _UnsafeError(links[-1], f"leads to {place or '/'!r}, which holds a link on the way there")
-    return place
+        raise _UnsafeError(links[-1], f"leads to {path or '/'!r}, which holds a link on the way there")
+    return path
 
 
 def _enter(root: _Root, path: str, links: list[str], *, is_file: bool = False) -> str:
-    """Return what the last part of a path leads to, empty for the root; the other parts are directories, no links.
+    """Return the path, without links, that the last part of `path` leads to; an empty text for the root.
 
-    links: those that were followed are added to it. is_file: whether a file, and not a directory, is to be there.
+    The other parts of `path` are directories, no links. links: gets the paths of the links that were followed. is_file:
+    whether a file, and not a directory, has to be there.
     """
     link = missing = ""
     at = path
@@ -126,9 +126,10 @@ def _enter(root: _Root, path: str, links: list[str], *, is_file: bool = False) -
 
 
 def _check_step(link: str, below: str, *, missing: str, remedy: str) -> None:
-    """Check a step behind a link.
+    """Check a step of a path that follows a link. Raises _UnsafeError.
 
-    below, missing: the step, and the first one that does not exist, with a slash. remedy: what the link should be.
+    below: the step's path; missing: that of the first step that does not exist; both with a slash at the end. remedy:
+    what the link should be.
     """
     for kernel in _BELOW_KERNEL:
         if below.startswith(kernel):
@@ -139,7 +140,10 @@ def _check_step(link: str, below: str, *, missing: str, remedy: str) -> None:
 
 
 def _check_type(at: str, mode: int, kind: str, *, link: str, remedy: str) -> None:
-    """Check what is at a step. kind: what has to be there. link: what led there; remedy: what the link should be."""
+    """Raise _UnsafeError where a step is not of this kind.
+
+    link: the link that leads there, empty for none. remedy: what the link should be.
+    """
     if (stat.S_ISREG if kind == _FILE else stat.S_ISDIR)(mode):
         return
     if link:

@@ -1,6 +1,6 @@
 """The container's root: an overlay over the unpacked image or, where the host has no overlay, the image read-only.
 
-It is made by a process of the sandbox (sandbox.py) in its own mount namespace. Raises OSError where it cannot be.
+Process 1 of a sandbox (sandbox.py) makes it in its own mount namespace. The functions raise OSError where they fail.
 """
 
 import errno
@@ -12,7 +12,7 @@ from tweed_shim.host import kernel
 from tweed_shim.runtime import rootfs_path
 
 OVERLAY_SPECIAL = str.maketrans({"\\": "\\\\", ",": "\\,", ":": "\\:"})
-# What a bind mount may not lose in a user namespace: mount_namespaces(7), "locked".
+# Flags that a bind mount may not drop in a user namespace: mount_namespaces(7), "locked".
 LOCKED_FLAGS = {
     os.ST_RDONLY: kernel.MS_RDONLY,
     os.ST_NOSUID: kernel.MS_NOSUID,
@@ -21,12 +21,12 @@ LOCKED_FLAGS = {
 }
 
 
-def mount_overlay(root: str, lower: str, place: str, *, userns: bool) -> None:
-    """Mount an overlay over `lower` on `root`; what is written goes to the directory `place`.
+def mount_overlay(root: str, lower: str, directory: str, *, userns: bool) -> None:
+    """Mount an overlay over `lower` on `root`; what is written goes to a new `upper` in `directory`.
 
-    userns: whether this is a user namespace, whose overlays keep their notes in user attributes.
+    userns: whether this is a user namespace, whose overlays have their marks in user attributes (`userxattr`).
     """
-    upper, work = os.path.join(place, "upper"), os.path.join(place, "work")
+    upper, work = os.path.join(directory, "upper"), os.path.join(directory, "work")
     like = os.stat(lower)
     # The upper directory's owner and mode are those of "/" in the container.
     os.mkdir(upper, stat.S_IMODE(like.st_mode))
@@ -42,7 +42,7 @@ def mount_overlay(root: str, lower: str, place: str, *, userns: bool) -> None:
 
 
 def _check_attributes(directory: str, prefix: str) -> None:
-    """Check that an overlay can keep its notes on a file system. Raises OSError.
+    """Check that an overlay can set its marks, extended attributes, on a file system. Raises OSError.
 
     Linux 5.11 to 6.5 mounts an overlay with `userxattr` on a tmpfs, which has no user attributes there, and the
     removal of a directory of the image ends in EIO later: the kernel's Documentation/filesystems/overlayfs.rst.
@@ -53,9 +53,9 @@ def _check_attributes(directory: str, prefix: str) -> None:
 
 
 def tmpfs_has_user_attributes() -> bool:
-    """Return whether files of a tmpfs can have user attributes, which takes Linux 6.6; True where it is not known.
+    """Tell whether files of a tmpfs can have user attributes, which takes Linux 6.6; True where it is not known.
 
-    A file of memfd_create(2) is a file of the kernel's own tmpfs, so that no mount is needed to ask: 50 microseconds.
+    A file of memfd_create(2) is on the kernel's own tmpfs, so that no mount is needed to try: 50 microseconds.
     """
     try:
         fd = os.memfd_create("tweed-shim")
@@ -107,18 +107,18 @@ def remount_read_only(target: str) -> None:
     flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
     for path in _mounts_from(target):
         try:
-            held = os.statvfs(path).f_flag
+            present = os.statvfs(path).f_flag
         except OSError as error:
-            # What this process cannot reach, the container, which has the same ids or fewer, cannot reach either.
+            # The container has the same ids or fewer, so it cannot reach what this process cannot reach.
             if error.errno == errno.EACCES:
                 continue
             raise
-        locked = sum(flag for bit, flag in LOCKED_FLAGS.items() if held & bit)
+        locked = sum(flag for bit, flag in LOCKED_FLAGS.items() if present & bit)
         kernel.mount("", path, "", flags | locked)
 
 
 def _mounts_from(target: str) -> Iterator[str]:
-    """The mount points at and below `target`: proc(5), /proc/PID/mountinfo, fifth field."""
+    """Yield the mount points at and below `target`: proc(5), /proc/PID/mountinfo, fifth field."""
     with open("/proc/self/mountinfo", "rb") as file:
         lines = file.read().splitlines()
     for line in lines:
@@ -128,25 +128,26 @@ def _mounts_from(target: str) -> Iterator[str]:
             yield path
 
 
-def _bind_entries(root: str, lower: str, directory: str, opened: set[str]) -> None:
-    """Give a directory of our own the entries that the image has there, read-only; those `opened` are ours in turn.
+def _bind_entries(root: str, lower: str, directory: str, *, opened: set[str]) -> None:
+    """Make the entries that the image has in `directory` in a directory of our own, bound read-only.
 
-    directory, opened: paths of the image, `directory` with a slash at its end.
+    Directories of `opened` are not bound: they are made as directories of our own, too. directory, opened: paths of the
+    image, `directory` with a slash at its end.
     """
     for entry in os.scandir(lower + directory):
         path = directory + entry.name
-        place = root + path
+        target = root + path
         if entry.is_symlink():
-            os.symlink(os.readlink(entry.path), place)
+            os.symlink(os.readlink(entry.path), target)
         elif entry.is_dir():
-            os.mkdir(place, 0o755)
+            os.mkdir(target, 0o755)
             if path in opened:
-                _bind_entries(root, lower, f"{path}/", opened)
+                _bind_entries(root, lower, f"{path}/", opened=opened)
             else:
-                bind_read_only(entry.path, place)
+                bind_read_only(entry.path, target)
         elif entry.is_file():
-            os.close(os.open(place, os.O_CREAT | os.O_CLOEXEC, 0o644))
-            bind_read_only(entry.path, place)
+            os.close(os.open(target, os.O_CREAT | os.O_CLOEXEC, 0o644))
+            bind_read_only(entry.path, target)
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -155,10 +156,11 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def assemble_read_only(root: str, lower: str, targets: list[str]) -> None:
-    """Make `root` a directory of our own with the entries of `lower`, read-only; the `targets` it lacks can be made.
+    """Make `root` a tmpfs with the entries of `lower`, read-only, in which the runtime can make `targets`.
 
-    targets: paths of the image without links.
+    The runtime makes a mount point that is missing, and fails where the root is read-only. targets: paths of the image
+    without links.
     """
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
     missing = [path for path in targets if rootfs_path.resolve(lower, path) is None]
-    _bind_entries(root, lower, "/", {parent for path in missing for parent in _parents(path)})
+    _bind_entries(root, lower, "/", opened={parent for path in missing for parent in _parents(path)})

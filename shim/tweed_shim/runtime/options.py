@@ -1,4 +1,4 @@
-"""What a caller wants of a container: its network, time, limits and privileges."""
+"""The options of a container: its network, time, limits and privileges."""
 
 from collections.abc import Mapping
 
@@ -14,19 +14,19 @@ Profile = str | Mapping[str, Any]
 DEFAULT_SECCOMP = "default"
 
 DEFAULT_PIDS = 1024
-# What the kernel counts with: PID_MAX_LIMIT, and MAX_BW of a period of 0.1 s (kernel/sched/sched.h).
+# The kernel's own limits: PID_MAX_LIMIT, and MAX_BW for a period of 0.1 s (kernel/sched/sched.h).
 MOST_PIDS = 1 << 22
 MOST_CPUS = 100_000_000
 MOST_MEMORY = (1 << 63) - 1
-# Thirty years: enough to mean for ever, and no clock overflows.
+# Thirty years: as good as no limit, and no clock overflows.
 MOST_SECONDS = 1e9
 
 
 class Limits(Record):
-    """What the user allows a run. memory: bytes; cpus: cores; pids: processes and threads.
+    """The most that a run may use. memory: bytes; cpus: cores; pids: processes and threads.
 
-    None sets no limit of its own: memory and cores are then unlimited, and processes `DEFAULT_PIDS` where the host can
-    count. Raises ConfigError for what is no limit.
+    None stands for no limit of memory and cores, and for `DEFAULT_PIDS` processes where the host can count them. Raises
+    ConfigError for a value that is no limit.
     """
 
     CHECKS = option_values.checks(
@@ -46,13 +46,14 @@ def check_capability(value: object) -> str:
 
 
 class ContainerOptions(Record):
-    """Options for one container. They travel whole, in the request, to whatever needs one of them.
+    """Options for one container. They are part of its Request.
 
     network: `none`, `host` or `pasta`. timeout: how many seconds the run may take; None: as the contract says.
-    read_only: the image's root cannot be written. scratch: a directory for what is written to it. cap_add and cap_drop:
-    capabilities more and fewer than the default ones, or `ALL`. userns: whether the container has a user namespace of
-    its own when root runs it (others' containers always have one); None: as `$TWEED_SHIM_USERNS` says, else no.
-    seccomp: `default`, `unconfined`, or the path of a profile in the form of the OCI runtime specification.
+    read_only: the image's root cannot be written. scratch: a directory for what is written to the root; None for
+    memory. cap_add and cap_drop: capabilities more and fewer than the default ones, or `ALL`. userns: whether the
+    container has a user namespace of its own when root runs it (others' containers always have one); None: as
+    `$TWEED_SHIM_USERNS` says, else no. seccomp: `default`, `unconfined`, or the path of a profile in the form of the
+    OCI runtime specification.
 
     Raises ConfigError, which names the field, for a value that it cannot have: nothing falls back to a default.
     """

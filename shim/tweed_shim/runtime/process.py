@@ -20,14 +20,15 @@ def _is_mapped(number: int, ranges: tuple[IdRange, ...]) -> bool:
     return any(each.inside <= number < each.inside + each.length for each in ranges)
 
 
-def _user(rootfs: str, user: str, ids: IdMap, what: str) -> users.User:
-    found = users.resolve(rootfs, user)
+def _user(rootfs: str, user: str, ids: IdMap, *, what: str) -> users.User:
+    """Return the user of an image with the ids that it has here. Raises ImageError for ids that are not granted."""
+    resolved = users.resolve(rootfs, user)
     if ids.kind == "single":
-        # The runtime needs user 0 in the container, and there is one id only: it is 0 inside, the caller outside.
-        return users.User(0, 0, (), found.home)
+        # The runtime needs user 0 in the container, and there is only one id: 0 inside, the caller's outside.
+        return users.User(0, 0, (), resolved.home)
     if ids.kind in ("range", "inherited"):
-        outside = [each for each in (found.uid,) if not _is_mapped(each, ids.uids)]
-        outside += [each for each in (found.gid, *found.groups) if not _is_mapped(each, ids.gids)]
+        outside = [each for each in (resolved.uid,) if not _is_mapped(each, ids.uids)]
+        outside += [each for each in (resolved.gid, *resolved.groups) if not _is_mapped(each, ids.gids)]
         if outside:
             granted = (
                 "/etc/subuid and /etc/subgid grant" if ids.kind == "range" else "this user namespace has"
@@ -36,7 +37,7 @@ def _user(rootfs: str, user: str, ids: IdMap, what: str) -> users.User:
                 f"{what} runs as id {outside[0]}, which is beyond the ids that {granted}; "
                 "have a longer range granted, or run it as the host's root"
             )
-    return found
+    return resolved
 
 
 def resolve(
@@ -51,7 +52,7 @@ def resolve(
     variables: Mapping[str, str],
     ids: IdMap,
 ) -> Process:
-    """Return the process of an image with these settings, called with `arguments` and `variables`.
+    """Return the process of an image with this configuration, called with `arguments` and `variables`.
 
     what: the image's name, for messages. Raises ImageError where the image has no entrypoint, or one that cannot
     be executed, or a user that it does not know.
@@ -61,23 +62,23 @@ def resolve(
             f"{what} has no entrypoint, so it cannot be called with an operation; build it with an Entrypoint"
         )
     environment = _environment(env, variables)
-    where = os.path.join("/", cwd)
+    directory = os.path.join("/", cwd)
     try:
-        executables.find_executable(rootfs, entrypoint[0], where, environment["PATH"])
+        executables.find_executable(rootfs, entrypoint[0], cwd=directory, path_variable=environment["PATH"])
     except ImageError as error:
         raise ImageError(f"{what}: {error}") from None
-    found = _user(rootfs, user, ids, what)
+    resolved = _user(rootfs, user, ids, what=what)
     return Process(
         args=(*entrypoint, *arguments),
         env=tuple(f"{name}={value}" for name, value in environment.items()),
-        uid=found.uid,
-        gid=found.gid,
-        groups=found.groups,
-        cwd=where,
+        uid=resolved.uid,
+        gid=resolved.gid,
+        groups=resolved.groups,
+        cwd=directory,
     )
 
 
 def network_mounts(network: str) -> tuple[Mount, ...]:
-    """The host's files that names are resolved with, as far as a container of this network can use them as they are."""
+    """Return the mounts for the host's resolver: its resolv.conf for the host's network, nothing for another."""
     paths = ("/etc/resolv.conf",) if network == "host" else ()
     return tuple(Mount(os.path.realpath(path), path) for path in paths if os.path.isfile(path))

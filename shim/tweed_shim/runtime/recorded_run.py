@@ -1,4 +1,4 @@
-"""Run a request as one recorded run of the store, and judge how it ended."""
+"""Run a request as one recorded run of the store, and raise an error where it failed."""
 
 import os
 import zlib
@@ -17,18 +17,18 @@ from tweed_shim.runtime.container import RunContext
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.request import Outcome, Request
 
-# Beside a run's log and record, while it runs: room for the record of its end.
+# A file beside a run's log and record, while it runs: it holds the disk space for the record of its end.
 RESERVE = "reserve"
-NOTE_SIZE = 16 << 10
+RECORD_SIZE = 16 << 10
 
 
 class Job(Record):
     """What a run is for.
 
-    what: its name for messages, such as `redis-backend:1 setup`. record: what `run.json` says of it. if_failed: what a
-    user whose run failed should know besides. meanwhile: called while the image runs. succeeded: takes the result as
-    soon as the image has ended with code 0, before anything else is done; what it raises is raised after the run's
-    record has been written.
+    what: its name for messages, such as `redis-backend:1 setup`. record: what `run.json` says of it. if_failed: what is
+    added to the message of a run that failed. meanwhile: called while the image runs. succeeded: called with the result
+    as soon as the image has ended with code 0, before anything else is done. An error that it raises is raised once the
+    run's record has been written.
     """
 
     what: str
@@ -39,7 +39,7 @@ class Job(Record):
 
 
 class Site(Record):
-    """Where runs take place: the store and the runtime, the host, and the user's side."""
+    """Where runs take place: the store and the runtime, the host, and the user's console."""
 
     settings: Settings
     host: Host
@@ -47,26 +47,26 @@ class Site(Record):
 
 
 def _prefix(root: str) -> str:
-    """What the names of a store's runs begin with; they are unique on this host."""
+    """Return the prefix that makes the names of a store's runs unique on this host."""
     return f"{zlib.crc32(os.fsencode(os.path.realpath(root))):08x}-"
 
 
 def _is_alive(root: str, number: str) -> bool:
-    """Whether somebody holds the directory of a run, as its shim does for as long as it lives."""
+    """Tell whether the shim of a run lives: it holds the lock of the run's directory for as long as it does."""
     try:
-        with files.held_directory(os.path.join(root, "runs", number), shared=False, wait=False) as dead:
-            return not dead
+        with files.held_directory(os.path.join(root, "runs", number), shared=False, wait=False) as is_free:
+            return not is_free
     except FileNotFoundError:
         return False
 
 
 def abandoned(root: str) -> list[str]:
-    """The control groups of runs of this store whose shim was killed."""
-    beginning = cgroups.PREFIX + _prefix(root)
+    """Return the control groups of runs of this store whose shim was killed."""
+    prefix = cgroups.PREFIX + _prefix(root)
     return [
         path
-        for path in cgroups.named(beginning)
-        if not _is_alive(root, os.path.basename(path).removeprefix(beginning))
+        for path in cgroups.with_prefix(prefix)
+        if not _is_alive(root, os.path.basename(path).removeprefix(prefix))
     ]
 
 
@@ -80,7 +80,7 @@ def sweep(root: str) -> None:
 
 
 def _ended_for_memory(*, limited: bool) -> str:
-    """Words for a run that the kernel ended for want of memory. limited: whether it had a limit of its own."""
+    """Return the message for a run that was killed for want of memory. limited: whether it had a memory limit."""
     if limited:
         return f"was ended because its memory limit was reached; allow it more with {option('--memory')}"
     return (
@@ -89,64 +89,72 @@ def _ended_for_memory(*, limited: bool) -> str:
     )
 
 
-def _judge(outcome: Outcome, job: Job, run: runs.Run, request: Request) -> None:
+def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Request) -> None:
+    """Raise OperationFailed or TimedOut where a run did not end with code 0. The log then gets its result."""
+    if outcome.code != 0 or outcome.overflow:
+        with suppress(OSError):
+            run.log_result(outcome.result)
     timeout = request.options.timeout
-    logs = "; ".join(filter(None, (job.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
+    hints = "; ".join(filter(None, (job.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
     if outcome.timed_out:
         raise TimedOut(
             f"{job.what} took longer than {timeout:g} second{'' if timeout == 1 else 's'} and "
-            f"{f'{outcome.killed}; killed' if outcome.killed else 'was ended'}; {logs}",
+            f"{f'{outcome.killed}; killed' if outcome.killed else 'was ended'}; {hints}",
             run=str(run.number),
         )
     if outcome.overflow or outcome.code == 0:
         return
+    message = f"{job.what} {_failure(outcome, request)}; {hints}"
+    raise OperationFailed(message, exit_code=outcome.code, run=str(run.number))
+
+
+def _failure(outcome: Outcome, request: Request) -> str:
+    """Return how a run ended that did not end with code 0, as a part of a sentence."""
     if outcome.full:
         from tweed_shim.base import sizes
-        from tweed_shim.runtime.kept_size import MOST_FILES
+        from tweed_shim.runtime.disk_usage import MOST_FILES
 
-        ended = (
+        return (
             f"was ended because it wrote more than {sizes.show(request.keep_limit)}, or {MOST_FILES} files, to keep; "
             f"allow it more with {option('--keep-limit')}"
         )
-    elif outcome.oom:
-        ended = _ended_for_memory(limited=request.options.limits.memory is not None)
-    elif outcome.code == 128 + signal.SIGSYS:
-        ended = (
+    if outcome.oom:
+        return _ended_for_memory(limited=request.options.limits.memory is not None)
+    if outcome.code == 128 + signal.SIGSYS:
+        return (
             "was ended by SIGSYS, as by a 32-bit system call or another that its seccomp profile forbids; see "
             f"{bare('--platform')} and {bare('--seccomp')}"
         )
-    elif outcome.killed:
-        ended = f"{outcome.killed}; killed"
-    elif outcome.signal is not None:
+    if outcome.killed:
+        return f"{outcome.killed}; killed"
+    if outcome.signal is not None:
         from signal import Signals
 
-        ended = f"was ended by {Signals(outcome.signal).name}"
-    else:
-        ended = f"ended with exit code {outcome.code}"
-    raise OperationFailed(f"{job.what} {ended}; {logs}", exit_code=outcome.code, run=str(run.number))
+        return f"was ended by {Signals(outcome.signal).name}"
+    return f"ended with exit code {outcome.code}"
 
 
 def _reserve(run: runs.Run) -> None:
-    """Take the room on the disk that `_note_end` gives back. Raises OSError where there is none."""
+    """Reserve the disk space that `_record_end` needs. Raises OSError where there is none."""
     fd = os.open(
         os.path.join(run.directory, RESERVE), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE
     )
     try:
-        files.reserve(fd, NOTE_SIZE)
+        files.reserve(fd, RECORD_SIZE)
     finally:
         os.close(fd)
 
 
-def _note_end(run: runs.Run, **record: object) -> None:
-    """Write down how a run ended, where the disk is full in the room that was reserved for it. Raises OSError."""
+def _record_end(run: runs.Run, record: Mapping[str, object]) -> None:
+    """Write the record of a run that has ended, on a full disk into the reserved space. Raises OSError."""
     with suppress(OSError):
         os.unlink(os.path.join(run.directory, RESERVE))
-    run.note(**record)
+    run.write_record(record)
 
 
 @contextmanager
 def reading(run: runs.Run, result: bytes) -> Iterator[None]:
-    """Keep the result of a run in its log, and say so, where reading it within the block raises ContractError.
+    """Append the result of a run to its log, and say so, where reading it within the block raises ContractError.
 
     The log is as private as the record of an interaction, which holds the same secrets: mode 0600 in a directory 0700.
     """
@@ -155,93 +163,101 @@ def reading(run: runs.Run, result: bytes) -> Iterator[None]:
     except ContractError as error:
         message = f"{error}; 'tweed-shim logs {run.number}' shows what it wrote"
         with suppress(OSError):
-            run.keep_result(result)
+            run.log_result(result)
             run.fail(str(error))
         raise ContractError(message) from error
 
 
 def _run(request: Request, context: RunContext, what: str) -> Outcome:
-    """Run a request. Raises as `container.run` does; what is wrong with an image names what was run."""
+    """Run a request. Raises what `container.run` raises; an ImageError names `what` was run."""
     try:
         return container.run(request, context)
     except ImageError as error:
         raise ImageError(f"{what}: {error}") from error
 
 
+def _meanwhile(request: Request, job: Job, site: Site) -> None:
+    """Do the work that a run has to do besides: what the contract has for it, and sweeping what killed runs left."""
+    from tweed_shim.host import workdirs
+
+    job.meanwhile()
+    sweep(site.settings.root)
+    workdirs.sweep_tmp(site.settings.root, site.host.ids)
+    if (scratch := request.options.scratch) is not None:
+        from tweed_shim.runtime import scratch_directories
+
+        scratch_directories.sweep(scratch, site.host.ids)
+
+
+def _collect_error(job: Job, result: bytes, errors: list[ShimError]) -> None:
+    """Call a job's `succeeded`, and add the error that it raises to a list: the run's record comes first."""
+    try:
+        job.succeeded(result)
+    except ShimError as error:
+        errors.append(error)
+
+
+def _record_failure(run: runs.Run, record: Mapping[str, object], error: BaseException, *, root: str) -> None:
+    """Write the record of a run that raised an error, and remove its control group."""
+    from tweed_shim.runtime import cleanup
+
+    # A sandbox that had to be killed could not leave its control group.
+    for path in abandoned(root):
+        cleanup.remove_cgroup(path)
+    with suppress(OSError):
+        message = str(error) if isinstance(error, ShimError) else repr(error)
+        _record_end(run, {**record, "state": "failed", "error": message})
+
+
+def _outcome_fields(outcome: Outcome) -> dict[str, object]:
+    """Return what the record of a run says of its outcome."""
+    return {
+        "state": "timed out" if outcome.timed_out else "ended",
+        "exit_code": TimedOut.exit_code if outcome.timed_out else outcome.code,
+        "oom": outcome.oom,
+        "killed": outcome.killed,
+        "seconds": {name: round(value, 6) for name, value in outcome.seconds.items()},
+    }
+
+
 def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outcome]:
-    """Run a request, keep its log and record, and return the run and its outcome where it ended with code 0.
+    """Run a request, write its log and record, and return the run and its outcome where it ended with code 0.
 
     Raises OperationFailed where it ended otherwise, TimedOut where its time was up, HostError and ImageError where
     it could not be run.
     """
+    root = site.settings.root
     with trace.span("prepare"):
         program = require_program(site.settings.runtime)
-        run = runs.begin(site.settings.root)
+        run = runs.begin(root)
         record = {**job.record, "started": runs.timestamp()}
-        run.note(**record, state="running", process=os.getpid())
+        run.write_record({**record, "state": "running", "process": os.getpid()})
         _reserve(run)
-
-    def while_it_runs() -> None:
-        from tweed_shim.host import workdirs
-
-        job.meanwhile()
-        sweep(site.settings.root)
-        workdirs.sweep_tmp(site.settings.root, site.host.ids)
-        if (scratch := request.options.scratch) is not None:
-            from tweed_shim.runtime import scratch_directories
-
-            scratch_directories.sweep(scratch, site.host.ids)
-
-    faults: list[ShimError] = []
-
-    def succeeded(result: bytes) -> None:
-        try:
-            job.succeeded(result)
-        except ShimError as fault:
-            faults.append(fault)
-
+    errors: list[ShimError] = []
     context = RunContext(
-        name=f"{_prefix(site.settings.root)}{run.number}",
-        root=site.settings.root,
+        name=f"{_prefix(root)}{run.number}",
+        root=root,
         runtime=program,
         host=site.host,
         log=run.log,
         log_limit=site.settings.log_limit,
         console=site.console,
-        meanwhile=while_it_runs,
-        succeeded=succeeded,
+        meanwhile=lambda: _meanwhile(request, job, site),
+        succeeded=lambda result: _collect_error(job, result, errors),
     )
     try:
         with files.held_directory(run.directory):
             outcome = _run(request, context, job.what)
     except BaseException as error:
-        from tweed_shim.runtime import cleanup
-
-        # A sandbox that had to be killed could not leave its control group.
-        for path in abandoned(site.settings.root):
-            cleanup.remove_cgroup(path)
-        with suppress(OSError):
-            why = str(error) if isinstance(error, ShimError) else repr(error)
-            _note_end(run, **record, state="failed", error=why)
+        _record_failure(run, record, error, root=root)
         raise
-    # The record is about the run; that it cannot be written is no reason to lose what the run did.
+    # The record is about the run: where it cannot be written, what the run did still counts.
     with trace.span("collect"), suppress(OSError):
-        _note_end(
-            run,
-            **record,
-            state="timed out" if outcome.timed_out else "ended",
-            exit_code=TimedOut.exit_code if outcome.timed_out else outcome.code,
-            oom=outcome.oom,
-            killed=outcome.killed,
-            seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
-        )
-    if faults:
+        _record_end(run, {**record, **_outcome_fields(outcome)})
+    if errors:
         with reading(run, outcome.result):
-            raise faults[0]
-    if outcome.code != 0 or outcome.overflow:
-        with suppress(OSError):
-            run.keep_result(outcome.result)
-    parts = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
-    site.console.info(f"run {run.number}, {job.what}: {parts}")
-    _judge(outcome, job, run, request)
+            raise errors[0]
+    durations = ", ".join(f"{name} {value:.3f} s" for name, value in outcome.seconds.items())
+    site.console.info(f"run {run.number}, {job.what}: {durations}")
+    _raise_failure(outcome, job, run, request=request)
     return run, outcome

@@ -1,4 +1,4 @@
-"""The two values of a run: the Request that travels down, and the Outcome that comes back."""
+"""The two values of a run: the Request that goes in, and the Outcome that comes out."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ KEEP_LIMIT = 1 << 30
 
 
 class Process(Record):
-    """The first process of a container, as the runtime configuration takes it. env: `NAME=value` texts."""
+    """The first process of a container, as the object `process` of config.json has it. env: `NAME=value` texts."""
 
     args: tuple[str, ...]
     env: tuple[str, ...]
@@ -25,21 +25,20 @@ class Process(Record):
 class Mount(Record):
     """A host file or directory that the container sees at `destination`, writable or not.
 
-    keeps: mount options of the source that a user namespace may not drop: mount_namespaces(7), "locked".
+    locked_options: those of the source that a user namespace may not drop: mount_namespaces(7), "locked".
     """
 
     source: str
     destination: str
     writable: bool = False
-    keeps: tuple[str, ...] = ()
+    locked_options: tuple[str, ...] = ()
 
 
 class InputVolume(Record):
     """A directory in memory that the container can only read.
 
     destination: where the container sees it. files: contents by file name. host_files: paths of host files by the name
-    that they have in the directory. All of them belong to the container's user and are nobody else's; the files of the
-    host keep their owner.
+    that they have in the directory. All of them belong to the container's user, and nobody else may read them.
     """
 
     destination: str
@@ -53,7 +52,7 @@ class OutputVolume(Record):
     """A directory in memory, empty at first, for the container's user to write.
 
     destination: where the container sees it. directory: the host directory to which plain files are copied at the end:
-    those with these `names`, then `every` other one, `limit` bytes in all; see `volumes.keep`.
+    those with these `names`, then `every` other one, `limit` bytes in all; see `volumes.copy_out`.
     """
 
     destination: str
@@ -67,11 +66,11 @@ class Request(Record):
     """One run of one program of an unpacked image.
 
     rootfs: the unpacked image. options: as the caller gave them; security: what they grant on this host. home: where a
-    fresh writable directory is mounted, empty for none. mounts: the sources of writable ones belong to the process's
-    user from its start on. keep_limit: the most bytes that these may hold in all. inputs, outputs: directories in
-    memory. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured whole, bounded by
-    `RESULT_LIMIT` bytes), `log` (shown and kept), or, for stderr, `stdout` (the same pipe as stdout). stop_signal: asks
-    the program to end when its time is up. architecture: the one that the image names for its programs.
+    fresh writable directory is mounted, empty for none. mounts: directories and files of the host; the container's user
+    becomes the owner of the writable ones. keep_limit: the most bytes in all writable ones. inputs, outputs:
+    directories in memory. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured, up to
+    `RESULT_LIMIT` bytes), `log` (shown and logged), or, for stderr, `stdout` (the same pipe as stdout). stop_signal:
+    sent to the program when its time is up. architecture: the one that the image names for its programs.
     """
 
     rootfs: str
@@ -93,10 +92,10 @@ class Request(Record):
 class Outcome(Record):
     """How a run ended.
 
-    exit_code: 0 to 255, or None where signal `signal` ended it. result: the captured result stream. overflow: a result
-    stream was longer than allowed. timed_out: its time was up. oom: the kernel ended it for want of memory. full: it
-    was ended because what it keeps was too large. seconds: the durations of its parts, by name. killed: why the shim
-    killed it, such as `did not end within 10 s of SIGTERM`; "" where the shim did not.
+    exit_code: 0 to 255, or None where signal `signal` ended it. result: the captured result stream. overflow: whether
+    that was longer than allowed. timed_out: whether its time was up. oom: whether the kernel killed it for want of
+    memory. full: whether it was killed because it wrote more than `keep_limit`. seconds: the durations of its parts, by
+    name. killed: why the shim killed it, such as `did not end within 10 s of SIGTERM`; "" where the shim did not.
     """
 
     exit_code: int | None
@@ -111,5 +110,5 @@ class Outcome(Record):
 
     @property
     def code(self) -> int:
-        """The exit code as a shell gives it: 128 and the signal's number where a signal ended the run."""
+        """The exit code as a shell has it: 128 plus the signal's number where a signal ended the run."""
         return 128 + (self.signal or 0) if self.exit_code is None else self.exit_code

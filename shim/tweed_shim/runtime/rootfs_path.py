@@ -1,4 +1,4 @@
-"""Paths inside of an image's root directory, which a stranger made: what a path leads to there, and nowhere else.
+"""Resolve paths inside of an image's root directory. A stranger made it, and no link of it may lead outside.
 
 Links are followed by hand, as the kernel would with that directory as its root: an absolute link begins at it, `..`
 does not leave it, and forty links are the end (path_resolution(7)).
@@ -19,8 +19,8 @@ def walk(rootfs: str, path: str, hidden: tuple[str, ...] = ()) -> Iterator[tuple
     """Follow a path of the image: for each step, yield its path without links, its mode, and whether a part follows.
 
     The mode is None where nothing is there. Links are steps too, and so are `..` and the directory that a link's target
-    begins at. hidden: prefixes of paths at which nothing is, whatever the image has there. A path that is not absolute
-    begins at the root. Raises OSError where the kernel could not follow it, such as at the forty-first link.
+    begins at. hidden: prefixes of paths that count as missing, whatever the image has there. A path that is not
+    absolute begins at the root. Raises OSError where the kernel could not follow it, such as at the forty-first link.
     """
     done: list[str] = []
     ahead = path.split("/")[::-1]
@@ -48,7 +48,7 @@ def walk(rootfs: str, path: str, hidden: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 def _mode(path: str) -> int | None:
-    """The mode of what is at a path of the host, None for nothing."""
+    """Return the mode of what is at a path of the host, None for nothing."""
     try:
         return os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -56,31 +56,31 @@ def _mode(path: str) -> int | None:
 
 
 def resolve(rootfs: str, path: str) -> str | None:
-    """Return the host's path, free of links, of what `path` of the image leads to; None where it leads nowhere.
+    """Return the host's path, without links, of what `path` of the image leads to; None where it leads nowhere.
 
     A path that is not absolute begins at the root. Raises PermissionError where a directory cannot be searched.
     """
-    place = "/"
+    target = "/"
     try:
         for at, mode, more in walk(rootfs, path):
             if mode is None or (more and not (stat.S_ISDIR(mode) or stat.S_ISLNK(mode))):
                 return None
-            place = at
+            target = at
     except PermissionError:
         raise
     except OSError:
         return None
-    return rootfs + place.rstrip("/")
+    return rootfs + target.rstrip("/")
 
 
 def read(rootfs: str, path: str, most: int) -> bytes | None:
-    """The first `most` bytes of a regular file of the image; None for whatever else is there, or nothing.
+    """Return the first `most` bytes of a regular file of the image; None where there is no such file.
 
-    Never waits, whatever the image has put there. Raises PermissionError where the file cannot be read.
+    It never waits, for example for a pipe of the image. Raises PermissionError where the file cannot be read.
     """
-    place = resolve(rootfs, path)
-    if place is None or not stat.S_ISREG(os.lstat(place).st_mode):
+    host_path = resolve(rootfs, path)
+    if host_path is None or not stat.S_ISREG(os.lstat(host_path).st_mode):
         return None
-    fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(host_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(fd, "rb") as file:
         return file.read(most)

@@ -1,9 +1,9 @@
 """The private namespaces that a run lives in, and their first process.
 
-The shim starts a *keeper*, which makes the mount, process and, where asked for, user namespace. The keeper's
-child is process 1 of them: it waits for the plan, mounts the scratch and the root filesystem, has the OCI runtime
-start the container, and waits for it. When the shim, the keeper or process 1 ends, in whatever way, the kernel ends
-everything inside of the namespaces and throws the mounts away: nobody needs to clean up.
+The shim starts a *sandbox process*, which makes the mount, process and, where asked for, user namespace. Its child is
+process 1 of them: it waits for the plan (plan.py), mounts the bundle and the root filesystem, has the OCI runtime start
+the container, and waits for it. When the shim, the sandbox process or process 1 ends, in whatever way, the kernel kills
+everything inside of the namespaces and unmounts all: nothing has to be cleaned up.
 
 This file, with those that it imports, stands alone on the standard library, because it is entered in two ways: by
 `enter`, after a plain fork, from a process with one thread; and as a program (`python -I -S`, see `command`), from a
@@ -11,7 +11,8 @@ process with more, where forking Python code could deadlock. Both speak the same
 commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 are the container's.
 
     reports    {"userns": true}                 map my ids, then send "mapped"
-               {"started": PID, "times": [T, T, T]}     the container runs; see keeper.py for the times
+               {"started": PID, "times": [T, T, T]}     the container runs; see sandbox_process.py for the times
+               {"ended": true}                  the container has ended; what it wrote is synced
                {"failed": STAGE, "error": TEXT, "errno": N|null}
                {"exited": WAIT_STATUS, "oom": BOOL, "full": BOOL, "times": [T, T]}
     commands   mapped, {"signal": N}
@@ -26,77 +27,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tweed_shim.base.lean import json, signal
-from tweed_shim.base.lean.typing import NoReturn, TypedDict
+from tweed_shim.base.lean.typing import TYPE_CHECKING, NoReturn
 from tweed_shim.errors import ImageError
 from tweed_shim.host import kernel
 from tweed_shim.host.children import INHERITED_SIGNALS
 from tweed_shim.runtime import hosts_file, mount_points, mounts, reaper
 from tweed_shim.runtime.reaper import COMMANDS, READ
 
+if TYPE_CHECKING:
+    from tweed_shim.runtime.plan import Plan
+
 REPORTS, PLAN = 3, 5
-# A soft limit that was lowered says nothing of the descriptors that were open before.
+# Descriptors above the soft limit can be open where the limit was lowered after they were: getrlimit(2).
 HIGHEST_DESCRIPTOR = 1 << 16
 NO_REASON = "it gave no reason"
 # The stages in which the runtime may have made a control group.
 AFTER_RUNTIME = ("start", "killed", "keep")
-# See pasta.py, which stands alone.
+# pasta.py writes it. That script stands alone, so the constant is there once more.
 KILLED = b"killed by signal "
-# What the runtime complains of after the complaint that matters.
-CLEANING_UP = ("Failed to remove", "failed to remove")
-# Without the search for packages, which takes half as long as Python's own start.
+# `python -S` skips the search for packages, which takes half as long as Python's own start; so the path is an argument.
 SCRIPT = (
     "import sys; sys.path.append(sys.argv.pop(1)); from tweed_shim.runtime import sandbox; sandbox.main()"
 )
 
 
-class InputVolume(TypedDict):
-    """The read-only directory in memory: `files` by name, each letter a byte, and the paths of `host_files`."""
-
-    files: dict[str, str]
-    host_files: dict[str, str]
-
-
-class OutputVolume(TypedDict):
-    """The directory in memory that the container writes; `volumes.keep` copies from it to `directory`."""
-
-    directory: str
-    names: list[str]
-    every: bool
-    limit: int
-
-
-class Plan(TypedDict):
-    """A run, described for process 1. Paths are absolute, sizes are bytes."""
-
-    id: str
-    userns: bool
-    stdin: bool  # whether the container reads descriptor 0, or nothing
-    joined: bool  # whether its stderr is its stdout
-    scratch: str  # an empty directory that the private tmpfs is mounted on
-    scratch_size: int
-    lower: str  # the unpacked image
-    overlay: str  # where its upper layer is: "tmpfs", a directory on disk, or "" for a read-only root
-    config: str  # the text of config.json; its root path is "rootfs" and the bundle is the scratch
-    mount_points: list[
-        tuple[str, str]
-    ]  # the destinations of its mounts in their order, each with the mount's type
-    top: tuple[int, int]  # uid and gid of the container's root
-    user: tuple[int, int]  # uid and gid of its user
-    hosts: str  # the host's file that SCRATCH/hosts, the container's /etc/hosts, begins with, or ""
-    sys: bool  # whether SCRATCH/sys is the host's /sys, read-only
-    inputs: InputVolume | None  # SCRATCH/inputs, for the user to read
-    outputs: OutputVolume | None  # SCRATCH/outputs, for the user to write
-    keep_limit: int  # the most bytes in the directories of `kept`; see kept_size.py
-    kept: list[str]  # directories that are the user's, and on disk before a success is reported
-    runtime: str
-    runtime_options: list[str]  # options of the runtime
-    run_options: list[str]  # options of its command `run`
-    shift: list[str]  # the program that shows the store with other ids (idmapped_mount.py), or nothing
-    pasta: list[str]  # the program that connects the network namespace `SCRATCH/netns`, or nothing
-    cgroup: str  # below each cgroup hierarchy, or "" where none can be made
-
-
 class _StageError(Exception):
+    """A step of process 1 failed. stage: its name in the report; number: the errno, None where there is none."""
+
     def __init__(self, stage: str, message: str, number: int | None = None) -> None:
         super().__init__(message)
         self.stage = stage
@@ -115,23 +72,29 @@ def _report(**message: object) -> None:
     os.write(REPORTS, json.dumps(message).encode() + b"\n")
 
 
-def _become_first(commands: reaper.Commands, *, userns: bool) -> None:
+def _report_failure(failure: _StageError) -> None:
+    _report(failed=failure.stage, error=str(failure), errno=failure.number)
+
+
+def _enter_namespaces(commands: reaper.Commands, *, userns: bool) -> None:
+    """Become process 1: end with the parent, make the mounts private, and show the new process namespace in /proc."""
     try:
         with _stage("namespace"):
             kernel.die_with_parent()
             os.umask(0)
+            # A mount in a shared tree would be made in the host's namespace as well: mount_namespaces(7).
             kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
         with _stage("proc"):
             kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     finally:
-        # Until it is mapped, a user namespace has nobody whom a file could belong to; and the shim, which maps it, is
-        # not to find that there is nobody left.
+        # Until its ids are mapped, a user namespace has no user who could own a file: user_namespaces(7). This process
+        # waits for the mapping also after a failure: the shim writes to /proc/PID/uid_map, and PID has to exist.
         if userns:
             commands.line()
 
 
-def _told_plan() -> Plan:
-    """Wait for the plan. Ends this process when the shim is gone."""
+def _read_plan() -> "Plan":
+    """Wait for the plan and return it. Ends this process when the shim is gone."""
     message = bytearray()
     while data := os.read(PLAN, READ):
         message += data
@@ -142,11 +105,12 @@ def _told_plan() -> Plan:
     return plan
 
 
-def _arrange_streams(plan: Plan) -> None:
+def _arrange_streams(plan: "Plan") -> None:
+    """Give descriptors 0, 1 and 2 to the container's user."""
     if not plan["stdin"]:
-        quiet = os.open("/dev/null", os.O_RDONLY)
-        os.dup2(quiet, 0)
-        os.close(quiet)
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
     if plan["joined"]:
         os.dup2(1, 2)
     # A program may open /dev/stdout or /dev/stderr once more. runc gives the pipes to the container's user, but in a
@@ -157,60 +121,65 @@ def _arrange_streams(plan: Plan) -> None:
                 os.fchown(fd, *plan["user"])
 
 
-def _prepare(plan: Plan) -> None:
-    """Mount the scratch, what the container is given in it, and the container's root."""
+def _prepare(plan: "Plan") -> None:
+    """Mount the bundle with all that is in it, and the container's root."""
     if not plan["cgroup"]:
         with _stage("namespace"):
             # A runtime that sees the caller's control group makes one beside it, which nobody would remove.
             kernel.unshare(kernel.CLONE_NEWCGROUP)
     if plan["shift"]:
         if os.path.isabs(plan["overlay"]):
-            plan["overlay"] = _as_it_is(plan["overlay"])
+            plan["overlay"] = _unshifted(plan["overlay"])
         if plan["outputs"]:
-            plan["outputs"]["directory"] = _as_it_is(plan["outputs"]["directory"])
+            plan["outputs"]["directory"] = _unshifted(plan["outputs"]["directory"])
         _shift_ids(plan["shift"])
-    _make_scratch(plan)
-    scratch = plan["scratch"]
-    root = os.path.join(scratch, "rootfs")
+    _make_bundle(plan)
+    _make_volumes(plan)
+    bundle = plan["bundle"]
+    root = os.path.join(bundle, "rootfs")
     with _stage("overlay"):
         if plan["overlay"]:
-            place = scratch if plan["overlay"] == "tmpfs" else plan["overlay"]
-            mounts.mount_overlay(root, plan["lower"], place, userns=plan["userns"])
+            directory = bundle if plan["overlay"] == "tmpfs" else plan["overlay"]
+            mounts.mount_overlay(root, plan["lower"], directory, userns=plan["userns"])
         else:
             mounts.assemble_read_only(root, plan["lower"], _checked_mount_points(plan, plan["lower"]))
     _checked_mount_points(plan, root)
 
 
-def _make_scratch(plan: Plan) -> None:
-    """Mount the scratch, and make in it the bundle and the directories that are the container's."""
-    scratch = plan["scratch"]
-    with _stage("scratch"):
+def _make_bundle(plan: "Plan") -> None:
+    """Mount the private tmpfs, and make in it the runtime's bundle and the home directory of the container's user."""
+    bundle = plan["bundle"]
+    with _stage("bundle"):
         uid, gid = plan["top"]
-        size = f"size={plan['scratch_size']},mode=0700,uid={uid},gid={gid}"
-        kernel.mount("tmpfs", scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, size)
+        size = f"size={plan['bundle_size']},mode=0700,uid={uid},gid={gid}"
+        kernel.mount("tmpfs", bundle, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, size)
         for name in ("rootfs", "home", "state"):
-            os.mkdir(os.path.join(scratch, name), 0o700)
-        os.chown(os.path.join(scratch, "home"), *plan["user"])
-        with open(os.path.join(scratch, "config.json"), "w", encoding="utf-8") as file:
+            os.mkdir(os.path.join(bundle, name), 0o700)
+        os.chown(os.path.join(bundle, "home"), *plan["user"])
+        with open(os.path.join(bundle, "config.json"), "w", encoding="utf-8") as file:
             file.write(plan["config"])
-        hosts_file.write(os.path.join(scratch, "hosts"), plan["hosts"])
+        hosts_file.write(os.path.join(bundle, "hosts"), plan["hosts"])
     if plan["sys"]:
         with _stage("sys"):
-            mounts.show_sys(os.path.join(scratch, "sys"))
+            mounts.show_sys(os.path.join(bundle, "sys"))
+
+
+def _make_volumes(plan: "Plan") -> None:
+    """Give the writable directories to the container's user, and make the volumes in memory."""
     with _stage("directory"):
-        for path in plan["kept"]:
+        for path in plan["writable"]:
             os.chown(path, *plan["user"])
         if plan["inputs"]:
             from tweed_shim.runtime import volumes
 
-            volumes.fill(os.path.join(scratch, "inputs"), **plan["inputs"], user=plan["user"])
+            volumes.fill(os.path.join(plan["bundle"], "inputs"), **plan["inputs"], user=plan["user"])
         if plan["outputs"]:
             from tweed_shim.runtime import volumes
 
-            volumes.make_directory(os.path.join(scratch, "outputs"), plan["user"])
+            volumes.make_directory(os.path.join(plan["bundle"], "outputs"), plan["user"])
 
 
-def _checked_mount_points(plan: Plan, root: str) -> list[str]:
+def _checked_mount_points(plan: "Plan", root: str) -> list[str]:
     """Check a root directory as the runtime will find it; see `mount_points.check`."""
     try:
         return mount_points.check(root, plan["mount_points"], "the image")
@@ -218,160 +187,165 @@ def _checked_mount_points(plan: Plan, root: str) -> list[str]:
         raise _StageError("image", str(error)) from error
 
 
-def _as_it_is(directory: str) -> str:
-    """A path to a directory with the host's ids, however it is shown from now on."""
+def _unshifted(directory: str) -> str:
+    """Return a path to a directory that shows the host's ids, also when an id-mapped mount is put over it later."""
     return f"/proc/self/fd/{os.open(directory, os.O_PATH | os.O_DIRECTORY)}"
 
 
 def _shift_ids(program: list[str]) -> None:
-    told, tell = os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, tell, 2)]
-    script = os.posix_spawn(program[0], program, {}, file_actions=actions, setsigdef=INHERITED_SIGNALS)
-    os.close(tell)
-    with open(told, encoding="utf-8", errors="replace") as file:
-        said = file.read().strip()
-    status = os.waitpid(script, 0)[1]
+    """Run the program that shows the store with other ids (idmapped_mount.py)."""
+    read, write = os.pipe()
+    actions = [(os.POSIX_SPAWN_DUP2, write, 2)]
+    pid = os.posix_spawn(program[0], program, {}, file_actions=actions, setsigdef=INHERITED_SIGNALS)
+    os.close(write)
+    with open(read, encoding="utf-8", errors="replace") as file:
+        output = file.read().strip()
+    status = os.waitpid(pid, 0)[1]
     _check_killed(status, "the program that shows the store with other ids")
     if status != 0:
-        raise _StageError("shift", said.rpartition("\n")[2] or NO_REASON)
+        raise _StageError("shift", output.rpartition("\n")[2] or NO_REASON)
 
 
 def _check_killed(status: int, program: str) -> None:
-    """Raise _StageError where a program was ended by a signal: that is nobody's fault whom its task could name."""
+    """Raise _StageError where a signal ended a program: then its stage is not the reason, and has no remedy."""
     if os.WIFSIGNALED(status):
         raise _StageError("killed", f"{program} was ended by signal {os.WTERMSIG(status)}")
 
 
-def _connect_network(plan: Plan) -> None:
-    """Start what holds the network namespace (pasta.py), and wait until it is connected."""
-    told, tell = os.pipe()
+def _connect_network(plan: "Plan") -> None:
+    """Start the program that holds the network namespace (pasta.py), and wait until it is connected."""
+    read, write = os.pipe()
     os.posix_spawn(
         plan["pasta"][0],
         plan["pasta"],
         {"PATH": os.environ.get("PATH", os.defpath)},
-        file_actions=[(os.POSIX_SPAWN_DUP2, tell, 1), (os.POSIX_SPAWN_DUP2, tell, 2)],
+        file_actions=[(os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_DUP2, write, 2)],
         setsigmask=[],
         setsigdef=INHERITED_SIGNALS,
     )
-    os.close(tell)
-    said = bytearray()
-    while not said.endswith(b"\n") and (data := os.read(told, 4096)):
-        said += data
-    os.close(told)
-    if said.startswith(KILLED):
-        raise _StageError("killed", f"pasta was ended by signal {said[len(KILLED) :].decode().strip()}")
-    if said != b"ready\n":
-        raise _StageError("network", said.decode(errors="replace").strip() or NO_REASON)
+    os.close(write)
+    output = bytearray()
+    while not output.endswith(b"\n") and (data := os.read(read, 4096)):
+        output += data
+    os.close(read)
+    if output.startswith(KILLED):
+        raise _StageError("killed", f"pasta was ended by signal {output[len(KILLED) :].decode().strip()}")
+    if output != b"ready\n":
+        raise _StageError("network", output.decode(errors="replace").strip() or NO_REASON)
 
 
-def _runtime_error(scratch: str) -> str:
-    """What the runtime wrote last in its log, without the words that each of its messages begins with."""
-    message = ""
-    try:
-        with open(os.path.join(scratch, "runtime.log"), encoding="utf-8", errors="replace") as file:
-            for line in file:
-                entry = json.loads(line)
-                if entry.get("level") in ("error", "fatal") and not entry.get("msg", "").startswith(
-                    CLEANING_UP
-                ):
-                    message = entry["msg"]
-    except (OSError, ValueError, AttributeError, KeyError):
-        pass
-    return message or NO_REASON
-
-
-def _environment(runtime: str) -> dict[str, str]:
-    # runc is done before its garbage is worth looking for.
+def _runtime_environment(runtime: str) -> dict[str, str]:
+    # runc lives for milliseconds, so a collection of its garbage (Go's GOGC) frees nothing that is needed again.
     collecting = {"GOGC": "off"} if os.path.basename(runtime) == "runc" else {}
     return {"PATH": os.environ.get("PATH", os.defpath), **collecting}
 
 
-def _state(plan: Plan) -> str:
-    return os.path.join(plan["scratch"], "state")
+def _state_directory(plan: "Plan") -> str:
+    return os.path.join(plan["bundle"], "state")
 
 
-def _start_container(plan: Plan) -> int:
-    """Have the runtime start the container, which keeps descriptors 0, 1 and 2; returns its process id."""
-    scratch = plan["scratch"]
-    pid_file = os.path.join(scratch, "pid")
-    log = os.path.join(scratch, "runtime.log")
-    options = ["--root", _state(plan), "--log", log, "--log-format", "json", *plan["runtime_options"]]
-    run = ["run", "--detach", *plan["run_options"], "--pid-file", pid_file, "--bundle", scratch, plan["id"]]
+def _start_container(plan: "Plan") -> int:
+    """Have the runtime start the container, which keeps descriptors 0, 1 and 2; return its process id."""
+    bundle = plan["bundle"]
+    pid_file = os.path.join(bundle, "pid")
+    log = os.path.join(bundle, "runtime.log")
+    options = [
+        "--root",
+        _state_directory(plan),
+        "--log",
+        log,
+        "--log-format",
+        "json",
+        *plan["runtime_options"],
+    ]
+    run = ["run", "--detach", *plan["run_options"], "--pid-file", pid_file, "--bundle", bundle, plan["id"]]
     with _stage("runtime"):
         runtime = os.posix_spawn(
             plan["runtime"],
             [plan["runtime"], *options, *run],
-            _environment(plan["runtime"]),
+            _runtime_environment(plan["runtime"]),
             setsigmask=[],
             setsigdef=INHERITED_SIGNALS,
         )
-        quiet = os.open("/dev/null", os.O_RDWR)
+        # The shim sees the end of a pipe only when nobody else holds it.
+        null = os.open("/dev/null", os.O_RDWR)
         for fd in (0, 1, 2):
-            os.dup2(quiet, fd)
-        os.close(quiet)
-        _import_for_the_end()
+            os.dup2(null, fd)
+        os.close(null)
         _, status = os.waitpid(runtime, 0)
     _check_killed(status, "the runtime")
     if status != 0:
-        raise _StageError("start", _runtime_error(scratch))
+        from tweed_shim.runtime import runtime_log
+
+        raise _StageError("start", runtime_log.last_error(log) or NO_REASON)
     with _stage("start"), open(pid_file, encoding="utf-8") as file:
         return int(file.read())
 
 
-def _import_for_the_end() -> None:
-    """Import, while the runtime works, what is needed once the container runs: 0.2 ms that nobody waits for."""
+def _start(plan: "Plan") -> int:
+    """Do all that a plan says up to the start of the container; return its process id."""
+    begun = time.monotonic()
+    _arrange_streams(plan)
+    _prepare(plan)
+    mounted = time.monotonic()
+    if plan["pasta"]:
+        _connect_network(plan)
+    os.umask(0o022)
+    pid = _start_container(plan)
+    _report(started=pid, times=[begun, mounted, time.monotonic()])
+    return pid
+
+
+def _finish(plan: "Plan", pid: int, commands: reaper.Commands) -> None:
+    """Wait for the container, bring what it wrote to the disk, and report its end."""
+    from tweed_shim.runtime import cleanup
+    from tweed_shim.runtime.disk_usage import DiskUsage
+
+    usage = DiskUsage(plan["writable"], plan["keep_limit"])
+    status = reaper.wait(pid, commands, usage, state=_state_directory(plan))
+    ended = time.monotonic()
+    # What follows is the shim's own work: the time limit of the image no longer counts.
+    _report(ended=True)
+    oom = cleanup.leave_cgroups(plan["cgroup"])
+    with _stage("keep"):
+        if usage.measure(now=status == 0):
+            status = signal.SIGKILL
+        if plan["outputs"]:
+            from tweed_shim.runtime import volumes
+
+            volumes.copy_out(os.path.join(plan["bundle"], "outputs"), **plan["outputs"])
+        if status == 0:
+            for directory in plan["writable"]:
+                cleanup.sync_tree(directory)
+    _report(exited=status, oom=oom, full=usage.is_exceeded, times=[ended, time.monotonic()])
 
 
 def _first_process(*, userns: bool) -> NoReturn:
+    """Be process 1 of the namespaces, from the plan to the report of the end."""
     plan = None
     try:
         commands = reaper.Commands()
-        _become_first(commands, userns=userns)
-        plan = _told_plan()
-        begun = time.monotonic()
-        _arrange_streams(plan)
-        _prepare(plan)
-        mounted = time.monotonic()
-        if plan["pasta"]:
-            _connect_network(plan)
-        os.umask(0o022)
-        pid = _start_container(plan)
-        _report(started=pid, times=[begun, mounted, time.monotonic()])
-        from tweed_shim.runtime import cleanup
-        from tweed_shim.runtime.kept_size import KeptSize
-
-        kept_size = KeptSize(plan["kept"], plan["keep_limit"])
-        status = reaper.wait(pid, _state(plan), commands, kept_size)
-        ended = time.monotonic()
-        # What follows is the shim's own work, for which the image is given no time.
-        _report(ended=True)
-        oom = cleanup.leave_cgroups(plan["cgroup"])
-        with _stage("keep"):
-            if kept_size.look(now=status == 0):
-                status = signal.SIGKILL
-            if plan["outputs"]:
-                from tweed_shim.runtime import volumes
-
-                volumes.keep(os.path.join(plan["scratch"], "outputs"), **plan["outputs"])
-            if status == 0:
-                for directory in plan["kept"]:
-                    cleanup.sync_tree(directory)
-        _report(exited=status, oom=oom, full=kept_size.full, times=[ended, time.monotonic()])
+        _enter_namespaces(commands, userns=userns)
+        plan = _read_plan()
+        _finish(plan, _start(plan), commands)
     except _StageError as failure:
         if plan and failure.stage in AFTER_RUNTIME:
             from tweed_shim.runtime import cleanup
 
             cleanup.leave_cgroups(plan["cgroup"])
-        _report(failed=failure.stage, error=str(failure), errno=failure.number)
+        _report_failure(failure)
     except MemoryError:
         _report(failed="memory", error="none is left", errno=None)
-    except BaseException as error:  # noqa: BLE001 - nobody above could hear of it
+    except BaseException as error:  # noqa: BLE001 - a report is the only way out of this process
         _report(failed="sandbox", error=repr(error), errno=None)
     os._exit(0)
 
 
-def _keep(*, userns: bool) -> NoReturn:
-    """Be the keeper: make the namespaces, start their first process, and last as long as it does."""
+def _sandbox_process(*, userns: bool) -> NoReturn:
+    """Be the sandbox process: make the namespaces, start their process 1, and last as long as it does.
+
+    A process does not enter a new process namespace itself, only its children do: unshare(2), CLONE_NEWPID.
+    """
     try:
         for fd in (REPORTS, COMMANDS, PLAN):
             os.set_inheritable(fd, False)
@@ -389,29 +363,29 @@ def _keep(*, userns: bool) -> NoReturn:
             os.close(fd)
         os.waitpid(first, 0)
     except _StageError as failure:
-        _report(failed=failure.stage, error=str(failure), errno=failure.number)
+        _report_failure(failure)
     os._exit(0)
 
 
-def _above_wanted(fd: int) -> int:
-    """A copy of a descriptor that stands in the way of none of 0 to 5, and does not outlive an exec."""
+def _above_plan(fd: int) -> int:
+    """Return a copy of a descriptor whose number is above those of the protocol, and which is closed by an exec."""
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, PLAN + 1)
 
 
 def enter(fds: list[int], *, userns: bool) -> NoReturn:
-    """Be the keeper of a sandbox: what `fds` are becomes descriptors 0 to 5. The caller is a child of one thread."""
+    """Be a sandbox process with `fds` as descriptors 0 to 5. The caller is a forked child with one thread."""
     signal.set_wakeup_fd(-1)
     for inherited in INHERITED_SIGNALS:
         signal.signal(inherited, signal.SIG_DFL)
-    for number, fd in enumerate([_above_wanted(fd) for fd in fds]):
+    for number, fd in enumerate([_above_plan(fd) for fd in fds]):
         os.dup2(fd, number)
-    # A lock that the parent kept open would outlive its holder.
+    # A lock of the shim is held for as long as any process has its descriptor: flock(2).
     os.closerange(PLAN + 1, HIGHEST_DESCRIPTOR)
-    _keep(userns=userns)
+    _sandbox_process(userns=userns)
 
 
 def command(*, userns: bool) -> list[str]:
-    """Return the command of a keeper as a program of its own."""
+    """Return the command of a sandbox process as a program of its own."""
     from tweed_shim.host import interpreter
 
     packages = interpreter.source_directory()
@@ -419,6 +393,6 @@ def command(*, userns: bool) -> list[str]:
 
 
 def main() -> NoReturn:
-    """Be the program that `spawn` starts."""
+    """Be the program that `command` names."""
     os.closerange(PLAN + 1, HIGHEST_DESCRIPTOR)
-    _keep(userns="--userns" in sys.argv)
+    _sandbox_process(userns="--userns" in sys.argv)

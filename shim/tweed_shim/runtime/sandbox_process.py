@@ -1,4 +1,4 @@
-"""A sandbox as the shim holds it: its keeper's process id, the pipes to it, and what has been heard of it."""
+"""The parent's handle on a sandbox: its process id, its pipes, its last reported state."""
 
 import errno
 import os
@@ -13,15 +13,16 @@ from tweed_shim.host.children import Child
 from tweed_shim.runtime import sandbox
 
 READ = 64 << 10
-PLACES = ("stdin", "stdout", "stderr", "reports", "commands", "plan")
+# The pipes by what they are for, in the order of the sandbox's descriptors; the shim writes to some of them.
+PIPES = ("stdin", "stdout", "stderr", "reports", "commands", "plan")
 WRITTEN = ("stdin", "commands", "plan")
-# What the sandbox was busy with until each of the times that it reports.
+# What the sandbox did until each of the times that it reports: the names of the trace's spans.
 STARTING = ("namespaces", "mounts", "runc")
 ENDING = ("program", "keep")
 
 
 class StartError(Exception):
-    """The sandbox could not start the container; `stage` says in which of its steps."""
+    """The sandbox could not start the container. stage: the step that failed, as in the sandbox's report."""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -29,12 +30,12 @@ class StartError(Exception):
 
 
 class SandboxProcess:
-    """A started sandbox, to be used as a context: it is gone at the end, whatever happens.
+    """The parent's handle on a started sandbox; a context manager that ends the sandbox, whatever happens.
 
-    pid: the keeper's process id. pipes: our ends of its pipes by what they are for, to be closed by us. mapped:
-    whether it has its ids. started: when the container did (`time.monotonic`), None until then. ended: whether the
-    container has, so that what it wrote is being kept. status: its wait status, None until that is done. oom: whether
-    it was ended for want of memory. full: what it keeps was too large.
+    pid: the sandbox process. pipes: our ends of its pipes by what they are for; the caller may close them. mapped:
+    whether its ids are mapped. started: when the container started (`time.monotonic`), None until then. ended: whether
+    the container has ended, so that what it wrote is being synced. status: its wait status, None until that is done.
+    oom: whether the kernel killed it for want of memory. full: whether it wrote more than its keep limit.
     """
 
     def __init__(self, ids: userns.IdMap) -> None:
@@ -50,9 +51,9 @@ class SandboxProcess:
         self._child = Child()
         try:
             theirs = []
-            for place in PLACES:
+            for name in PIPES:
                 read, write = self._child.pipe()
-                self.pipes[place], end = (write, read) if place in WRITTEN else (read, write)
+                self.pipes[name], end = (write, read) if name in WRITTEN else (read, write)
                 theirs.append(end)
             _start(self._child, [end.fileno() for end in theirs], userns=not self.mapped)
             for end in theirs:
@@ -75,16 +76,23 @@ class SandboxProcess:
         self._child.close()
 
     def kill(self) -> None:
-        """End all of the sandbox."""
+        """Kill the sandbox process, and with it all of the sandbox."""
         self._child.signal(signal.SIGKILL)
 
     def command(self, text: str) -> None:
-        """Tell the sandbox something; it may have ended already."""
+        """Send a line to process 1 of the sandbox; it is lost where that has ended."""
         with suppress(BrokenPipeError):
             os.write(self.pipes["commands"].fileno(), text.encode() + b"\n")
 
-    def hear(self) -> bool:
-        """Take what the sandbox reports; False when it has ended. Raises StartError where it could not start."""
+    def send_signal(self, number: int) -> None:
+        """Have process 1 of the sandbox pass a signal on to the container."""
+        self.command(json.dumps({"signal": int(number)}))
+
+    def read_reports(self) -> bool:
+        """Read the reports that have arrived, and update the state; return False when the sandbox has ended.
+
+        Raises StartError where the sandbox could not start the container.
+        """
         data = os.read(self.pipes["reports"].fileno(), READ)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
@@ -100,14 +108,14 @@ class SandboxProcess:
                 self.status, self.oom, self.full = report["exited"], report["oom"], report["full"]
                 self._trace(ENDING, report["times"])
             else:
-                full = report["errno"] in (errno.EMFILE, errno.ENFILE)
-                raise StartError("open files" if full else report["failed"], report["error"])
+                is_limit = report["errno"] in (errno.EMFILE, errno.ENFILE)
+                raise StartError("open files" if is_limit else report["failed"], report["error"])
         return bool(data)
 
     def _trace(self, names: tuple[str, ...], times: list[float]) -> None:
-        for name, at in zip(names, times, strict=True):
-            trace.add(name, self._traced, at, self.pid)
-            self._traced = at
+        for name, time_ in zip(names, times, strict=True):
+            trace.add(name, self._traced, time_, self.pid)
+            self._traced = time_
 
     def _map_ids(self) -> None:
         try:
@@ -121,6 +129,7 @@ class SandboxProcess:
 
 
 def _start(child: Child, fds: list[int], *, userns: bool) -> None:
+    """Start the sandbox process with `fds` as descriptors 0 to 5: by a fork, or as a program; see sandbox.py."""
     if not kernel.has_one_thread():
         environment = {"PATH": os.environ.get("PATH", os.defpath)}
         child.spawn(sandbox.command(userns=userns), environment, files=dict(enumerate(fds)))
@@ -134,6 +143,6 @@ def _start(child: Child, fds: list[int], *, userns: bool) -> None:
         report = {"failed": "namespace", "error": str(error), "errno": error.errno}
         os.write(fds[sandbox.REPORTS], json.dumps(report).encode() + b"\n")
     finally:
-        # Whatever comes, a copy of the program that embeds the shim does not go on here.
+        # Whatever is raised, the forked copy of the program that embeds the shim must not go on here.
         if child.is_forked:
             os._exit(1)

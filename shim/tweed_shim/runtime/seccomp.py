@@ -1,21 +1,21 @@
-"""Which system calls a container may make: the seccomp profile, as the `linux.seccomp` object of `config.json`.
+"""The seccomp profile: the system calls that a container may make, as the `linux.seccomp` object of `config.json`.
 
-The profile is a list of what is allowed. It knows every call up to Linux 6.7 (and, of newer ones, those that the kernel
-itself puts into programs which somebody observes from outside), and treats a call in one of four ways:
+The profile is a list of the allowed calls. It knows every call up to Linux 6.7, and the newer `uprobe` and `uretprobe`,
+which the kernel itself puts into programs that are observed from outside. It treats a call in one of four ways:
 
-- allowed: what programs need to do their work inside of the container;
-- allowed with a capability: what the kernel itself would refuse without it, which is refused here too, so that a
-  fault in that part of the kernel cannot be reached;
-- refused with EPERM: what reaches beyond the container or is a rich source of such faults, whoever asks;
-- unknown, because it is newer than the profile or than the host's libseccomp: ENOSYS, the kernel's own answer for what
-  it does not have, on which C libraries fall back to an older call. EPERM would make them give up.
+- allowed: programs need it for their work inside of the container;
+- allowed with a capability: without the capability the kernel would refuse it anyway. It is refused here as well, so
+  that a fault in that part of the kernel cannot be reached;
+- refused with EPERM: it reaches beyond the container, or faults of the kernel are frequent there;
+- unknown, because it is newer than the profile or than the host's libseccomp: ENOSYS, the kernel's own answer for a
+  call that it does not have. C libraries then fall back to an older call. EPERM would make them give up.
 
-ENOSYS is the filter's default, and the known calls that are refused are named. The other way round, with EPERM as the
-default, unknown calls would have the right answer under runc only, which then puts a test of its own in front. (Kinds
-of socket and personalities that are not allowed have the default, too: to programs they are not there.)
+ENOSYS is the filter's default, and the known calls that are refused are named. With EPERM as the default, unknown calls
+would get the right answer under runc only, which then puts a test of its own in front. (Kinds of socket and
+personalities that are not allowed get the default, too: programs see a kernel that does not have them.)
 
-Programs of 32 bits are let in only where the image says that it is made of them. The filter for their calls would cost
-each run several milliseconds, and `socketcall` would be a way around the rules for sockets.
+32-bit programs are allowed only where the image names a 32-bit architecture. The filter for their calls would cost each
+run several milliseconds, and `socketcall` would be a way around the rules for sockets.
 
 The format is that of the OCI Runtime Specification 1.0, `config-linux.md`, "Seccomp".
 """
@@ -30,19 +30,19 @@ DEFAULT, UNCONFINED = DEFAULT_SECCOMP, "unconfined"
 EPERM, EINVAL, ENOSYS, EAFNOSUPPORT = 1, 22, 38, 97
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 1, 2, 10, 16, 17
 NETLINK_AUDIT = 9
-# Both make sockets: socketpair(2) has the kernel make one of a family, and load its module, before it is refused.
+# Both make sockets: for socketpair(2) the kernel makes one of a family, and loads its module, before it refuses.
 SOCKET_CALLS = ("socket", "socketpair")
 WORD = 2**64 - 1
 # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET: clone(2).
 NEW_NAMESPACES = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
-# PER_LINUX, PER_LINUX32, each also with UNAME26, and the question which one it is: personality(2).
+# PER_LINUX, PER_LINUX32, each also with UNAME26, and 0xFFFFFFFF, which asks for the present one: personality(2).
 PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 
 # Machines whose own programs need none of the names in ALLOWED_32.
 WIDE = ("aarch64", "riscv64", "x86_64")
 # Those without socketcall(2), arm by its name in uname(2).
 DIRECT = (*WIDE, "armv6l", "armv7l", "armv8l")
-# The 32-bit programs that a machine runs besides its own, by what their images call their architecture.
+# The 32-bit programs that a machine runs besides its own, by the architecture that their images name.
 NARROW = {("x86_64", "386"): "SCMP_ARCH_X86", ("aarch64", "arm"): "SCMP_ARCH_ARM"}
 NATIVE = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 
@@ -114,7 +114,7 @@ ALLOWED_ON = {
     "s390x": "s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr",
 }
 
-# A call that two capabilities open stands with both.
+# A call that either of two capabilities allows is listed with both.
 GRANTED = {
     "CAP_BPF": "bpf",
     "CAP_DAC_READ_SEARCH": "open_by_handle_at",
@@ -135,7 +135,7 @@ GRANTED = {
     "CAP_SYSLOG": "syslog",
 }
 
-# The kernel's keys belong to a user and not to a container; the others serve the host, or nobody any more.
+# The kernel's keys belong to a user and not to a container. The other calls are for the host, or obsolete.
 REFUSED = """
     add_key keyctl request_key
     io_uring_enter io_uring_register io_uring_setup userfaultfd
@@ -165,7 +165,7 @@ def _rule(names: Iterable[str], action: str, *arguments: Test, errno: int = 0) -
 def _clone_rules(capabilities: Collection[str], machine: str) -> list[Rule]:
     if "CAP_SYS_ADMIN" in capabilities:
         return [_rule(["clone", "clone3"], "ALLOW")]
-    # The flags of clone3 are in memory, where no filter can look; without it C libraries use clone.
+    # The flags of clone3 are in memory, which a filter cannot read. Without clone3, C libraries use clone.
     flags = 1 if machine == "s390x" else 0
     return [
         _rule(["clone"], "ALLOW", (flags, "MASKED_EQ", sum(NEW_NAMESPACES), 0)),
@@ -175,11 +175,12 @@ def _clone_rules(capabilities: Collection[str], machine: str) -> list[Rule]:
 
 
 def _socket_rules(capabilities: Collection[str], *, multiplexed: bool) -> list[Rule]:
-    """Allow sockets of the network, and no others: AF_VSOCK leads out of the machine, AF_ALG deep into its kernel.
+    """Return the rules that allow sockets of the network, and no others.
 
-    The others are answered as by a kernel that does not have them: socket(2). multiplexed: whether programs may make
-    sockets by socketcall(2). Its arguments are in memory, where no filter can look, so that libseccomp allows it where
-    any family is allowed, and takes no rule that says otherwise.
+    AF_VSOCK leads out of the machine, and AF_ALG deep into its kernel. Other families get the answer of a kernel that
+    does not have them: socket(2). multiplexed: whether programs may make sockets by socketcall(2). Its arguments are in
+    memory, which a filter cannot read, so libseccomp allows it where any family is allowed, and takes no rule against
+    it.
     """
     families = [AF_UNIX, AF_INET, AF_INET6, *([AF_PACKET] if "CAP_NET_RAW" in capabilities else [])]
     rules = [_rule(SOCKET_CALLS, "ALLOW", (0, "EQ", family, 0)) for family in families]
@@ -188,7 +189,7 @@ def _socket_rules(capabilities: Collection[str], *, multiplexed: bool) -> list[R
     rules += [_rule(SOCKET_CALLS, "ERRNO", test, errno=EAFNOSUPPORT) for test in refused]
     if "CAP_AUDIT_WRITE" in capabilities:
         return [*rules, _rule(SOCKET_CALLS, "ALLOW", (0, "EQ", AF_NETLINK, 0))]
-    # To be refused the audit log makes useradd(8) and its kin fail; that there is none does not.
+    # useradd(8) and similar programs fail where the audit log is refused, and not where there is none.
     return [
         *rules,
         _rule(SOCKET_CALLS, "ALLOW", (0, "EQ", AF_NETLINK, 0), (2, "NE", NETLINK_AUDIT, 0)),
@@ -201,10 +202,10 @@ def _is_multiplexed(machine: str, narrow: str | None) -> bool:
 
 
 def _refused_families(highest: int) -> list[Test]:
-    """Tests that find every family but AF_UNIX, AF_INET, AF_INET6, AF_NETLINK and, where it is the highest, AF_PACKET.
+    """Return tests for every family but AF_UNIX, AF_INET, AF_INET6, AF_NETLINK and, where it is highest, AF_PACKET.
 
-    libseccomp compares an argument only once in a rule, so that a range takes a mask: `value` is what is left of the
-    family without its lowest bits.
+    libseccomp compares an argument only once in a rule, so that a range needs a mask: it leaves out the lowest bits of
+    the family, and `value` is the rest.
     """
 
     def block(first: int, size: int) -> Test:
@@ -219,10 +220,10 @@ def _sorted(names: Iterable[str]) -> list[str]:
 
 
 def profile(capabilities: Collection[str], machine: str, architecture: str = "") -> dict[str, Any]:
-    """The profile for a container that may have these capabilities.
+    """Return the profile for a container that may have these capabilities.
 
-    machine: the host's, as uname(2) has it. architecture: the image's, as it calls it itself, empty where it does not
-    say. Calls that the machine does not have are passed over by the runtime.
+    machine: the host's, as uname(2) names it. architecture: the one that the image names, empty where it names none.
+    The runtime leaves out calls that the machine does not have.
     """
     narrow = NARROW.get((machine, architecture))
     old = [] if machine in WIDE and not narrow else [ALLOWED_32]
@@ -248,7 +249,7 @@ def profile(capabilities: Collection[str], machine: str, architecture: str = "")
 def load(choice: str) -> Profile:
     """Return the profile that the user chose: `default`, `unconfined`, or what is in the file of that name.
 
-    Raises ConfigError for a file that cannot be read or is none.
+    Raises ConfigError for a file that cannot be read or is no profile.
     """
     if choice in (DEFAULT, UNCONFINED):
         return choice

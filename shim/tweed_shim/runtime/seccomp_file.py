@@ -1,7 +1,7 @@
 """A user's own seccomp profile: a JSON file in the form of the OCI Runtime Specification 1.0, `config-linux.md`.
 
-It is the object that stands under `linux.seccomp` in a `config.json`. Docker's profiles look alike and are not the
-same: theirs have parts that depend on the host and on capabilities, which only Docker's own program resolves.
+It is the object `linux.seccomp` of a `config.json`. Docker's profiles look similar and are not the same: they have
+parts that depend on the host and on capabilities, which only Docker's own program resolves.
 """
 
 import errno
@@ -21,7 +21,7 @@ ALWAYS = "[]"  # the condition of a rule without arguments
 
 
 class _Checked:
-    """An object of the file; `where` names it in errors."""
+    """An object of the file, whose fields are checked. where: its name in messages."""
 
     def __init__(self, value: object, where: str, path: str, fields: tuple[str, ...]) -> None:
         self._where, self._path = where, path
@@ -63,7 +63,7 @@ class _Checked:
 
 
 def read(path: str) -> dict[str, Any]:
-    """Read the profile in a file. Raises ConfigError where it cannot be read, is none, or contradicts itself."""
+    """Read a profile from a file. Raises ConfigError where it cannot be read, is no profile, or contradicts itself."""
     try:
         with open(path, "rb") as file:
             text = file.read(LARGEST + 1)
@@ -107,8 +107,8 @@ def _check(document: object, path: str) -> None:
 def _check_contradictions(rules: list[dict[str, Any]], path: str) -> None:
     """Raise ConfigError where one call has two answers.
 
-    The runtime would take such a profile, and libseccomp would let the first rule win, or the one without arguments.
-    So somebody who appends a rule for one more call would change nothing, and not be told.
+    The runtime takes such a profile, and for libseccomp the first rule wins, or the one without arguments. So a user
+    who appends a rule for a call that has one would change nothing, and would not know.
     """
     seen: dict[str, dict[str, tuple[int, str]]] = {}
     for number, rule in enumerate(rules):
@@ -118,7 +118,7 @@ def _check_contradictions(rules: list[dict[str, Any]], path: str) -> None:
             answer += f" {rule.get('errnoRet', errno.EPERM)}"
         for name in rule["names"]:
             answers = seen.setdefault(name, {})
-            # Rules with other arguments each have their own case; one without arguments has them all.
+            # Rules with different arguments are different cases; one without arguments covers all of them.
             meeting = answers if condition == ALWAYS else answers.keys() & {condition, ALWAYS}
             for earlier, other in map(answers.__getitem__, meeting):
                 if other != answer:

@@ -15,10 +15,11 @@ USERNS = "TWEED_SHIM_USERNS"
 
 
 class SecurityOptions(Record):
-    """What a container is granted.
+    """The privileges that a container is granted.
 
-    capabilities: the bounding set, in full names. userns: the ids of a user namespace that the host's root gives the
-    container, None for none. seccomp: `default`, `unconfined`, or the object of the OCI runtime specification.
+    capabilities: the bounding set, full names. userns: the ids of the user namespace that the container has where the
+    host's root runs it, None for none. seccomp: `default`, `unconfined`, or the object of the OCI runtime
+    specification.
     """
 
     capabilities: tuple[str, ...]
@@ -27,7 +28,7 @@ class SecurityOptions(Record):
 
 
 def userns_by_default(environ: Mapping[str, str]) -> bool:
-    """Whether root's containers have a user namespace where a call does not say. Raises ConfigError."""
+    """Tell whether root's containers have a user namespace where no option says so. Raises ConfigError."""
     value = environ.get(USERNS, "")
     if value not in ("", "0", "1"):
         raise ConfigError(
@@ -40,7 +41,7 @@ def userns_by_default(environ: Mapping[str, str]) -> bool:
 def resolve(options: ContainerOptions, host: Host) -> SecurityOptions:
     """Check the options against the host, before anything is pulled, and return what they grant.
 
-    Raises ConfigError for what does not exist or is not safe, HostError for what the host does not have.
+    Raises ConfigError for options that do not exist or are not safe, HostError for those that the host cannot grant.
     """
     if options.scratch is not None:
         trust.check_scratch(options.scratch)
@@ -53,10 +54,10 @@ def resolve(options: ContainerOptions, host: Host) -> SecurityOptions:
 
 
 def _profile(choice: str) -> Profile:
-    """Read the profile of system calls that was chosen. Raises ConfigError for a file that is none."""
+    """Read the seccomp profile that was chosen. Raises ConfigError for a file that is no profile."""
     if choice == DEFAULT_SECCOMP:
         return choice
-    # The default one is made with config.json (spec.py); nothing of it is needed to check the options.
+    # The default profile is made with config.json (spec.py), so a warm run does not import it here.
     from tweed_shim.runtime import seccomp
 
     return seccomp.load(choice)

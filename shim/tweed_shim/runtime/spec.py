@@ -1,4 +1,4 @@
-"""The runtime configuration: a pure function from a Request and the host's abilities to `config.json`.
+"""Generate `config.json`: a pure function of a Request and the host's abilities.
 
 The format is the OCI Runtime Specification 1.0, `config.md` and `config-linux.md`.
 """
@@ -31,8 +31,8 @@ MASKED_PATHS = [
     "/sys/firmware",
     "/sys/fs/selinux",
 ]
-# Beside those of podman: anybody may write to /proc/pressure, which has the kernel watch the host for it (the kernel's
-# Documentation/accounting/psi.rst), and root to /proc/dynamic_debug, which has it fill its log.
+# Those of podman, and two more: every user may write to /proc/pressure, and the kernel then watches the host for it
+# (Documentation/accounting/psi.rst); root may write to /proc/dynamic_debug, and the kernel then fills its log.
 READ_ONLY_PATHS = [
     "/proc/bus",
     "/proc/dynamic_debug",
@@ -46,7 +46,7 @@ READ_ONLY_PATHS = [
 # core(5), "Piping core dumps to a program".
 NO_CORE = 1
 CGROUPS = "/sys/fs/cgroup"
-TTY = 5  # the group of terminals, by that number in every distribution
+TTY = 5  # the number of the group of terminals, in every distribution
 OPEN_FILES = 1 << 20
 CPU_PERIOD = 100_000  # microseconds
 SMALLEST_QUOTA = 1_000  # microseconds
@@ -62,7 +62,7 @@ def _is_host_root(request: Request, host: Host) -> bool:
 
 
 def shows_host_sys(request: Request, host: Host) -> bool:
-    """Whether the container sees the host's /sys, with all that is mounted below it, instead of a fresh one.
+    """Tell whether the container sees the host's /sys, with all that is mounted below it, instead of a fresh one.
 
     Only the owner of a network namespace may mount its /sys. With pasta and --userns the owner is another namespace.
     """
@@ -71,20 +71,20 @@ def shows_host_sys(request: Request, host: Host) -> bool:
     return not owns_network and not _is_host_root(request, host)
 
 
-def _sys_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, Any]]:
+def _sys_mounts(request: Request, host: Host, bundle: str) -> list[dict[str, Any]]:
     options = ("nosuid", "noexec", "nodev", "ro")
     sys = _mount("/sys", "sysfs", "sysfs", *options)
     if shows_host_sys(request, host):
         # The option `ro` covers the top mount alone, and not every runtime knows `rro` (runc since 1.1, crun since
-        # 1.4): the sandbox makes SCRATCH/sys read-only in all its depth (mounts.show_sys).
-        sys = _mount("/sys", "bind", f"{scratch}/sys", "rbind", *options)
-    # The run has a namespace of control groups, so that its programs find their own limits at the top. Those of
-    # version 1 are for root, who alone can make them: a run of another user has no limits there.
+        # 1.4): the sandbox makes BUNDLE/sys read-only in all its depth (mounts.show_sys).
+        sys = _mount("/sys", "bind", f"{bundle}/sys", "rbind", *options)
+    # The run has a namespace of control groups, so that its programs find their own limits at the top. Only root can
+    # make groups of version 1, so a run of another user has no limits there.
     own_groups = host.cgroups.unified or host.cgroups.version == 1
     return [sys, *([_mount(CGROUPS, "cgroup", "cgroup", *options, "relatime")] if own_groups else [])]
 
 
-def _kernel_mounts(request: Request, host: Host, scratch: str) -> list[dict[str, Any]]:
+def _kernel_mounts(request: Request, host: Host, bundle: str) -> list[dict[str, Any]]:
     gids = (request.security.userns or host.ids).gids
     # The kernel answers EINVAL to a group that the user namespace does not have.
     has_tty = not gids or any(each.inside <= TTY < each.inside + each.length for each in gids)
@@ -105,7 +105,7 @@ def _kernel_mounts(request: Request, host: Host, scratch: str) -> list[dict[str,
         ),
         _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),  # noqa: S108
         _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
-        *_sys_mounts(request, host, scratch),
+        *_sys_mounts(request, host, bundle),
     ]
 
 
@@ -117,23 +117,23 @@ def _read_only_paths(host: Host) -> list[str]:
 
 def _bind(mount: Mount) -> dict[str, Any]:
     access = "rw" if mount.writable else "ro"
-    options = ("rbind", "rprivate", "nosuid", "nodev", access, *mount.keeps)
+    options = ("rbind", "rprivate", "nosuid", "nodev", access, *mount.locked_options)
     return _mount(mount.destination, "bind", mount.source, *options)
 
 
 def _capability_sets(request: Request) -> dict[str, list[str]]:
     bounding = request.security.capabilities
-    # A user other than root starts without any, as after a plain change of user, but for those that were asked for;
-    # the bounding set still limits what a program with file capabilities could gain.
+    # A user other than root starts only with the capabilities that were asked for, as after a change of user without
+    # more. The bounding set still limits what a program with file capabilities can gain.
     named = [name for name in bounding if name in request.options.cap_add]
-    held = list(bounding) if request.process.uid == 0 else named
-    kept = [] if request.process.uid == 0 else named
+    permitted = list(bounding) if request.process.uid == 0 else named
+    ambient = [] if request.process.uid == 0 else named
     return {
         "bounding": list(bounding),
-        "effective": held,
-        "permitted": held,
-        "inheritable": kept,
-        "ambient": kept,
+        "effective": permitted,
+        "permitted": permitted,
+        "inheritable": ambient,
+        "ambient": ambient,
     }
 
 
@@ -149,7 +149,7 @@ def _seccomp(request: Request, host: Host) -> dict[str, Any]:
 
 
 def _rlimits(host: Host, limits: Limits) -> list[dict[str, Any]]:
-    # To raise a hard limit takes CAP_SYS_RESOURCE, so that none is more than the caller's: setrlimit(2).
+    # Only CAP_SYS_RESOURCE may raise a hard limit, so no limit is higher than the caller's: setrlimit(2).
     wanted = {"RLIMIT_NOFILE": min(OPEN_FILES, host.files), "RLIMIT_CORE": min(NO_CORE, host.core)}
     if host.ids.kind != "host" and not (has_cgroup(limits, host) and "pids" in host.cgroups.controllers):
         # The kernel counts the processes of a user in each user namespace.
@@ -158,30 +158,30 @@ def _rlimits(host: Host, limits: Limits) -> list[dict[str, Any]]:
 
 
 def _oom_score(host: Host) -> dict[str, int]:
-    """The score of a run whose caller is protected from the kernel's choice of what to kill: none is protected.
+    """Return the score 0 for a run whose caller is protected from the OOM killer: no run is protected.
 
-    Everybody may raise a score: proc(5), /proc/PID/oom_score_adj. One that is not negative is inherited.
+    Every process may raise its score: proc(5), /proc/PID/oom_score_adj. A score that is not negative is inherited.
     """
     return {"oomScoreAdj": 0} if host.oom_score_adj < 0 else {}
 
 
 def has_cgroup(limits: Limits, host: Host) -> bool:
-    """Whether a run with these limits gets a control group of its own."""
+    """Tell whether a run with these limits gets a control group of its own."""
     return host.cgroups.version != 0 and (host.cgroups.for_all or limits != Limits())
 
 
 def _resources(limits: Limits, host: Host) -> dict[str, Any]:
-    """The control group's limits (config-linux.md, "Control groups").
+    """Return the control group's limits (config-linux.md, "Control groups").
 
-    Raises HostError where the host cannot enforce one that was asked for.
+    Raises HostError where the host cannot enforce a limit that was asked for.
     """
-    asked = {"memory": limits.memory, "cpu": limits.cpus, "pids": limits.pids}
+    requested = {"memory": limits.memory, "cpu": limits.cpus, "pids": limits.pids}
     options = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids"}
-    for controller, value in asked.items():
+    for controller, value in requested.items():
         if value is not None and controller not in host.cgroups.controllers:
             raise HostError(
                 f"{bare(options[controller])} cannot be enforced: {host.cgroups.fault}; leave it out, or "
-                f"{host.cgroups.mend}"
+                f"{host.cgroups.remedy}"
             )
     if limits.cpus is not None and limits.cpus < SMALLEST_QUOTA / CPU_PERIOD:
         raise HostError(
@@ -191,7 +191,7 @@ def _resources(limits: Limits, host: Host) -> dict[str, Any]:
     if "pids" in host.cgroups.controllers and has_cgroup(limits, host):
         resources["pids"] = {"limit": limits.pids or DEFAULT_PIDS}
     if limits.memory is not None:
-        # The runtime fails where it cannot write the limit of memory and swap together.
+        # runc fails where it cannot write the limit of memory and swap together.
         swap = {"swap": limits.memory} if host.cgroups.swap else {}
         resources["memory"] = {"limit": limits.memory, **swap}
     if limits.cpus is not None:
@@ -207,68 +207,72 @@ def _id_mappings(request: Request) -> dict[str, Any]:
     return {"uidMappings": table(ids.uids), "gidMappings": table(ids.gids)} if ids else {}
 
 
-def _namespaces(request: Request, scratch: str) -> list[dict[str, str]]:
+def _namespaces(request: Request, bundle: str) -> list[dict[str, str]]:
     network: dict[str, list[dict[str, str]]] = {
         "none": [{"type": "network"}],
-        "pasta": [{"type": "network", "path": f"{scratch}/netns"}],
+        "pasta": [{"type": "network", "path": f"{bundle}/netns"}],
     }
     kinds = ("pid", "ipc", "uts", "mount", "cgroup", *(("user",) if request.security.userns else ()))
     return [*({"type": kind} for kind in kinds), *network.get(request.options.network, [])]
 
 
-def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) -> list[dict[str, Any]]:
-    own = [Mount(f"{scratch}/home", request.home, writable=True)] if request.home else []
+def _mounts(request: Request, host: Host, bundle: str, *, writable_root: bool) -> list[dict[str, Any]]:
+    own_mounts = [Mount(f"{bundle}/home", request.home, writable=True)] if request.home else []
     if request.inputs:
-        own.append(Mount(f"{scratch}/inputs", request.inputs.destination))
+        own_mounts.append(Mount(f"{bundle}/inputs", request.inputs.destination))
     if request.outputs:
-        own.append(Mount(f"{scratch}/outputs", request.outputs.destination, writable=True))
-    own.append(Mount(f"{scratch}/hosts", "/etc/hosts"))
+        own_mounts.append(Mount(f"{bundle}/outputs", request.outputs.destination, writable=True))
+    own_mounts.append(Mount(f"{bundle}/hosts", "/etc/hosts"))
     if request.options.network == "pasta":
-        own.append(Mount(f"{scratch}/resolv.conf", "/etc/resolv.conf"))
+        own_mounts.append(Mount(f"{bundle}/resolv.conf", "/etc/resolv.conf"))
     temporary = [
         _mount(path, "tmpfs", "tmpfs", "nosuid", "nodev", "mode=1777", "size=256m")
         for path in TEMPORARY
         if not writable_root or request.options.read_only
     ]
     return [
-        *_kernel_mounts(request, host, scratch),
+        *_kernel_mounts(request, host, bundle),
         *temporary,
-        *(_bind(mount) for mount in (*own, *request.mounts)),
+        *(_bind(mount) for mount in (*own_mounts, *request.mounts)),
     ]
 
 
 def check_image(request: Request, host: Host, what: str) -> None:
-    """Refuse an image that cannot be run, or whose links could lead the runtime out of it, before anything is made.
+    """Check that an image can be run, and that none of its links can lead the runtime out of it. Raises ImageError.
 
-    what: the image, for messages. Process 1 of the sandbox checks again, with the rights of the container's root: what
-    the caller may not look at is left to it. Raises ImageError.
+    what: the image, for messages. The caller may not be allowed to read all of the image. Process 1 of the sandbox
+    checks again, with the rights of the container's root.
     """
     exec_limits.check(request.process.args, request.process.env, what)
     mounts = {each["destination"]: each["type"] for each in _mounts(request, host, "", writable_root=True)}
     with suppress(PermissionError):
         mount_points.check(request.rootfs, mounts.items(), what)
-        working_directory.check(request.rootfs, request.process.cwd, mounts, what)
+        working_directory.check(request.rootfs, request.process.cwd, mounts, what=what)
 
 
-def generate(
-    request: Request, host: Host, *, scratch: str, name: str, writable_root: bool = True
-) -> dict[str, Any]:
-    """The content of `config.json` for a run called `name` whose bundle is the directory `scratch`.
-
-    writable_root: whether the root filesystem has a writable layer of its own.
-    Raises HostError where this host cannot enforce a limit that the options name.
-    """
-    if request.options.read_only and _is_host_root(request, host) and not host.cgroups.version:
-        # The runtime's way to make the root read-only takes `nodev` from it.
-        raise HostError(
-            f"{bare('--read-only')} is not safe here: there is no control group that keeps the image from its own "
-            "devices; leave the option out, or mount /sys/fs/cgroup"
-        )
-    rlimits = _rlimits(host, request.options.limits)
+def _process(request: Request, host: Host) -> dict[str, Any]:
     process = request.process
-    user = {"uid": process.uid, "gid": process.gid, "additionalGids": list(process.groups), "umask": 0o022}
+    return {
+        "terminal": False,
+        "user": {
+            "uid": process.uid,
+            "gid": process.gid,
+            "additionalGids": list(process.groups),
+            "umask": 0o022,
+        },
+        "args": list(process.args),
+        "env": list(process.env),
+        "cwd": process.cwd,
+        "capabilities": _capability_sets(request),
+        "rlimits": _rlimits(host, request.options.limits),
+        "noNewPrivileges": True,
+        **_oom_score(host),
+    }
+
+
+def _linux(request: Request, host: Host, *, bundle: str, name: str) -> dict[str, Any]:
     linux: dict[str, Any] = {
-        "namespaces": _namespaces(request, scratch),
+        "namespaces": _namespaces(request, bundle),
         "maskedPaths": [*MASKED_PATHS, *host.thermal_throttles],
         "readonlyPaths": _read_only_paths(host),
         "resources": _resources(request.options.limits, host),
@@ -278,21 +282,28 @@ def generate(
     }
     if has_cgroup(request.options.limits, host):
         linux["cgroupsPath"] = host.cgroups.container_path(name)
+    return linux
+
+
+def generate(
+    request: Request, host: Host, *, bundle: str, name: str, writable_root: bool = True
+) -> dict[str, Any]:
+    """Return the content of `config.json` for a run called `name` whose bundle is the directory `bundle`.
+
+    writable_root: whether the root filesystem has a writable layer of its own.
+    Raises HostError where this host cannot enforce a limit that the options name.
+    """
+    if request.options.read_only and _is_host_root(request, host) and not host.cgroups.version:
+        # runc remounts the root read-only without the flag `nodev` that it had.
+        raise HostError(
+            f"{bare('--read-only')} is not safe here: there is no control group that keeps the image from its own "
+            "devices; leave the option out, or mount /sys/fs/cgroup"
+        )
     return {
         "ociVersion": "1.0.2",
-        "process": {
-            "terminal": False,
-            "user": user,
-            "args": list(process.args),
-            "env": list(process.env),
-            "cwd": process.cwd,
-            "capabilities": _capability_sets(request),
-            "rlimits": rlimits,
-            "noNewPrivileges": True,
-            **_oom_score(host),
-        },
+        "process": _process(request, host),
         "root": {"path": "rootfs", "readonly": request.options.read_only or not writable_root},
         "hostname": HOSTNAME,
-        "mounts": _mounts(request, host, scratch, writable_root=writable_root),
-        "linux": linux,
+        "mounts": _mounts(request, host, bundle, writable_root=writable_root),
+        "linux": _linux(request, host, bundle=bundle, name=name),
     }

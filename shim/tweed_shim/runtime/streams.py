@@ -17,14 +17,14 @@ COPY = 1 << 20
 
 
 class Sink(Protocol):
-    """What takes the bytes of a stream."""
+    """Takes the bytes of a stream."""
 
     def write(self, data: bytes) -> None:
         """Take more bytes."""
 
 
 class Result:
-    """What is captured whole, up to `limit` bytes; what comes after is dropped and `overflow` set."""
+    """Captures a stream, up to `limit` bytes. What comes after is dropped, and `overflow` is set."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -38,16 +38,16 @@ class Result:
         self._data += data[:room]
 
     def value(self) -> bytes:
-        """All that was taken."""
+        """Return all bytes that were captured."""
         return bytes(self._data)
 
 
 class Log:
-    """A file that keeps the beginning and the end of what is written to it, and says how much was cut.
+    """A file with the beginning and the end of what is written to it, and a line that says how much is missing.
 
-    The file is made with the first byte. `close` brings it into its final form; until then the end of a long log is
-    beside it, in a ring. limit: what all logs beside it may take together, see log_space.py; without one a log keeps
-    the first `head` and the last `tail` bytes.
+    The file is made with the first byte. `close` brings it into its final form. Until then the end of a long log is in
+    a second file, a ring: when it is full, new bytes replace the oldest. limit: what all logs of the store may take
+    together, bytes; see log_space.py. Without a limit a log has the first `head` and the last `tail` bytes.
     """
 
     def __init__(
@@ -84,22 +84,23 @@ class Log:
             # ROOT/runs/N/log
             self._space = log_space.LogSpace(os.path.dirname(os.path.dirname(self._path)), self._limit)
             self._space.take_short()
-            self._keep(self._space.short)
+            self._set_size(self._space.short)
 
     def _become_long(self) -> None:
         self._is_long = True
         if self._space and self._space.take_long():
             self._is_growing = True
-            self._keep(self._space.longest)
+            self._set_size(self._space.longest)
 
     def _stop_growing(self, space: LogSpace) -> None:
-        """Keep only the last words from here on. Raises OSError where it is this log that has filled the disk."""
+        """Write only to a small ring from here on. Raises OSError where it is this log that has filled the disk."""
         if self._ring >= 0 or self._written >= space.left:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
         self._is_growing = False
         self._head, self._tail = self._written, space.short // 2
 
-    def _keep(self, size: int) -> None:
+    def _set_size(self, size: int) -> None:
+        """Divide the size that the log may have between its beginning and its end."""
         self._head = size - size // 2
         self._tail = size // 2
 
@@ -113,8 +114,8 @@ class Log:
         self._written += skipped
         data = data[skipped:]
         while data:
-            at = (self._written - self._head) % self._tail
-            count = os.pwrite(self._ring, data[: self._tail - at], at)
+            offset = (self._written - self._head) % self._tail
+            count = os.pwrite(self._ring, data[: self._tail - offset], offset)
             self._written += count
             data = data[count:]
 
@@ -124,9 +125,9 @@ class Log:
             beyond = self._written - self._head
             if beyond > self._tail:
                 _write_all(self._file, b"\n[... %d bytes are missing here ...]\n" % (beyond - self._tail))
-                at = beyond % self._tail
-                self._copy_ring(at, self._tail)
-                self._copy_ring(0, at)
+                oldest = beyond % self._tail
+                self._copy_ring(oldest, self._tail)
+                self._copy_ring(0, oldest)
             else:
                 self._copy_ring(0, beyond)
             os.close(self._ring)
@@ -143,7 +144,7 @@ class Log:
 
 
 class Shown:
-    """One of the shim's own streams; what it cannot take at once waits, so that a slow reader blocks nobody else."""
+    """One of the shim's own streams. Bytes that it cannot take at once wait, so that a slow reader blocks nothing."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -161,7 +162,7 @@ class Shown:
         return len(self._pending) >= SHOWN_PENDING
 
     def write(self, data: bytes) -> None:
-        """Take more bytes; dropped where nobody reads the stream any more, or more waits than a reader may leave."""
+        """Take more bytes. They are dropped where the stream's reader is gone, or SHOWN_PENDING bytes wait already."""
         if self._open and not self.full:
             self._pending += data
 
@@ -178,7 +179,7 @@ class Shown:
 
 
 class Feed:
-    """What a program reads on its stdin: written as it takes it, closed at the end."""
+    """Data for a pipe that another process reads: written when the pipe can take it; then the pipe is closed."""
 
     def __init__(self, pipe: FileIO, data: bytes) -> None:
         self._pipe = pipe
@@ -187,17 +188,17 @@ class Feed:
         self._rest = memoryview(data)
 
     def feed_some(self) -> bool:
-        """Write a part, when poll(2) has said that the pipe can take it; False when there is no more to do."""
+        """Write a part, when poll(2) has said that the pipe can take it; return False when no more is to be written."""
         try:
             self._rest = self._rest[os.write(self.fd, self._rest) :]
         except BlockingIOError:
             return True
         except BrokenPipeError:
-            return False  # the program closed its stdin early, as it may
+            return False  # the program has closed its stdin without reading all of it
         return len(self._rest) > 0
 
     def close(self) -> None:
-        """Let the program see the end of its stdin."""
+        """Close the pipe, so that its reader sees the end."""
         self._pipe.close()
 
 

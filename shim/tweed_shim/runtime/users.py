@@ -1,7 +1,7 @@
-"""Which ids the `User` of an image's configuration means (OCI image specification, `config.User`).
+"""Resolve the `User` of an image's configuration to ids (OCI image specification, `config.User`).
 
-Names are looked up in the image's own /etc/passwd and /etc/group (passwd(5), group(5)), which a stranger wrote: at
-most the first MiB of a regular file inside of the image is read, and a malformed line is passed over.
+Names are looked up in the image's own /etc/passwd and /etc/group (passwd(5), group(5)). A stranger wrote them: at most
+the first MiB of a regular file inside of the image is read, and a malformed line is skipped.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _LARGEST = 2**32 - 2
 
 
 class User(Record):
-    """Who a process is; `groups` are all of its groups, its own `gid` first."""
+    """The ids and the home directory of a process. groups: all of its groups, its own `gid` first."""
 
     uid: int
     gid: int
@@ -38,21 +38,21 @@ class _Group(Record):
 
 
 def resolve(rootfs: str, user: str) -> User:
-    """The user that `user` means in the image at `rootfs`: `name`, `uid`, either with `:group` or `:gid`, or "".
+    """Return the user that `user` means in the image at `rootfs`: `name`, `uid`, either with `:group` or `:gid`, or "".
 
-    Nothing means user 0. Without a group it is the account's, and so are the supplementary groups; with one there
-    are no others. A number needs no account: without one its group is 0 and its home `/`. Raises ImageError for a
-    name that the image does not know, and for a number that is no id.
+    An empty text means user 0. Without a group, the group and the supplementary groups are those of the account; with
+    one, there are no others. A number needs no account: without an account its group is 0 and its home is `/`. Raises
+    ImageError for a name that the image does not have, and for a number that is no id.
     """
-    wanted, _, group = user.partition(":")
-    account = _account(rootfs, wanted or "0")
+    name, _, group = user.partition(":")
+    account = _account(rootfs, name or "0")
     groups = list(_groups(rootfs))
     if group:
         gid = _gid(groups, group)
         return User(account.uid, gid, (gid,), account.home)
     others = (each.gid for each in groups if account.name and account.name in each.members)
-    # The own group is one of the supplementary ones too, or a program with the set-group-id bit could shed it,
-    # and with it what the group is denied.
+    # The process's own group is among the supplementary ones, too. Otherwise a program with the set-group-id bit would
+    # drop it, and with it the denials that files have for the group.
     return User(account.uid, account.gid, tuple(dict.fromkeys((account.gid, *others))), account.home)
 
 
@@ -63,7 +63,7 @@ def _account(rootfs: str, wanted: str) -> _Account:
             return account
     if number is None:
         raise ImageError(
-            f"the image's user {wanted!r} is not in its /etc/passwd: its author has to add it or name a number"
+            f"the image's user {wanted!r} is not in its /etc/passwd; its author has to add it or name a number"
         )
     return _Account("", _checked(number, wanted), 0, "/")
 
@@ -75,7 +75,7 @@ def _gid(groups: list[_Group], wanted: str) -> int:
             return group.gid
     if number is None:
         raise ImageError(
-            f"the image's group {wanted!r} is not in its /etc/group: its author has to add it or name a number"
+            f"the image's group {wanted!r} is not in its /etc/group; its author has to add it or name a number"
         )
     return _checked(number, wanted)
 
@@ -114,7 +114,7 @@ def _groups(rootfs: str) -> Iterator[_Group]:
 
 
 def _lines(rootfs: str, path: str, fewest: int) -> Iterator[list[str]]:
-    """The fields of each line that has a name and no fewer fields than that."""
+    """Yield the fields of each line that has a name and at least `fewest` fields."""
     try:
         data = rootfs_path.read(rootfs, path, _MOST) or b""
     except PermissionError:

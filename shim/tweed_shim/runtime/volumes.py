@@ -1,6 +1,7 @@
-"""What a container is given in memory, and what of its making is kept; for process 1 of a sandbox (sandbox.py).
+"""The volumes of a container: a directory in memory that it reads, and one in memory that it writes.
 
-Both are gone with the sandbox, however it ends. What is kept is copied to the host when the container has ended.
+Process 1 of a sandbox (sandbox.py) makes them. Both are gone with the sandbox, however it ends. Plain files of the
+second are copied to the host when the container has ended.
 """
 
 import os
@@ -11,9 +12,9 @@ from contextlib import contextmanager, suppress
 from tweed_shim.runtime import mounts
 
 CHUNK = 1 << 20
-# How the reason begins where a name is left out because it is no plain file.
+# The reason for a name that is not copied because it is no plain file begins with this.
 NOT_PLAIN = "no plain file: "
-# So many of those get a reason of their own: a program can make a million links.
+# The number of such names that get a reason of their own: a program can make a million links.
 MOST_NAMED = 20
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -26,7 +27,7 @@ _KINDS = {
 
 
 def make_directory(path: str, user: tuple[int, int]) -> None:
-    """Make a directory that is its owner's alone. Raises OSError."""
+    """Make a directory that only `user` (uid and gid) may enter. Raises OSError."""
     os.mkdir(path, 0o700)
     os.chown(path, *user)
 
@@ -34,9 +35,10 @@ def make_directory(path: str, user: tuple[int, int]) -> None:
 def fill(
     directory: str, *, files: Mapping[str, str], host_files: Mapping[str, str], user: tuple[int, int]
 ) -> None:
-    """Make a directory with files of these contents, each letter a byte, and bind files of the host into it.
+    """Make a directory with files, and bind files of the host into it.
 
-    All of them are the user's alone, those of the host from now on. Raises OSError.
+    files: contents by name, each letter a byte. host_files: paths by name. user: uid and gid of the owner of all of
+    them, also of the files of the host; nobody else may read them. Raises OSError.
     """
     make_directory(directory, user)
     for name in (*files, *host_files):
@@ -49,14 +51,14 @@ def fill(
             mounts.bind_read_only(host_files[name], path)
 
 
-def keep(volume: str, *, directory: str, names: list[str], every: bool, limit: int) -> None:
-    """Copy plain files to a directory of the host, `limit` bytes at most: those of these names, then `every` other.
+def copy_out(volume: str, *, directory: str, names: list[str], every: bool, limit: int) -> None:
+    """Copy plain files of a volume to a host directory: first those with these `names`, then `every` other one.
 
-    In place of one that is not copied is a symbolic link to the reason. It begins with NOT_PLAIN where the program has
-    made something else than a file; of those beyond the first MOST_NAMED only one has a link, which says how many there
-    are. Raises OSError where not even links can be made.
+    limit: the most bytes in all. In place of a file that is not copied, `directory` gets a symbolic link whose target
+    is the reason. It begins with NOT_PLAIN where the program has made something else than a file. Beyond the first
+    MOST_NAMED of these, one link says how many more there are. Raises OSError where not even links can be made.
     """
-    room, not_plain = limit, list[str]()
+    left, not_plain = limit, list[str]()
     others = [name for name in sorted(os.listdir(volume)) if every and name not in names]
     for name in (*names, *others):
         with _plain_file(os.path.join(volume, name)) as source:
@@ -64,33 +66,33 @@ def keep(volume: str, *, directory: str, names: list[str], every: bool, limit: i
                 not_plain.append(name)
                 continue
             size, target = os.fstat(source).st_size, os.path.join(directory, name)
-            if size > room:
+            if size > left:
                 os.symlink(f"outputs have {limit >> 20} MiB together at most", target)
                 continue
-            room -= size
+            left -= size
             try:
                 _copy(source, target)
             except OSError as error:
                 with suppress(FileNotFoundError):
                     os.unlink(target)
                 os.symlink(error.strerror or "no reason is known", target)
-    _say_why_not(volume, directory, not_plain)
+    _link_reasons(volume, directory, not_plain)
 
 
-def _say_why_not(volume: str, directory: str, names: list[str]) -> None:
-    """Make a link to the reason for each of the names that are in `volume` and are no plain files."""
+def _link_reasons(volume: str, directory: str, names: list[str]) -> None:
+    """Make a link to the reason for each of these names that is in the volume and is no readable plain file."""
     kinds = {name: kind for name in names if (kind := _kind(os.path.join(volume, name))) is not None}
     for number, (name, kind) in enumerate(kinds.items()):
         target = os.path.join(directory, name)
         if number == MOST_NAMED:
             os.symlink(f"{NOT_PLAIN}and {len(kinds) - number - 1} more like it", target)
             return
-        # What is a file, and could not be opened, is no fault of its kind.
+        # A plain file that could not be opened has another reason.
         os.symlink(f"{NOT_PLAIN}{kind}" if kind else "it cannot be read", target)
 
 
 def _kind(path: str) -> str | None:
-    """Return what is at a path, empty for a plain file; None where there is nothing."""
+    """Return in words what is at a path, an empty text for a plain file; None where there is nothing."""
     try:
         return _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "")
     except FileNotFoundError:
@@ -105,7 +107,8 @@ def _copy(source: int, path: str) -> None:
 
 @contextmanager
 def _plain_file(path: str) -> Iterator[int | None]:
-    """A descriptor to read it by; None for what is none. Whoever made it may have made a link, or a pipe that hangs."""
+    """Yield a descriptor of a plain file, None for anything else: the program may have made a link, or a pipe."""
+    # O_NONBLOCK: open(2) would wait for a writer of the pipe.
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""The directory that the program of an image starts in (WorkingDir); a runtime makes it where it is missing.
+"""The directory that the program of an image starts in (WorkingDir). A runtime makes it where it is missing.
 
 This module is on the path of every run.
 """
@@ -13,10 +13,10 @@ from tweed_shim.runtime import rootfs_path
 REMEDY = "name another WorkingDir and build the image again"
 
 
-def check(rootfs: str, directory: str, mounted: Container[str], what: str) -> None:
-    """Raise ImageError where an image's working directory can be none.
+def check(rootfs: str, directory: str, mounted: Container[str], *, what: str) -> None:
+    """Raise ImageError where an image's working directory is no directory and cannot be made.
 
-    mounted: the destinations of the mounts: what is below them is not the image's. what: the image, for messages.
+    mounted: the destinations of the mounts; what is below them is not the image's. what: the image, for messages.
     Raises PermissionError where the caller may not search a directory on the way.
     """
     try:
@@ -29,11 +29,11 @@ def check(rootfs: str, directory: str, mounted: Container[str], what: str) -> No
         raise ImageError(f"{what} cannot be run: its working directory {shown(directory)} {fault}; {REMEDY}")
 
 
-def is_blamed(complaint: str, directory: str) -> bool:
-    """Say whether a runtime's complaint is of the working directory: in /proc and other mounts it alone can look."""
-    _, mkdir, rest = complaint.rpartition(": mkdir ")
-    made = rest.rpartition(": ")[0]
-    return "chdir to cwd" in complaint or bool(mkdir and made and f"{directory}/".startswith(f"{made}/"))
+def is_blamed(message: str, directory: str) -> bool:
+    """Tell whether a runtime's error is about the working directory. In /proc and other mounts only it can look."""
+    _, mkdir, rest = message.rpartition(": mkdir ")
+    path = rest.rpartition(": ")[0]
+    return "chdir to cwd" in message or bool(mkdir and path and f"{directory}/".startswith(f"{path}/"))
 
 
 def _too_long(directory: str) -> str:
@@ -47,7 +47,7 @@ def _too_long(directory: str) -> str:
 
 
 def _fault(rootfs: str, directory: str, mounted: Container[str]) -> str:
-    """Return why a path leads to no directory and to none that can be made, an empty text where it does."""
+    """Return why a path leads to no directory and none can be made there; an empty text where there is no fault."""
     link = ""
     for at, mode, _ in rootfs_path.walk(rootfs, directory):
         if mode is not None and not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
@@ -59,7 +59,7 @@ def _fault(rootfs: str, directory: str, mounted: Container[str]) -> str:
         if at in mounted:
             return ""
         if mode is None:
-            # What is missing behind a link that leads to a directory can be made.
+            # Below a link that leads to a directory, the runtime can make what is missing.
             is_dangling = link and rootfs_path.resolve(rootfs, link) is None
             return (
                 f"leads by the link {shown(link)} to {shown(at)}, which does not exist" if is_dangling else ""

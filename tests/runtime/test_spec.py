@@ -1,4 +1,4 @@
-"""What a container is kept from besides: dumps, protection from the OOM killer, programs in /dev, counters of heat."""
+"""Parts of config.json: core dumps, the OOM score, no programs in /dev, masked thermal counters."""
 
 import resource
 import subprocess
@@ -26,7 +26,7 @@ HARD_CORE = resource.getrlimit(resource.RLIMIT_CORE)[1]
 
 
 def called_by(shim: Shim, image: str, *caller: str) -> str:
-    """What an image says on stderr when the program is started by another, such as choom(1) or prlimit(1)."""
+    """Return what an image writes to stderr when the shim is started by another program, as choom(1) or prlimit(1)."""
     done = subprocess.run(
         [*caller, *shim.command("exec", image, "metadata")],
         env=shim.environment(),
@@ -54,7 +54,7 @@ def test_a_crash_starts_no_handler_on_the_host(
 
 
 @pytest.mark.parametrize("score", ["0", "500"])
-def test_a_score_of_the_oom_killer_that_protects_nobody_is_inherited_and_cannot_be_lowered(
+def test_an_oom_score_that_is_not_negative_is_inherited_and_cannot_be_lowered(
     confined_shim: Shim, script_image: ScriptImage, score: str
 ) -> None:
     said = called_by(confined_shim, script_image(SHOW), "choom", "--adjust", score, "--")
@@ -71,17 +71,15 @@ def test_no_program_in_dev_is_started(confined_shim: Shim, script_image: ScriptI
 def generated(**of_host: Any) -> dict[str, Any]:
     found = Host(IdMap("host"), Cgroups(0), 1024, frozenset(), "x86_64", **of_host)
     request = program_request("/image", ("/program",), found, network="none")
-    return spec.generate(request, found, scratch="/scratch", name="x")
+    return spec.generate(request, found, bundle="/bundle", name="x")
 
 
 @pytest.mark.parametrize(("caller", "inside"), [(-1000, 0), (-1, 0), (0, None), (500, None)])
-def test_a_caller_that_is_protected_from_the_oom_killer_does_not_protect_its_runs(
-    caller: int, inside: int | None
-) -> None:
+def test_a_negative_oom_score_of_the_caller_is_not_inherited(caller: int, inside: int | None) -> None:
     assert generated(oom_score_adj=caller)["process"].get("oomScoreAdj") == inside
 
 
-def test_the_counters_of_heat_of_every_processor_are_masked(tmp_path: Path) -> None:
+def test_the_thermal_counters_of_every_processor_are_masked(tmp_path: Path) -> None:
     assert host._thermal_throttles(str(tmp_path)) == ()
     (tmp_path / "cpu0" / "thermal_throttle").mkdir(parents=True)
     (tmp_path / "possible").write_text("0-2,5,8-9\n")

@@ -1,4 +1,4 @@
-"""The OCI runtimes that are installed, each of which has to do: Debian's runc, and others where there are any.
+"""Every installed OCI runtime has to work: Debian's runc, and others.
 
 $TWEED_SHIM_TEST_RUNTIMES names more of them, as paths with a colon between.
 """
@@ -67,7 +67,7 @@ class Runner(NamedTuple):
 
 @pytest.fixture(params=runtimes(), ids=lambda path: path.strip("/").replace("/", "-"))
 def runner(request: pytest.FixtureRequest, shim: Shim, script_image: ScriptImage) -> Runner:
-    """Each runtime, as each account, with an image that is ready."""
+    """Return each runtime, as each account, with an image that is ready."""
     runner = Runner(shim, request.param, script_image(SCRIPT))
     done = shim.run(*runner.command("metadata"))
     if reason := next((words for words in UNSUITED if words in done.err), None):
@@ -97,7 +97,7 @@ def test_a_signal_reaches_the_image_with_every_runtime(runner: Runner) -> None:
     assert (process.returncode, out) == (128 + signal.SIGTERM, b"asked\n")
 
 
-def test_a_kill_of_the_shim_leaves_nothing_with_any_runtime(runner: Runner) -> None:
+def test_killing_the_shim_leaves_nothing_with_any_runtime(runner: Runner) -> None:
     runner.run("setup")
     with runner.shim.start(*runner.command("teardown")) as process:
         assert process.stdout is not None
@@ -135,7 +135,7 @@ os._exit(os.read(told, 1)[0])
 """
 
 
-def test_a_runtime_whose_helper_ends_last_is_waited_for(
+def test_a_container_whose_starter_ends_last_is_reaped(
     shim: Shim, script_image: ScriptImage, public_directory: str
 ) -> None:
     late = os.path.join(public_directory, f"late-{shim.account.kind}")

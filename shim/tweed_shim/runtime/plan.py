@@ -1,0 +1,60 @@
+"""The plan of a run: what the shim tells process 1 of a sandbox (sandbox.py), as one JSON object.
+
+Only type checkers import this module: the processes themselves pass dictionaries, and a warm run saves the import.
+"""
+
+from typing import TypedDict
+
+
+class InputVolume(TypedDict):
+    """The read-only directory in memory: `files` by name, each letter a byte, and the paths of `host_files`."""
+
+    files: dict[str, str]
+    host_files: dict[str, str]
+
+
+class OutputVolume(TypedDict):
+    """The directory in memory that the container writes; `volumes.copy_out` copies from it to `directory`."""
+
+    directory: str
+    names: list[str]
+    every: bool
+    limit: int
+
+
+class RuntimeOptions(TypedDict):
+    """The options of the OCI runtime that depend on the host: its own, and those of its command `run`."""
+
+    runtime_options: list[str]
+    run_options: list[str]
+
+
+class Plan(RuntimeOptions):
+    """A run, described for process 1. Paths are absolute, sizes are bytes."""
+
+    id: str
+    userns: bool
+    stdin: bool  # whether the container reads descriptor 0; without it the container reads nothing
+    joined: bool  # whether its stderr is its stdout
+    bundle: str  # an empty directory that the private tmpfs is mounted on: the runtime's bundle
+    bundle_size: int
+    lower: str  # the unpacked image
+    overlay: str  # where its upper layer is: "tmpfs", a directory on disk, or "" for a read-only root
+    config: str  # the text of config.json; its root path is "rootfs"
+    mount_points: list[
+        tuple[str, str]
+    ]  # the destinations of its mounts in their order, each with the mount's type
+    top: tuple[int, int]  # uid and gid of the container's root
+    user: tuple[int, int]  # uid and gid of its user
+    hosts: str  # the host's file that BUNDLE/hosts, the container's /etc/hosts, begins with, or ""
+    sys: bool  # whether BUNDLE/sys is the host's /sys, read-only
+    inputs: InputVolume | None  # BUNDLE/inputs, for the user to read
+    outputs: OutputVolume | None  # BUNDLE/outputs, for the user to write
+    writable: list[
+        str
+    ]  # directories of the host that become the user's, and are on disk before success is reported
+    keep_limit: int  # the most bytes in all `writable` directories together; see disk_usage.py
+    runtime: str  # the program
+    shift: list[str]  # the command that shows the store with other ids (idmapped_mount.py), or nothing
+    pasta: list[str]  # the command that connects the network namespace `BUNDLE/netns` (pasta.py), or nothing
+    cgroup: str  # below each cgroup hierarchy, or "" where none can be made
