@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 
-from tweed_shim import privileges, subids
+from tweed_shim import privileges
 from tweed_shim.children import Child
 from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.records import Record
@@ -78,6 +78,8 @@ def grants(path: str) -> list[tuple[str, int, int]]:
 
 def _subordinate(path: str, owner: str, owner_id: int) -> list[tuple[int, int]]:
     """The (start, count) ranges that are granted to a user, by name or by number. path: /etc/subuid or /etc/subgid."""
+    from tweed_shim import subids
+
     if subids.service() != "files" and (program := find_program("getsubids")):
         return subids.ask(program, owner, groups=path == "/etc/subgid")
     return [(start, count) for user, start, count in grants(path) if user in (owner, str(owner_id))]

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping
 
-from tweed_shim import option_values, sizes
+from tweed_shim import option_values
 from tweed_shim.errors import ConfigError
 from tweed_shim.records import Record
 
 LOG_LIMIT = 1 << 30
+LARGEST_LOG_LIMIT = (1 << 63) - 1
 ROOTS_PARENT = "/var/lib"
 
 
@@ -30,7 +31,7 @@ class Settings(Record):
     CHECKS = option_values.checks(
         root=_check_root_text,
         runtime=option_values.path,
-        log_limit=option_values.whole_number(most=sizes.LARGEST, example="1073741824"),
+        log_limit=option_values.whole_number(most=LARGEST_LOG_LIMIT, example="1073741824"),
     )
 
 
@@ -67,6 +68,8 @@ def default_log_limit(environ: Mapping[str, str]) -> int:
     text = environ.get("TWEED_SHIM_LOG_LIMIT")
     if not text:
         return LOG_LIMIT
+    from tweed_shim import sizes
+
     try:
         return sizes.parse(text)
     except ValueError as error:

@@ -4,7 +4,6 @@ from tweed_shim.letters import DIGITS, made_of
 
 UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _NAMES = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
-LARGEST = (1 << 63) - 1
 
 
 def parse(text: str) -> int:

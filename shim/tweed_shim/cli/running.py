@@ -1,6 +1,6 @@
 """The options of commands that run an image: how it is had, and what its container may."""
 
-from tweed_shim import option_values, sizes
+from tweed_shim import option_values
 from tweed_shim.cli import server_options, signals
 from tweed_shim.cli.commands import Arguments, Context, Group, Parser, checked, number, wrong_value
 from tweed_shim.lean.typing import Any
@@ -11,6 +11,8 @@ from tweed_shim.runtime.request import Limits
 
 def size(text: str) -> int:
     """Read a number of bytes. Raises what argparse shows."""
+    from tweed_shim import sizes
+
     try:
         return sizes.parse(text)
     except ValueError as error:

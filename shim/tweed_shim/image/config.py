@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 
 from tweed_shim import stop_signals
-from tweed_shim.image import documents, platforms
-from tweed_shim.image.documents import Document
+from tweed_shim.image import platforms
 from tweed_shim.image.platforms import Platform
 from tweed_shim.image.reference import is_digest
 from tweed_shim.lean import signal
-from tweed_shim.lean.typing import Any
+from tweed_shim.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.records import Record
+
+if TYPE_CHECKING:
+    from tweed_shim.image.documents import Document
 
 
 class ImageConfig(Record):
@@ -41,6 +43,8 @@ class Configuration(Record):
 
 def parse(body: bytes, what: str) -> Configuration:
     """The configuration in a blob; `what` names it in errors. Raises ImageError."""
+    from tweed_shim.image import documents
+
     document = documents.parse(body, what)
     run = document.child("config")
     rootfs = document.child("rootfs")
@@ -66,7 +70,7 @@ def parse(body: bytes, what: str) -> Configuration:
     )
 
 
-def _stop_signal(run: Document) -> int:
+def _stop_signal(run: "Document") -> int:
     named = run.text("StopSignal", "")
     number = stop_signals.parse(named) if named else signal.SIGTERM
     if number is None:

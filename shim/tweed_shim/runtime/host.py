@@ -43,7 +43,7 @@ def _capabilities(ids: idmap.IdMap) -> frozenset[str]:
 
 
 def _oom_score_adj() -> int:
-    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
+    with open("/proc/self/oom_score_adj", encoding="utf-8") as file:
         return int(file.read())
 
 
@@ -55,7 +55,7 @@ def _thermal_throttles(processors: str = PROCESSORS) -> tuple[str, ...]:
     """
     if not os.path.isdir(f"{processors}/cpu0/thermal_throttle"):
         return ()
-    with open(f"{processors}/possible", encoding="ascii") as file:
+    with open(f"{processors}/possible", encoding="utf-8") as file:
         ranges = [part.split("-") for part in file.read().strip().split(",")]
     numbers = (number for ends in ranges for number in range(int(ends[0]), int(ends[-1]) + 1))
     return tuple(f"{processors}/cpu{number}/thermal_throttle" for number in numbers)

@@ -5,14 +5,13 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from tweed_shim import files, scratch, sizes, trace
+from tweed_shim import files, trace
 from tweed_shim.errors import ContractError, OperationFailed, ShimError, TimedOut
 from tweed_shim.lean import signal
 from tweed_shim.records import Record
-from tweed_shim.runtime import cgroups, container, leaving, runs
+from tweed_shim.runtime import cgroups, container, runs
 from tweed_shim.runtime.container import Console, Setting
 from tweed_shim.runtime.host import Host, require_program
-from tweed_shim.runtime.kept_size import MOST_FILES
 from tweed_shim.runtime.request import Outcome, Request
 from tweed_shim.settings import Settings
 
@@ -93,6 +92,9 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> Non
     if outcome.overflow or outcome.code == 0:
         return
     if outcome.full:
+        from tweed_shim import sizes
+        from tweed_shim.runtime.kept_size import MOST_FILES
+
         ended = (
             f"was ended because it wrote more than {sizes.show(request.keep_limit)}, or {MOST_FILES} files, to keep; "
             "allow it more with --keep-limit"
@@ -165,6 +167,8 @@ def launch(
         _reserve(run)
 
     def while_it_runs() -> None:
+        from tweed_shim import scratch
+
         meanwhile()
         sweep(of.settings.root)
         scratch.sweep_tmp(of.settings.root, of.host.ids)
@@ -197,6 +201,8 @@ def launch(
         with files.held_directory(run.directory):
             outcome = container.run(request, setting)
     except BaseException as error:
+        from tweed_shim.runtime import leaving
+
         # A sandbox that had to be killed could not leave its control group.
         for path in abandoned(of.settings.root):
             leaving.remove_cgroup(path)

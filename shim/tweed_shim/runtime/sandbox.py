@@ -25,13 +25,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tweed_shim import interpreter
 from tweed_shim.children import INHERITED_SIGNALS
 from tweed_shim.errors import ImageError
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import NoReturn, TypedDict
-from tweed_shim.runtime import exchange, hosts_file, kernel, leaving, mount_points, mounts, waiting
-from tweed_shim.runtime.kept_size import KeptSize
+from tweed_shim.runtime import hosts_file, kernel, mount_points, mounts, waiting
 from tweed_shim.runtime.waiting import COMMANDS, READ
 
 REPORTS, PLAN = 3, 5
@@ -200,8 +198,12 @@ def _make_scratch(plan: Plan) -> None:
         for path in plan["kept"]:
             os.chown(path, *plan["user"])
         if plan["given"]:
+            from tweed_shim.runtime import exchange
+
             exchange.give(os.path.join(scratch, "given"), **plan["given"], user=plan["user"])
         if plan["made"]:
+            from tweed_shim.runtime import exchange
+
             exchange.make_directory(os.path.join(scratch, "made"), plan["user"])
 
 
@@ -304,12 +306,19 @@ def _start_container(plan: Plan) -> int:
         for fd in (0, 1, 2):
             os.dup2(quiet, fd)
         os.close(quiet)
+        _import_for_the_end()
         _, status = os.waitpid(runtime, 0)
     _check_killed(status, "the runtime")
     if status != 0:
         raise _StageError("start", _runtime_error(scratch))
     with _stage("start"), open(pid_file, encoding="utf-8") as file:
         return int(file.read())
+
+
+def _import_for_the_end() -> None:
+    """Import, while the runtime works, what is needed once the container runs: 0.2 ms that nobody waits for."""
+    import tweed_shim.runtime.kept_size
+    import tweed_shim.runtime.leaving  # noqa: F401 - see above
 
 
 def _first_process(*, userns: bool) -> NoReturn:
@@ -327,6 +336,9 @@ def _first_process(*, userns: bool) -> NoReturn:
         os.umask(0o022)
         pid = _start_container(plan)
         _report(started=pid, times=[begun, mounted, time.monotonic()])
+        from tweed_shim.runtime import leaving
+        from tweed_shim.runtime.kept_size import KeptSize
+
         kept_size = KeptSize(plan["kept"], plan["keep_limit"])
         status = waiting.wait(pid, _state(plan), commands, kept_size)
         ended = time.monotonic()
@@ -337,6 +349,8 @@ def _first_process(*, userns: bool) -> NoReturn:
             if kept_size.look(now=status == 0):
                 status = signal.SIGKILL
             if plan["made"]:
+                from tweed_shim.runtime import exchange
+
                 exchange.keep(os.path.join(plan["scratch"], "made"), **plan["made"])
             if status == 0:
                 for directory in plan["kept"]:
@@ -344,6 +358,8 @@ def _first_process(*, userns: bool) -> NoReturn:
         _report(exited=status, oom=oom, full=kept_size.full, times=[ended, time.monotonic()])
     except _StageError as failure:
         if plan:
+            from tweed_shim.runtime import leaving
+
             leaving.leave_cgroups(plan["cgroup"])
         _report(failed=failure.stage, error=str(failure), errno=failure.number)
     except MemoryError:
@@ -395,6 +411,8 @@ def enter(fds: list[int], *, userns: bool) -> NoReturn:
 
 def command(*, userns: bool) -> list[str]:
     """Return the command of a keeper as a program of its own."""
+    from tweed_shim import interpreter
+
     packages = interpreter.source_directory()
     return [interpreter.find(), "-I", "-S", "-c", SCRIPT, packages, *(["--userns"] if userns else [])]
 

@@ -4,7 +4,10 @@ import os
 import select
 
 from tweed_shim.lean import json, signal
-from tweed_shim.runtime.kept_size import KeptSize
+from tweed_shim.lean.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tweed_shim.runtime.kept_size import KeptSize
 
 COMMANDS = 4  # the descriptor
 READ = 64 << 10
@@ -83,7 +86,7 @@ def _is_runtime(pid: int, state: str) -> bool:
     return name.startswith(b"runc:[") or words[1:3] == [b"--root", os.fsencode(state)]
 
 
-def wait(pid: int, state: str, commands: Commands, kept_size: KeptSize) -> int:
+def wait(pid: int, state: str, commands: Commands, kept_size: "KeptSize") -> int:
     """Wait for the container `pid`, and return its wait status; each signal is passed on once.
 
     state: see _is_runtime. kept_size: ends the container where what it keeps becomes too large.

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib import import_module
 
-from tweed_shim import files, option_values, scratch, state_files, trace
+from tweed_shim import files, option_values, state_files, trace
 from tweed_shim.errors import ContractError, DamagedRecord, NotRecorded, StateError
 from tweed_shim.image import pull, store
 from tweed_shim.image import reference as references
@@ -353,6 +352,8 @@ class Backend:
         cached = self._cached_metadata(image)
         if cached is not None:
             return cached
+        from tweed_shim import scratch
+
         waited = False
 
         def waiting() -> None:
@@ -485,9 +486,10 @@ def _metadata_cache(image: Image) -> str:
 
 def _import_for(operation: Operation) -> None:
     """Import what reads the operation's result while the container is busy with writing it."""
-    modules = {
-        "environment": ("tweed_shim.tweed.environment",),
-        "metadata": ("yaml", "jsonschema", "tweed_shim.tweed.metadata"),
-    }
-    for name in modules.get(operation.result, ()):
-        import_module(name)
+    if operation.result == "environment":
+        import tweed_shim.tweed.environment
+    elif operation.result == "metadata":
+        import jsonschema  # noqa: F401 - see above
+        import yaml  # noqa: F401 - likewise
+
+        import tweed_shim.tweed.metadata  # noqa: F401 - likewise

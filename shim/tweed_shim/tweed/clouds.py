@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
-from tweed_shim import files, idmap, scratch, state_files
+from tweed_shim import files, idmap, state_files
 from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import ALPHANUMERIC, made_of
@@ -492,6 +492,8 @@ def _all_of(cloud: Cloud) -> Iterator[None]:
 
 
 def _remove_all(cloud: Cloud) -> None:
+    from tweed_shim import scratch
+
     with scratch.directory(scratch.place(cloud.root), cloud.ids) as work:
         os.rename(cloud.directory, os.path.join(work, cloud.name))
         files.sync_directory(os.path.dirname(cloud.directory))
