@@ -3,10 +3,10 @@
 Like all that these processes are made of (sandbox.py), it needs nothing but the standard library.
 """
 
-import ctypes
 import os
+import sys
 
-from tweed_shim.lean import signal
+from tweed_shim.lean import ctypes, signal
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -46,21 +46,21 @@ def set_mount_attributes(target: str, attributes: int) -> None:
     ENOSYS or EPERM.
     """
     # struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
-    changes = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
+    changes = b"".join(field.to_bytes(8, sys.byteorder) for field in (attributes, 0, 0, 0))
     result = _libc.syscall(
         ctypes.c_long(SYS_MOUNT_SETATTR),
         ctypes.c_long(AT_FDCWD),
         os.fsencode(target),
         ctypes.c_long(AT_RECURSIVE),
-        ctypes.byref(changes),
-        ctypes.c_size_t(ctypes.sizeof(changes)),
+        changes,
+        ctypes.c_ulong(len(changes)),
     )
     _check(result, target)
 
 
 def unshare(flags: int) -> None:
     """unshare(2). Raises OSError."""
-    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+    _check(_libc.unshare(flags), "unshare")
 
 
 def die_with_parent() -> None:
