@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     Order = Literal["little", "big"]
 
+# A program of the image: its path there, and the host's path of the file, free of links.
+Program = tuple[str, str]
+
 # What the kernel reads of a program to know what it is (BINPRM_BUF_SIZE, execve(2)).
 _FIRST_BYTES = 256
 # So often an interpreter may be a script itself (bprm_execve in the kernel's fs/exec.c).
@@ -51,21 +54,21 @@ def find_executable(rootfs: str, argument: str, cwd: str, path_variable: str) ->
     there, or the kernel will not execute it.
     """
     try:
-        found = _find(rootfs, argument, cwd, path_variable)
-        _check(rootfs, found, cwd, f"the entrypoint {found!r}")
+        program = _find(rootfs, argument, cwd, path_variable)
+        _check(rootfs, program, cwd, f"the entrypoint {program[0]!r}")
     except PermissionError:
         return argument
-    return found
+    return program[0]
 
 
-def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
+def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> Program:
+    """Return the first program that `argument` names. Raises ImageError."""
     directories = [cwd] if "/" in argument else [os.path.join(cwd, each) for each in path_variable.split(":")]
     paths = [os.path.join(each, argument) for each in directories]
-    there = [path for path in paths if inside.resolve(rootfs, path)]
-    for path in there:
-        if _is_executable(rootfs, path):
-            return path
-    if there:
+    for path in paths:
+        if (place := _executable(rootfs, path)) is not None:
+            return path, place
+    if any(inside.resolve(rootfs, path) for path in paths):
         raise ImageError(
             f"the entrypoint {argument!r} is no executable file: its author has to give it the mode 0755 (chmod +x)"
         )
@@ -75,31 +78,35 @@ def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> str:
     )
 
 
-def _is_executable(rootfs: str, path: str) -> bool:
+def _executable(rootfs: str, path: str) -> str | None:
+    """Return the host's path of an executable file of the image, free of links; None for whatever else is there."""
     place = inside.resolve(rootfs, path)
     if place is None:
-        return False
+        return None
     mode = os.lstat(place).st_mode
-    return stat.S_ISREG(mode) and mode & 0o111 != 0
+    return place if stat.S_ISREG(mode) and mode & 0o111 else None
 
 
-def _check(rootfs: str, path: str, cwd: str, what: str) -> None:
+def _check(rootfs: str, program: Program, cwd: str, what: str) -> None:
     """Raise ImageError where the kernel will not execute a program. what: what messages call it."""
     for _ in range(_MOST_SCRIPTS + 1):
-        start = inside.read(rootfs, path, _FIRST_BYTES) or b""
-        if start.startswith(_ELF):
-            _check_elf(rootfs, path, cwd, what)
-            return
+        path, place = program
+        fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb", buffering=0) as file:
+            start = file.read(_FIRST_BYTES)
+            if start.startswith(_ELF):
+                _check_elf(file.fileno(), rootfs, cwd, what)
+                return
         if not start.startswith(b"#!"):
             _check_other(path, start, what)
             return
-        path = _interpreter(rootfs, start, cwd, what)
-        what = f"the interpreter {path!r} of {what}"
+        program = _interpreter(rootfs, start, cwd, what)
+        what = f"the interpreter {program[0]!r} of {what}"
     raise ImageError(f"{what} is a script, as are those before it: its author has to name a program")
 
 
-def _interpreter(rootfs: str, start: bytes, cwd: str, what: str) -> str:
-    """The path of the program that a script's first line names. Raises ImageError where the kernel finds none."""
+def _interpreter(rootfs: str, start: bytes, cwd: str, what: str) -> Program:
+    """Return the program that a script's first line names. Raises ImageError where the kernel finds none."""
     line, newline, _ = start[2:].partition(b"\n")
     # Only blanks and tabs separate: `#!/bin/sh` with the line end of Windows asks for `sh\r`.
     words = line.lstrip(b" \t").replace(b"\t", b" ").replace(b"\0", b" ").split(b" ")
@@ -116,12 +123,13 @@ def _interpreter(rootfs: str, start: bytes, cwd: str, what: str) -> str:
             "it to LF and build the image again"
         )
     path = os.path.join(cwd, name)
-    if not _is_executable(rootfs, path):
+    place = _executable(rootfs, path)
+    if place is None:
         raise ImageError(
             f"the interpreter {name!r} of {what} (from its first line) is not in the image, or not executable: its "
             "author has to install or name another"
         )
-    return path
+    return path, place
 
 
 def _check_other(path: str, start: bytes, what: str) -> None:
@@ -184,31 +192,24 @@ def _matches(lines: list[str], path: str, start: bytes) -> bool:
     )
 
 
-def _check_elf(rootfs: str, path: str, cwd: str, what: str) -> None:
+def _check_elf(fd: int, rootfs: str, cwd: str, what: str) -> None:
     """Raise ImageError for an ELF program (elf(5)) of another machine, or whose loader is not in the image."""
-    place = inside.resolve(rootfs, path)
-    if place is None:
-        return
-    fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        header = os.pread(fd, 64, 0)
-        order: Order = "big" if header[5:6] == b"\2" else "little"
-        kind, machine = (int.from_bytes(header[at : at + 2], order) for at in (16, 18))
-        is_whole = len(header) >= _SMALLEST_HEADER and kind in (2, 3)
-        if is_whole and not _runs_here(header, machine, order):
-            raise ImageError(
-                f"{what} is a program for {_NAMES.get(machine, f'machine {machine} of elf.h')}, and this host is "
-                f"{os.uname().machine}: choose another image or --platform, or register an emulator such as "
-                "qemu-user-static"
-            )
-        loader = _loader(fd, header, order) if is_whole else None
-    finally:
-        os.close(fd)
+    header = os.pread(fd, 64, 0)
+    order: Order = "big" if header[5:6] == b"\2" else "little"
+    kind, machine = (int.from_bytes(header[at : at + 2], order) for at in (16, 18))
+    is_whole = len(header) >= _SMALLEST_HEADER and kind in (2, 3)
+    if is_whole and not _runs_here(header, machine, order):
+        raise ImageError(
+            f"{what} is a program for {_NAMES.get(machine, f'machine {machine} of elf.h')}, and this host is "
+            f"{os.uname().machine}: choose another image or --platform, or register an emulator such as "
+            "qemu-user-static"
+        )
+    loader = _loader(fd, header, order) if is_whole else None
     if loader is None:
         raise ImageError(
             f"{what} is no whole ELF program, so the kernel does not execute it: its author has to build it again"
         )
-    if loader and not _is_executable(rootfs, os.path.join(cwd, loader)):
+    if loader and _executable(rootfs, os.path.join(cwd, loader)) is None:
         raise ImageError(
             f"the loader {loader!r} of {what}, which is linked with shared libraries, is not in the image: its "
             "author has to install the C library that it was built with, or to link it statically"
