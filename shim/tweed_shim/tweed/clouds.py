@@ -203,6 +203,8 @@ def _remove_if_unused(place: str) -> None:
 
 def _recover(cloud: Cloud, place: str) -> None:
     """Finish a setup that a kill or a fault of the disk interrupted after its image had succeeded; name the others."""
+    if not _others(place):
+        return
     directory = drafts.unfinished(place)
     if directory is not None:
         _tell_interrupted(cloud, place, drafts.read_record(directory) or {})
@@ -268,8 +270,8 @@ def forget(cloud: Cloud, place: str) -> None:
     _sweep(cloud, place)
 
 
-def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
-    """All at a place but the generation in force."""
+def _others(place: str) -> list["os.DirEntry[str]"]:
+    """Return all that is at a place besides the generation in force, its links and the lock."""
     keep, link = {CURRENT, LOCK, drafts.TORN_DOWN}, os.path.join(place, CURRENT)
     if os.path.lexists(link):
         try:
@@ -277,12 +279,17 @@ def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
         except FileNotFoundError:
             pass
         except OSError:
-            return  # damaged: nobody can tell what is in force, so nothing is beside it
+            return []  # damaged: nobody can tell what is in force, so nothing is beside it
         if not os.path.exists(link):
-            return  # likewise
-    if _is_interaction(place) and (new := drafts.unfinished(place)) is not None:
-        keep.add(os.path.basename(new))
-    yield from [entry for entry in os.scandir(place) if entry.name not in keep]
+            return []  # likewise
+    return [entry for entry in os.scandir(place) if entry.name not in keep]
+
+
+def _beside_current(place: str) -> list["os.DirEntry[str]"]:
+    """Return all that is at a place and is neither in force nor a success that is not in force yet."""
+    others = _others(place)
+    new = drafts.unfinished(place) if others and _is_interaction(place) else None
+    return [entry for entry in others if entry.path != new]
 
 
 def _sweep(cloud: Cloud, place: str) -> None:
