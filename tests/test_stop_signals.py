@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from installed import Shim
 from script_images import ScriptImage
-from tweed_shim import stop_signals
+from tweed_shim.image import config
 
 SCRIPT = """
 trap 'echo got INT >&2; exit 3' INT
@@ -30,12 +30,12 @@ while :; do sleep 0.05; done
     ],
 )  # fmt: skip
 def test_a_signal_is_named_as_docker_takes_it(text: str, number: int | None) -> None:
-    assert stop_signals.parse(text) == number
+    assert config.stop_signal(text) == number
 
 
 @given(st.text(max_size=20))
 def test_every_text_is_a_signal_or_none(text: str) -> None:
-    number = stop_signals.parse(text)
+    number = config.stop_signal(text)
     assert number is None or 1 <= number <= signal.SIGRTMAX
 
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 
-from tweed_shim import stop_signals
-from tweed_shim.image import platforms
-from tweed_shim.image.platforms import Platform
 from tweed_shim.image.reference import is_digest
 from tweed_shim.lean import signal
 from tweed_shim.lean.typing import TYPE_CHECKING, Any
+from tweed_shim.letters import DIGITS, made_of
 from tweed_shim.records import Record
 
 if TYPE_CHECKING:
     from tweed_shim.image.documents import Document
+    from tweed_shim.image.platforms import Platform
+
+
+# The first or the last of the real-time signals, and the direction in which they are counted from there.
+_RANGES = {"RTMIN+": (signal.SIGRTMIN, 1), "RTMAX-": (signal.SIGRTMAX, -1)}
 
 
 class ImageConfig(Record):
@@ -37,13 +40,13 @@ class Configuration(Record):
     """
 
     run: ImageConfig
-    platform: Platform | None
+    platform: "Platform | None"
     diff_ids: tuple[str, ...]
 
 
 def parse(body: bytes, what: str) -> Configuration:
     """The configuration in a blob; `what` names it in errors. Raises ImageError."""
-    from tweed_shim.image import documents
+    from tweed_shim.image import documents, platforms
 
     document = documents.parse(body, what)
     run = document.child("config")
@@ -72,10 +75,31 @@ def parse(body: bytes, what: str) -> Configuration:
 
 def _stop_signal(run: "Document") -> int:
     named = run.text("StopSignal", "")
-    number = stop_signals.parse(named) if named else signal.SIGTERM
+    number = stop_signal(named) if named else signal.SIGTERM
     if number is None:
         run.wrong("StopSignal", f"{named[:40]!r} is no signal")
     return int(number)
+
+
+def stop_signal(text: str) -> int | None:
+    """Return the number of the signal that a text names: `SIGQUIT`, `quit`, `3`, `SIGRTMIN+3`; None for no signal."""
+    name = text.strip().upper().removeprefix("SIG")
+    for prefix, (base, direction) in _RANGES.items():
+        if name.startswith(prefix) and made_of(DIGITS, rest := name.removeprefix(prefix)):
+            return _checked_signal(int(base) + direction * int(rest), lowest=int(signal.SIGRTMIN))
+    if made_of(DIGITS, name):
+        return _checked_signal(int(name))
+    number = getattr(signal, f"SIG{name}", None) if name.isalnum() else None
+    return _checked_signal(int(number)) if isinstance(number, int) else None
+
+
+def _is_signal(value: object) -> bool:
+    """Tell whether a value is the number of a signal."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= signal.SIGRTMAX
+
+
+def _checked_signal(number: int, *, lowest: int = 1) -> int | None:
+    return number if _is_signal(number) and number >= lowest else None
 
 
 def is_record(value: object) -> bool:
@@ -85,7 +109,7 @@ def is_record(value: object) -> bool:
     return all(
         isinstance(each, list) and all(isinstance(part, str) for part in each)
         if isinstance(ImageConfig.DEFAULTS[name], tuple)
-        else stop_signals.is_signal(each)
+        else _is_signal(each)
         if name == "stop_signal"
         else isinstance(each, str)
         for name, each in value.items()

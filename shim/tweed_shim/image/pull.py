@@ -11,7 +11,7 @@ from tweed_shim import option_values, trace
 from tweed_shim.connect_options import DEFAULT_OPTIONS, ConnectOptions
 from tweed_shim.errors import StateError
 from tweed_shim.idmap import IdMap
-from tweed_shim.image import platforms, present, store
+from tweed_shim.image import present, store
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.image.store import Image
 from tweed_shim.lean.typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ def obtain(
     option_values.argument("pull", pull, option_values.pull_policy)
     name = store.canonical(reference if isinstance(reference, Reference) else parse(reference))
     ids = idmap or idmaps.detect()
-    key = platforms.key(platform)
+    key = store.platform_key(platform)
     with store.disk_faults(root):
         if pull != "always" and (image := present.at_hand(root, name, key, ids, looking=pull != "never")):
             return image

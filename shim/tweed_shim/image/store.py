@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from tweed_shim import files, state_files, trust
 from tweed_shim.errors import BadReference, ConfigError, DamagedRecord, HostError, StateError
 from tweed_shim.idmap import IdMap, NamespaceError
-from tweed_shim.image import config, platforms
+from tweed_shim.image import config
 from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.lean import json
@@ -77,6 +77,15 @@ class Stored(Record):
     size: int
     pulled: float
     unpacked: bool
+
+
+def platform_key(platform: str | None) -> str:
+    """Return what tells the images of one reference apart, see `platforms.key`; a platform is rarely named."""
+    if platform is None:
+        return ""
+    from tweed_shim.image import platforms
+
+    return platforms.key(platform)
 
 
 def canonical(reference: Reference) -> Reference:
@@ -244,7 +253,7 @@ def find(
     if not check_version(root):
         return None
     name = str(canonical(parse(reference) if isinstance(reference, str) else reference))
-    record = look_up(root, name, platforms.key(platform))
+    record = look_up(root, name, platform_key(platform))
     return None if record is None else unpacked(root, name, record.digest, idmap)
 
 

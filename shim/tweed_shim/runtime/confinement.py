@@ -7,10 +7,10 @@ from tweed_shim import trust
 from tweed_shim.errors import ConfigError
 from tweed_shim.idmap import IdMap, granted_to_root
 from tweed_shim.records import Record
-from tweed_shim.runtime import capabilities, seccomp
+from tweed_shim.runtime import capabilities
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.options import RunOptions
-from tweed_shim.runtime.request import Profile
+from tweed_shim.runtime.request import DEFAULT_SECCOMP, Profile
 
 
 class Confinement(Record):
@@ -47,4 +47,14 @@ def confine(host: Host, options: RunOptions) -> Confinement:
     wanted = userns_by_default(os.environ) if options.userns is None else options.userns
     ids = granted_to_root() if wanted and host.ids.kind == "host" else None
     capabilities.choose(added, dropped, capabilities.NAMES if ids else host.capabilities)
-    return Confinement(added, dropped, ids, seccomp.load(options.seccomp))
+    return Confinement(added, dropped, ids, _profile(options.seccomp))
+
+
+def _profile(choice: str) -> Profile:
+    """Read the profile of system calls that was chosen. Raises ConfigError for a file that is none."""
+    if choice == DEFAULT_SECCOMP:
+        return choice
+    # The default one is written, and its module imported, once the sandbox has been started: container.py.
+    from tweed_shim.runtime import seccomp
+
+    return seccomp.load(choice)

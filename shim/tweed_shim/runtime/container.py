@@ -16,8 +16,7 @@ from tweed_shim.runtime import cgroups, sandbox, spec
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
 from tweed_shim.runtime.keeper import Keeper, StartError
-from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
-from tweed_shim.runtime.seccomp import DEFAULT
+from tweed_shim.runtime.request import DEFAULT_SECCOMP, RESULT_LIMIT, Mount, Outcome, Request
 
 if TYPE_CHECKING:
     from tweed_shim.runtime.streams import Feed, Log, Result, Sink
@@ -212,7 +211,7 @@ def _runtime_options(request: Request, setting: Setting, config: Mapping[str, An
         options = ["--cgroup-manager", "disabled"] if crun else ["--rootless", "true"]
     # The profile refuses every call that reaches a key, and a new keyring takes from the caller's quota: keyrings(7).
     # A runtime that joins one also fails where the filter of an outer container refuses keyctl(2).
-    keyring = ["--no-new-keyring"] if request.seccomp == DEFAULT else []
+    keyring = ["--no-new-keyring"] if request.seccomp == DEFAULT_SECCOMP else []
     return {"runtime_options": options, "run_options": keyring}
 
 

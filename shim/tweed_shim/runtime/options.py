@@ -4,8 +4,8 @@ from tweed_shim import option_values
 from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.option_values import flag, optional, path, sequence
 from tweed_shim.records import Record
-from tweed_shim.runtime import capabilities, seccomp
-from tweed_shim.runtime.request import MOST_SECONDS, Limits
+from tweed_shim.runtime import capabilities
+from tweed_shim.runtime.request import DEFAULT_SECCOMP, MOST_SECONDS, Limits
 
 NETWORKS = ("none", "host", "pasta")
 
@@ -54,7 +54,7 @@ class RunOptions(Record):
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     userns: bool | None = None
-    seccomp: str = seccomp.DEFAULT
+    seccomp: str = DEFAULT_SECCOMP
 
     CHECKS = option_values.checks(
         pull=option_values.pull_policy,

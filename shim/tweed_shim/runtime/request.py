@@ -10,6 +10,7 @@ from tweed_shim.records import EMPTY, Record
 
 # `default`, `unconfined`, or the object of the OCI runtime specification.
 Profile = str | Mapping[str, Any]
+DEFAULT_SECCOMP = "default"
 
 RESULT_LIMIT = 4 << 20
 KEEP_LIMIT = 1 << 30
@@ -114,7 +115,7 @@ class Request(Record):
     read_only: bool = False
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
-    seccomp: Profile = "default"
+    seccomp: Profile = DEFAULT_SECCOMP
     stop_signal: int = signal.SIGTERM
     architecture: str = ""
     userns: IdMap | None = None

@@ -23,9 +23,9 @@ The format is that of the OCI Runtime Specification 1.0, `config-linux.md`, "Sec
 from collections.abc import Collection, Iterable
 
 from tweed_shim.lean.typing import Any
-from tweed_shim.runtime.request import Profile
+from tweed_shim.runtime.request import DEFAULT_SECCOMP, Profile
 
-DEFAULT, UNCONFINED = "default", "unconfined"
+DEFAULT, UNCONFINED = DEFAULT_SECCOMP, "unconfined"
 
 EPERM, EINVAL, ENOSYS, EAFNOSUPPORT = 1, 22, 38, 97
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 1, 2, 10, 16, 17

@@ -8,7 +8,7 @@ from contextlib import suppress
 from tweed_shim.errors import HostError
 from tweed_shim.idmap import IdRange
 from tweed_shim.lean.typing import Any
-from tweed_shim.runtime import capabilities, mount_points, seccomp
+from tweed_shim.runtime import capabilities, mount_points
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.hosts_file import HOSTNAME
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
@@ -134,6 +134,8 @@ def _capability_sets(request: Request, bounding: tuple[str, ...]) -> dict[str, l
 
 
 def _seccomp(request: Request, host: Host, bounding: tuple[str, ...]) -> dict[str, Any]:
+    from tweed_shim.runtime import seccomp
+
     if request.seccomp == seccomp.UNCONFINED:
         return {}
     if request.seccomp == seccomp.DEFAULT:
