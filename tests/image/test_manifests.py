@@ -17,7 +17,7 @@ from tweed_shim.image.layout import LayoutSource
 from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Extent
 from tweed_shim.image.platforms import Platform
-from tweed_shim.records import fields
+from tweed_shim.records import fields, replace
 
 DIGEST = "sha256:" + "a" * 64
 AMD64 = Platform("linux", "amd64")
@@ -147,7 +147,7 @@ def test_an_index_without_the_platform_is_refused_with_a_list_of_those_it_has() 
 def test_one_image_of_no_stated_platform_is_taken_and_two_are_not() -> None:
     one = manifest.parse_index(raw(index(descriptor(layouts.MANIFEST))), "the image")
     assert manifest.choose(one, AMD64, "the image") == Descriptor(layouts.MANIFEST, DIGEST, 7)
-    other = one[0]._replace(descriptor=one[0].descriptor._replace(digest=f"sha256:{'0' * 64}"))
+    other = replace(one[0], descriptor=replace(one[0].descriptor, digest=f"sha256:{'0' * 64}"))
     with pytest.raises(ImageError, match="no image for"):
         manifest.choose((one[0], other), AMD64, "the image")
     # Named twice it is still one.

@@ -6,7 +6,6 @@ content, as the archive holds none.
 
 import json
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -23,22 +22,6 @@ from tweed_shim.image.reference import Reference
 from tweed_shim.image.room import Room
 
 DOCKER_INDEX = "manifest.json"
-
-
-def stamp(path: str) -> str:
-    """What changes when a file does: enough to know, without reading it, that it is the one of before.
-
-    Raises ImageError where there is no such file.
-    """
-    try:
-        about = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageError(f"{path} does not exist; name an image archive that does") from error
-    if not stat.S_ISREG(about.st_mode):
-        raise ImageError(
-            f"{path} is not a file; name an image archive that is, or write oci: for a directory"
-        )
-    return f"{about.st_dev}:{about.st_ino}:{about.st_size}:{about.st_mtime_ns}:{about.st_ctime_ns}"
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The headers of a tar that a stranger made, read one after the other with bounds; never the content between them."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+
+from tweed_shim.lean.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import tarfile

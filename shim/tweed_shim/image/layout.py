@@ -5,12 +5,9 @@ that other tools (skopeo, umoci) can read it. Blobs are added under their digest
 verified.
 """
 
-import json
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from tweed_shim import files, state_files
 from tweed_shim.errors import ImageError
@@ -19,6 +16,9 @@ from tweed_shim.image.documents import Document
 from tweed_shim.image.manifest import Descriptor, Raw
 from tweed_shim.image.members import Directory, Members, read
 from tweed_shim.image.platforms import Platform
+from tweed_shim.image.reference import is_layout_name
+from tweed_shim.lean import json
+from tweed_shim.lean.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tweed_shim.image.blobs import Job, Progress
@@ -28,9 +28,6 @@ REF_NAME = "org.opencontainers.image.ref.name"
 REFERENCE = "tweed-shim.reference"
 PLATFORM = "tweed-shim.platform"
 VERSION = b'{"imageLayoutVersion": "1.0.0"}'
-
-_COMPONENT = "[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
-_REF_NAME = re.compile(f"{_COMPONENT}(?:/{_COMPONENT})*")
 
 
 def blob_name(digest: str) -> str:
@@ -249,7 +246,7 @@ def ref_name(reference: str, platform: str) -> str:
     to it as can be, and unique.
     """
     name = reference.replace(":/", "/") + (f"+{platform.replace('/', '-')}" if platform else "")
-    if _REF_NAME.fullmatch(name):
+    if is_layout_name(name):
         return name
     import hashlib
 

@@ -1,13 +1,14 @@
 """Manifests and indexes, OCI's and Docker's (image-spec manifest.md, image-index.md; Docker manifest v2.2)."""
 
-import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from tweed_shim.errors import ImageError
 from tweed_shim.image import documents, platforms
 from tweed_shim.image.documents import Document
 from tweed_shim.image.platforms import Platform
+from tweed_shim.image.reference import is_digest
+from tweed_shim.letters import DIGITS, LOWER, joined
+from tweed_shim.records import Record
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -40,11 +41,9 @@ MOST_LAYERS = 1024
 # Entries of an index that are fetched to see whether they are images.
 MOST_LOOKS = 8
 LARGEST_BLOB = 1 << 46
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_ALGORITHM = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):")
 
 
-class Descriptor(NamedTuple):
+class Descriptor(Record):
     """What names a blob: its media type, its digest and its size in bytes."""
 
     media_type: str
@@ -52,7 +51,7 @@ class Descriptor(NamedTuple):
     size: int
 
 
-class Raw(NamedTuple):
+class Raw(Record):
     """A manifest or an index as it came: its media type where one was told, its bytes, and their digest."""
 
     media_type: str
@@ -60,7 +59,7 @@ class Raw(NamedTuple):
     digest: str
 
 
-class Manifest(NamedTuple):
+class Manifest(Record):
     """One image for one platform: its configuration and its layers, the lowest first."""
 
     config: Descriptor
@@ -72,7 +71,7 @@ class Manifest(NamedTuple):
         return (self.config, *self.layers)
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """One image of an index, and what it is for, where the index says so."""
 
     descriptor: Descriptor
@@ -93,10 +92,10 @@ class Entry(NamedTuple):
 def read_descriptor(document: Document) -> Descriptor:
     """The descriptor in an object (image-spec descriptor.md). Raises ImageError."""
     digest = document.text("digest")
-    if not _DIGEST.fullmatch(digest):
-        algorithm = _ALGORITHM.match(digest)
-        if algorithm and algorithm[1] != "sha256":
-            document.wrong("digest", f"is of the kind {algorithm[1]}, and only sha256 is supported")
+    algorithm, colon, _ = digest.partition(":")
+    if algorithm != "sha256" or not is_digest(digest):
+        if colon and algorithm != "sha256" and joined(LOWER + DIGITS, frozenset("+._-"), algorithm):
+            document.wrong("digest", f"is of the kind {algorithm}, and only sha256 is supported")
         document.wrong("digest", "is not a sha256 digest")
     return Descriptor(document.text("mediaType", ""), digest, document.number("size", LARGEST_BLOB))
 

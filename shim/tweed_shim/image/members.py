@@ -9,12 +9,13 @@ import os
 import posixpath
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tweed_shim import beneath
 from tweed_shim.errors import ImageError, ShimError
 from tweed_shim.image import documents
 from tweed_shim.image.headers import headers
+from tweed_shim.lean.typing import TYPE_CHECKING, Protocol
+from tweed_shim.records import Record
 
 if TYPE_CHECKING:
     import tarfile
@@ -23,7 +24,7 @@ MOST_LINKS = 8
 CHUNK = 1024 * 1024
 
 
-class Extent(NamedTuple):
+class Extent(Record):
     """`size` bytes of an open file, from `offset` on."""
 
     fd: int
@@ -49,7 +50,6 @@ class Members(Protocol):
 
     def opened(self, name: str) -> AbstractContextManager[Extent]:
         """A file's content, open for the length of a block. Raises KeyError where there is none."""
-        ...
 
 
 def read(members: Members, name: str) -> bytes:

@@ -4,8 +4,9 @@ This module is on the path of every run: what reads layouts and archives is impo
 """
 
 import os
+import stat
 
-from tweed_shim.errors import DamagedRecord
+from tweed_shim.errors import DamagedRecord, ImageError
 from tweed_shim.idmap import IdMap
 from tweed_shim.image import store
 from tweed_shim.image.reference import Reference
@@ -26,12 +27,26 @@ def at_hand(root: str, reference: Reference, platform: str, ids: IdMap, *, looki
 
 
 def origin(reference: Reference, platform: str) -> str:
-    """What a local reference points to now: a layout's digest, an archive's stamp. Raises ImageError."""
+    """Return what a local reference points to now: a layout's digest, an archive's stamp. Raises ImageError."""
     if reference.transport != "oci":
-        from tweed_shim.image.archive import stamp
-
-        return stamp(reference.path)
+        return _stamp(reference.path)
     from tweed_shim.image.layout import LayoutSource
     from tweed_shim.image.members import Directory
 
     return LayoutSource(Directory(os.path.abspath(reference.path)), reference.tag, platform).digest
+
+
+def _stamp(path: str) -> str:
+    """Return what changes when a file does: enough to know, without reading it, that it is the one of before.
+
+    Raises ImageError where there is no such file.
+    """
+    try:
+        about = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(f"{path} does not exist; name an image archive that does") from error
+    if not stat.S_ISREG(about.st_mode):
+        raise ImageError(
+            f"{path} is not a file; name an image archive that is, or write oci: for a directory"
+        )
+    return f"{about.st_dev}:{about.st_ino}:{about.st_size}:{about.st_mtime_ns}:{about.st_ctime_ns}"

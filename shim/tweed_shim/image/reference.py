@@ -109,7 +109,7 @@ def _parse_file(text: str, transport: str, rest: str) -> Reference:
         )
     if not colon:
         return Reference(transport, path=path)
-    if not (_is_tag(tag) or _is_layout_name(tag) or (transport == "docker-archive" and _is_named(tag))):
+    if not (_is_tag(tag) or is_layout_name(tag) or (transport == "docker-archive" and _is_named(tag))):
         raise BadReference(
             f"the tag {tag!r} of {text!r} is malformed: "
             "after the path come one ':' and the name that the image has inside"
@@ -121,7 +121,8 @@ def _is_tag(text: str) -> bool:
     return made_of(ALPHANUMERIC + "_.-", text) and text[0] not in ".-" and len(text) <= 128
 
 
-def _is_layout_name(text: str) -> bool:
+def is_layout_name(text: str) -> bool:
+    """Say whether a text can be a name inside a layout: image-spec annotations.md, `ref.name`."""
     return all(joined(ALPHANUMERIC, _LAYOUT_SEPARATORS, part) for part in text.split("/"))
 
 

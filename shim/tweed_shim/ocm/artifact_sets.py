@@ -192,7 +192,7 @@ def _index(found: dict[Descriptor, Raw | None], main: str, tag: str) -> bytes:
 
 
 def _entry(each: Descriptor, tag: str) -> dict[str, Any]:
-    fields = stores.descriptor_fields(*each)
+    fields = stores.descriptor_fields(each.media_type, each.digest, each.size)
     if tag:
         fields["annotations"] = {NAME_NOTE: tag, TAGS_NOTE: tag}
     return fields

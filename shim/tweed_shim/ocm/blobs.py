@@ -9,7 +9,7 @@ from tweed_shim.errors import ComponentError
 from tweed_shim.image.members import Extent, Members
 from tweed_shim.ocm import archives
 from tweed_shim.ocm.content import Content, Data
-from tweed_shim.records import Record
+from tweed_shim.records import Record, replace
 
 LARGEST_SMALL = archives.LARGEST_SMALL
 
@@ -91,7 +91,7 @@ class Spooled:
             archives.write_all(self._extent.fd, piece)
             found.update(piece)
             size += len(piece)
-        self._extent = self._extent._replace(size=size)
+        self._extent = replace(self._extent, size=size)
         self.digest = f"sha256:{found.hexdigest()}"
 
     def __del__(self) -> None:
