@@ -33,6 +33,11 @@ def test_every_account_gets_a_ratio_of_each_case(cache: str) -> None:
     cases.add("spiff-merge")
     assert compared >= {(account, case) for account in ("root", "range") for case in cases}
     assert all(figure["value"] > 0 for figure in figures)
+    sums = [figure for figure in figures if figure["what"] == "all security checks of one run"]
+    assert [(each["account"], each["case"], each["most"]) for each in sums] == [
+        ("root", "b", 1),
+        ("range", "b", 1),
+    ]
 
 
 def test_a_peer_that_fails_is_reported_and_left_out(cache: str) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from benchmarks import images
+from benchmarks import checks, images
 from benchmarks.figures import REST, Figure, take_turns, timed
 from benchmarks.peers import Docker, Podman, Runc, installed, works
 from benchmarks.setting import Place, Setting, fresh_disk, own_directory, serving
@@ -133,8 +133,15 @@ def in_process(setting: Setting) -> list[Figure]:
         with open(IN_PROCESS, "rb") as file:
             # Its own directory may not be readable to the user.
             said = warm.place.output([setting.python, "-I", "-", json.dumps(task)], stdin=file.read())
+        *_, all_checks = checks.figures(setting, warm.place, warm.reference)
     seconds = json.loads(said)
-    return [Figure("Backend.setup / runc run", seconds["ours"], seconds["theirs"], most=1.35)]
+    return [Figure("Backend.setup / runc run", seconds["ours"], seconds["theirs"], most=1.35), all_checks]
+
+
+def each_check(setting: Setting) -> list[Figure]:
+    """`run-checks`: what the shim checks of its store, its image and its host for one warm setup."""
+    with warmed(setting) as warm:
+        return checks.figures(setting, warm.place, warm.reference)
 
 
 def side_by_side(setting: Setting) -> list[Figure]:

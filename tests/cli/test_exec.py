@@ -7,7 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 import yaml
@@ -19,7 +19,18 @@ from servers import RegistryServer, RegistryWithToken
 
 COLD_ONLY = {
     *("oras", "requests", "urllib3", "jsonschema", "tqdm", "zstandard", "yaml"),
-    *("argparse", "dataclasses", "enum", "json", "re", "subprocess", "typing"),
+    *(
+        "argparse",
+        "ctypes",
+        "dataclasses",
+        "enum",
+        "importlib",
+        "json",
+        "re",
+        "struct",
+        "subprocess",
+        "typing",
+    ),
 }
 
 
@@ -108,22 +119,13 @@ def imported(trace: bytes) -> set[str]:
     }
 
 
-def test_a_warm_run_needs_no_network_no_umoci_and_no_heavy_import(
-    shim: Shim, pushed: str, public_directory: str
-) -> None:
-    assert shim.run("exec", pushed, "configure", stdin=b"{}").code == 0
-    tools = os.path.join(public_directory, f"tools-{shim.account.kind}")
-    os.mkdir(tools)
+def warm_setup(shim: Shim, image: str, wrapper: Sequence[str], env: Mapping[str, str]) -> set[str]:
+    """Run a setup of a configured cloud; returns the top-level modules that it imported."""
     python = os.path.join(os.path.dirname(shim.program), "python")
-    # Only what a warm run may use is on this PATH; that umoci is really out of reach, a pull shows.
-    os.symlink("/usr/sbin/runc", os.path.join(tools, "runc"))
-    offline = {**shim.environment(), "PATH": tools, "http_proxy": "http://127.0.0.1:1", "no_proxy": ""}
-    command = [python, "-X", "importtime", shim.program, "--root", shim.root, "exec", pushed, "setup"]
-    if shim.account.kind == "root":
-        command = ["/usr/bin/unshare", "--net", *command]
+    command = [python, "-X", "importtime", shim.program, "--root", shim.root, "exec", image, "setup"]
     done = subprocess.run(
-        command,
-        env=offline,
+        [*wrapper, *command],
+        env=env,
         user=shim.account.uid,
         group=shim.account.gid,
         extra_groups=[],
@@ -132,8 +134,28 @@ def test_a_warm_run_needs_no_network_no_umoci_and_no_heavy_import(
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert set(yaml.safe_load(done.stdout)) == {"DEMO_USERNAME", "DEMO_TOKEN", "DEMO_CONFIG"}
-    assert imported(done.stderr) & COLD_ONLY == set()
-    assert "tweed_shim" in imported(done.stderr)
+    found = imported(done.stderr)
+    assert "tweed_shim" in found
+    return found
+
+
+def test_a_warm_run_needs_no_network_no_umoci_and_no_heavy_import(
+    shim: Shim, pushed: str, public_directory: str
+) -> None:
+    assert shim.run("exec", pushed, "configure", stdin=b"{}").code == 0
+    tools = os.path.join(public_directory, f"tools-{shim.account.kind}")
+    os.mkdir(tools)
+    # Only what a warm run may use is on this PATH; that umoci is really out of reach, a pull shows.
+    os.symlink("/usr/sbin/runc", os.path.join(tools, "runc"))
+    offline = {**shim.environment(), "PATH": tools, "http_proxy": "http://127.0.0.1:1", "no_proxy": ""}
+    wrapper = ["/usr/bin/unshare", "--net"] if shim.account.kind == "root" else []
+    assert warm_setup(shim, pushed, wrapper, offline) & COLD_ONLY == set()
+
+
+def test_a_warm_run_of_a_local_image_needs_no_heavy_import(shim: Shim, demo_image: str) -> None:
+    image = f"oci:{demo_image}"
+    assert shim.run("exec", image, "configure", stdin=b"{}").code == 0
+    assert warm_setup(shim, image, [], shim.environment()) & COLD_ONLY == set()
 
 
 def test_root_and_another_user_run_the_same_image_at_the_same_time(
