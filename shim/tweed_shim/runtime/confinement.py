@@ -54,7 +54,7 @@ def _profile(choice: str) -> Profile:
     """Read the profile of system calls that was chosen. Raises ConfigError for a file that is none."""
     if choice == DEFAULT_SECCOMP:
         return choice
-    # The default one is written, and its module imported, once the sandbox has been started: container.py.
+    # The default one is made with config.json (spec.py); nothing of it is needed to check the options.
     from tweed_shim.runtime import seccomp
 
     return seccomp.load(choice)

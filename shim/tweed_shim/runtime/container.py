@@ -100,10 +100,11 @@ def _sources(
 
 def _run_once(request: Request, setting: Setting, overlay: str) -> Outcome:
     begun = time.monotonic()
-    with trace.span("run"), setting.console.catching() as signals, Keeper(setting.host.ids) as keeper:
-        # The sandbox takes 3 ms to make its namespaces before it reads the plan. So the plan is made, and what is
-        # needed from here on is imported, at the same time: 0.6 ms of a warm run.
+    with trace.span("prepare"):
         plan = _plan(request, setting, overlay)
+    with trace.span("run"), setting.console.catching() as signals, Keeper(setting.host.ids) as keeper:
+        # The sandbox takes 3 ms to make its namespaces. What is needed from here on is imported at the same time, so
+        # that nothing waits for it: 0.3 ms of a warm run.
         from tweed_shim.runtime.carrier import GRACE, Carrier
         from tweed_shim.runtime.streams import Log, Result
 
