@@ -36,6 +36,8 @@ REPORTS, PLAN = 3, 5
 # A soft limit that was lowered says nothing of the descriptors that were open before.
 HIGHEST_DESCRIPTOR = 1 << 16
 NO_REASON = "it gave no reason"
+# The stages in which the runtime may have made a control group.
+AFTER_RUNTIME = ("start", "killed", "keep")
 # See pasta.py, which stands alone.
 KILLED = b"killed by signal "
 # What the runtime complains of after the complaint that matters.
@@ -357,7 +359,7 @@ def _first_process(*, userns: bool) -> NoReturn:
                     leaving.sync_tree(directory)
         _report(exited=status, oom=oom, full=kept_size.full, times=[ended, time.monotonic()])
     except _StageError as failure:
-        if plan:
+        if plan and failure.stage in AFTER_RUNTIME:
             from tweed_shim.runtime import leaving
 
             leaving.leave_cgroups(plan["cgroup"])
