@@ -1,5 +1,6 @@
 """A run's streams, ends and traces, at the level of Request and Outcome, as root."""
 
+import errno
 import os
 import shutil
 import signal
@@ -15,9 +16,12 @@ import pytest
 
 from tweed_shim import files
 from tweed_shim.errors import HostError, ImageError
+from tweed_shim.idmap import IdMap, IdRange
 from tweed_shim.records import replace
 from tweed_shim.runtime import cgroups, container, host
+from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.container import Console, Setting
+from tweed_shim.runtime.keeper import Keeper
 from tweed_shim.runtime.request import RESULT_LIMIT, Limits, Mount, Outcome, Request
 
 MEGABYTES = 10 << 20
@@ -255,6 +259,36 @@ def test_an_image_runs_with_a_read_only_root_where_there_is_no_overlay(
     assert (outcome.exit_code, outcome.result) == (0, b"no\n")
     assert ["read-only" in text for text in warnings] == [True]
     assert not os.path.exists(os.path.join(rootfs, "tweed"))
+
+
+def test_a_layer_that_memory_cannot_hold_is_on_disk_at_once(
+    rootfs: str, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's run on Linux before 6.6, whose tmpfs has no user attributes: no second sandbox is made for it."""
+    sandboxes: list[IdMap] = []
+    set_attribute = os.setxattr
+
+    class CountedKeeper(Keeper):
+        def __init__(self, ids: IdMap) -> None:
+            sandboxes.append(ids)
+            super().__init__(ids)
+
+    def before_6_6(path: Any, *arguments: Any) -> None:
+        if isinstance(path, int):
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        set_attribute(path, *arguments)
+
+    monkeypatch.setattr(container, "Keeper", CountedKeeper)
+    monkeypatch.setattr(os, "setxattr", before_6_6)
+    own = (IdRange(0, 0, 1),)
+    user = replace(host.inspect(), ids=IdMap("single", own, own), cgroups=Cgroups(0))
+    outcome = container.run(
+        script_request(rootfs, "rm -rf /var && mkdir /var && cat /proc/self/mountinfo", stdout="result"),
+        replace(setting(root, NOWHERE), host=user),
+    )
+    assert outcome.exit_code == 0
+    assert f"upperdir={os.path.join(root, 'tmp')}".encode() in outcome.result
+    assert len(sandboxes) == 1
 
 
 @contextmanager

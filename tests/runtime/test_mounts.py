@@ -1,5 +1,6 @@
 """Mounts that a container is shown of the host: read-only in all their depth, on every kernel."""
 
+import errno
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from installed import PROJECT
+from tweed_shim.runtime import mounts
 
 # Shows the host's /sys and a directory with a mount in it at new places, and prints how each file system there is
 # mounted. The first argument: whether the kernel has mount_setattr(2) or is said not to.
@@ -102,3 +104,49 @@ def test_a_layer_that_cannot_keep_an_overlays_notes_is_refused(
     # A ramfs stands for the tmpfs of Linux before 6.6, which has no extended attributes of users.
     refusal = (1, "refused: Operation not supported\n")
     assert (done.returncode, done.stderr) == (refusal if kind == "ramfs" else (0, "")), done
+
+
+# Prints what is said of files in memory, and whether one of a new tmpfs really takes an attribute.
+ATTRIBUTES = """
+import os
+from tweed_shim.runtime import kernel, mounts
+kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+kernel.mount("tmpfs", "layer", "tmpfs", 0)
+open("layer/file", "w").close()
+try:
+    os.setxattr("layer/file", "user.overlay.tweed", b"y")
+    takes = True
+except OSError:
+    takes = False
+print(mounts.tmpfs_has_user_attributes(), takes)
+"""
+
+
+def test_what_memory_can_hold_is_known_without_a_mount(tmp_path: Path) -> None:
+    (tmp_path / "layer").mkdir()
+    done = subprocess.run(
+        ["unshare", "--mount", "--user", "--map-root-user", sys.executable, "-c", ATTRIBUTES],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.path.join(PROJECT, "shim")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told, takes = done.stdout.split()
+    assert told == takes
+
+
+@pytest.mark.parametrize(("number", "answer"), [(errno.EOPNOTSUPP, False), (errno.EPERM, True)])
+def test_memory_is_taken_to_hold_attributes_unless_the_kernel_says_no(
+    monkeypatch: pytest.MonkeyPatch, number: int, answer: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "setxattr", refuse)
+        assert mounts.tmpfs_has_user_attributes() is answer
+        patch.setattr(os, "memfd_create", refuse)
+        assert mounts.tmpfs_has_user_attributes()
+    assert len(os.listdir("/proc/self/fd")) == len(before)

@@ -12,7 +12,7 @@ from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import TYPE_CHECKING, Any, TypedDict
 from tweed_shim.option_values import checks, descriptor, function, optional
 from tweed_shim.records import Record, replace
-from tweed_shim.runtime import cgroups, sandbox, spec
+from tweed_shim.runtime import cgroups, mounts, sandbox, spec
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
 from tweed_shim.runtime.keeper import Keeper, StartError
@@ -336,11 +336,13 @@ def _chosen_scratch(setting: Setting, place: str) -> Iterator[str]:
 
 
 def _run_with_any_overlay(request: Request, setting: Setting) -> Outcome:
-    try:
-        return _run_once(request, setting, "tmpfs")
-    except StartError as failure:
-        if failure.stage != "overlay":
-            raise
+    # Where the answer is known, as before Linux 6.6, no sandbox is made only to find it out.
+    if setting.host.ids.kind == "host" or mounts.tmpfs_has_user_attributes():
+        try:
+            return _run_once(request, setting, "tmpfs")
+        except StartError as failure:
+            if failure.stage != "overlay":
+                raise
     from tweed_shim import scratch
 
     try:

@@ -51,6 +51,24 @@ def _check_attributes(directory: str, prefix: str) -> None:
     os.removexattr(directory, name)
 
 
+def tmpfs_has_user_attributes() -> bool:
+    """Return whether files of a tmpfs can have user attributes, which takes Linux 6.6; True where it is not known.
+
+    A file of memfd_create(2) is a file of the kernel's own tmpfs, so that no mount is needed to ask: 50 microseconds.
+    """
+    try:
+        fd = os.memfd_create("tweed-shim")
+    except OSError:
+        return True
+    try:
+        os.setxattr(fd, "user.overlay.tweed", b"y")
+    except OSError as error:
+        return error.errno != errno.EOPNOTSUPP
+    finally:
+        os.close(fd)
+    return True
+
+
 def bind_read_only(source: str, target: str) -> None:
     """Bind a file or a directory, with all that is mounted below it, at `target`, and make all of it read-only.
 
