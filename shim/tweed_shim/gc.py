@@ -12,7 +12,7 @@ from tweed_shim import files, idmap, option_values, scratch
 from tweed_shim.errors import HostError
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
-from tweed_shim.runtime import launch, log_sweep, runs, scratch_directories
+from tweed_shim.runtime import launch, leaving, log_sweep, runs, scratch_directories
 from tweed_shim.tweed import clouds
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
@@ -104,7 +104,7 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
     yield from of("run", runs.expired(root), aside)
     yield from of("file", _half_written(root), _unlink)
     for path in launch.abandoned(root):
-        yield Garbage("cgroup", path, "", partial(_rmdir, path))
+        yield Garbage("cgroup", path, "", partial(_remove_cgroup, path))
 
 
 def _logs(root: str, keep: int) -> Iterator[Garbage]:
@@ -159,6 +159,6 @@ def _unlink(path: str) -> str:
     return ""
 
 
-def _rmdir(path: str) -> str:
-    os.rmdir(path)
+def _remove_cgroup(path: str) -> str:
+    leaving.remove_empty_cgroup(path)
     return ""

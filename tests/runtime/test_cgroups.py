@@ -13,7 +13,7 @@ import pytest
 
 from tweed_shim.errors import HostError
 from tweed_shim.idmap import IdMap, IdRange
-from tweed_shim.runtime import cgroups, launch, spec
+from tweed_shim.runtime import cgroups, launch, leaving, spec
 from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Request
@@ -301,13 +301,24 @@ def beside_systemd(tree: Tree) -> Cgroups:
     return cgroups.inspect(root=True, top=tree.top, own=tree.own, systemd="/proc")
 
 
-def test_root_keeps_to_what_systemd_leaves_to_it(tree: Tree) -> None:
+def test_roots_groups_keep_their_controllers_from_systemd(tree: Tree) -> None:
     found = beside_systemd(tree)
     assert (found.version, found.parent, found.for_all) == (2, "/", True)
-    assert found.controllers == {"memory", "pids"}
-    with pytest.raises(HostError, match="systemd-run --scope --property=Delegate=yes"):
-        generated(found, Limits(cpus=1), IdMap("host"))
-    assert generated(found, Limits(memory=64 << 20), IdMap("host"))["linux"]["cgroupsPath"] == "/tweed-shim-x"
+    assert found.controllers >= {*ALL.split()}
+    config = generated(found, Limits(memory=64 << 20, cpus=1), IdMap("host"))
+    # A group that hands its controllers on is one from which the kernel lets nobody above take them.
+    assert config["linux"]["cgroupsPath"] == "/tweed-shim-x/container"
+    assert found.path("x") == "/tweed-shim-x"
+    assert config["linux"]["resources"]["cpu"]["quota"] == 100_000
+
+
+def test_a_group_is_removed_with_those_in_it(tree: Tree) -> None:
+    group = os.path.join(tree.top, "tweed-shim-x")
+    os.makedirs(os.path.join(group, "container", "inner"))
+    os.mkdir(os.path.join(group, "other"))
+    leaving.remove_cgroup(group)
+    assert not os.path.exists(group)
+    leaving.remove_cgroup(group)  # somebody else was quicker
 
 
 @pytest.mark.parametrize("attribute", ["trusted.delegate", "user.delegate"])

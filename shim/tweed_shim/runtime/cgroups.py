@@ -15,6 +15,7 @@ from tweed_shim.records import Record, replace
 TOP = "/sys/fs/cgroup"
 OWN = "/proc/self/cgroup"
 PREFIX = "tweed-shim-"
+CONTAINER = "container"
 ASIDE = "tweed-shim"
 LIMITED = ("cpu", "memory", "pids")
 ROUNDS = 10
@@ -28,7 +29,8 @@ class Cgroups(Record):
     below the top, of the group in which those of runs are made. for_all: every run has one, not only those with a
     limit. fault and mend: why not all resources can be limited, and what to do about it. unified: whether version 2 is
     what the host has at /sys/fs/cgroup, also where no groups can be made. swap: whether the use of swap space can be
-    limited, which a kernel can leave out.
+    limited, which a kernel can leave out. nested: whether a run's processes are in a group within the run's, which
+    makes the kernel keep the controllers of the run's group; see `_beside_systemd`.
     """
 
     version: int
@@ -39,10 +41,15 @@ class Cgroups(Record):
     mend: str = ""
     unified: bool = False
     swap: bool = True
+    nested: bool = False
 
     def path(self, name: str) -> str:
-        """The path, below the top, of a run's group."""
+        """Return the path, below the top, of a run's group."""
         return os.path.join(self.parent, PREFIX + name)
+
+    def container_path(self, name: str) -> str:
+        """Return the path, below the top, of the group that the runtime makes for a run's container."""
+        return os.path.join(self.path(name), CONTAINER) if self.nested else self.path(name)
 
 
 def inspect(*, root: bool, top: str = TOP, own: str = OWN, systemd: str = SYSTEMD) -> Cgroups:
@@ -73,24 +80,21 @@ def _version_2(top: str, own: str, *, root: bool, systemd: bool) -> Cgroups:
 
 
 def _beside_systemd(top: str, own: str) -> Cgroups:
-    """What root has where systemd manages the groups.
+    """Return what root has where systemd manages the groups.
 
-    Below a delegated group it is all of that group's. Elsewhere systemd takes a controller back when no unit of its own
-    needs it: at the top it keeps those of processes and memory, which it accounts for everywhere by itself, and not
-    that of processors (systemd.resource-control(5); "Control Group APIs and Delegation").
+    Below a delegated group it is all of that group's. Elsewhere systemd takes a controller from the top whenever it
+    realises a unit and no unit of its own needs the controller: the limits of a group below the top are then lost, and
+    stay lost when the controller comes back (systemd.resource-control(5); "Control Group APIs and Delegation"). The
+    kernel answers EBUSY to that for as long as a group there hands the controller on to a group of its own:
+    Documentation/admin-guide/cgroup-v2.rst, "Top-down Constraint". So runs are `nested`: the runtime hands all
+    controllers on in every group above the one that it makes.
     """
     path = _own_path(own)
     if any(_is_delegated(top + each) for each in (path, os.path.dirname(path))):
         found = _delegated(top, path, root=True)
         if found.version:
             return found
-    found = _limiting(top, "/", for_all=True)
-    return replace(
-        found,
-        controllers=found.controllers & {"memory", "pids"},
-        fault="systemd takes the controller from groups that it does not know",
-        mend="start it with: systemd-run --scope --property=Delegate=yes tweed-shim ...",
-    )
+    return replace(_limiting(top, "/", for_all=True), nested=True)
 
 
 def _is_delegated(directory: str) -> bool:

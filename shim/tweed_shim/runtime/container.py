@@ -193,7 +193,7 @@ def _plan(request: Request, setting: Setting, overlay: str) -> sandbox.Plan:
         "runtime": setting.runtime,
         "shift": _script("shifted.py", place, *_map_texts(request.userns)) if request.userns else [],
         "pasta": _script("pasta.py", require_program("pasta"), place) if request.network == "pasta" else [],
-        "cgroup": config["linux"].get("cgroupsPath", "").lstrip("/"),
+        "cgroup": host.cgroups.path(setting.name).lstrip("/") if "cgroupsPath" in config["linux"] else "",
         **_runtime_options(request, setting, config),
     }
 

@@ -66,8 +66,10 @@ def abandoned(root: str) -> list[str]:
 def sweep(root: str) -> None:
     """Remove the control groups of runs of this store whose shim was killed."""
     for path in abandoned(root):
+        from tweed_shim.runtime import leaving
+
         with suppress(OSError):
-            os.rmdir(path)
+            leaving.remove_empty_cgroup(path)
 
 
 def _ended_for_memory(*, limited: bool) -> str:

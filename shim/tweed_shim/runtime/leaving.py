@@ -38,13 +38,22 @@ def remove_cgroup(directory: str) -> None:
     # The kernel takes a moment to notice that the last process has left.
     for _ in range(CGROUP_PATIENCE):
         try:
-            os.rmdir(directory)
+            remove_empty_cgroup(directory)
         except OSError as error:
             if error.errno != errno.EBUSY:
                 return
             time.sleep(0.001)
         else:
             return
+
+
+def remove_empty_cgroup(directory: str) -> None:
+    """Remove a cgroup without processes, and those in it. Raises OSError."""
+    with os.scandir(directory) as entries:
+        inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for path in inner:
+        remove_empty_cgroup(path)
+    os.rmdir(directory)
 
 
 def sync_tree(directory: str) -> None:

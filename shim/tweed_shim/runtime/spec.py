@@ -270,7 +270,7 @@ def generate(
         **_id_mappings(request),
     }
     if has_cgroup(request.limits, host):
-        linux["cgroupsPath"] = host.cgroups.path(name)
+        linux["cgroupsPath"] = host.cgroups.container_path(name)
     return {
         "ociVersion": "1.0.2",
         "process": {
