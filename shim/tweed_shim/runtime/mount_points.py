@@ -139,7 +139,7 @@ def _check_step(link: str, below: str, *, missing: str, remedy: str) -> None:
 
 
 def _check_type(at: str, mode: int, kind: str, *, link: str, remedy: str) -> None:
-    """Check what is at a step. kind: what has to be there. link: the one that led there; remedy: what that should be."""
+    """Check what is at a step. kind: what has to be there. link: what led there; remedy: what the link should be."""
     if (stat.S_ISREG if kind == _FILE else stat.S_ISDIR)(mode):
         return
     if link:
