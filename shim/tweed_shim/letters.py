@@ -15,6 +15,8 @@ _CONTROLS = (
     *range(9), *range(10, 0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F),
     *range(0x2066, 0x206A),
 )  # fmt: skip
+# They as escapes within JSON's texts and YAML's double quotes, which escape those below 0x20 themselves.
+ESCAPES = {number: f"\\u{number:04x}" for number in _CONTROLS if number >= 0x7F}
 
 
 def made_of(letters: str, text: str) -> bool:

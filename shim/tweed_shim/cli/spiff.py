@@ -346,4 +346,6 @@ def _state_faults(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"the state cannot be kept in {path}: {error.strerror}") from None
+        raise ConfigError(
+            f"the state cannot be kept in {path}: {error.strerror}; name another file with --state"
+        ) from None
