@@ -205,6 +205,35 @@ def test_a_damaged_record_is_named_and_nothing_is_lost(
         assert names(there.root) >= before, name
 
 
+@pytest.mark.parametrize(
+    ("pattern", "field", "value"),
+    [
+        (REFERENCE, "digest", "no digest"),
+        (REFERENCE, "digest", "sha256:../../../../etc"),
+        (REFERENCE, "top", "sha256:"),
+        (REFERENCE, "top", "sha256:" + "\N{FULLWIDTH DIGIT ONE}" * 64),
+        (REFERENCE, "reference", "oci:/another:latest"),
+        (REFERENCE, "reference", "NO REFERENCE"),
+        (REFERENCE, "platform", "linux/s390x"),
+        (CLOUD, "digest", "sha256:../.."),
+        (INTERACTION, "digest", ""),
+    ],
+)
+def test_fsck_names_a_record_with_a_value_that_it_cannot_have(
+    pattern: str, field: str, value: str, there: Store
+) -> None:
+    [path] = glob.glob(os.path.join(glob.escape(there.root), pattern))
+    data, before = Path(path).read_bytes(), names(there.root)
+    Path(path).write_text(json.dumps({**json.loads(data), field: value}))
+    said, swept = there.call("fsck"), there.call("gc")
+    Path(path).write_bytes(data)
+    assert said.code == 1, said
+    assert path in said.out + said.err
+    # What is damaged is no reason to remove what it may have protected.
+    assert swept.code == 0
+    assert names(there.root) >= before
+
+
 def test_the_healthy_rest_is_listed(there: Store) -> None:
     for pattern, command, listed in (
         (CLOUD, "clouds", "well"),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from tweed_shim import privileges
 from tweed_shim.children import Child
-from tweed_shim.letters import DIGITS, made_of
+from tweed_shim.letters import decimal
 from tweed_shim.records import Record
 
 DEEPEST = 100  # directories in directories that are removed without the help of rm
@@ -70,9 +70,11 @@ def grants(path: str) -> list[tuple[str, int, int]]:
         return []
     fields = (line.strip().split(":") for line in lines)
     return [
-        (field[0], int(field[1]), int(field[2]))
+        (field[0], start, count)
         for field in fields
-        if len(field) == 3 and made_of(DIGITS, field[1]) and made_of(DIGITS, field[2])
+        if len(field) == 3
+        and (start := decimal(field[1])) is not None
+        and (count := decimal(field[2])) is not None
     ]
 
 

@@ -40,13 +40,14 @@ class Target(Record):
 
 
 @contextmanager
-def resolved(path: str, *, make_parents: int | None = None) -> Iterator[Target]:
+def resolved(path: str, *, make_parents: int | None = None, home: str = "") -> Iterator[Target]:
     """Find what a path leads to; its directory is held open for the length of a block.
 
-    make_parents: the mode of directories to make where they are missing. Raises OSError, with a reason for people,
-    where a link or a file of another user is in the way, and where a directory is missing.
+    make_parents: the mode of directories to make where they are missing. home: a directory that the caller chose
+    although it may belong to another user, such as $HOME: the path may lead through it, wherever it is. Raises OSError,
+    with a reason for people, where a link or a file of another user is in the way, and where a directory is missing.
     """
-    with _Walk(os.path.join(os.getcwd(), path)) as walk:
+    with _Walk(os.path.join(os.getcwd(), path), _directories_to(home)) as walk:
         name, about, magic = walk.to_end(make_parents)
         prefix = f"/proc/self/fd/{walk.directory}"
         real = os.path.normpath(os.path.join(walk.here, name))
@@ -117,9 +118,9 @@ def write(path: str, data: bytes, *, mode: int = files.PRIVATE_FILE) -> None:
         file.write(data)
 
 
-def make_directory(path: str, mode: int = files.PRIVATE_DIR) -> None:
-    """Make a directory and its missing parents. Raises OSError as `resolved` does."""
-    with resolved(path, make_parents=mode) as target:
+def make_directory(path: str, mode: int = files.PRIVATE_DIR, *, home: str = "") -> None:
+    """Make a directory and its missing parents. home: see `resolved`. Raises OSError as `resolved` does."""
+    with resolved(path, make_parents=mode, home=home) as target:
         if target.about is None:
             with suppress(FileExistsError):
                 os.mkdir(target.path, mode)
@@ -128,9 +129,13 @@ def make_directory(path: str, mode: int = files.PRIVATE_DIR) -> None:
 
 
 class _Walk:
-    """A path that is followed: the open directory that it has led to, the path of that, and the names that remain."""
+    """A path that is followed: the open directory that it has led to, the path of that, and the names that remain.
 
-    def __init__(self, path: str) -> None:
+    chosen: the identities (see `_identity`) of directories that may belong to another user, wherever they are.
+    """
+
+    def __init__(self, path: str, chosen: frozenset[tuple[int, int]]) -> None:
+        self._chosen = chosen
         self.directory = os.open("/", _DIRECTORY)
         self.here = "/"
         self._rest = _names(path)
@@ -169,7 +174,8 @@ class _Walk:
     def _pass(self, node: int, name: str) -> tuple[os.stat_result | None, bool]:
         """Go into a directory, or where a link leads; returns what is there if it is the end of the path."""
         about, real = os.fstat(node), f"{self.here.rstrip('/')}/{name}"
-        _refuse_foreign(Entry(real, about, trust.is_shared(os.fstat(self.directory))))
+        if not (stat.S_ISDIR(about.st_mode) and _identity(about) in self._chosen):
+            _refuse_foreign(Entry(real, about, trust.is_shared(os.fstat(self.directory))))
         if stat.S_ISLNK(about.st_mode):
             text = os.readlink("", dir_fd=node)
             if not self._rest and _is_magic(self.directory, text):
@@ -194,6 +200,21 @@ class _Walk:
     def _enter(self, directory: int, path: str) -> None:
         os.close(self.directory)
         self.directory, self.here = directory, path
+
+
+def _directories_to(path: str) -> frozenset[tuple[int, int]]:
+    """Return the identities of a directory and those above it; of none for an empty path."""
+    identities = set()
+    while path:
+        with suppress(OSError):
+            identities.add(_identity(os.lstat(path)))
+        parent = os.path.dirname(path)
+        path = "" if parent == path else parent
+    return frozenset(identities)
+
+
+def _identity(about: os.stat_result) -> tuple[int, int]:
+    return about.st_dev, about.st_ino
 
 
 def _names(path: str) -> list[str]:

@@ -4,7 +4,7 @@ newuidmap(1) and newgidmap(1) ask the first service of the line `subid:` and no 
 files decide nothing where that is, for example, `sss`.
 """
 
-from tweed_shim.letters import DIGITS, made_of
+from tweed_shim.letters import decimal
 
 NSSWITCH = "/etc/nsswitch.conf"
 SECONDS = 30
@@ -40,7 +40,7 @@ def ask(program: str, user: str, *, groups: bool) -> list[tuple[int, int]]:
         if len(line.split()) >= 3
     ]
     return [
-        (int(start), int(count))
-        for start, count in fields
-        if made_of(DIGITS, start) and made_of(DIGITS, count)
+        (start, count)
+        for start, count in (map(decimal, pair) for pair in fields)
+        if start is not None and count is not None
     ]

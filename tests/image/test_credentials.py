@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tweed_shim.errors import ConfigError, HostError, ShimError
@@ -219,6 +219,8 @@ JSON = st.recursive(
 )
 
 
+# A credential program that is looked for takes as long as the machine is busy.
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["auths", "credHelpers", "credsStore"]), JSON))
 def test_whatever_a_file_holds_is_understood_or_refused(
     tmp_path_factory: pytest.TempPathFactory, document: object

@@ -30,8 +30,9 @@ def user(accounts: dict[str, Account]) -> Account:
 
 @pytest.fixture
 def home(root_shim: Shim, user: Account) -> Path:
-    """A home of the user with a file of credentials that the user's group may read."""
+    """A home of the user, where everybody makes entries, with a file of credentials that the user's group may read."""
     home = Path(os.path.dirname(root_shim.root)) / "home"
+    home.parent.chmod(0o1777)
     docker = home / ".docker"
     docker.mkdir(parents=True, mode=0o750)
     (docker / "config.json").write_text(json.dumps(OTHER))
@@ -94,6 +95,39 @@ def test_a_link_of_the_users_is_not_followed(
             assert not (home.parent / "config.json").exists()
             os.unlink(link)
             os.rename(f"{link}.aside", link)
+
+
+@pytest.mark.parametrize("variable", ["REGISTRY_AUTH_FILE", "DOCKER_CONFIG"])
+def test_a_directory_that_another_user_prepared_is_refused_but_for_the_home(
+    root_shim: Shim, user: Account, home: Path, registry_with_password: RegistryServer, variable: str
+) -> None:
+    planted = home.parent / "planted"
+    planted.mkdir()
+    os.chown(planted, user.uid, user.gid)
+    name = planted / "auth.json" if variable == "REGISTRY_AUTH_FILE" else planted
+    server = registry_with_password
+    refused = root_shim.run(
+        *("login", server.host, "-u", server.user, "--password-stdin"),
+        stdin=server.password.encode(),
+        env={"HOME": os.fspath(home), variable: os.fspath(name)},
+    )
+    assert refused.code == 125, refused
+    assert f"the directory {planted} belongs to {user.name}" in refused.err.decode()
+    assert os.listdir(planted) == []
+
+
+def test_a_home_that_another_user_exchanges_for_a_link_is_refused(
+    root_shim: Shim, user: Account, home: Path, registry_with_password: RegistryServer
+) -> None:
+    victim = home.parent / "victim"
+    victim.mkdir()
+    home.rename(home.parent / "aside")
+    home.symlink_to(victim)
+    os.chown(home, user.uid, user.gid, follow_symlinks=False)
+    refused = login(root_shim, registry_with_password, home)
+    assert refused.code == 125, refused
+    assert f"the link {home} belongs to {user.name}" in refused.err.decode()
+    assert os.listdir(victim) == []
 
 
 def test_a_program_that_the_user_names_is_not_called_by_root(

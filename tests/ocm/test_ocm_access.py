@@ -91,6 +91,17 @@ def test_content_is_copied_with_the_media_type_that_the_server_says(
         assert found.access["mediaType"] == expected
 
 
+@pytest.mark.parametrize("verb", ["PO\r\nST", "5", 5, "GET /x", "*", "P\N{CYRILLIC CAPITAL LETTER O}ST"])
+def test_a_verb_that_is_no_method_is_refused_and_not_advised(tmp_path: Path, web: Web, verb: object) -> None:
+    source = archive(tmp_path, {"type": "wget", "url": f"http://{web.host}/data", "verb": verb})
+    for verbs in ([], [str(verb)]):
+        with pytest.raises(
+            ComponentError, match="which is no HTTP method; have the component version made again"
+        ):
+            content(source, "it", verbs=verbs)
+    assert web.seen == []
+
+
 def test_a_web_server_is_asked_as_the_access_says(tmp_path: Path, web: Web) -> None:
     fields = {
         "URL": f"http://{web.host}/data",

@@ -237,9 +237,11 @@ def test_what_is_not_there_is_named(rootfs: Path) -> None:
 
 def test_what_cannot_be_executed_is_named(rootfs: Path) -> None:
     program(rootfs / "app/plain", mode=0o644)
-    for path in ("/app/plain", "/app"):
-        with pytest.raises(ImageError, match="is no executable file"):
+    for path, said in (("/app/plain", "is no executable file: "), ("/app", "is a directory: ")):
+        with pytest.raises(ImageError, match=said):
             find(rootfs, path)
+    with pytest.raises(ImageError, match="is an empty text: "):
+        find(rootfs, "")
 
 
 @pytest.mark.parametrize(
@@ -266,7 +268,7 @@ def test_an_interpreter_that_is_there_is_accepted(rootfs: Path, text: str) -> No
 
 def test_an_entrypoint_that_is_a_fifo_is_refused_at_once(rootfs: Path) -> None:
     os.mkfifo(rootfs / "app/run", 0o777)
-    with pytest.raises(ImageError, match="is no executable file"):
+    with pytest.raises(ImageError, match="is no regular file"):
         find(rootfs, "/app/run")
 
 

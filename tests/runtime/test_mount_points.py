@@ -16,7 +16,12 @@ from tweed_shim.runtime import mount_points
 
 BIND, TMPFS = "bind", "tmpfs"
 KERNEL = [("/proc", "proc"), ("/dev", TMPFS), ("/dev/pts", "devpts"), ("/dev/shm", TMPFS), ("/sys", "sysfs")]
-CONTRACT = [("/tweed/home", BIND), ("/etc/resolv.conf", BIND), ("/tweed/in", BIND), ("/tweed/out", BIND)]
+CONTRACT = [
+    ("/tweed/home", BIND),
+    *((path, BIND) for path in mount_points.FILES[::-1]),
+    ("/tweed/in", BIND),
+    ("/tweed/out", BIND),
+]
 TEMPORARY = [("/tmp", TMPFS), ("/run", TMPFS), ("/var/tmp", TMPFS)]
 ALL = [*KERNEL, *TEMPORARY, *CONTRACT]
 
@@ -46,6 +51,11 @@ def refusal(rootfs: Path, points: list[mount_points.MountPoint] = ALL) -> str:
     with pytest.raises(ImageError) as caught:
         check(rootfs, points)
     return str(caught.value)
+
+
+def remedy(path: str) -> str:
+    """What the author of an image is told to make of a path."""
+    return "a regular file" if path in ("etc/resolv.conf", "etc/hosts") else "a directory"
 
 
 def test_directories_and_what_is_not_there_are_accepted(rootfs: Path) -> None:
@@ -83,7 +93,9 @@ def test_what_should_be_a_directory_is_one(rootfs: Path, path: str, kind: str) -
     )
 
 
-@pytest.mark.parametrize("path", ["etc", "tweed", "tweed/in", "run", "tmp", "var/tmp", "etc/resolv.conf"])
+@pytest.mark.parametrize(
+    "path", ["etc", "tweed", "tweed/in", "run", "tmp", "var/tmp", "etc/resolv.conf", "etc/hosts"]
+)
 @pytest.mark.parametrize(
     ("target", "inside"),
     [
@@ -103,7 +115,7 @@ def test_no_link_leads_into_the_kernels_directories(
     link(rootfs, "usr/to-dev", "../dev")
     link(rootfs, "usr/to-a-link", "/usr/to-dev/shm")
     link(rootfs, path, target)
-    assert f"its '/{path}' leads into {inside}; make it a directory" in refusal(rootfs)
+    assert f"its '/{path}' leads into {inside}; make it {remedy(path)} and" in refusal(rootfs)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +172,11 @@ def test_a_link_on_the_way_is_read_as_the_runtime_finds_it(rootfs: Path) -> None
         ("tweed/in", "nothing/", "leads to '/tweed/nothing', which does not exist"),
         ("etc/resolv.conf", "/nothing/../x", "leads through '/nothing', which does not exist"),
         ("tweed", "/" + "x" * 300, "cannot be followed (File name too long)"),
+        ("tweed/in", "/data/file", "leads to '/data/file', which is not a directory"),
+        ("tweed", "/data/file/x", "leads to '/data/file', which is not a directory"),
+        ("etc/resolv.conf", "/data", "leads to '/data', which is not a regular file"),
+        ("etc/resolv.conf", "/data/file/x", "leads to '/data/file', which is not a directory"),
+        ("etc/resolv.conf", "resolv.conf", "cannot be followed (Too many levels of symbolic links)"),
         # What a run can write, or an earlier one has written, shows where the next mount goes.
         ("tweed/out", "in", "leads into '/tweed/in', where another mount is"),
         ("tweed/out", "/tweed/in/deeper", "leads into '/tweed/in', where another mount is"),
@@ -172,8 +189,10 @@ def test_a_link_on_the_way_is_read_as_the_runtime_finds_it(rootfs: Path) -> None
 )
 def test_a_link_that_is_no_way_is_named(rootfs: Path, path: str, target: str, fault: str) -> None:
     (rootfs / "tweed/in/deeper").mkdir(parents=True)
+    (rootfs / "data").mkdir()
+    (rootfs / "data/file").write_text("")
     link(rootfs, path, target)
-    assert f"its '/{path}' {fault}; make it a directory" in refusal(rootfs)
+    assert f"its '/{path}' {fault}; make it {remedy(path)} and" in refusal(rootfs)
 
 
 def test_no_mount_hides_a_link_that_led_to_it(rootfs: Path) -> None:

@@ -282,3 +282,12 @@ def test_a_value_cannot_run_anything(shell: list[str], kind: str, first: str) ->
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="yaml, json, dotenv, shell, fish"):
         environment.render({}, "xml")
+
+
+@pytest.mark.parametrize("kind", ["yaml", "json"])
+@pytest.mark.parametrize("letter", ["\x1b", "\x07", "\x9b", "\x85", "\u202e", "\u2066", "\u200f", "\u2028"])
+def test_nothing_that_commands_a_terminal_is_printed(kind: str, letter: str) -> None:
+    value = {"A": f"a{letter}b\n{letter}"}
+    text = environment.render(value, kind)
+    assert letter not in text
+    assert read(text) == value

@@ -225,3 +225,17 @@ def test_the_yaml_is_for_people() -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="yaml, json"):
         metadata.render({}, "dotenv")
+
+
+@pytest.mark.parametrize("kind", ["yaml", "json"])
+@pytest.mark.parametrize("letter", ["\x1b", "\x07", "\x9b", "\x85", "\u202e", "\u2066", "\u200f", "\u2028"])
+def test_nothing_that_commands_a_terminal_is_printed(kind: str, letter: str) -> None:
+    value = {
+        "backend": "tweed/v1",
+        "name": f"a{letter}b",
+        "version": "v",
+        "more": {f"x{letter}": [f"a\n{letter}\nb"]},
+    }
+    text = metadata.render(value, kind)
+    assert letter not in text
+    assert documents.load(text.encode(), name="it", error=ContractError).value == value

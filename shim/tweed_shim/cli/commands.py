@@ -239,8 +239,10 @@ def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
 
     def convert(text: str) -> Any:
         value: float | str = text
-        with suppress(ValueError):
-            value = kind(text)
+        # int and float also take digits of all alphabets, underscores and blanks.
+        if text.isascii() and "_" not in text and text == text.strip():
+            with suppress(ValueError):
+                value = kind(text)
         return check(value)
 
     return checked(convert)

@@ -5,11 +5,12 @@ import os
 
 from tweed_shim.errors import UsageError
 from tweed_shim.lean.typing import Any, NoReturn
+from tweed_shim.letters import decimal
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """argparse makes one for every option; to find the width itself, it would import a tenth of a Python start."""
-    width = int(columns) if (columns := os.environ.get("COLUMNS", "")).isdigit() else 0
+    width = decimal(os.environ.get("COLUMNS", "")) or 0
     if not width and os.isatty(1):
         width = os.get_terminal_size(1).columns
     return argparse.RawDescriptionHelpFormatter(prog, width=max((width or 100) - 2, 40))

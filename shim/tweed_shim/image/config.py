@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tweed_shim.image.reference import is_digest
 from tweed_shim.lean import signal
 from tweed_shim.lean.typing import TYPE_CHECKING, Any
-from tweed_shim.letters import DIGITS, made_of
+from tweed_shim.letters import decimal
 from tweed_shim.records import Record
 
 if TYPE_CHECKING:
@@ -85,10 +85,12 @@ def stop_signal(text: str) -> int | None:
     """Return the number of the signal that a text names: `SIGQUIT`, `quit`, `3`, `SIGRTMIN+3`; None for no signal."""
     name = text.strip().upper().removeprefix("SIG")
     for prefix, (base, direction) in _RANGES.items():
-        if name.startswith(prefix) and made_of(DIGITS, rest := name.removeprefix(prefix)):
-            return _checked_signal(int(base) + direction * int(rest), lowest=int(signal.SIGRTMIN))
-    if made_of(DIGITS, name):
-        return _checked_signal(int(name))
+        offset = decimal(name.removeprefix(prefix)) if name.startswith(prefix) else None
+        if offset is not None:
+            return _checked_signal(int(base) + direction * offset, lowest=int(signal.SIGRTMIN))
+    written = decimal(name)
+    if written is not None:
+        return _checked_signal(written)
     number = getattr(signal, f"SIG{name}", None) if name.isalnum() else None
     return _checked_signal(int(number)) if isinstance(number, int) else None
 

@@ -84,7 +84,7 @@ def keep(registry: str, credentials: Credentials, environ: Mapping[str, str]) ->
     Raises ConfigError and HostError.
     """
     path = path_to_write(environ)
-    with _changing(path) as target:
+    with _changing(path, environ) as target:
         document = _read(target.path, path, to_use=False)
         program = _program_to_call(document, target, path, registry)
         _forget_entries(document, path, registry)
@@ -110,7 +110,7 @@ def forget(registry: str, environ: Mapping[str, str]) -> bool:
 def _forget_in(path: str, registry: str, environ: Mapping[str, str]) -> bool:
     if not os.path.exists(path):
         return False
-    with _changing(path) as target:
+    with _changing(path, environ) as target:
         document = _read(target.path, path, to_use=False)
         program = _program_to_call(document, target, path, registry)
         had = False
@@ -204,11 +204,13 @@ def _read(path: str, name: str, *, to_use: bool) -> Document:
 
 
 @contextmanager
-def _changing(path: str) -> Iterator[Target]:
+def _changing(path: str, environ: Mapping[str, str]) -> Iterator[Target]:
     """Keep other processes of the shim from changing a credentials file for the length of a block."""
+    # Root with the HOME of a user means that user's files, also where everybody makes entries, as in /var/tmp.
+    home = home_directory(environ) or ""
     try:
-        named_files.make_directory(os.path.dirname(path) or ".")
-        with named_files.resolved(path) as target:
+        named_files.make_directory(os.path.dirname(path) or ".", home=home)
+        with named_files.resolved(path, home=home) as target:
             if target.about is not None and not stat.S_ISREG(target.about.st_mode):
                 raise ConfigError(f"the credentials file {path} is not a file: move it away")
             with files.held_directory(os.path.dirname(target.path), shared=False):

@@ -6,6 +6,8 @@ else a tar holds stays as it is, byte for byte.
 
 from collections.abc import Iterable, Iterator
 
+from tweed_shim.letters import decimal
+
 BLOCK = 512
 GLOBAL, EXTENDED, SPARSE = b"g", b"x", b"S"
 # Links, devices, directories and pipes have no content, whatever their size is.
@@ -81,12 +83,13 @@ def _extended_size(body: bytes, default: int | None) -> int | None:
     """Read the size in records `LENGTH KEY=VALUE\\n` of an extended header, which comes in the place of the field's."""
     while body:
         length, blank, _ = body.partition(b" ")
-        if not blank or not length.isdigit() or not 0 < int(length) <= len(body):
+        end = decimal(length.decode("latin-1")) or 0
+        if not blank or not 0 < end <= len(body):
             break
-        key, _, value = body[len(length) + 1 : int(length)].rstrip(b"\n").partition(b"=")
-        if key == b"size" and value.isdigit():
-            default = int(value)
-        body = body[int(length) :]
+        key, _, value = body[len(length) + 1 : end].rstrip(b"\n").partition(b"=")
+        if key == b"size" and (size := decimal(value.decode("latin-1"))) is not None:
+            default = size
+        body = body[end:]
     return default
 
 

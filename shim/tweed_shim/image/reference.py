@@ -95,9 +95,11 @@ def repository_key(reference: Reference) -> tuple[str, str]:
     return registry, _in_library(reference.repository) if registry == DOCKER_HUB else reference.repository
 
 
-def is_digest(text: str) -> bool:
-    """Whether `text` is `sha256:` or `sha512:` and the lower-case hexadecimal digits that belong to it."""
-    algorithm, _, encoded = text.partition(":")
+def is_digest(value: object) -> bool:
+    """Say whether a value is the text `sha256:` or `sha512:` and the lower-case hexadecimal digits that it needs."""
+    if not isinstance(value, str):
+        return False
+    algorithm, _, encoded = value.partition(":")
     return len(encoded) == DIGEST_LENGTHS.get(algorithm) and made_of(HEXADECIMAL, encoded)
 
 

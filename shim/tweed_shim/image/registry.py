@@ -20,6 +20,7 @@ from tweed_shim.image.connection import PATIENCE, Patience, Tries
 from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.network_faults import PassingFault
 from tweed_shim.image.registry_client import MAX_ERROR, Client, open_client
+from tweed_shim.letters import decimal
 
 MAX_MANIFEST = 4 << 20
 TAGS = "tags/list"
@@ -242,7 +243,7 @@ def _digest(algorithm: str, body: bytes) -> str:
 
 def _begins_at(response: requests.Response, offset: int) -> bool:
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    return match is not None and int(match[1]) == offset
+    return match is not None and decimal(match[1]) == offset
 
 
 def error_codes(response: requests.Response) -> list[str]:

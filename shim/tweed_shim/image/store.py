@@ -23,14 +23,16 @@ from tweed_shim.errors import BadReference, ConfigError, DamagedRecord, HostErro
 from tweed_shim.idmap import IdMap, NamespaceError
 from tweed_shim.image import config
 from tweed_shim.image.config import ImageConfig
-from tweed_shim.image.reference import Reference, parse
+from tweed_shim.image.reference import Reference, is_digest, parse
 from tweed_shim.lean import json
 from tweed_shim.records import Record, fields, replace
 from tweed_shim.settings import check_root
 
 VERSION = "1"
+# Names of directories are made of the digests.
 PULLED = {
-    **dict.fromkeys(("reference", "platform", "origin", "top", "digest"), state_files.text),
+    **dict.fromkeys(("reference", "platform", "origin"), state_files.text),
+    **dict.fromkeys(("top", "digest"), is_digest),
     **dict.fromkeys(("size", "pulled"), state_files.number),
 }
 UNPACKED = {"ids": state_files.text, "config": config.is_record}
@@ -161,17 +163,23 @@ def check_version(root: str) -> bool:
 
 def record_path(root: str, reference: str, platform: str) -> str:
     """Where the record of a reference is, or would be."""
+    return os.path.join(root, "images", "references", _record_name(reference, platform))
+
+
+def _record_name(reference: str, platform: str) -> str:
     name = f"{reference} {platform}" if platform else reference
     name = name.replace("%", "%25").replace("/", "%2F")
     if len(name.encode()) > LONGEST_NAME:
         import hashlib
 
         name = hashlib.sha256(name.encode()).hexdigest()
-    return os.path.join(root, "images", "references", f"{name}.json")
+    return f"{name}.json"
 
 
 def _read_record(path: str, mend: str) -> Pulled:
     fields = state_files.read(path, PULLED, mend=mend)
+    if _record_name(fields["reference"], fields["platform"]) != os.path.basename(path):
+        raise state_files.damaged(path, "it is that of another image", mend)
     return Pulled(*[fields[name] for name in Pulled.FIELDS])
 
 

@@ -218,6 +218,12 @@ def _allowed_verb(request: Request) -> str:
         for value in (values if isinstance(values, list) else [values])
     ]
     for each in (verb, *replaced):
+        # RFC 9110, section 9.1, has a method of any token; those that exist are of letters.
+        if not (each.isascii() and each.isalpha()):
+            raise ComponentError(
+                f"{request.what} is accessed by {each!r}, which is no HTTP method; have the component version made "
+                "again"
+            )
         if each not in (GET, *request.connection.verbs):
             raise ComponentError(
                 f"{request.what} is accessed by the HTTP method {each!r}, which may change what is on the server; "

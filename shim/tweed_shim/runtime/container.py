@@ -10,9 +10,9 @@ from tweed_shim import files, idmap, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import TYPE_CHECKING, Any, TypedDict
-from tweed_shim.option_values import checks, descriptor, function, optional
+from tweed_shim.option_values import checks, descriptor, function, optional, shown
 from tweed_shim.records import Record, replace
-from tweed_shim.runtime import cgroups, mounts, sandbox, spec
+from tweed_shim.runtime import cgroups, mounts, sandbox, spec, working_directory
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
 from tweed_shim.runtime.keeper import Keeper, StartError
@@ -283,6 +283,11 @@ def _start_failure(failure: StartError, request: Request, host: Host) -> ShimErr
     }
     if failure.stage == "start" and (words := host_faults.of_runtime(str(failure))):
         return HostError(f"the runtime could not start a container ({failure}): {words}")
+    if failure.stage == "start" and working_directory.is_blamed(str(failure), request.cwd):
+        return ImageError(
+            f"the working directory {shown(request.cwd)} of the image cannot be used ({failure}); "
+            f"{working_directory.REMEDY}"
+        )
     if failure.stage == "start":
         return ImageError(f"the runtime could not start '{program}' of the image: {failure}")
     if failure.stage == "image":

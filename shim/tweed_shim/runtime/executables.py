@@ -14,6 +14,7 @@ from contextlib import suppress
 from tweed_shim.children import Child
 from tweed_shim.errors import ImageError
 from tweed_shim.lean.typing import TYPE_CHECKING
+from tweed_shim.option_values import shown
 from tweed_shim.runtime import inside
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _FIRST_BYTES = 256
 # So often an interpreter may be a script itself (bprm_execve in the kernel's fs/exec.c).
 _MOST_SCRIPTS = 5
 _LARGEST_TABLE = 64 << 10
-_PATH_MAX = 4096
 _BINFMT = "/proc/sys/fs/binfmt_misc"
 
 _ELF = b"\x7fELF"
@@ -55,7 +55,7 @@ def find_executable(rootfs: str, argument: str, cwd: str, path_variable: str) ->
     """
     try:
         program = _find(rootfs, argument, cwd, path_variable)
-        _check(rootfs, program, cwd, f"the entrypoint {program[0]!r}")
+        _check(rootfs, program, cwd, f"the entrypoint {shown(program[0])}")
     except PermissionError:
         return argument
     return program[0]
@@ -63,19 +63,41 @@ def find_executable(rootfs: str, argument: str, cwd: str, path_variable: str) ->
 
 def _find(rootfs: str, argument: str, cwd: str, path_variable: str) -> Program:
     """Return the first program that `argument` names. Raises ImageError."""
+    if not argument:
+        raise ImageError("the entrypoint is an empty text: its author has to name a program")
+    if (size := len(argument.encode("utf-8", "surrogatepass"))) >= inside.PATH_MAX:
+        raise ImageError(
+            f"the entrypoint {shown(argument)} has {size} bytes, and the kernel takes a path of at most "
+            f"{inside.PATH_MAX - 1}: its author has to name a program by a shorter one"
+        )
     directories = [cwd] if "/" in argument else [os.path.join(cwd, each) for each in path_variable.split(":")]
     paths = [os.path.join(each, argument) for each in directories]
     for path in paths:
         if (place := _executable(rootfs, path)) is not None:
             return path, place
-    if any(inside.resolve(rootfs, path) for path in paths):
-        raise ImageError(
-            f"the entrypoint {argument!r} is no executable file: its author has to give it the mode 0755 (chmod +x)"
-        )
-    where = "in the image" if "/" in argument else f"in any directory of the image's PATH ({path_variable})"
-    raise ImageError(
-        f"the entrypoint {argument!r} is not {where}: its author has to correct one or the other"
+    for path in paths:
+        if inside.resolve(rootfs, path):
+            raise ImageError(_not_executable(rootfs, argument, path))
+    where = (
+        "in the image"
+        if "/" in argument
+        else f"in any directory of the image's PATH ({shown(path_variable)})"
     )
+    raise ImageError(
+        f"the entrypoint {shown(argument)} is not {where}: its author has to correct one or the other"
+    )
+
+
+def _not_executable(rootfs: str, argument: str, path: str) -> str:
+    """Return why what an entrypoint names is no program."""
+    place = inside.resolve(rootfs, path)
+    mode = os.lstat(place).st_mode if place else stat.S_IFREG
+    if stat.S_ISREG(mode):
+        mend = "is no executable file: its author has to give it the mode 0755 (chmod +x)"
+    else:
+        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        mend = f"is {kind}: its author has to name a program"
+    return f"the entrypoint {shown(argument)} {mend}"
 
 
 def _executable(rootfs: str, path: str) -> str | None:
@@ -266,6 +288,6 @@ def _loader(fd: int, header: bytes, order: "Order") -> str | None:
         one = data[start : start + entry]
         if int.from_bytes(one[:4], order) == _PT_INTERP:
             offset, size = number(one, (4, 4), (8, 8)), number(one, (16, 4), (32, 8))
-            name = os.pread(fd, size, offset) if 2 <= size <= _PATH_MAX else b""
+            name = os.pread(fd, size, offset) if 2 <= size <= inside.PATH_MAX else b""
             return os.fsdecode(name.split(b"\0")[0]) if name.endswith(b"\0") and len(name) == size else None
     return ""

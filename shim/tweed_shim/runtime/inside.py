@@ -10,6 +10,9 @@ import stat
 from collections.abc import Iterator
 
 _MOST_LINKS = 40
+# The bytes of a path, with its final NUL, and of a name: <linux/limits.h>.
+PATH_MAX = 4096
+NAME_MAX = 255
 
 
 def walk(rootfs: str, path: str, hidden: tuple[str, ...] = ()) -> Iterator[tuple[str, int | None, bool]]:

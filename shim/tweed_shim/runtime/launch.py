@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from tweed_shim import files, trace
-from tweed_shim.errors import ContractError, OperationFailed, ShimError, TimedOut
+from tweed_shim.errors import ContractError, ImageError, OperationFailed, ShimError, TimedOut
 from tweed_shim.lean import signal
 from tweed_shim.records import Record
 from tweed_shim.runtime import cgroups, container, runs
@@ -153,6 +153,14 @@ def reading(run: runs.Run, result: bytes) -> Iterator[None]:
         raise ContractError(message) from error
 
 
+def _run(request: Request, setting: Setting, of: Launch) -> Outcome:
+    """Run a request. Raises as `container.run` does; what is wrong with an image names what was run."""
+    try:
+        return container.run(request, setting)
+    except ImageError as error:
+        raise ImageError(f"{of.what}: {error}") from error
+
+
 def launch(
     request: Request, of: Launch, meanwhile: Callable[[], None] = lambda: None
 ) -> tuple[runs.Run, Outcome]:
@@ -201,7 +209,7 @@ def launch(
     )
     try:
         with files.held_directory(run.directory):
-            outcome = container.run(request, setting)
+            outcome = _run(request, setting, of)
     except BaseException as error:
         from tweed_shim.runtime import leaving
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from tweed_shim import files
+from tweed_shim.letters import decimal
 from tweed_shim.records import Record
 from tweed_shim.runtime.log_space import APPENDED, SHORT
 
@@ -26,10 +27,10 @@ class RunLog(Record):
 def logs(directory: str) -> Iterator[RunLog]:
     """Yield the logs below ROOT/runs that take space, the oldest first."""
     try:
-        numbers = sorted(int(name) for name in os.listdir(directory) if name.isdigit())
+        names = map(decimal, os.listdir(directory))
     except FileNotFoundError:
         return
-    for number in numbers:
+    for number in sorted(name for name in names if name is not None):
         path = os.path.join(directory, str(number), "log")
         if size := _size(path) + _size(f"{path}.tail"):
             with suppress(FileNotFoundError):

@@ -24,12 +24,13 @@ KERNEL = ("/dev", "/proc", "/sys")
 _BELOW_KERNEL = tuple(f"{path}/" for path in KERNEL)
 # The destinations that are files; all others are directories.
 FILES = ("/etc/resolv.conf", "/etc/hosts")
+_DIRECTORY, _FILE = "a directory", "a regular file"
 
 
 class _UnsafeError(Exception):
-    """Why a mount point is refused: the path that is wrong, and in what way."""
+    """Why a mount point is refused: the path that is wrong, in what way, and what its author has to make it."""
 
-    def __init__(self, path: str, fault: str, remedy: str = "a directory") -> None:
+    def __init__(self, path: str, fault: str, remedy: str = _DIRECTORY) -> None:
         super().__init__()
         self.path, self.fault, self.remedy = path, fault, remedy
 
@@ -97,13 +98,14 @@ def _enter(root: _Root, path: str, links: list[str], *, is_file: bool = False) -
     """
     link = missing = ""
     at = path
+    remedy = _FILE if is_file else _DIRECTORY
     try:
         for at, mode, more in inside.walk(root.rootfs, path, root.hidden):
             below = f"{at}/"
             if link:
-                _check_step(link, below, missing)
+                _check_step(link, below, missing=missing, remedy=remedy)
             if below.startswith(root.bound):
-                raise _UnsafeError(link or at, f"leads into {at!r}, where another mount is")
+                raise _UnsafeError(link or at, f"leads into {at!r}, where another mount is", remedy)
             if mode is None:
                 if link and not is_file:
                     raise _UnsafeError(link, f"leads to {at!r}, which does not exist")
@@ -114,26 +116,32 @@ def _enter(root: _Root, path: str, links: list[str], *, is_file: bool = False) -
                 link = link or at
                 links.append(at)
             else:
-                _check_type(at, mode, is_file=is_file and not more)
+                kind = _FILE if is_file and not more else _DIRECTORY
+                _check_type(at, mode, kind, link=link, remedy=remedy)
     except PermissionError:
         raise
     except OSError as error:
-        raise _UnsafeError(link or at, f"cannot be followed ({error.strerror})") from error
+        raise _UnsafeError(link or at, f"cannot be followed ({error.strerror})", remedy) from error
     return at.rstrip("/")
 
 
-def _check_step(link: str, below: str, missing: str) -> None:
-    """Check a step behind a link. below, missing: the step, and the first one that does not exist, with a slash."""
+def _check_step(link: str, below: str, *, missing: str, remedy: str) -> None:
+    """Check a step behind a link.
+
+    below, missing: the step, and the first one that does not exist, with a slash. remedy: what the link should be.
+    """
     for kernel in _BELOW_KERNEL:
         if below.startswith(kernel):
-            raise _UnsafeError(link, f"leads into {kernel[:-1]}")
+            raise _UnsafeError(link, f"leads into {kernel[:-1]}", remedy)
     if not below.startswith(missing):
         # The kernel finds no such path, and runtimes differ in what they make of it.
-        raise _UnsafeError(link, f"leads through {missing[:-1]!r}, which does not exist")
+        raise _UnsafeError(link, f"leads through {missing[:-1]!r}, which does not exist", remedy)
 
 
-def _check_type(at: str, mode: int, *, is_file: bool) -> None:
-    if is_file and not stat.S_ISREG(mode):
-        raise _UnsafeError(at, "is not a regular file", "one")
-    if not is_file and not stat.S_ISDIR(mode):
-        raise _UnsafeError(at, "is not a directory", "one")
+def _check_type(at: str, mode: int, kind: str, *, link: str, remedy: str) -> None:
+    """Check what is at a step. kind: what has to be there. link: what led there; remedy: what the link should be."""
+    if (stat.S_ISREG if kind == _FILE else stat.S_ISDIR)(mode):
+        return
+    if link:
+        raise _UnsafeError(link, f"leads to {at!r}, which is not {kind}", remedy)
+    raise _UnsafeError(at, f"is not {kind}", "one")

@@ -12,7 +12,8 @@ from tweed_shim import files, state_files
 from tweed_shim.errors import DamagedRecord, StateError
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any
-from tweed_shim.letters import DIGITS, made_of
+from tweed_shim.letters import decimal
+from tweed_shim.option_values import shown
 from tweed_shim.records import Record
 
 KEPT = 1000
@@ -62,7 +63,8 @@ class Run(Record):
 
 
 def _numbers(place: str) -> list[int]:
-    return sorted(int(name) for name in os.listdir(place) if made_of(DIGITS, name))
+    numbers = map(decimal, os.listdir(place))
+    return sorted(number for number in numbers if number is not None)
 
 
 def _remove(place: str, number: int) -> bool:
@@ -167,8 +169,7 @@ def read(run: Run) -> dict[str, Any]:
 
 def find(root: str, number: str) -> Run:
     """A run by its number; raises StateError where it is not kept (any more)."""
-    is_number = number.isascii() and number.isdigit()
-    run = Run(int(number) if is_number else 0, os.path.join(root, "runs", number))
+    run = Run(decimal(number) or 0, os.path.join(root, "runs", number))
     if run.number == 0 or not os.path.isdir(run.directory):
-        raise StateError(f"there is no run '{number}'; 'tweed-shim logs' lists those that are kept")
+        raise StateError(f"there is no run {shown(number)}; 'tweed-shim logs' lists those that are kept")
     return run

@@ -8,7 +8,7 @@ from contextlib import suppress
 from tweed_shim.errors import HostError
 from tweed_shim.idmap import IdRange
 from tweed_shim.lean.typing import Any
-from tweed_shim.runtime import capabilities, mount_points
+from tweed_shim.runtime import capabilities, exec_limits, mount_points, working_directory
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.hosts_file import HOSTNAME
 from tweed_shim.runtime.request import DEFAULT_PIDS, Limits, Mount, Request
@@ -231,14 +231,16 @@ def _mounts(request: Request, host: Host, scratch: str, *, writable_root: bool) 
 
 
 def check_image(request: Request, host: Host, what: str) -> None:
-    """Refuse an image with links that could lead the runtime out of it, before anything is made for its run.
+    """Refuse an image that cannot be run, or whose links could lead the runtime out of it, before anything is made.
 
     what: the image, for messages. Process 1 of the sandbox checks again, with the rights of the container's root: what
     the caller may not look at is left to it. Raises ImageError.
     """
-    mounts = _mounts(request, host, "", writable_root=True)
+    exec_limits.check(request.args, request.env, what)
+    mounts = {each["destination"]: each["type"] for each in _mounts(request, host, "", writable_root=True)}
     with suppress(PermissionError):
-        mount_points.check(request.rootfs, [(each["destination"], each["type"]) for each in mounts], what)
+        mount_points.check(request.rootfs, mounts.items(), what)
+        working_directory.check(request.rootfs, request.cwd, mounts, what)
 
 
 def generate(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tweed_shim.letters import decimal
 from tweed_shim.records import replace
 from tweed_shim.spiff.environment import SELF
 from tweed_shim.spiff.evaluation import (
@@ -183,8 +184,8 @@ def _by_name(function: Lambda, named: Mapping[str, Node]) -> dict[str, Node]:
     """Named arguments, those that are named by their number (from 1) under the parameter's name."""
     given: dict[str, Node] = {}
     for name, node in named.items():
-        if name.isdigit():
-            number = int(name)
+        number = decimal(name)
+        if number is not None:
             if number < 1:
                 raise Failure(f"invalid argument index {number}")
             if number > len(function.parameters):

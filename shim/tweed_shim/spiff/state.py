@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tweed_shim.letters import decimal
 from tweed_shim.records import Record, replace
 from tweed_shim.spiff.nodes import Node, Path, joined
 from tweed_shim.spiff.values import Fault
@@ -112,7 +113,7 @@ class State:
         """The tags with that name or with that name as their first components, the shortest first."""
         name = name.replace(":", ".")
         if name.startswith("doc."):
-            number = int(name[4:])
+            number = (decimal(name[4:].lstrip("-")) or 0) * (-1 if name[4] == "-" else 1)
             node = self.documents.get(number if number > 0 else number + self.document)
             return [Tag(name, node)] if node is not None else []
         tags = [tag for tag in self.tags.values() if tag.name == name or tag.name.startswith(f"{name}.")]

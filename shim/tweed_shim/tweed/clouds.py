@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from tweed_shim import files, idmap, state_files
 from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
+from tweed_shim.image.reference import is_digest
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import ALPHANUMERIC, made_of
 from tweed_shim.records import Record
@@ -27,7 +28,7 @@ CURRENT = drafts.CURRENT
 LOCK = "lock"
 SHAPE = {
     "image": state_files.text,
-    "digest": state_files.text,
+    "digest": is_digest,
     "time": state_files.text,
     "environment": state_files.optional(state_files.texts),
 }

@@ -17,6 +17,7 @@ from contextlib import suppress
 from tweed_shim import files, idmap
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any
+from tweed_shim.letters import decimal
 from tweed_shim.records import EMPTY
 
 CURRENT = "current"
@@ -199,14 +200,16 @@ def _directories(place: str) -> list["os.DirEntry[str]"]:
     return [
         entry
         for entry in entries
-        if (entry.name.startswith(PREFIX) or entry.name.isdigit()) and entry.is_dir(follow_symlinks=False)
+        if (entry.name.startswith(PREFIX) or decimal(entry.name) is not None)
+        and entry.is_dir(follow_symlinks=False)
     ]
 
 
 def _number(directory: str) -> int:
     """Return the number that a generation has or is to have; 0 where it has none."""
     name = os.path.basename(directory)
-    return int(name) if name.isdigit() else _target(directory, LINK)
+    number = decimal(name)
+    return _target(directory, LINK) if number is None else number
 
 
 def _target(directory: str, link: str) -> int:
@@ -217,7 +220,8 @@ def _target(directory: str, link: str) -> int:
         return 0
     except OSError:
         return UNKNOWN
-    return int(name) if name.isdigit() else UNKNOWN
+    number = decimal(name)
+    return UNKNOWN if number is None else number
 
 
 def _highest(place: str) -> int:

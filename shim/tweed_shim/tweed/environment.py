@@ -7,7 +7,7 @@ A value is the text that was written, whatever YAML would make of it: `PORT: 012
 from collections.abc import Callable, Collection, Mapping
 
 from tweed_shim.errors import ContractError, SteeringVariable, UsageError
-from tweed_shim.letters import ALPHANUMERIC, made_of
+from tweed_shim.letters import ALPHANUMERIC, ESCAPES, made_of
 
 # Short enough to be written as a simple key of YAML, which has at most 1024 characters.
 _LONGEST_NAME = 1000
@@ -17,7 +17,7 @@ _MOST_NAMED = 5
 # Names that a YAML 1.1 reader would not take for text.
 _YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 _YAML_ESCAPED = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
-_YAML_ESCAPES = {code: f"\\U{code:08X}" for code in _YAML_ESCAPED} | {
+_YAML_ESCAPES = {code: f"\\U{code:08X}" for code in (*_YAML_ESCAPED, *ESCAPES)} | {
     ord(character): escape
     for character, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 }
@@ -166,7 +166,7 @@ def _yaml_text(value: str) -> str:
 def _to_json(environment: Mapping[str, str]) -> str:
     import json
 
-    return json.dumps(dict(environment), ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(dict(environment), ensure_ascii=False, indent=2).translate(ESCAPES) + "\n"
 
 
 def _to_dotenv(environment: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tweed_shim import documents, schemas
 from tweed_shim.errors import ContractError, UsageError
+from tweed_shim.letters import ESCAPES
 from tweed_shim.tweed import schema
 
 FORMATS = ("yaml", "json")
@@ -47,7 +48,7 @@ def parse(data: bytes, *, image: str) -> dict[str, Any]:
 def render(metadata: dict[str, Any], kind: str) -> str:
     """Metadata as text that ends a line; `kind` is one of FORMATS. Raises UsageError for another."""
     if kind == "json":
-        return json.dumps(metadata, ensure_ascii=False, indent=2) + "\n"
+        return json.dumps(metadata, ensure_ascii=False, indent=2).translate(ESCAPES) + "\n"
     if kind == "yaml":
         return _to_yaml(metadata)
     raise UsageError(f"metadata has no format '{kind}': choose one of {', '.join(FORMATS)}")
@@ -104,11 +105,13 @@ def _to_yaml(metadata: dict[str, Any]) -> str:
 
     def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         style = None
-        if _QUOTED.search(text):
+        if _QUOTED.search(text) or text != text.translate(ESCAPES):
             style = '"'
         elif "\n" in text:
             style = "|"
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, represent_text)
-    return yaml.dump(metadata, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.dump(metadata, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    # What has such letters is in double quotes.
+    return text.translate(ESCAPES)

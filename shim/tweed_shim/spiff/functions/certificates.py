@@ -182,6 +182,8 @@ def _start(text: str) -> datetime:
         return datetime.now(UTC).replace(microsecond=0)
     try:
         month, _, rest = text.partition(" ")
+        if not text.isascii():  # strptime takes the digits of all alphabets
+            raise ValueError
         return datetime.strptime(f"{_MONTHS.index(month) + 1} {rest}", _TIME).replace(tzinfo=UTC)
     except ValueError:
         raise Fault(f"invalid validFrom field: {text!r} is not of the form 'Jan 2 15:04:05 2006'") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from tweed_shim.letters import decimal
 from tweed_shim.spiff.functions.arguments import bound
 from tweed_shim.spiff.functions.encodings import to_bytes
 from tweed_shim.spiff.functions.registry import Call, function
@@ -14,7 +15,7 @@ from tweed_shim.spiff.values import Fault, Lambda, Template, Value, float_text, 
 _VERB = re.compile(
     r"%(?P<flags>[-+# 0]*)(?P<width>(?:\[\d+\])?\*|\d+)?(?:\.(?P<precision>(?:\[\d+\])?\*|\d*))?"
     r"(?:\[(?P<index>\d+)\])?(?P<verb>.)?",
-    re.DOTALL,
+    re.DOTALL | re.ASCII,
 )
 _KINDS = {"int": "int64", "float": "float64", "nil": "<nil>"}
 _WIDEST = 10_000
@@ -73,7 +74,7 @@ class _Printer:
             return "%"
         width, precision = self._number(match["width"]), self._number(match["precision"])
         if match["index"]:
-            self.next, self.reordered = int(match["index"]) - 1, True
+            self.next, self.reordered = _count(match["index"]) - 1, True
         if not 0 <= self.next < len(self.arguments):
             return f"%!{verb}({'BADINDEX' if match['index'] else 'MISSING'})"
         value = self.arguments[self.next]
@@ -84,12 +85,18 @@ class _Printer:
 
     def _number(self, written: str | None) -> int | None:
         if written is None or not written.endswith("*"):
-            return None if written is None else min(int(written or "0"), _WIDEST)
+            return None if written is None else _count(written)
         if len(written) > 1:
-            self.next, self.reordered = int(written[1:-2]) - 1, True
+            self.next, self.reordered = _count(written[1:-2]) - 1, True
         value = self.arguments[self.next] if 0 <= self.next < len(self.arguments) else None
         self.next += 1
         return value if isinstance(value, int) and abs(value) <= _WIDEST else None
+
+
+def _count(digits: str) -> int:
+    """Return a number of a verb, bounded."""
+    number = decimal(digits or "0")
+    return _WIDEST if number is None else min(number, _WIDEST)
 
 
 def _named(value: Value) -> str:
