@@ -137,7 +137,7 @@ def _fetch_again(root: str, bad: dict[str, str], ids: IdMap, repair: ConnectOpti
     layout = _layout(root)
     with removal.no_pull(layout) as alone:
         if not alone:
-            return dict.fromkeys(bad, "an image is being pulled; run fsck --repair again after that")
+            return dict.fromkeys(bad, f"an image is being pulled; when that has ended, {MEND}")
         for digest in bad:
             layout.discard(digest)
     records = store.records(root, lambda _: None)
@@ -230,6 +230,6 @@ def _replace(root: str, digest: str, tree: str) -> str:
         files.held_directory(store.tree_path(root, digest), shared=False, wait=False) as alone,
     ):
         if not alone:
-            return "it is in use by a running operation; run fsck --repair again when that has ended"
+            return f"it is in use by a running operation; when that has ended, {MEND}"
         unpack.put_in_place(root, digest, tree)
     return ""

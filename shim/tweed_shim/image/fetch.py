@@ -25,14 +25,14 @@ from tweed_shim.image import (
 from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.config import Configuration
 from tweed_shim.image.deadline import Deadline
-from tweed_shim.image.layout import Layout, LayoutSource
+from tweed_shim.image.layout import Layout, in_directory
 from tweed_shim.image.manifest import Descriptor, Manifest, Raw
-from tweed_shim.image.members import Directory
 from tweed_shim.image.platforms import Platform
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image, Pulled
 from tweed_shim.image.turns import turn
+from tweed_shim.option_names import option
 from tweed_shim.records import replace
 
 
@@ -321,7 +321,7 @@ def _elsewhere(wanted: Wanted) -> Iterator[Source]:
         with wanted.source() as given:
             yield given
     elif reference.transport == "oci":
-        yield LayoutSource(Directory(reference.path), reference.tag, wanted.platform)
+        yield in_directory(reference.path, reference.tag, wanted.platform)
     elif reference.path:
         with archive.opened_tar(reference.path, os.path.join(wanted.root, "tmp")) as fd:
             yield archive.open_archive(fd, reference, wanted.platform)
@@ -375,7 +375,7 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
     if size > about.f_bavail * about.f_frsize:
         raise HostError(
             f"{wanted.root} has {store.free_space(wanted.root)} of free space, and {wanted.reference} needs "
-            f"{store.megabytes(size)} for its blobs alone; make room there, or give another --root"
+            f"{store.megabytes(size)} for its blobs alone; make room there, or give another {option('--root')}"
         )
     with scratch.directory(scratch.place(wanted.root), wanted.ids) as work:
         jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]

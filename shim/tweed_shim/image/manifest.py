@@ -8,6 +8,7 @@ from tweed_shim.errors import ImageError
 from tweed_shim.image import documents, platforms
 from tweed_shim.image.documents import Document
 from tweed_shim.image.platforms import Platform
+from tweed_shim.option_names import option
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -245,7 +246,7 @@ def choose(
         return fitting[0]
     there = ", ".join(sorted({str(entry.platform) for entry in offers if entry.platform})) or "no platform"
     raise ImageError(
-        f"{what} has no image for {wanted}; it has images for {there}: choose one with --platform"
+        f"{what} has no image for {wanted}; it has images for {there}: choose one with {option('--platform')}"
     )
 
 

@@ -31,7 +31,6 @@ def origin(reference: Reference, platform: str) -> str:
         from tweed_shim.image.archive import stamp
 
         return stamp(reference.path)
-    from tweed_shim.image.layout import LayoutSource
-    from tweed_shim.image.members import Directory
+    from tweed_shim.image import layout
 
-    return LayoutSource(Directory(os.path.abspath(reference.path)), reference.tag, platform).digest
+    return layout.in_directory(os.path.abspath(reference.path), reference.tag, platform).digest

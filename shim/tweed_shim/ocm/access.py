@@ -26,6 +26,7 @@ from tweed_shim.ocm.repository import (
     local_reference,
     media_type_of,
 )
+from tweed_shim.option_names import option
 from tweed_shim.records import Record
 from tweed_shim.urls import Origin, Url
 
@@ -221,7 +222,7 @@ def _allowed_verb(request: Request) -> str:
         if each not in (GET, *request.connection.verbs):
             raise ComponentError(
                 f"{request.what} is accessed by the HTTP method {each!r}, which may change what is on the server; "
-                f"use --allow-verb {each} if it may"
+                f"use {option('--allow-verb', each)} if it may"
             )
     return verb
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tweed_shim.errors import ComponentError, ConfigError, HostError, Unverifiable
 from tweed_shim.ocm.descriptor import HASHES, Signature
+from tweed_shim.option_names import option
 from tweed_shim.records import Record
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _check_time(certificate: "x509.Certificate", what: str, time: datetime) -> N
     if not first <= time <= last:
         raise ConfigError(
             f"{what} is valid from {_shown(first)} to {_shown(last)} and not at {_shown(time)}: name one that is, or a "
-            "time at which this one was with --at"
+            f"time at which this one was with {option('--at')}"
         )
 
 

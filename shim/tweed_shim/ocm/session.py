@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tweed_shim.errors import ComponentError
+from tweed_shim.letters import quoted
 from tweed_shim.ocm import archives, component_archive, ctf, identity, locations, versions
 from tweed_shim.ocm.component_archive import ComponentArchive
 from tweed_shim.ocm.configuration import Configuration
@@ -15,6 +16,7 @@ from tweed_shim.ocm.locations import ARCHIVE, CTF, FILE, REGISTRY, Location, Spe
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion, Repository
+from tweed_shim.option_names import option
 
 Path = tuple[str, ...]
 
@@ -90,7 +92,7 @@ class Session:
             found.components()[0] if isinstance(found, ComponentArchive) else ""
         )
         if not component:
-            raise ComponentError(f"{text!r} names no component: write {text}//NAME:VERSION")
+            raise ComponentError(f"{quoted(text)} names no component: write REPOSITORY//NAME:VERSION")
         first = [] if found is None else [found]
         version = location.version or self._newest(first, component, constraint)
         return self.find(component, version, first)
@@ -126,7 +128,7 @@ class Session:
         where = ", ".join(asked)
         raise ComponentError(
             f"the component version {component}:{version}{way} is not there: looked into {where}; "
-            "check its name, or name more with --lookup"
+            f"check its name, or name more with {option('--lookup')}"
         )
 
     def follow(self, start: ComponentVersion, path: Sequence[Identity]) -> ComponentVersion:
@@ -214,7 +216,8 @@ class Session:
 
 def _nowhere(name: str) -> ComponentError:
     return ComponentError(
-        f"no repository was named to look for {name} in: write REPOSITORY//{name}, or use --repo or --lookup"
+        f"no repository was named to look for {name} in: write REPOSITORY//{name}, or use "
+        f"{option('--repo')} or {option('--lookup')}"
     )
 
 

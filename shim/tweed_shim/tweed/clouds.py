@@ -19,6 +19,7 @@ from tweed_shim import files, idmap, scratch, state_files
 from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import ALPHANUMERIC, made_of
+from tweed_shim.option_names import option
 from tweed_shim.records import Record
 from tweed_shim.tweed import drafts
 from tweed_shim.tweed.drafts import Draft
@@ -130,7 +131,8 @@ def _mend(place: str) -> str:
             f"tweed-shim clouds forget {cloud} {name}"
         )
     return (
-        f"restore it from a backup, or configure cloud '{os.path.basename(directory)}' again with --replace"
+        f"restore it from a backup, or configure cloud '{os.path.basename(directory)}' again with "
+        f"{option('--replace')}"
     )
 
 
@@ -467,6 +469,11 @@ def give_up_interaction(cloud: Cloud, interaction: str, tell: Callable[[str], No
 
 def not_set_up(cloud: Cloud, interaction: str) -> StateError:
     """Return the error for an interaction that is needed and not set up."""
+    if not os.path.isdir(cloud.directory):
+        return StateError(
+            f"interaction '{interaction}' of cloud '{cloud.name}' is not set up: there is no cloud '{cloud.name}'; "
+            "'tweed-shim clouds' lists those there are"
+        )
     return StateError(
         f"interaction '{interaction}' of cloud '{cloud.name}' is not set up; 'tweed-shim clouds' lists those that are"
     )
