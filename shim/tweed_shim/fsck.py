@@ -22,7 +22,7 @@ from tweed_shim.image.members import Extent
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.store import Pulled
 from tweed_shim.runtime import runs, scratch_directories
-from tweed_shim.tweed import clouds
+from tweed_shim.tweed import cloud_states
 
 LISTED = 5  # of what is wrong with one image, for people
 MEND = "run: tweed-shim fsck --repair"
@@ -72,7 +72,7 @@ def check(root: str, repair: ConnectOptions | None = None, report: Report = sile
 def _records(root: str) -> Iterator[Damage]:
     said: list[str] = []
     store.records(root, said.append)
-    clouds.states(root, said.append)
+    cloud_states.states(root, said.append)
     runs.records(root, newest=runs.KEPT, warn=said.append)
     for _ in scratch_directories.noted(root, said.append):
         pass

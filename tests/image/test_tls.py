@@ -226,7 +226,9 @@ def test_a_certificate_that_is_named_is_shown(
 def test_who_shows_none_or_a_strange_one_is_told_so(
     opened: Opened, strict_registry: StrictRegistry, tmp_path: os.PathLike[str]
 ) -> None:
-    said = f"the registry {strict_registry.host} asks for the certificate of a client that it knows .*cert_file="
+    said = (
+        f"the registry {strict_registry.host} asks for the certificate of a client that it knows .*cert_file="
+    )
     with pytest.raises(RegistryError, match=said):
         opened(f"{strict_registry.host}/app", ca_file=strict_registry.ca_file).manifest("1")
     strange = make_authority(os.fspath(tmp_path))

@@ -162,7 +162,7 @@ def restore(wanted: Wanted, record: Pulled) -> None:
     if not reference.path:
         # The tag may have moved since.
         wanted = wanted._replace(reference=replace(reference, tag=None, digest=record.top))
-    with files.held_directory(os.path.join(wanted.root, "images", "blobs")), _elsewhere(wanted) as source:
+    with _held_blobs(wanted), _elsewhere(wanted) as source:
         resolved = resolve(source, wanted.platform, str(reference))
         if resolved.digest != record.digest:
             raise StateError(f"{reference} means another image by now; pull it again")
@@ -203,11 +203,18 @@ def _prepare_index(root: str) -> None:
     layout.entries()
 
 
+def _held_blobs(wanted: Wanted) -> AbstractContextManager[bool]:
+    """Keep every blob from removal for the length of a block."""
+    note = "waiting for another process that removes blobs (gc or rm)"
+    blobs = os.path.join(wanted.root, "images", "blobs")
+    return files.held_directory(blobs, waiting=lambda: wanted.report(note))
+
+
 def _bring(wanted: Wanted, started: float) -> Image:
     bad: set[str] = set()
     try:
         # As long as this is held, nobody removes blobs that no record names yet.
-        with files.held_directory(os.path.join(wanted.root, "images", "blobs")):
+        with _held_blobs(wanted):
             return _bring_and_unpack(wanted, bad, started)
     except ImageError:
         _layout(wanted.root).drop_damaged(bad)
@@ -417,6 +424,6 @@ def _keep(wanted: Wanted, resolved: Resolved, origin: str) -> None:
         str(wanted.reference), wanted.platform, origin, resolved.top, resolved.digest, size, time.time()
     )
     image = Descriptor(manifest.media_type(last, record.reference), last.digest, len(last.body))
-    with scratch.only_one(wanted.root, removal.INDEX_LOCK):
+    with removal.index_lock(wanted.root, wanted.report):
         _layout(wanted.root).put_entry(record.reference, record.platform, image)
         store.write_record(wanted.root, record)

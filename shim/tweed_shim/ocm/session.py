@@ -1,6 +1,6 @@
 """Looking for component versions and resources: in the repository that was named, and in further ones."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -261,11 +261,16 @@ def registry(
 
 @contextmanager
 def written(
-    specification: Specification, connection: Connection, file_format: str = ""
+    specification: Specification,
+    connection: Connection,
+    file_format: str = "",
+    *,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Repository]:
     """A repository to write, for the length of a block. An archive has all that was added to it, or nothing.
 
-    file_format: of a new archive. Raises ComponentError where it is none that can be written.
+    file_format: of a new archive. report: is told what is waited for. Raises ComponentError where it is none that can
+    be written.
     """
     if specification.kind == REGISTRY:
         with ExitStack() as stack:
@@ -275,5 +280,7 @@ def written(
         raise ComponentError(
             f"{specification.path} would be a component archive, which is not written: use ctf::"
         )
-    with ctf.written(specification.path, file_format or specification.file_format or None) as archive:
+    note = f"waiting for another process that writes into {specification.path}"
+    kind = file_format or specification.file_format or None
+    with ctf.written(specification.path, kind, lambda: report(note)) as archive:
         yield OciRepository(archive)

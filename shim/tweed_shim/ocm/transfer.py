@@ -61,7 +61,7 @@ def transfer(
     """
     with (
         ExitStack() as stack,
-        sessions.written(target, session.connection, order.file_format) as repository,
+        sessions.written(target, session.connection, order.file_format, report=report) as repository,
     ):
         # The contents are read when the target is written, at the end of this block.
         work = _Work(session, repository, order, report, stack)

@@ -162,7 +162,7 @@ def launch(
         program = require_program(of.settings.runtime)
         run = runs.begin(of.settings.root)
         record = {**of.record, "started": runs.timestamp()}
-        run.note(**record, state="running")
+        run.note(**record, state="running", process=os.getpid())
         _reserve(run)
 
     def while_it_runs() -> None:

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
-from tweed_shim import files, idmap, scratch, state_files
+from tweed_shim import files, idmap, state_files
 from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import ALPHANUMERIC, made_of
@@ -90,13 +90,13 @@ def current(place: str, *, replacing: bool = False) -> Generation | None:
     replacing: the caller is about to put another in its place, and may do so where this one's record is damaged: the
     record is then empty. Raises DamagedRecord.
     """
-    generation, damage = _examine(place)
+    generation, damage = examine(place)
     if damage is not None and not replacing:
         raise damage
     return generation
 
 
-def _examine(place: str) -> tuple[Generation | None, DamagedRecord | None]:
+def examine(place: str) -> tuple[Generation | None, DamagedRecord | None]:
     """The generation in force at a place, and what is wrong with it; its record is empty where something is."""
     link, before = os.path.join(place, CURRENT), ""
     while True:
@@ -183,15 +183,37 @@ def changing(cloud: Cloud, place: str) -> Iterator[None]:
 
     What a kill left there is finished where its image had succeeded, and swept otherwise; `cloud.waiting` hears of it.
     """
-    note = f"waiting for another operation on cloud '{cloud.name}' to end"
-    with files.locked(os.path.join(place, LOCK), waiting=lambda: cloud.waiting(note)):
-        if _is_interaction(place):
-            _recover(cloud, place)
-        _sweep(cloud, place)
-        try:
-            yield
-        finally:
-            _remove_if_unused(place)
+
+    def waiting() -> None:
+        cloud.waiting(_wait_note(cloud, place))
+
+    with files.locked(os.path.join(place, LOCK), waiting=waiting), tidied(cloud, place):
+        yield
+
+
+@contextmanager
+def tidied(cloud: Cloud, place: str) -> Iterator[None]:
+    """Deal with what a kill left at a place that the caller holds alone, and remove it where it is empty afterwards."""
+    if is_interaction(place):
+        _recover(cloud, place)
+    _sweep(cloud, place)
+    try:
+        yield
+    finally:
+        _remove_if_unused(place)
+
+
+def users_of(cloud: Cloud, interaction: str = "") -> str:
+    """Name the runs that use a cloud, or an interaction of it, for people."""
+    from tweed_shim.runtime import runs
+
+    return " and ".join(runs.going_on(cloud.root, cloud.name, interaction))
+
+
+def _wait_note(cloud: Cloud, place: str) -> str:
+    interaction = os.path.basename(place) if is_interaction(place) else ""
+    who = users_of(cloud, interaction) or "another operation"
+    return f"waiting for {who} on cloud '{cloud.name}' to end"
 
 
 def _remove_if_unused(place: str) -> None:
@@ -243,7 +265,7 @@ def draft(cloud: Cloud, place: str, record: Mapping[str, Any]) -> Iterator[Draft
     try:
         yield new
     except BaseException as error:
-        if not _is_interaction(place):
+        if not is_interaction(place):
             new.withdraw()
         elif not isinstance(error, Exception):
             _tell_interrupted(cloud, place, record if new.marked else None)
@@ -260,7 +282,8 @@ def commit(cloud: Cloud, place: str, new: Draft) -> None:
     _sweep(cloud, place)
 
 
-def _is_interaction(place: str) -> bool:
+def is_interaction(place: str) -> bool:
+    """Tell whether a place is that of an interaction, and not that of a cloud's configuration."""
     return os.path.basename(os.path.dirname(place)) == "interactions"
 
 
@@ -282,7 +305,7 @@ def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
             return  # damaged: nobody can tell what is in force, so nothing is beside it
         if not os.path.exists(link):
             return  # likewise
-    if _is_interaction(place) and (new := drafts.unfinished(place)) is not None:
+    if is_interaction(place) and (new := drafts.unfinished(place)) is not None:
         keep.add(os.path.basename(new))
     yield from [entry for entry in os.scandir(place) if entry.name not in keep]
 
@@ -303,15 +326,6 @@ def _sweep(cloud: Cloud, place: str) -> None:
     if os.path.lexists(os.path.join(place, CURRENT)) or not any(_beside_current(place)):
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(place, drafts.TORN_DOWN))
-
-
-class CloudState(Record):
-    """What is known of a cloud: the image that it was configured for, when, and the interactions set up."""
-
-    name: str
-    image: str
-    configured: str
-    interactions: tuple[str, ...]
 
 
 def environment(cloud: Cloud, interaction: str) -> dict[str, str]:
@@ -340,11 +354,12 @@ def set_up_in(directory: str) -> tuple[str, ...]:
 def _is_needed(place: str) -> bool:
     """Return whether something is in force at a place, or is set up without being in force yet."""
     return os.path.lexists(os.path.join(place, CURRENT)) or (
-        _is_interaction(place) and drafts.unfinished(place) is not None
+        is_interaction(place) and drafts.unfinished(place) is not None
     )
 
 
-def _directories(root: str) -> list[str]:
+def directories(root: str) -> list[str]:
+    """Return the directories of the clouds of a store, by name."""
     try:
         names = sorted(os.listdir(os.path.join(root, "clouds")))
     except FileNotFoundError:
@@ -352,48 +367,13 @@ def _directories(root: str) -> list[str]:
     return [os.path.join(root, "clouds", name) for name in names]
 
 
-def states(root: str, warn: Callable[[str], None] = lambda _: None) -> list[CloudState]:
-    """Every cloud of a store, by name. warn: is told of each record that is damaged."""
-    found = []
-    for directory in _directories(root):
-        name = os.path.basename(directory)
-        generation = None
-        for place in reversed(_places(directory)):
-            generation, damage = _examine(place)
-            if damage is not None:
-                warn(str(damage))
-        interactions = set_up_in(directory)
-        if generation is not None or interactions:
-            record = {} if generation is None else generation.record
-            found.append(CloudState(name, record.get("image", ""), record.get("time", ""), interactions))
-    return found
-
-
-def _places(directory: str) -> list[str]:
+def places(directory: str) -> list[str]:
     """Where the generations of a cloud and of each of its interactions are, or were."""
     places = [os.path.join(directory, "config")]
     with suppress(FileNotFoundError):
         interactions = os.path.join(directory, "interactions")
         places += [os.path.join(interactions, name) for name in sorted(os.listdir(interactions))]
     return [place for place in places if os.path.isdir(place)]
-
-
-def images(root: str) -> dict[str, str]:
-    """The digest of each image that made what is in force, and for whom it did, for people.
-
-    Raises DamagedRecord where nobody can tell.
-    """
-    found: dict[str, str] = {}
-    for directory in _directories(root):
-        cloud = f"cloud '{os.path.basename(directory)}'"
-        for place in _places(directory):
-            generation = set_up(place) if _is_interaction(place) else current(place)
-            if generation is not None and (digest := generation.record.get("digest")):
-                whose = cloud
-                if os.path.basename(os.path.dirname(place)) == "interactions":
-                    whose = f"interaction '{os.path.basename(place)}' of {cloud}"
-                found.setdefault(digest, whose)
-    return found
 
 
 def leftovers(root: str) -> Iterator[str]:
@@ -405,66 +385,22 @@ def leftovers(root: str) -> Iterator[str]:
     def busy() -> None:
         raise BlockingIOError
 
-    for directory in _directories(root):
+    for directory in directories(root):
         with suppress(BlockingIOError), files.locked(os.path.join(directory, LOCK), waiting=busy):
             yield from _leftovers(directory)
 
 
 def _leftovers(directory: str) -> Iterator[str]:
-    places = _places(directory)
-    needed = [place for place in places if _is_needed(place)]
+    every = places(directory)
+    needed = [place for place in every if _is_needed(place)]
     if not needed:
         yield directory
         return
-    for place in places:
+    for place in every:
         if place in needed:
             yield from (entry.path for entry in _beside_current(place))
         else:
             yield place
-
-
-def remove(cloud: Cloud) -> None:
-    """Remove a cloud's configuration.
-
-    Raises StateError where there is none of that name, or interactions are still set up in it.
-    """
-    with _all_of(cloud):
-        if left := set_up_in(cloud.directory):
-            raise StateError(
-                f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first, or "
-                f"give them up with: tweed-shim clouds forget {cloud.name}"
-            )
-        _remove_all(cloud)
-
-
-def give_up(cloud: Cloud, tell: Callable[[str], None]) -> None:
-    """Remove a cloud with its configuration and its interactions, and tear none of these down.
-
-    tell: takes a sentence about what is lost, once for each interaction, before anything is removed. Raises StateError
-    where there is no cloud of that name.
-    """
-    with _all_of(cloud):
-        for interaction in set_up_in(cloud.directory):
-            _tell_loss(cloud, interaction, tell)
-        tell(f"the configuration of cloud '{cloud.name}' is removed; configure it again to use it")
-        _remove_all(cloud)
-
-
-def give_up_interaction(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
-    """Forget an interaction without tearing it down. tell: takes a sentence about what is lost, before it is.
-
-    Raises StateError where it is not set up.
-    """
-    place = cloud.place("interaction", interaction)
-    refusal = not_set_up(cloud, interaction)
-    if not os.path.isdir(place):
-        raise refusal
-    with used(cloud), changing(cloud, place):
-        # A record that is damaged is no reason to keep what is given up.
-        if set_up(place, replacing=True) is None:
-            raise refusal
-        _tell_loss(cloud, interaction, tell)
-        forget(cloud, place)
 
 
 def not_set_up(cloud: Cloud, interaction: str) -> StateError:
@@ -477,28 +413,3 @@ def not_set_up(cloud: Cloud, interaction: str) -> StateError:
     return StateError(
         f"interaction '{interaction}' of cloud '{cloud.name}' is not set up; 'tweed-shim clouds' lists those that are"
     )
-
-
-def _tell_loss(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
-    generation = set_up(cloud.place("interaction", interaction), replacing=True)
-    made_by = generation and generation.record.get("image")
-    tell(
-        f"interaction '{interaction}' of cloud '{cloud.name}' is given up: what {made_by or 'its image'} made for "
-        "it in the backend stays there, and no teardown can remove it any more; remove it there by hand"
-    )
-
-
-@contextmanager
-def _all_of(cloud: Cloud) -> Iterator[None]:
-    """Be the only one who uses a cloud for as long as the block lasts. Raises StateError where there is none."""
-    note = f"waiting for the operations on cloud '{cloud.name}' to end"
-    if not os.path.isdir(cloud.directory):
-        raise StateError(f"there is no cloud '{cloud.name}'; 'tweed-shim clouds' lists those there are")
-    with files.locked(os.path.join(cloud.directory, LOCK), waiting=lambda: cloud.waiting(note)):
-        yield
-
-
-def _remove_all(cloud: Cloud) -> None:
-    with scratch.directory(scratch.place(cloud.root), cloud.ids) as work:
-        os.rename(cloud.directory, os.path.join(work, cloud.name))
-        files.sync_directory(os.path.dirname(cloud.directory))
