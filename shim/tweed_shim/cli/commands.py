@@ -6,7 +6,6 @@ command line, is left to argparse: to import that and to build its parsers takes
 
 import sys
 from collections.abc import Callable, Container, Mapping
-from contextlib import suppress
 from importlib import import_module
 
 from tweed_shim import __version__, option_values
@@ -229,13 +228,13 @@ def checked(check: Check) -> Callable[[str], Any]:
 
 
 def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
-    """The type of an option that is a number; the check refuses the text of what is none."""
+    """Return the type of an option that is a number. The check refuses the text as it was typed."""
 
     def convert(text: str) -> Any:
-        value: float | str = text
-        with suppress(ValueError):
-            value = kind(text)
-        return check(value)
+        try:
+            return check(kind(text))
+        except (ValueError, ConfigError):
+            return check(text)
 
     return checked(convert)
 

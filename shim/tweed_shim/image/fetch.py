@@ -387,7 +387,7 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
     with scratch.directory(scratch.place(wanted.root), wanted.ids) as work:
         jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]
         try:
-            what = f"{len(jobs)} of the layers of {wanted.reference}"
+            what = f"{len(jobs)} layer{'' if len(jobs) == 1 else 's'} of {wanted.reference}"
             with progress.shown(report, what, size) as tell, trace.span("fetch"):
                 source.fetch(jobs, _timely(tell, wanted.deadline))
         finally:

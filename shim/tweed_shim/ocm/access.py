@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from tweed_shim import documents, urls
+from tweed_shim import documents, extras, urls
 from tweed_shim.errors import BadReference, BadUrl, ComponentError
 from tweed_shim.image import reference
 from tweed_shim.image.manifest import LARGEST_BLOB, Descriptor
@@ -340,7 +340,7 @@ def _s3(request: Request) -> Blob:
         )
     except ImportError:
         raise ComponentError(
-            f"{request.what} is in an S3 bucket, which takes boto3: install tweed-shim[s3]"
+            extras.missing(f"{request.what}, which is in an S3 bucket,", "boto3", "s3")
         ) from None
     bucket, key = request.text("bucketName", "bucket"), request.text("objectKey", "key")
     found = request.connection.find({"type": consumers.S3, "pathprefix": f"{bucket}/{key}"}) or {}

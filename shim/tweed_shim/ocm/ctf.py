@@ -171,7 +171,8 @@ def written(
 
     All that was put into it is there after the block, and nothing of it where the block fails. file_format: one
     of FORMATS, or STORED_TGZ; by default an existing archive's, and for a new one `directory`. waiting: called once
-    where another process writes into it. Raises ComponentError where there is something else, and HostError where it cannot be written.
+    where another process writes into it. Raises ComponentError where there is something else, and HostError where it
+    cannot be written.
     """
     with faults(path), ExitStack() as stack:
         with suppress(FileNotFoundError), named_files.resolved(path):

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tweed_shim import extras
 from tweed_shim.errors import ComponentError, ConfigError, HostError, Unverifiable
 from tweed_shim.ocm.descriptor import HASHES, Signature
 from tweed_shim.option_names import option
@@ -126,9 +127,7 @@ def _library(*names: str) -> list[Any]:
     try:
         return [importlib.import_module(f"cryptography.{name}") for name in names]
     except ImportError:
-        raise HostError(
-            "signatures need the package cryptography, which is not installed: install 'tweed-shim[crypto]'"
-        ) from None
+        raise HostError(extras.missing("the verification of a signature", "cryptography", "crypto")) from None
 
 
 def _padding(signature: Signature, algorithm: Any, what: str) -> Any:
