@@ -33,13 +33,7 @@ _DEEPEST_PICKLE = 5_000
 _LENGTH_BYTES = 8
 _PIECE = 64 << 10
 _QUESTIONS, _ANSWERS = 3, 4
-_CHILD = """
-import json, sys
-settings = json.loads(sys.argv[1])
-sys.path[:] = settings["path"]
-from tweed_shim import worker_process
-worker_process.serve_parent(settings["parent"])
-"""
+_SERVE = 'worker_process.serve_parent(settings["parent"])'
 
 _T = TypeVar("_T")
 
@@ -148,23 +142,23 @@ class WorkerProcess:
                 )
             piece = os.read(self._from, _PIECE)
             if not piece:
-                raise HostError(
-                    f"the process that worked on {what} died{self._reason()}; see whether memory is short, and run it "
-                    "again"
-                )
+                raise self._died(what)
             answer += piece
             if size is None and len(answer) >= _LENGTH_BYTES:
                 size = _LENGTH_BYTES + int.from_bytes(answer[:_LENGTH_BYTES])
         return bytes(answer[_LENGTH_BYTES:])
 
-    def _reason(self) -> str:
+    def _died(self, what: str) -> HostError:
         """Reap a child that has closed its pipe, and return what is known of its end."""
         code = None if self._child is None else self._child.wait()
         self.end()
         # A host program that takes all children away leaves nothing to wait for.
-        if code is None:
-            return ""
-        return f" by signal {-code}" if code < 0 else f" with exit code {code}"
+        if code == interpreter.NO_PACKAGE:
+            return interpreter.no_package(f"the work on {what}")
+        how = "" if code is None else f" by signal {-code}" if code < 0 else f" with exit code {code}"
+        return HostError(
+            f"the process that worked on {what} died{how}; see whether memory is short, and run it again"
+        )
 
     def _stop(self) -> None:
         """Stop a child in the middle of a call: SIGTERM, and SIGKILL after GRACE seconds."""
@@ -222,9 +216,9 @@ def _spawn(child: Child, questions: int, answers: int) -> None:
     import json
 
     program = interpreter.find()
-    settings = json.dumps({"path": sys.path, "parent": os.getpid()})
+    settings = json.dumps({"path": interpreter.import_path(), "parent": os.getpid()})
     child.spawn(
-        [program, "-I", "-c", _CHILD, settings],
+        [program, "-I", "-c", interpreter.import_in_child("worker_process") + _SERVE, settings],
         interpreter.environment(os.environ),
         files={_QUESTIONS: questions, _ANSWERS: answers},
     )
