@@ -67,8 +67,8 @@ def _described(state: CloudState) -> dict[str, Any]:
 
 def _lines(state: CloudState) -> Iterator[dict[str, Any]]:
     """Yield a line of the table for each interaction of a cloud, and one for a cloud without any."""
-    for each in state.setups or (None,):
-        about = (
-            {} if each is None else {"interaction": each.name, "set_up_by": each.image, "set_up": each.time}
-        )
-        yield {**fields(state), **about}
+    if not state.setups:
+        yield fields(state)
+    for each in state.setups:
+        when = "interrupted" if each.interrupted else each.time
+        yield {**fields(state), "interaction": each.name, "set_up_by": each.image, "set_up": when}

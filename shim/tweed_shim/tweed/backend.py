@@ -299,7 +299,7 @@ class Backend:
     def _output(self, place: str, interaction: str) -> clouds.Generation:
         """Return what is recorded of an interaction. Raises StateError where it is not set up, before a pull."""
         with self._state():
-            output = clouds.set_up(place)
+            output = clouds.set_up(place) or clouds.interrupted(place)
             if output is None:
                 # This finishes, or names, what a kill left, and raises the error.
                 with self._set_up(place, interaction) as output:
@@ -370,7 +370,7 @@ class Backend:
         if not os.path.isdir(place):
             raise refusal
         with clouds.used(self._cloud), clouds.changing(self._cloud, place):
-            output = clouds.set_up(place)
+            output = clouds.set_up(place) or clouds.interrupted(place)
             if output is None:
                 raise refusal
             yield output

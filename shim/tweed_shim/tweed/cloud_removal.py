@@ -21,7 +21,7 @@ def remove(cloud: Cloud) -> None:
     Raises StateError where there is none of that name, or interactions are still set up in it.
     """
     with _all_of(cloud):
-        if left := clouds.set_up_in(cloud.directory):
+        if left := (*clouds.set_up_in(cloud.directory), *clouds.interrupted_in(cloud.directory)):
             raise StateError(
                 f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first, or "
                 f"give them up with: tweed-shim clouds forget {cloud.name}"
@@ -36,7 +36,7 @@ def give_up(cloud: Cloud, tell: Callable[[str], None]) -> None:
     where there is no cloud of that name.
     """
     with _all_of(cloud):
-        for interaction in clouds.set_up_in(cloud.directory):
+        for interaction in (*clouds.set_up_in(cloud.directory), *clouds.interrupted_in(cloud.directory)):
             _tell_loss(cloud, interaction, tell)
         tell(f"the configuration of cloud '{cloud.name}' is removed; configure it again to use it")
         _remove_all(cloud)
@@ -58,14 +58,15 @@ def give_up_interaction(cloud: Cloud, interaction: str, tell: Callable[[str], No
         clouds.tidied(cloud, place),
     ):
         # A record that is damaged is no reason to keep what is given up.
-        if clouds.set_up(place, replacing=True) is None:
+        if clouds.set_up(place, replacing=True) is None and clouds.interrupted(place) is None:
             raise refusal
         _tell_loss(cloud, interaction, tell)
         clouds.forget(cloud, place)
 
 
 def _tell_loss(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
-    generation = clouds.set_up(cloud.place("interaction", interaction), replacing=True)
+    place = cloud.place("interaction", interaction)
+    generation = clouds.set_up(place, replacing=True) or clouds.interrupted(place)
     made_by = generation and generation.record.get("image")
     tell(
         f"interaction '{interaction}' of cloud '{cloud.name}' is given up: what {made_by or 'its image'} made for "

@@ -11,13 +11,15 @@ from tweed_shim.tweed.clouds import Generation
 class InteractionState(Record):
     """An interaction that is set up: its name, the image that set it up with its manifest digest, and when.
 
-    Of one whose record is damaged only the name is known.
+    Of one whose record is damaged only the name is known. interrupted: its setup was interrupted, and nobody knows
+    whether it succeeded; teardown and `forget` take it.
     """
 
     name: str
     image: str
     digest: str
     time: str
+    interrupted: bool = False
 
 
 class CloudState(Record):
@@ -47,8 +49,10 @@ def states(root: str, warn: Callable[[str], None] = lambda _: None) -> list[Clou
             if not clouds.is_interaction(place):
                 configured = generation
             elif os.path.basename(place) in names:
-                setups.append(_interaction(place))
-        if configured is not None or names:
+                setups.append(_interaction(clouds.set_up(place, replacing=True), place))
+            elif (kept := clouds.interrupted(place)) is not None:
+                setups.append(_interaction(kept, place, interrupted=True))
+        if configured is not None or setups:
             record = {} if configured is None else configured.record
             found.append(
                 CloudState(
@@ -62,11 +66,10 @@ def states(root: str, warn: Callable[[str], None] = lambda _: None) -> list[Clou
     return found
 
 
-def _interaction(place: str) -> InteractionState:
-    generation = clouds.set_up(place, replacing=True)
+def _interaction(generation: Generation | None, place: str, *, interrupted: bool = False) -> InteractionState:
     record = {} if generation is None else generation.record
-    about = (record.get(key, "") for key in ("image", "digest", "time"))
-    return InteractionState(os.path.basename(place), *about)
+    image, digest, time = (record.get(key, "") for key in ("image", "digest", "time"))
+    return InteractionState(os.path.basename(place), image, digest, time, interrupted)
 
 
 def image_users(root: str) -> dict[str, list[tuple[str, str]]]:
@@ -80,7 +83,9 @@ def image_users(root: str) -> dict[str, list[tuple[str, str]]]:
         cloud = os.path.basename(directory)
         for place in reversed(clouds.places(directory)):
             is_interaction = clouds.is_interaction(place)
-            generation = clouds.set_up(place) if is_interaction else clouds.current(place)
+            generation = (
+                clouds.set_up(place) or clouds.interrupted(place) if is_interaction else clouds.current(place)
+            )
             if generation is None or not (digest := generation.record.get("digest")):
                 continue
             who, command = f"cloud '{cloud}'", f"tweed-shim clouds rm {cloud}"

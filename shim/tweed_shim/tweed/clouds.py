@@ -151,6 +151,13 @@ def set_up(place: str, *, replacing: bool = False) -> Generation | None:
             return Generation(directory, record)
 
 
+def interrupted(place: str) -> Generation | None:
+    """Return what is kept of a setup that was interrupted, None where nothing is, or the record of it is damaged."""
+    directory = os.path.join(place, drafts.INTERRUPTED)
+    record = drafts.read_started(directory)
+    return None if record is None else Generation(directory, record)
+
+
 @contextmanager
 def held_current(place: str) -> Iterator[Generation | None]:
     """The generation in force, which is kept from removal for as long as the block lasts."""
@@ -235,6 +242,13 @@ def _recover(cloud: Cloud, place: str) -> None:
             drafts.finish(place, directory)
     elif any(entry.name.startswith(drafts.PREFIX) for entry in _beside_current(place)):
         _tell_interrupted(cloud, place, None)
+        # Where the disk refuses it, it is swept.
+        with suppress(OSError):
+            if drafts.keep_interrupted(place):
+                cloud.waiting(
+                    f"what it had written is kept in {os.path.join(place, drafts.INTERRUPTED)}; teardown of "
+                    f"interaction '{os.path.basename(place)}' is given it where nothing else is set up under this name"
+                )
 
 
 def _tell_interrupted(cloud: Cloud, place: str, record: Mapping[str, Any] | None) -> None:
@@ -290,12 +304,14 @@ def is_interaction(place: str) -> bool:
 def forget(cloud: Cloud, place: str) -> None:
     """Let no generation be in force at a place that the caller is changing, and remove what is there."""
     drafts.retire(place)
+    with suppress(FileNotFoundError):
+        os.rename(os.path.join(place, drafts.INTERRUPTED), os.path.join(place, files.unique_name("old-")))
     _sweep(cloud, place)
 
 
 def _beside_current(place: str) -> Iterator["os.DirEntry[str]"]:
     """All at a place but the generation in force."""
-    keep, link = {CURRENT, LOCK, drafts.TORN_DOWN}, os.path.join(place, CURRENT)
+    keep, link = {CURRENT, LOCK, drafts.TORN_DOWN, drafts.INTERRUPTED}, os.path.join(place, CURRENT)
     if os.path.lexists(link):
         try:
             keep.add(os.readlink(link))
@@ -351,11 +367,25 @@ def set_up_in(directory: str) -> tuple[str, ...]:
     return tuple(name for name in sorted(names) if _is_needed(os.path.join(directory, "interactions", name)))
 
 
+def interrupted_in(directory: str) -> tuple[str, ...]:
+    """Return the names under which nothing is set up and something is kept of a setup that was interrupted."""
+    return tuple(
+        os.path.basename(place)
+        for place in places(directory)
+        if is_interaction(place) and not _is_needed(place) and interrupted(place) is not None
+    )
+
+
 def _is_needed(place: str) -> bool:
     """Return whether something is in force at a place, or is set up without being in force yet."""
     return os.path.lexists(os.path.join(place, CURRENT)) or (
         is_interaction(place) and drafts.unfinished(place) is not None
     )
+
+
+def _is_kept(place: str) -> bool:
+    """Return whether nothing at a place may be removed by `gc`."""
+    return _is_needed(place) or (is_interaction(place) and interrupted(place) is not None)
 
 
 def directories(root: str) -> list[str]:
@@ -392,7 +422,7 @@ def leftovers(root: str) -> Iterator[str]:
 
 def _leftovers(directory: str) -> Iterator[str]:
     every = places(directory)
-    needed = [place for place in every if _is_needed(place)]
+    needed = [place for place in every if _is_kept(place)]
     if not needed:
         yield directory
         return
