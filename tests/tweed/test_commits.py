@@ -360,6 +360,9 @@ def test_what_a_disk_took_no_record_of_is_kept_named_and_can_be_torn_down(
 def test_what_was_interrupted_can_be_torn_down_at_once_or_given_up(world: World) -> None:
     assert world.killed_at(1, lambda: world.backend.setup("shop"))
     [lost] = world.made.iterdir()
+    world.shim.gc()
+    [state] = world.shim.clouds()
+    assert [(each.name, each.interrupted) for each in state.setups] == [("shop", True)]
     world.backend.teardown("shop")
     assert not lost.exists()
     assert world.killed_at(1, lambda: world.backend.setup("blog"))

@@ -154,6 +154,10 @@ def set_up(place: str, *, replacing: bool = False) -> Generation | None:
 def interrupted(place: str) -> Generation | None:
     """Return what is kept of a setup that was interrupted, None where nothing is, or the record of it is damaged."""
     directory = os.path.join(place, drafts.INTERRUPTED)
+    if not os.path.isdir(directory) and (started := drafts.started_drafts(place)):
+        with suppress(FileNotFoundError), files.held_file(os.path.join(place, LOCK)) as is_free:
+            # Nobody is at work on it, so its setup was interrupted, and no operation has come since.
+            directory = started[-1] if is_free else directory
     record = drafts.read_started(directory)
     return None if record is None else Generation(directory, record)
 
@@ -385,7 +389,9 @@ def _is_needed(place: str) -> bool:
 
 def _is_kept(place: str) -> bool:
     """Return whether nothing at a place may be removed by `gc`."""
-    return _is_needed(place) or (is_interaction(place) and interrupted(place) is not None)
+    return _is_needed(place) or (
+        is_interaction(place) and (interrupted(place) is not None or bool(drafts.started_drafts(place)))
+    )
 
 
 def directories(root: str) -> list[str]:
@@ -428,7 +434,8 @@ def _leftovers(directory: str) -> Iterator[str]:
         return
     for place in every:
         if place in needed:
-            yield from (entry.path for entry in _beside_current(place))
+            kept = drafts.started_drafts(place) if is_interaction(place) else []
+            yield from (entry.path for entry in _beside_current(place) if entry.path not in kept)
         else:
             yield place
 

@@ -172,7 +172,7 @@ def keep_interrupted(place: str) -> bool:
     Nobody knows whether it succeeded: a kill leaves the same as a disk that took no record of the success. Of several
     the last one is kept. Returns whether there is anything to keep.
     """
-    started = [each.path for each in _directories(place) if _has_data(each.path)]
+    started = started_drafts(place)
     if not started:
         return False
     kept = os.path.join(place, INTERRUPTED)
@@ -180,6 +180,11 @@ def keep_interrupted(place: str) -> bool:
         os.rename(kept, os.path.join(place, files.unique_name("old-")))
     os.rename(max(started, key=os.path.getmtime), kept)
     return True
+
+
+def started_drafts(place: str) -> list[str]:
+    """Return the drafts at a place whose image was started and had written something; they may still be in use."""
+    return [each.path for each in _directories(place) if _has_data(each.path)]
 
 
 def _has_data(directory: str) -> bool:
