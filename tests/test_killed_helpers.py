@@ -40,8 +40,8 @@ def test_a_killed_checker_of_schemas_is_not_blamed_on_the_image(number: signal.S
 
 
 def test_a_schema_that_needs_too_much_memory_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    smaller = schemas._CHILD.replace("schemas.answer", "schemas._MOST_MEMORY = 200 << 20; schemas.answer")
-    monkeypatch.setattr(schemas, "_CHILD", smaller)
+    smaller = schemas._SERVE.replace("schemas.answer", "schemas._MOST_MEMORY = 200 << 20; schemas.answer")
+    monkeypatch.setattr(schemas, "_SERVE", smaller)
     schema = {"type": "string", "pattern": "^((a)|(b))*$"}
     value = json.dumps("a" * 4_000_000).encode()
     with schemas.Examiner() as examiner, pytest.raises(ContractError, match="GiB of memory; its author"):

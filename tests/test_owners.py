@@ -6,6 +6,7 @@ of the next bytecode comes after the call and before the assignment.
 """
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -14,12 +15,16 @@ from typing import Any
 
 import pytest
 
-from tweed_shim import children, idmap, interpreter, schemas, subprocesses
+from tweed_shim import children, idmap, interpreter, schemas, subprocesses, worker_process
 from tweed_shim.idmap import IdMap
 from tweed_shim.runtime import keeper, kernel
 from tweed_shim.runtime.keeper import Keeper
+from tweed_shim.worker_process import WorkerProcess
 
-TRACED = {module.__file__ for module in (children, interpreter, subprocesses, schemas, keeper, idmap)}
+TRACED = {
+    module.__file__
+    for module in (children, interpreter, subprocesses, schemas, keeper, idmap, worker_process)
+}
 
 
 class HandlerError(Exception):
@@ -40,8 +45,12 @@ class Injection:
         frame.f_trace_opcodes = True
         if event == "opcode" and not self.reached:
             self._left -= 1
-            # Python itself drops what is raised there.
-            if self._left < 0 and not is_within_del(frame):
+            # Python itself drops what is raised there, and runs no handler of a signal that is blocked.
+            if (
+                self._left < 0
+                and not is_within_del(frame)
+                and not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            ):
                 self.reached = True
                 raise HandlerError
         return self.trace
@@ -63,6 +72,11 @@ def start_of_keeper() -> None:
 def start_of_checker() -> None:
     with schemas.Examiner() as examiner:
         examiner.start()
+
+
+def start_of_worker() -> None:
+    with WorkerProcess() as worker:
+        assert worker.call(os.getppid, what="a call") == os.getpid()
 
 
 def whole_command() -> None:
@@ -91,7 +105,14 @@ def inject(start: Callable[[], None], at: int) -> bool:
 
 @pytest.mark.parametrize(
     ("start", "threads", "step"),
-    [(start_of_keeper, 1, 1), (start_of_keeper, 2, 3), (start_of_checker, 1, 3), (whole_command, 1, 13)],
+    [
+        (start_of_keeper, 1, 1),
+        (start_of_keeper, 2, 3),
+        (start_of_checker, 1, 3),
+        (start_of_worker, 1, 1),
+        (start_of_worker, 2, 23),
+        (whole_command, 1, 13),
+    ],
 )
 def test_an_exception_at_any_point_of_a_start_leaves_nothing(
     start: Callable[[], None], threads: int, step: int, monkeypatch: pytest.MonkeyPatch

@@ -181,3 +181,15 @@ def test_what_a_script_cannot_do_is_said_before_anything_is_done(
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
     assert not os.path.exists(f"{checkout}/.venv")
+
+
+def test_help_takes_no_environment(checkout: str) -> None:
+    assert not os.path.exists(f"{checkout}/.venv")
+    for name in sorted(os.listdir(f"{checkout}/scripts")):
+        path = f"{checkout}/scripts/{name}"
+        if not os.path.isfile(path):
+            continue
+        shown = subprocess.run([path, "--help"], capture_output=True, text=True, env={"PATH": SYSTEM_PATH})
+        assert (shown.returncode, shown.stderr) == (0, ""), name
+        assert len(shown.stdout) > 30, name
+    assert not os.path.exists(f"{checkout}/.venv")

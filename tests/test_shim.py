@@ -74,7 +74,7 @@ def test_an_image_that_is_removed_when_it_has_just_been_found_is_had_once_more(
 
 def test_an_end_by_a_forbidden_system_call_is_explained(shim: Shim, script_image: ScriptImage) -> None:
     backend = shim.backend(script_image("sh -c 'kill -SYS $$'; exit $?"))
-    with pytest.raises(OperationFailed, match=r"SIGSYS, as by a 32-bit system call.*--seccomp"):
+    with pytest.raises(OperationFailed, match=r"SIGSYS, as by a 32-bit system call.*seccomp"):
         backend.metadata()
 
 

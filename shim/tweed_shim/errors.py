@@ -4,7 +4,7 @@ Every message is one sentence for a person: it names the thing, says what is wro
 next. It never holds a secret. The command line prints it behind `tweed-shim: ` and leaves with `exit_code`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tweed_shim.lean.typing import Any
 
@@ -81,7 +81,15 @@ class ContractError(ShimError):
 
 
 class SteeringVariable(ShimError):
-    """An environment names variables that steer a shell, and was to be printed in a format that is evaluated."""
+    """An environment names variables that steer a shell, and was to be printed in a format that is evaluated.
+
+    names: all of these variables. fault: the sentence without what can be done about it.
+    """
+
+    def __init__(self, fault: str, remedy: str, names: Sequence[str]) -> None:
+        super().__init__(f"{fault}: {remedy}")
+        self.fault = fault
+        self.names = tuple(names)
 
 
 class OutputsLost(ContractError):

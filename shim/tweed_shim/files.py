@@ -216,19 +216,21 @@ def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | Non
 
 
 @contextmanager
-def held_directory(path: str, *, shared: bool = True, wait: bool = True) -> Iterator[bool]:
+def held_directory(
+    path: str, *, shared: bool = True, wait: bool = True, waiting: Callable[[], None] = lambda: None
+) -> Iterator[bool]:
     """Hold the lock of a directory itself: shared by those who use it, alone by who removes it.
 
-    Yields False, without the lock, where `wait` is not set and somebody else holds it.
+    waiting: called once if somebody else holds it. Yields False, without the lock, where `wait` is not set then.
     """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        if wait:
+        is_held = _try_flock(fd, kind)
+        if wait and not is_held:
+            waiting()
             fcntl.flock(fd, kind)
-            yield True
-        else:
-            yield _try_flock(fd, kind)
+        yield is_held or wait
     finally:
         os.close(fd)
 

@@ -22,7 +22,7 @@ from tweed_shim.image.members import Extent
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.store import Pulled
 from tweed_shim.runtime import runs, scratch_directories
-from tweed_shim.tweed import clouds
+from tweed_shim.tweed import cloud_states
 
 LISTED = 5  # of what is wrong with one image, for people
 MEND = "run: tweed-shim fsck --repair"
@@ -72,7 +72,7 @@ def check(root: str, repair: ConnectOptions | None = None, report: Report = sile
 def _records(root: str) -> Iterator[Damage]:
     said: list[str] = []
     store.records(root, said.append)
-    clouds.states(root, said.append)
+    cloud_states.states(root, said.append)
     runs.records(root, newest=runs.KEPT, warn=said.append)
     for _ in scratch_directories.noted(root, said.append):
         pass
@@ -137,7 +137,7 @@ def _fetch_again(root: str, bad: dict[str, str], ids: IdMap, repair: ConnectOpti
     layout = _layout(root)
     with removal.no_pull(layout) as alone:
         if not alone:
-            return dict.fromkeys(bad, "an image is being pulled; run fsck --repair again after that")
+            return dict.fromkeys(bad, f"an image is being pulled; when that has ended, {MEND}")
         for digest in bad:
             layout.discard(digest)
     records = store.records(root, lambda _: None)
@@ -230,6 +230,6 @@ def _replace(root: str, digest: str, tree: str) -> str:
         files.held_directory(store.tree_path(root, digest), shared=False, wait=False) as alone,
     ):
         if not alone:
-            return "it is in use by a running operation; run fsck --repair again when that has ended"
+            return f"it is in use by a running operation; when that has ended, {MEND}"
         unpack.put_in_place(root, digest, tree)
     return ""

@@ -13,7 +13,7 @@ from tweed_shim.errors import HostError
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
 from tweed_shim.runtime import launch, leaving, log_sweep, runs, scratch_directories
-from tweed_shim.tweed import clouds
+from tweed_shim.tweed import cloud_states, clouds
 
 # Where files are replaced. What is beside one of them was being written when its writer was killed.
 WRITTEN = (
@@ -99,7 +99,7 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
     aside = partial(scratch.put_aside, root)
     yield from of("work", scratch.abandoned(root), aside)
     yield from _chosen_scratches(root, warn)
-    yield from removal.unused(root, lambda: clouds.images(root), keep_last=keep_last, warn=warn)
+    yield from removal.unused(root, lambda: cloud_states.image_users(root), keep_last=keep_last, warn=warn)
     yield from of("cloud", clouds.leftovers(root), aside)
     yield from of("run", runs.expired(root), aside)
     yield from of("file", _half_written(root), _unlink)

@@ -27,8 +27,8 @@ _RUNTIME = (
     ),
     (
         r"hybrid mode",
-        "crun does not work with control groups of both versions, as this host has them; use --runtime runc, or start "
-        "the host with systemd.unified_cgroup_hierarchy=1",
+        "crun does not work with control groups of both versions, as this host has them; use the runtime runc, or "
+        "start the host with systemd.unified_cgroup_hierarchy=1",
     ),
 )
 

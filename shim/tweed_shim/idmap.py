@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 
-from tweed_shim import privileges
+from tweed_shim import option_names, privileges
 from tweed_shim.children import Child
 from tweed_shim.letters import decimal
 from tweed_shim.records import Record
@@ -186,8 +186,8 @@ def granted_to_root() -> IdMap:
     from tweed_shim.errors import HostError
 
     raise HostError(
-        "--userns has no ids to use: neither 'containers' nor 'root' is in /etc/subuid and /etc/subgid; grant some "
-        "with: echo containers:2147483647:2147483648 | tee -a /etc/subuid /etc/subgid"
+        f"{option_names.bare('--userns')} has no ids to use: neither 'containers' nor 'root' is in /etc/subuid and "
+        "/etc/subgid; grant some with: echo containers:2147483647:2147483648 | tee -a /etc/subuid /etc/subgid"
     )
 
 

@@ -9,10 +9,25 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 
+from tweed_shim import __version__
 from tweed_shim.errors import HostError
 
 OLDEST = (3, 11)
 PROBE_SECONDS = 10.0
+NO_PACKAGE = 78  # EX_CONFIG of sysexits.h
+_IMPORT = """
+import json, sys
+settings = json.loads(sys.argv[1])
+if settings["path"] is not None:
+    sys.path[:] = settings["path"]
+try:
+    import tweed_shim
+    if tweed_shim.__version__ != {version!r}:
+        sys.exit({code})
+    from tweed_shim import {module}
+except ImportError:
+    sys.exit({code})
+"""
 _PROBE = f"import sys; print(sys.version_info >= {OLDEST})"
 # What PyInstaller makes the loader search first is not for programs outside of its bundle; it keeps the old values.
 _LOADER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD")
@@ -59,6 +74,36 @@ def source_directory() -> str:
             "embeds it collect them (PyInstaller: --collect-all tweed_shim)"
         )
     return os.path.dirname(package)
+
+
+def import_path() -> list[str] | None:
+    """Where the shim's own programs import from: as this one; None for where they themselves do.
+
+    The modules of a frozen program are inside of its executable, where no other interpreter finds them.
+    """
+    return None if is_frozen() else sys.path
+
+
+def import_in_child(module: str) -> str:
+    """Return the code with which a program of the shim's own imports a module of the package.
+
+    Its first argument is JSON with `path`, see `import_path`. It ends with NO_PACKAGE where there is no such package,
+    or one of another version.
+    """
+    return _IMPORT.format(version=__version__, code=NO_PACKAGE, module=module)
+
+
+def no_package(what: str) -> HostError:
+    """Return the error for a child that ended with NO_PACKAGE. what: what it was to do, as a subject."""
+    if not is_frozen():
+        return HostError(
+            f"{what} could not be done: a part of tweed-shim is missing; install tweed-shim anew"
+        )
+    return HostError(
+        f"{what} takes tweed-shim {__version__} installed for a Python interpreter outside of this frozen program, and "
+        f"{find()} has none: install it in a virtual environment, and name that one's bin/python with the argument "
+        "python of Shim"
+    )
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

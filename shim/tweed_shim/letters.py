@@ -51,3 +51,8 @@ def visible(text: str) -> str:
     # Half a surrogate, as JSON can hold one, is a letter that no terminal can be sent.
     text = text.encode("utf-8", "backslashreplace").decode()
     return text.translate({number: ascii(chr(number))[1:-1] for number in _CONTROLS})
+
+
+def quoted(text: str) -> str:
+    """Return a text as a message quotes it. One with an '@' may be a URL with a password, and is not repeated."""
+    return "(what is not repeated here, as it may hold a password)" if "@" in text else repr(text)

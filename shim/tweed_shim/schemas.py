@@ -53,13 +53,7 @@ _PROBLEMS = {
 
 _MOST_MEMORY = 1 << 30
 _PIECE = 64 << 10
-_CHILD = """
-import json, sys
-asked = json.loads(sys.argv[1])
-sys.path[:] = asked["path"]
-from tweed_shim import schemas
-schemas.answer_parent(asked["seconds"])
-"""
+_SERVE = 'schemas.answer_parent(settings["seconds"])'
 
 
 class Fault(NamedTuple):
@@ -132,11 +126,12 @@ class Examiner:
             raise
 
     def _start(self, child: Child) -> None:
-        settings = json.dumps({"path": sys.path, "seconds": self._seconds})
+        settings = json.dumps({"path": interpreter.import_path(), "seconds": self._seconds})
         questions, self._to = child.pipe()
         self._from, answers = child.pipe()
         self._process = subprocesses.Supervised(child)
-        command = subprocesses.Command([interpreter.find(), "-I", "-c", _CHILD, settings])
+        code = interpreter.import_in_child("schemas") + _SERVE
+        command = subprocesses.Command([interpreter.find(), "-I", "-c", code, settings])
         self._process.start(command, {0: questions.fileno(), 1: answers.fileno()})
         self._process.let_go()
         questions.close()
@@ -194,6 +189,8 @@ class Examiner:
                 f"the configuration could not be checked: the process that checks it was ended by {_name(-code)}; "
                 "run it again"
             )
+        if code == interpreter.NO_PACKAGE:
+            raise interpreter.no_package("the check of a configuration")
         raise HostError(
             f"the configuration could not be checked: a process of its own failed with code {code or 1}; install "
             "tweed-shim anew"

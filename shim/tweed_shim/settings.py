@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from tweed_shim import option_values
 from tweed_shim.errors import ConfigError
+from tweed_shim.option_names import option
 from tweed_shim.records import Record
 
 LOG_LIMIT = 1 << 30
@@ -81,10 +82,10 @@ def check_root(root: str) -> None:
     if not root:
         raise ConfigError(
             f"there is no directory for the store: none is named, and {missing_home()}; set HOME, or name one with "
-            "--root or $TWEED_SHIM_ROOT"
+            f"{option('--root')} or $TWEED_SHIM_ROOT"
         )
     if not os.path.isabs(root):
-        raise ConfigError(f"the store {root!r} is not an absolute path; give one with --root")
+        raise ConfigError(f"the store {root!r} is not an absolute path; give one with {option('--root')}")
 
 
 def home_directory(environ: Mapping[str, str]) -> str | None:

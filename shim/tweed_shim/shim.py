@@ -14,7 +14,7 @@ from tweed_shim.runtime import log_space, runs
 from tweed_shim.runtime.container import Console
 from tweed_shim.runtime.options import RunOptions
 from tweed_shim.settings import Settings, check_root, default_log_limit, default_root
-from tweed_shim.tweed import clouds
+from tweed_shim.tweed import cloud_removal, cloud_states, clouds
 from tweed_shim.tweed.backend import Backend, Options
 from tweed_shim.tweed.clouds import Cloud
 
@@ -159,7 +159,7 @@ class Shim:
         none is removed then.
         """
         root, names = self.settings.root, argument("images", images, sequence(text))
-        removal.remove(root, names, lambda: clouds.images(root))
+        removal.remove(root, names, lambda: cloud_states.image_users(root), warn=self._console.warn)
 
     def gc(
         self, *, keep_last: int = 0, keep_logs: int = gc.KEEP_LOGS, dry_run: bool = False
@@ -199,17 +199,17 @@ class Shim:
         with store.disk_faults(root):
             return list(fsck.check(root, connect if is_repairing else None, self._console.report or silent))
 
-    def clouds(self) -> list[clouds.CloudState]:
+    def clouds(self) -> list[cloud_states.CloudState]:
         """The clouds of the store, with their interactions."""
         root = self.settings.root
         with store.disk_faults(root):
             store.check_version(root)
-            return clouds.states(root, self._console.warn)
+            return cloud_states.states(root, self._console.warn)
 
     def remove_cloud(self, name: str) -> None:
         """Remove a cloud's configuration. Raises StateError where it is not there, or still has interactions."""
         with self._cloud(name) as cloud:
-            clouds.remove(cloud)
+            cloud_removal.remove(cloud)
 
     def forget(self, cloud: str, interaction: str | None = None) -> None:
         """Give up an interaction that no teardown can remove, or a cloud with all of its interactions.
@@ -220,9 +220,9 @@ class Shim:
         """
         with self._cloud(cloud) as found:
             if interaction is None:
-                clouds.give_up(found, self._console.warn)
+                cloud_removal.give_up(found, self._console.warn)
             else:
-                clouds.give_up_interaction(found, interaction, self._console.warn)
+                cloud_removal.give_up_interaction(found, interaction, self._console.warn)
 
     def environment(self, cloud: str = "default", interaction: str = "default") -> dict[str, str]:
         """Return the environment of an interaction that is set up; no image is needed for it.

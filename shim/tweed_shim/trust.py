@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from tweed_shim.errors import ConfigError
+from tweed_shim.option_names import option
 from tweed_shim.privileges import in_initial_namespace
 from tweed_shim.records import Record
 
@@ -83,21 +84,23 @@ def check_store(root: str) -> None:
         if about.st_uid not in (os.geteuid(), 0):
             raise ConfigError(
                 f"the store {root} belongs to {user_name(about.st_uid)}, not to you or root; run the command as that "
-                "user, or give another --root"
+                f"user, or give another {option('--root')}"
             )
         if writers := _writers(about):
             raise ConfigError(
                 f"the store {root} can be written by {writers}; look at what is in it and run chmod 700 {root}, or "
-                "give another --root"
+                f"give another {option('--root')}"
             )
     if fault := _fault_on_the_way(root):
-        raise ConfigError(f"the store {root} is not safe: {fault}give another --root")
+        raise ConfigError(f"the store {root} is not safe: {fault}give another {option('--root')}")
 
 
 def check_scratch(directory: str) -> None:
     """Raise ConfigError where another user can change what a run writes to a directory."""
     if fault := _fault_on_the_way(os.path.abspath(directory)):
-        raise ConfigError(f"the scratch {directory} is not safe: {fault}name another with --scratch")
+        raise ConfigError(
+            f"the scratch {directory} is not safe: {fault}name another with {option('--scratch')}"
+        )
 
 
 def check_file(fd: int, path: str, what: str) -> None:

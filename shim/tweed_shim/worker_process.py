@@ -13,12 +13,14 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from io import FileIO
 from types import FrameType
 from typing import Any, NoReturn, Self, TypeVar
 
 from tweed_shim import interpreter
+from tweed_shim.children import Child
 from tweed_shim.errors import HostError, ShimError, TimedOut
 from tweed_shim.lean import signal
 from tweed_shim.runtime import kernel
@@ -31,13 +33,7 @@ _DEEPEST_PICKLE = 5_000
 _LENGTH_BYTES = 8
 _PIECE = 64 << 10
 _QUESTIONS, _ANSWERS = 3, 4
-_CHILD = """
-import json, sys
-settings = json.loads(sys.argv[1])
-sys.path[:] = settings["path"]
-from tweed_shim import worker_process
-worker_process.serve_parent(settings["parent"])
-"""
+_SERVE = 'worker_process.serve_parent(settings["parent"])'
 
 _T = TypeVar("_T")
 
@@ -56,7 +52,8 @@ class WorkerProcess:
     def __init__(self, *, seconds: float | None = None) -> None:
         self._seconds = seconds
         self._left = seconds
-        self._pid = 0
+        # Set before anything is opened for it, so that a signal handler that raises leaves nothing without an owner.
+        self._child: Child | None = None
         self._to = self._from = -1
 
     def __enter__(self) -> Self:
@@ -102,43 +99,33 @@ class WorkerProcess:
 
     def end(self) -> None:
         """End the child, if there is one; it has nothing to do between two calls."""
-        if self._pid:
-            self._kill()
+        child, self._child = self._child, None
+        self._to = self._from = -1
+        if child is not None:
+            child.close()
 
     def _start(self) -> None:
         """Start the child, if that has not been done."""
-        if self._pid:
+        if self._child is not None:
             return
-        # A handler that raises an exception here would leave a child that nobody ends; in a forked child it would run
-        # the parent's cleanup.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        theirs: list[int] = []
+        self._child = Child()
         try:
-            questions, self._to = os.pipe2(os.O_CLOEXEC)
-            theirs.append(questions)
-            self._from, answers = os.pipe2(os.O_CLOEXEC)
-            theirs.append(answers)
-            if kernel.has_one_thread():
-                self._pid = self._fork(questions, answers, mask)
-            else:
-                self._pid = _spawn(questions, answers)
-        finally:
-            for fd in theirs:
-                os.close(fd)
-            if not self._pid:
-                self._close()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            self._open(self._child)
+        except BaseException:
+            self.end()
+            raise
 
-    def _fork(self, questions: int, answers: int, mask: Any) -> int:
-        parent = os.getpid()
-        pid = os.fork()
-        if pid:
-            return pid
-        try:
-            self._close()
-            _serve(questions, answers, parent=parent, mask=mask)
-        finally:
-            os._exit(1)
+    def _open(self, child: Child) -> None:
+        """Make the pipes and the process."""
+        questions, to = child.pipe()
+        answers, theirs = child.pipe()
+        self._to, self._from = to.fileno(), answers.fileno()
+        if kernel.has_one_thread():
+            _fork(child, (questions.fileno(), theirs.fileno()), (to, answers))
+        else:
+            _spawn(child, questions.fileno(), theirs.fileno())
+        for end in (questions, theirs):
+            end.close()
 
     def _ask(self, question: bytes, begun: float, what: str) -> bytes:
         deadline = None if self._left is None else begun + self._left
@@ -155,49 +142,34 @@ class WorkerProcess:
                 )
             piece = os.read(self._from, _PIECE)
             if not piece:
-                raise HostError(
-                    f"the process that worked on {what} died{self._reason()}; see whether memory is short, and run it "
-                    "again"
-                )
+                raise self._died(what)
             answer += piece
             if size is None and len(answer) >= _LENGTH_BYTES:
                 size = _LENGTH_BYTES + int.from_bytes(answer[:_LENGTH_BYTES])
         return bytes(answer[_LENGTH_BYTES:])
 
-    def _reason(self) -> str:
+    def _died(self, what: str) -> HostError:
         """Reap a child that has closed its pipe, and return what is known of its end."""
-        pid, self._pid = self._pid, 0
-        self._close()
+        code = None if self._child is None else self._child.wait()
+        self.end()
         # A host program that takes all children away leaves nothing to wait for.
-        with suppress(ChildProcessError):
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            return f" by signal {-code}" if code < 0 else f" with exit code {code}"
-        return ""
+        if code == interpreter.NO_PACKAGE:
+            return interpreter.no_package(f"the work on {what}")
+        how = "" if code is None else f" by signal {-code}" if code < 0 else f" with exit code {code}"
+        return HostError(
+            f"the process that worked on {what} died{how}; see whether memory is short, and run it again"
+        )
 
     def _stop(self) -> None:
         """Stop a child in the middle of a call: SIGTERM, and SIGKILL after GRACE seconds."""
-        if not self._pid:
+        if self._child is None or self._from < 0:
+            self.end()  # it has not been started
             return
         try:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGTERM)
+            self._child.signal(signal.SIGTERM)
             _wait_until_closed(self._from, time.monotonic() + GRACE)
         finally:
-            self._kill()
-
-    def _kill(self) -> None:
-        pid, self._pid = self._pid, 0
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        self._close()
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-
-    def _close(self) -> None:
-        for fd in (self._to, self._from):
-            if fd >= 0:
-                os.close(fd)
-        self._to = self._from = -1
+            self.end()
 
 
 def _is_readable(fd: int, deadline: float | None) -> bool:
@@ -221,30 +193,35 @@ def _write(fd: int, message: bytes) -> None:
         left = left[os.write(fd, left) :]
 
 
-def _spawn(questions: int, answers: int) -> int:
-    """Start a new interpreter as the child, which inherits descriptors 0, 1 and 2, and return its process id."""
-    import fcntl
+def _fork(child: Child, ends: tuple[int, int], others: Iterable[FileIO]) -> None:
+    """Fork; the child serves. ends: the descriptors that it reads and writes; others: those that it has to close."""
+    parent = os.getpid()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        # A handler of the parent's, which may raise, has no place in the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        if child.fork():
+            for each in others:
+                each.close()
+            _serve(*ends, parent=parent, mask=mask)
+    finally:
+        # Whatever comes, a copy of the program that embeds the shim does not go on here.
+        if child.is_forked:
+            os._exit(1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _spawn(child: Child, questions: int, answers: int) -> None:
+    """Start a new interpreter as the child, which inherits descriptors 0, 1 and 2."""
     import json
 
     program = interpreter.find()
-    settings = json.dumps({"path": sys.path, "parent": os.getpid()})
-    # Copies above both numbers: neither may be overwritten before it has been copied down.
-    copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ANSWERS + 1) for fd in (questions, answers)]
-    try:
-        return os.posix_spawn(
-            program,
-            [program, "-I", "-c", _CHILD, settings],
-            interpreter.environment(os.environ),
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, fd, number)
-                for fd, number in zip(copies, (_QUESTIONS, _ANSWERS), strict=True)
-            ],
-            setsigmask=[],
-            setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE],
-        )
-    finally:
-        for fd in copies:
-            os.close(fd)
+    settings = json.dumps({"path": interpreter.import_path(), "parent": os.getpid()})
+    child.spawn(
+        [program, "-I", "-c", interpreter.import_in_child("worker_process") + _SERVE, settings],
+        interpreter.environment(os.environ),
+        files={_QUESTIONS: questions, _ANSWERS: answers},
+    )
 
 
 def serve_parent(parent: int) -> NoReturn:

@@ -144,8 +144,9 @@ def test_variables_that_steer_a_shell_are_refused_there_too(shim: Shim, script_i
     image = script_image(f"case $1 in metadata) {METADATA} ;; setup) echo 'PATH: /evil' ;; esac")
     set_up(shim, image, "shop")
     where = ("--cloud", "prod", "--interaction", "shop", "--format", "shell")
-    assert "PATH" in refusal(shim.run("environment", *where))
-    assert done(shim.run("environment", *where, "--allow", "PATH")).out == b"export PATH='/evil'\n"
+    command = refusal(shim.run("environment", *where)).partition("if you mean it: tweed-shim ")[2].split()
+    assert command == ["environment", *where, "--allow", "PATH"]
+    assert done(shim.run(*command)).out == b"export PATH='/evil'\n"
 
 
 def test_a_setup_whose_environment_is_refused_says_how_to_see_it(

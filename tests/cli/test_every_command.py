@@ -152,7 +152,7 @@ ROWS = [
     Row("fsck", nothing),
     Row("fsck --json", as_json),
     Row("fsck --repair", nothing),
-    Row("clouds", table("CLOUD", "CONFIGURED", "FOR", "CONFIGURED", "INTERACTIONS")),
+    Row("clouds", table("CLOUD", "CONFIGURED", "FOR", "CONFIGURED", "INTERACTION", "SET", "UP", "BY", "SET", "UP")),
     Row("clouds --json", as_json),
     Row("clouds rm doomed", nothing, before=(("exec {demo} configure --cloud doomed", CONFIG),)),
     Row("clouds forget forgotten", nothing, before=(("exec {demo} configure --cloud forgotten", CONFIG),)),

@@ -1,6 +1,8 @@
 """`logs RUN`: what the image said, and why the run failed."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +49,21 @@ def test_a_working_directory_that_is_gone_is_named(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", command], cwd=place, env=environ, capture_output=True)
     assert (done.returncode, done.stdout) == (125, b"")
     assert done.stderr == b"tweed-shim: the working directory is not there any more; change to another\n"
+
+
+@AS_ONE_USER
+def test_the_table_has_the_end_of_a_long_name_and_json_has_all_of_it(
+    shim: Shim, script_image: ScriptImage
+) -> None:
+    image = script_image("exit 3")
+    path = image.removeprefix("oci:")
+    deep = os.path.join(path + "-deep", "a" * 60, "b" * 60)
+    shutil.copytree(path, deep)
+    assert shim.run("exec", f"oci:{deep}", "metadata").code == 3
+    assert shim.run("exec", image, "metadata").code == 3
+    assert [each["image"] for each in json.loads(shim.run("logs", "--json").out)] == [image, f"oci:{deep}"]
+    heading, *lines = shim.run("logs").out.decode().splitlines()
+    assert lines[1].split()[2] == f"...{deep[-45:]}"
+    # All columns begin where their headings do.
+    assert {line.index("metadata") for line in lines} == {heading.index("OPERATION")}
+    assert max(map(len, lines)) < 140

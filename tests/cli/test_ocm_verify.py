@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -464,3 +465,20 @@ def test_names_of_strangers_stay_in_their_line(
     assert main(["ocm", "verify", archived(tmp_path, elsewhere(access)), "-s", "sig", "-k", key]) == 1
     shown = capfd.readouterr().out
     assert (len(shown.splitlines()), "\x1b" in shown) == (6, False)
+
+
+def test_a_missing_library_is_told_with_the_command_that_installs_it(
+    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    archive = str(tmp_path / "archive.ctf")
+    make_archive(archive, LIB)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    code = main(["ocm", "verify", f"{archive}//example.com/lib:2.0.0", "-s", "mine", "-k", key])
+    out, err = capfd.readouterr()
+    assert (code, out) == (125, "")
+    assert (
+        "needs the Python library cryptography, which is not installed: run pip install 'tweed-shim[crypto]'"
+        in err
+    )
+    assert err.endswith("or in a clone pip install '.[crypto]'\n")

@@ -271,7 +271,7 @@ def test_plain_http_to_another_machine_carries_none_without_insecure(
     parties.registry.spoil("blobs", refusal)
     with (
         parties.open(FOREIGN, plain=True) as repository,
-        pytest.raises(RegistryError, match=r"over plain HTTP, .*: use its https address, or --insecure"),
+        pytest.raises(RegistryError, match=r"over plain HTTP, .*: use its https address, or insecure=True"),
     ):
         read_blob(repository)
     assert parties.sent(parties.registry) == [None]

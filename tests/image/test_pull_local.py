@@ -129,7 +129,9 @@ def test_what_is_no_layout_is_refused_by_name(root: str, layout: LayoutWriter, n
     path = f"{layout.path}/nowhere" if not name else layout.path
     if name:
         os.unlink(os.path.join(layout.path, name))
-    with pytest.raises(ImageError, match=f"{path} is not an OCI image layout"):
+    with pytest.raises(
+        ImageError, match=f"{path} {'is not an OCI image layout' if name else 'does not exist'}"
+    ):
         obtain(root, f"oci:{path}:one")
 
 
@@ -503,6 +505,7 @@ def test_each_step_is_reported_in_a_line_and_a_warm_image_in_none(root: str, lay
     reference = f"oci:{layout.path}:one"
     image = obtain(root, reference, report=lines.append)
     assert [line.split()[0] for line in lines] == ["fetched", "unpacked", "pulled"]
+    assert lines[0].startswith(f"fetched 1 layer of {reference}, ")
     assert image.digest in lines[-1]
     lines.clear()
     obtain(root, reference, report=lines.append)

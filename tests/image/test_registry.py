@@ -532,7 +532,7 @@ def test_the_named_authority_comes_before_the_environment(
 
 def test_an_unknown_authority_is_not_trusted(opened: Opened, registry_with_tls: RegistryServer) -> None:
     with pytest.raises(
-        RegistryError, match=r"is not trusted \(.*\): name the authority .* --ca-file or \$SSL_CERT_FILE"
+        RegistryError, match=r"is not trusted \(.*\): name the authority .* ca_file=... or \$SSL_CERT_FILE"
     ):
         opened(f"{registry_with_tls.host}/ns/app")
 
@@ -555,7 +555,7 @@ def test_a_bad_file_of_authorities_is_named(
     if content is not None:
         with open(path, "w", encoding="utf-8") as file:
             file.write(content)
-    with pytest.raises(ConfigError, match=r"ca\.pem \(--ca-file\) cannot be read"):
+    with pytest.raises(ConfigError, match=r"ca\.pem \(ca_file\) cannot be read"):
         opened("r.example/app", ca_file=path)
 
 
@@ -563,7 +563,7 @@ def test_plain_http_is_refused_where_tls_is_expected(
     opened: Opened, registry: RegistryServer, pushed: Pushed
 ) -> None:
     foreign = f"{FOREIGN}:{registry.host.rpartition(':')[2]}/ns/app"
-    with pytest.raises(RegistryError, match="speaks no TLS: use --insecure"):
+    with pytest.raises(RegistryError, match="speaks no TLS: use insecure=True"):
         opened(foreign).manifest("1")
     assert opened(foreign, insecure=True).manifest("1").digest == pushed.digest
 

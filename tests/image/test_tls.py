@@ -226,7 +226,9 @@ def test_a_certificate_that_is_named_is_shown(
 def test_who_shows_none_or_a_strange_one_is_told_so(
     opened: Opened, strict_registry: StrictRegistry, tmp_path: os.PathLike[str]
 ) -> None:
-    said = f"the registry {strict_registry.host} asks for the certificate of a client that it knows .*--cert-file"
+    said = (
+        f"the registry {strict_registry.host} asks for the certificate of a client that it knows .*cert_file="
+    )
     with pytest.raises(RegistryError, match=said):
         opened(f"{strict_registry.host}/app", ca_file=strict_registry.ca_file).manifest("1")
     strange = make_authority(os.fspath(tmp_path))
@@ -258,12 +260,12 @@ def test_a_certificate_is_shown_to_the_server_that_was_asked_and_to_no_other(
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("no file", r"client\.pem \(--cert-file\) cannot be read: No such file"),
-        ("no key file", r"client\.key \(--cert-file\) cannot be read: No such file"),
+        ("no file", r"client\.pem \(cert_file\) cannot be read: No such file"),
+        ("no key file", r"client\.key \(cert_file\) cannot be read: No such file"),
         ("another key", "its key is not in"),
         ("no certificate", "it has no certificate"),
-        ("encrypted", r"client\.key \(--cert-file\) is encrypted; give one without a passphrase"),
-        ("key alone", "is for no certificate; name that with --cert-file"),
+        ("encrypted", r"client\.key \(cert_file\) is encrypted; give one without a passphrase"),
+        ("key alone", "is for no certificate; name that with cert_file="),
     ],
 )
 def test_a_certificate_that_cannot_be_shown_is_named(

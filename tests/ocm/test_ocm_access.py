@@ -110,7 +110,7 @@ def test_a_web_server_is_asked_as_the_access_says(tmp_path: Path, web: Web) -> N
         "body": "hello",
     }
     source = archive(tmp_path, {"type": "wget", **fields})
-    with pytest.raises(ComponentError, match=r"the HTTP method 'POST'.*use --allow-verb POST"):
+    with pytest.raises(ComponentError, match=r"the HTTP method 'POST'.*use allow_verbs=..POST'"):
         content(source, "it")
     assert content(source, "it", verbs=["POST"]) == DATA
     method, _, headers = web.seen[0]

@@ -281,7 +281,7 @@ def test_the_file_is_the_chosen_one_else_the_variables_else_one_of_the_home_dire
     assert configuration.path("/y", {**home, "OCM_CONFIG": "~/x"}) == "/y"
     assert configuration.path("None", {**home, "OCM_CONFIG": "~/x"}) is None
     assert configuration.load(str(tmp_path / ".ocmconfig")).entries == ()
-    with pytest.raises(ConfigError, match=r"nonesuch.*--ocmconfig"):
+    with pytest.raises(ConfigError, match=r"nonesuch.*ocm_config="):
         configuration.load(str(tmp_path / "nonesuch"))
 
 

@@ -362,7 +362,7 @@ def test_a_descriptor_does_not_turn_tls_off(parties: Parties, access: dict[str, 
     configured = {"type": "OCIRegistry", "hostname": FOREIGN.strip("[]")}
     for consumers in ((), (configured,)):
         challenged(parties.server)
-        with pytest.raises(RegistryError, match=r"over plain HTTP, .* --insecure"):
+        with pytest.raises(RegistryError, match=r"over plain HTTP, .* insecure=True"):
             parties.get(named, *consumers)
         assert not any(sent(parties.server))
         with pytest.raises(ShimError):

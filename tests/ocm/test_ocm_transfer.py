@@ -52,7 +52,7 @@ def test_what_differs_is_replaced_only_where_that_is_said(tmp_path: Path) -> Non
     target = make_archive(tmp_path / "t", component("example.com/app", "1.0.0", [Local("two", b"other")]))
     source = make_archive(tmp_path / "s", LIB, APP)
     before = tree(target)
-    with pytest.raises(ComponentError, match="differs: use --overwrite"):
+    with pytest.raises(ComponentError, match="differs: use overwrite=True"):
         move(source + NAME, target, recursive=True)
     assert tree(target) == before
     move(source + NAME, target, overwrite=True)
@@ -212,7 +212,7 @@ def test_what_a_registry_has_is_replaced_only_where_that_is_said(
 ) -> None:
     place = put(f"{registry.host}/replaced", component("example.com/app", "1.0.0", [Local("two", b"other")]))
     source = make_archive(tmp_path / "s", APP)
-    with pytest.raises(ComponentError, match="differs: use --overwrite"):
+    with pytest.raises(ComponentError, match="differs: use overwrite=True"):
         move(source + NAME, place)
     move(source + NAME, place, overwrite=True)
     assert content(place + NAME, "two") == b"second"

@@ -266,7 +266,7 @@ def test_root_has_a_group_for_every_run_and_the_default_where_it_can() -> None:
 
 @pytest.mark.parametrize(
     ("limits", "option"),
-    [(Limits(memory=64 << 20), "--memory"), (Limits(cpus=1), "--cpus"), (Limits(pids=10), "--pids")],
+    [(Limits(memory=64 << 20), "memory"), (Limits(cpus=1), "cpus"), (Limits(pids=10), "pids")],
 )
 def test_a_limit_that_cannot_be_enforced_is_refused_with_reason_and_remedy(
     limits: Limits, option: str
@@ -278,7 +278,7 @@ def test_a_limit_that_cannot_be_enforced_is_refused_with_reason_and_remedy(
 
 def test_less_of_a_core_than_the_kernel_can_give_is_refused() -> None:
     found = Cgroups(2, frozenset(ALL.split()), SCOPE)
-    with pytest.raises(HostError, match=r"--cpus 0\.001 cannot be enforced: .* below 0\.01"):
+    with pytest.raises(HostError, match=r"cpus=.0\.001. cannot be enforced: .* below 0\.01"):
         generated(found, Limits(cpus=0.001))
     assert generated(found, Limits(cpus=0.01))["linux"]["resources"]["cpu"]["quota"] == 1000
 
@@ -288,7 +288,7 @@ def test_a_root_that_cannot_be_written_needs_the_control_group_of_devices() -> N
         host = Host(IdMap("host"), found, 1024, frozenset(), "x86_64")
         request = Request("/image", ("/program",), (), 0, 0, (), "/", "/home", network="none", read_only=True)
         if refused:
-            with pytest.raises(HostError, match="--read-only is not safe here"):
+            with pytest.raises(HostError, match="read_only is not safe here"):
                 spec.generate(request, host, scratch="/scratch", name="x")
         else:
             assert spec.generate(request, host, scratch="/scratch", name="x")["root"]["readonly"]
@@ -365,5 +365,5 @@ def test_a_host_without_swap_space_needs_no_limit_of_it(tmp_path: Path) -> None:
 
 
 def test_only_a_limit_that_was_asked_for_is_called_the_runs_own() -> None:
-    assert "--memory" in launch._ended_for_memory(limited=True)
+    assert "memory=" in launch._ended_for_memory(limited=True)
     assert "limit" not in launch._ended_for_memory(limited=False)

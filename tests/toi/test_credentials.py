@@ -248,7 +248,7 @@ def test_where_nothing_is_asked_for_there_is_a_configuration_all_the_same() -> N
         ("credentials: {target: {credentials: {a: (( hunter2 )) }}}", r"at credentials\.target\.credentials\.a"),
         ("credentials: {target: {credentials: {a: (( \"hunter2\" + 1 )) }}}", "cannot be resolved"),
         ("credentials: {target: {credentials: {a: (( read(\"/etc/hostname\") )) }}}\nb: (( credentials ))",
-         r"commands or the environment, at credentials\.target\.credentials\.a: write .* --trust-templates"),
+         r"commands or the environment, at credentials\.target\.credentials\.a: write .* trust_templates=True"),
         ("credentials: {target: {credentials: {a: !hunter2 x", "the credentials file, line 1: an unknown tag"),
         ("credentials: {target: {credentials: {a: *hunter2 }}}", "the credentials file, line 1: an alias without"),
         ("credentials:\n  target:\n    credentials: {a: hunter2, y: 1}", "line 3, column 31: a key .* quote it"),

@@ -163,8 +163,11 @@ def test_a_setup_that_was_killed_while_its_image_ran_is_named(world: World) -> N
     assert world.killed_at(1, lambda: world.backend.setup("shop"))
     assert world.interactions() == ()
     world.backend.setup("shop")
-    [line] = world.said
+    line, kept = world.said
     assert "a setup of interaction 'shop' of cloud 'default' was interrupted while its image ran" in line
+    assert (
+        f"what it had written is kept in {world.place('shop')}/interrupted; teardown of interaction" in kept
+    )
     world.said.clear()
     world.backend.teardown("shop")
     assert world.said == []
@@ -322,3 +325,47 @@ def test_a_disk_that_takes_nothing_at_all_does_not_cost_the_environment(
     assert out == 'A: "b"\n'
     kept = err.partition("what teardown would need is in ")[2].partition(",")[0]
     assert (world.made / Path(kept, "token").read_text()).exists()
+
+
+def test_what_a_disk_took_no_record_of_is_kept_named_and_can_be_torn_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        world.after = lambda: _refuse(patch, "pwrite", "rename")
+        with pytest.raises(NotRecorded):
+            world.backend.setup("blog")
+    world.after = lambda: None
+    [lost] = world.made.iterdir()
+    world.fails = "setup"
+    with pytest.raises(OperationFailed):
+        world.backend.setup("blog")
+    world.fails = ""
+    assert any("what it had written is kept in" in line for line in world.said)
+    world.shim.gc()
+    [state] = world.shim.clouds()
+    assert state.interactions == ()
+    assert [(each.name, each.image, each.interrupted) for each in state.setups] == [
+        ("blog", world.image, True)
+    ]
+    with pytest.raises(StateError, match=r"still has interactions set up \(blog\)"):
+        world.shim.remove_cloud("default")
+    with pytest.raises(StateError, match="interaction 'blog' of cloud 'default'"):
+        world.shim.remove([world.image])
+    world.backend.teardown("blog")
+    assert not lost.exists()
+    assert world.shim.clouds()[0].setups == ()
+    assert not os.path.exists(world.place("blog"))
+
+
+def test_what_was_interrupted_can_be_torn_down_at_once_or_given_up(world: World) -> None:
+    assert world.killed_at(1, lambda: world.backend.setup("shop"))
+    [lost] = world.made.iterdir()
+    world.shim.gc()
+    [state] = world.shim.clouds()
+    assert [(each.name, each.interrupted) for each in state.setups] == [("shop", True)]
+    world.backend.teardown("shop")
+    assert not lost.exists()
+    assert world.killed_at(1, lambda: world.backend.setup("blog"))
+    world.shim.forget("default", "blog")
+    assert world.shim.clouds()[0].setups == ()
+    assert not os.path.exists(world.place("blog"))

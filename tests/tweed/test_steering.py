@@ -98,7 +98,7 @@ def test_no_name_is_listed_that_another_entry_has_already() -> None:
 def test_each_name_is_refused_by_the_formats_that_are_evaluated_and_printed_when_allowed(kind: str) -> None:
     for name in EVERY_NAME:
         variables = {"REDIS_URL": "redis://", name: "x"}
-        with pytest.raises(SteeringVariable, match=f"sets {name} .*--allow {name} if you mean it"):
+        with pytest.raises(SteeringVariable, match=rf"sets {name} .*allow=\['{name}'\] if you mean it"):
             environment.render(variables, kind)
         assignment = f"set -gx {name} " if kind == "fish" else f"{name}="
         assert assignment in environment.render(variables, kind, allow=[name])
@@ -180,8 +180,13 @@ def test_what_an_image_may_not_set_in_a_shell_is_not_printed_and_the_interaction
     configure(shim, image, REDIS_URL="redis://:hunter2@h", **{name: "hunter2"})
     message = refusal(shim.run("exec", image, "setup", "--interaction", "shop", "--format", kind))
     assert f"sets {name} (steers" in message
-    assert f"use --format yaml or json, or --allow {name} if you mean it" in message
+    assert "use --format yaml or json, or if you mean it: " in message
     assert "hunter2" not in message
+    command = message.partition("if you mean it: tweed-shim ")[2].partition(";")[0]
+    assert command == (f"environment --cloud default --interaction shop --format {kind} --allow {name}")
+    printed = shim.run(*command.split())
+    assert (printed.code, printed.err) == (0, b""), printed
+    assert name in printed.out.decode()
     assert interactions(shim) == ["shop"]
     # The last part of the message is the command that undoes it.
     assert shim.run(*message.rpartition(": tweed-shim ")[2].split()).code == 0

@@ -1,17 +1,24 @@
 """`clouds`: what is configured and set up; its removal, and giving up what no teardown can remove."""
 
+from collections.abc import Iterator
+from itertools import chain
+
 from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import UsageError
+from tweed_shim.lean.typing import Any
 from tweed_shim.records import fields
 from tweed_shim.runtime.container import Console
 from tweed_shim.shim import Shim
+from tweed_shim.tweed.cloud_states import CloudState
 
 COLUMNS = {
     "name": "CLOUD",
     "image": "CONFIGURED FOR",
     "configured": "CONFIGURED",
-    "interactions": "INTERACTIONS",
+    "interaction": "INTERACTION",
+    "set_up_by": "SET UP BY",
+    "set_up": "SET UP",
 }
 
 
@@ -48,5 +55,20 @@ def clouds_command(arguments: Arguments, context: Context) -> int:
             raise UsageError("'clouds forget' needs the name of a cloud, and at most one interaction")
         shim.forget(*arguments.names)
         return 0
-    tables.show([fields(state) for state in shim.clouds()], COLUMNS, as_json=arguments.json)
+    states = shim.clouds()
+    rows = [_described(state) for state in states] if arguments.json else [*chain(*map(_lines, states))]
+    tables.show(rows, COLUMNS, as_json=arguments.json)
     return 0
+
+
+def _described(state: CloudState) -> dict[str, Any]:
+    return {**fields(state), "setups": [fields(each) for each in state.setups]}
+
+
+def _lines(state: CloudState) -> Iterator[dict[str, Any]]:
+    """Yield a line of the table for each interaction of a cloud, and one for a cloud without any."""
+    if not state.setups:
+        yield fields(state)
+    for each in state.setups:
+        when = "interrupted" if each.interrupted else each.time
+        yield {**fields(state), "interaction": each.name, "set_up_by": each.image, "set_up": when}

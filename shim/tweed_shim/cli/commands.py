@@ -6,7 +6,6 @@ command line, is left to argparse: to import that and to build its parsers takes
 
 import sys
 from collections.abc import Callable, Container, Mapping
-from contextlib import suppress
 from types import ModuleType
 
 from tweed_shim import __version__, option_values
@@ -235,15 +234,15 @@ def checked(check: Check) -> Callable[[str], Any]:
 
 
 def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
-    """The type of an option that is a number; the check refuses the text of what is none."""
+    """Return the type of an option that is a number. The check refuses the text as it was typed."""
 
     def convert(text: str) -> Any:
-        value: float | str = text
         # int and float also take digits of all alphabets, underscores and blanks.
-        if text.isascii() and "_" not in text and text == text.strip():
-            with suppress(ValueError):
-                value = kind(text)
-        return check(value)
+        is_plain = text.isascii() and "_" not in text and text == text.strip()
+        try:
+            return check(kind(text) if is_plain else text)
+        except (ValueError, ConfigError):
+            return check(text)
 
     return checked(convert)
 

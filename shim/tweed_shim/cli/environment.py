@@ -25,5 +25,5 @@ def environment_command(arguments: Arguments, context: Context) -> int:
     """Print the environment of an interaction."""
     settings = context.settings
     shim = Shim(settings.root, runtime=settings.runtime, console=Console(warn=context.voice.warn))
-    environment_output.show(shim.environment(arguments.cloud, arguments.interaction), arguments)
+    environment_output.show_recorded(shim.environment(arguments.cloud, arguments.interaction), arguments)
     return 0

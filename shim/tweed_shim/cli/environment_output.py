@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from tweed_shim.cli.commands import Arguments, Parser, wrong_value
-from tweed_shim.errors import HostError, ShimError, SteeringVariable
+from tweed_shim.errors import ConfigError, HostError, SteeringVariable
 
 # Those of tweed/environment.py, which is imported only when there is an environment to print; a test holds them equal.
 FORMATS = ("yaml", "json", "dotenv", "shell", "fish")
@@ -15,6 +15,8 @@ FORMATS_HELP = (
     "shell is for sh, bash, dash, busybox, ksh and zsh, fish for fish, dotenv has the dialect of python-dotenv "
     "(default: yaml)"
 )
+# As many names as the sentence before the command has.
+_MOST_NAMED = 5
 
 
 def configure_allow(parser: Parser, operation: str = "") -> None:
@@ -46,18 +48,47 @@ def show_new(environment: Mapping[str, str], interaction: str, arguments: Argume
     try:
         show(environment, arguments)
     except BrokenPipeError as error:
-        raise _not_printed(HostError("nobody reads the output any more"), interaction, arguments) from error
-    except (HostError, SteeringVariable) as error:
-        raise _not_printed(error, interaction, arguments) from error
+        raise HostError(
+            f"nobody reads the output any more; {_still_set_up(interaction, arguments)}"
+        ) from error
+    except SteeringVariable as error:
+        raise ConfigError(
+            f"{_refused(error, interaction, arguments)}; {_still_set_up(interaction, arguments)}"
+        ) from error
+    except HostError as error:
+        raise HostError(f"{error}; {_still_set_up(interaction, arguments)}") from error
 
 
-def _not_printed(error: ShimError, interaction: str, arguments: Arguments) -> ShimError:
-    """Return an error of the same class which also says that the interaction is set up, and what can be done."""
-    where = f"--cloud {arguments.cloud} --interaction {interaction}"
-    return type(error)(
-        f"{error}; interaction '{interaction}' is set up all the same: see its environment with "
-        f"'tweed-shim environment {where}', or tear it down with: tweed-shim exec {arguments.image} teardown {where}"
+def _still_set_up(interaction: str, arguments: Arguments) -> str:
+    """Say that the interaction is set up, and what can be done."""
+    where = _where(interaction, arguments)
+    return (
+        f"interaction '{interaction}' is set up all the same: see its environment with 'tweed-shim environment "
+        f"{where}', or tear it down with: tweed-shim exec {arguments.image} teardown {where}"
     )
+
+
+def _where(interaction: str, arguments: Arguments) -> str:
+    return f"--cloud {arguments.cloud} --interaction {interaction}"
+
+
+def _refused(error: SteeringVariable, interaction: str, arguments: Arguments) -> str:
+    """Say why a format was refused, with the command that prints it nevertheless."""
+    allowed = " ".join(f"--allow {name}" for name in error.names[:_MOST_NAMED])
+    if len(error.names) > _MOST_NAMED:
+        allowed += " ..."
+    return (
+        f"{error.fault}: use --format yaml or json, or if you mean it: tweed-shim environment "
+        f"{_where(interaction, arguments)} --format {arguments.format} {allowed}"
+    )
+
+
+def show_recorded(environment: Mapping[str, str], arguments: Arguments) -> None:
+    """Print the environment of an interaction that was set up before. Raises HostError and ConfigError."""
+    try:
+        show(environment, arguments)
+    except SteeringVariable as error:
+        raise ConfigError(_refused(error, arguments.interaction, arguments)) from error
 
 
 def show(environment: Mapping[str, str], arguments: Arguments) -> None:

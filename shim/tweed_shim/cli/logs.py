@@ -7,6 +7,7 @@ from tweed_shim.cli import tables
 from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import DamagedRecord, UsageError
 from tweed_shim.image import store
+from tweed_shim.lean.typing import Any
 from tweed_shim.runtime import runs
 from tweed_shim.shim import Shim
 
@@ -21,6 +22,7 @@ COLUMNS = {
     "exit_code": "EXIT",
 }
 SHOWN = 50
+LONGEST_IMAGE = 48
 COPY = 1 << 20
 
 
@@ -49,6 +51,19 @@ def _remove(arguments: Arguments, context: Context) -> int:
     return 0
 
 
+def _list(records: list[dict[str, Any]], *, as_json: bool) -> None:
+    rows = [{**each, "image": _short(each.get("image") or "")} for each in records]
+    tables.show(records if as_json else rows, COLUMNS, as_json=as_json)
+
+
+def _short(image: str) -> str:
+    """Return the name of an image as the table has it: the end of a long one tells most."""
+    name, at, digest = image.rpartition("@sha256:")
+    if at:
+        image = f"{name}{at}{digest[:12]}"
+    return image if len(image) <= LONGEST_IMAGE else f"...{image[3 - LONGEST_IMAGE :]}"
+
+
 def logs_command(arguments: Arguments, context: Context) -> int:
     """List the newest runs, copy the log of one to stdout, or remove some."""
     if arguments.run == "rm":
@@ -58,8 +73,7 @@ def logs_command(arguments: Arguments, context: Context) -> int:
     root = context.settings.root
     store.check_version(root)
     if arguments.run is None:
-        found = runs.records(root, newest=SHOWN, warn=context.voice.warn)
-        tables.show(found, COLUMNS, as_json=arguments.json)
+        _list(runs.records(root, newest=SHOWN, warn=context.voice.warn), as_json=arguments.json)
         return 0
     run = runs.find(root, arguments.run)
     try:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tweed_shim import trace
+from tweed_shim import option_names, trace
 from tweed_shim.cli import commands, signals
 from tweed_shim.cli.commands import Arguments, Context
 from tweed_shim.cli.voice import Voice, foretold
@@ -100,7 +100,11 @@ def _output() -> Iterator[None]:
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit code (see the README's table)."""
     entry = trace.entry()
-    argv = sys.argv[1:] if argv is None else argv
+    with option_names.command_line():
+        return _run(sys.argv[1:] if argv is None else argv, entry)
+
+
+def _run(argv: list[str], entry: Any) -> int:
     voice, root = foretold(argv), "/"
     try:
         _open_standard_streams()

@@ -6,7 +6,7 @@ import sys
 from tweed_shim import files
 from tweed_shim.cli import environment_output, running
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
-from tweed_shim.errors import ConfigError, NotRecorded, UsageError
+from tweed_shim.errors import ConfigError, NotRecorded, SteeringVariable, UsageError
 from tweed_shim.lean.typing import Any
 from tweed_shim.runtime.request import KEEP_LIMIT
 from tweed_shim.tweed.backend import ENV_STREAMS, Backend, Options
@@ -122,7 +122,10 @@ def exec_command(arguments: Arguments, context: Context) -> int:
             found = backend.setup(interaction, replace=arguments.replace)
         except NotRecorded as error:
             # There is no second chance to have it.
-            environment_output.show(error.environment, arguments)
+            try:
+                environment_output.show(error.environment, arguments)
+            except SteeringVariable as refused:
+                error.args = (f"{error}; its environment is lost: {refused.fault}",)
             raise
         environment_output.show_new(found, interaction, arguments)
     else:

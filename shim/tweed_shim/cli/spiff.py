@@ -230,9 +230,11 @@ class _Reader:
             with open(name, "rb") as file:
                 return files.read_bounded(file, MAX_TEXT, name).decode()
         except OSError as error:
-            raise ConfigError(f"{name} cannot be read: {error.strerror}") from None
+            raise ConfigError(
+                f"{name} cannot be read: {_reason(error)}; name another file, or - for stdin"
+            ) from None
         except UnicodeDecodeError:
-            raise ConfigError(f"{name} is not text in UTF-8") from None
+            raise ConfigError(f"{name} is not text in UTF-8; convert it, or name another file") from None
 
 
 def _merge(arguments: Arguments, reader: _Reader, template: "Document", stubs: "list[Document]") -> int:
@@ -347,5 +349,11 @@ def _state_faults(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(
-            f"the state cannot be kept in {path}: {error.strerror}; name another file with --state"
+            f"the state cannot be kept in {path}: {_reason(error)}; name another file with --state"
         ) from None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "it does not exist"
+    return "it is a directory" if isinstance(error, IsADirectoryError) else str(error.strerror)

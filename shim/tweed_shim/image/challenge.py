@@ -20,6 +20,7 @@ from tweed_shim.image.connection import Credential
 from tweed_shim.image.credentials import Credentials
 from tweed_shim.image.network_faults import check_passing, explained, host_of
 from tweed_shim.image.oras_parts import TokenAuth
+from tweed_shim.option_names import option
 from tweed_shim.urls import Origin, Url
 
 CLIENT_ID = "tweed-shim"
@@ -106,7 +107,7 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras ships no types
         if not credential_gate.is_private(self._origin, insecure=self._insecure):
             return RegistryError(
                 f"the registry {self._registry} asks for credentials over plain HTTP, where others can read them: "
-                "use its https address, or --insecure to send them nevertheless"
+                f"use its https address, or {option('--insecure')} to send them nevertheless"
             )
         login = f"run `tweed-shim login {self._registry}`"
         if self._credentials is None:

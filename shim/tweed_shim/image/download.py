@@ -13,6 +13,7 @@ from tweed_shim.files import PRIVATE_FILE
 from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.network_faults import PassingFault, SlowServer
 from tweed_shim.image.registry import Repository
+from tweed_shim.option_names import option
 
 WORKERS = 4
 LAST_WORDS = 5.0  # seconds that an interrupted download has to notice it
@@ -172,7 +173,7 @@ def _new_file(path: str) -> Iterator[BinaryIO]:
                 raise
     except OSError as error:
         raise HostError(
-            f"cannot write {path}: {error.strerror}; make room or choose another --root"
+            f"cannot write {path}: {error.strerror}; make room or choose another {option('--root')}"
         ) from None
 
 

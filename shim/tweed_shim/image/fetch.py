@@ -25,14 +25,14 @@ from tweed_shim.image import (
 from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.config import Configuration
 from tweed_shim.image.deadline import Deadline
-from tweed_shim.image.layout import Layout, LayoutSource
+from tweed_shim.image.layout import Layout, in_directory
 from tweed_shim.image.manifest import Descriptor, Manifest, Raw
-from tweed_shim.image.members import Directory
 from tweed_shim.image.platforms import Platform
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image, Pulled
 from tweed_shim.image.turns import turn
+from tweed_shim.option_names import option
 from tweed_shim.records import replace
 
 
@@ -162,7 +162,7 @@ def restore(wanted: Wanted, record: Pulled) -> None:
     if not reference.path:
         # The tag may have moved since.
         wanted = wanted._replace(reference=replace(reference, tag=None, digest=record.top))
-    with files.held_directory(os.path.join(wanted.root, "images", "blobs")), _elsewhere(wanted) as source:
+    with _held_blobs(wanted), _elsewhere(wanted) as source:
         resolved = resolve(source, wanted.platform, str(reference))
         if resolved.digest != record.digest:
             raise StateError(f"{reference} means another image by now; pull it again")
@@ -203,11 +203,18 @@ def _prepare_index(root: str) -> None:
     layout.entries()
 
 
+def _held_blobs(wanted: Wanted) -> AbstractContextManager[bool]:
+    """Keep every blob from removal for the length of a block."""
+    note = "waiting for another process that removes blobs (gc or rm)"
+    blobs = os.path.join(wanted.root, "images", "blobs")
+    return files.held_directory(blobs, waiting=lambda: wanted.report(note))
+
+
 def _bring(wanted: Wanted, started: float) -> Image:
     bad: set[str] = set()
     try:
         # As long as this is held, nobody removes blobs that no record names yet.
-        with files.held_directory(os.path.join(wanted.root, "images", "blobs")):
+        with _held_blobs(wanted):
             return _bring_and_unpack(wanted, bad, started)
     except ImageError:
         _layout(wanted.root).drop_damaged(bad)
@@ -321,7 +328,7 @@ def _elsewhere(wanted: Wanted) -> Iterator[Source]:
         with wanted.source() as given:
             yield given
     elif reference.transport == "oci":
-        yield LayoutSource(Directory(reference.path), reference.tag, wanted.platform)
+        yield in_directory(reference.path, reference.tag, wanted.platform)
     elif reference.path:
         with archive.opened_tar(reference.path, os.path.join(wanted.root, "tmp")) as fd:
             yield archive.open_archive(fd, reference, wanted.platform)
@@ -375,12 +382,12 @@ def _transfer(wanted: Wanted, source: Source, blobs: Sequence[Descriptor], repor
     if size > about.f_bavail * about.f_frsize:
         raise HostError(
             f"{wanted.root} has {store.free_space(wanted.root)} of free space, and {wanted.reference} needs "
-            f"{store.megabytes(size)} for its blobs alone; make room there, or give another --root"
+            f"{store.megabytes(size)} for its blobs alone; make room there, or give another {option('--root')}"
         )
     with scratch.directory(scratch.place(wanted.root), wanted.ids) as work:
         jobs = [Job(blob, os.path.join(work, blob.digest.partition(":")[2])) for blob in blobs]
         try:
-            what = f"{len(jobs)} of the layers of {wanted.reference}"
+            what = f"{len(jobs)} layer{'' if len(jobs) == 1 else 's'} of {wanted.reference}"
             with progress.shown(report, what, size) as tell, trace.span("fetch"):
                 source.fetch(jobs, _timely(tell, wanted.deadline))
         finally:
@@ -417,6 +424,6 @@ def _keep(wanted: Wanted, resolved: Resolved, origin: str) -> None:
         str(wanted.reference), wanted.platform, origin, resolved.top, resolved.digest, size, time.time()
     )
     image = Descriptor(manifest.media_type(last, record.reference), last.digest, len(last.body))
-    with scratch.only_one(wanted.root, removal.INDEX_LOCK):
+    with removal.index_lock(wanted.root, wanted.report):
         _layout(wanted.root).put_entry(record.reference, record.platform, image)
         store.write_record(wanted.root, record)

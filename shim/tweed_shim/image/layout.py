@@ -45,6 +45,7 @@ def read_index(members: Members) -> tuple[Document, ...]:
         raise ImageError(
             f"{members.what} is not an OCI image layout: it has no file {error.args[0]}; name one that has"
         ) from error
+
     if not version.text("imageLayoutVersion").startswith("1."):
         version.wrong("imageLayoutVersion", "is not 1.0.0")
     return index.children("manifests")
@@ -286,3 +287,14 @@ class LayoutSource:
 
         for job in jobs:
             blobs.copy(self._members, blob_name(job.blob.digest), job, progress)
+
+
+def in_directory(path: str, tag: str | None, platform: str) -> LayoutSource:
+    """Return an image of the layout in a directory. Raises ImageError."""
+    if os.path.isdir(path):
+        return LayoutSource(Directory(path), tag, platform)
+    if os.path.exists(path):
+        raise ImageError(
+            f"{path} is not a directory; name a layout that is, or write oci-archive: or docker-archive: for a file"
+        )
+    raise ImageError(f"{path} does not exist; name the directory of an image layout that does")

@@ -8,6 +8,7 @@ from tweed_shim.image.documents import Document
 from tweed_shim.image.platforms import Platform
 from tweed_shim.image.reference import is_digest
 from tweed_shim.letters import DIGITS, LOWER, joined
+from tweed_shim.option_names import option
 from tweed_shim.records import Record
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -244,7 +245,7 @@ def choose(
         return fitting[0]
     there = ", ".join(sorted({str(entry.platform) for entry in offers if entry.platform})) or "no platform"
     raise ImageError(
-        f"{what} has no image for {wanted}; it has images for {there}: choose one with --platform"
+        f"{what} has no image for {wanted}; it has images for {there}: choose one with {option('--platform')}"
     )
 
 

@@ -18,6 +18,7 @@ from tweed_shim import urls
 from tweed_shim.errors import BadUrl, RegistryError
 from tweed_shim.image.proxies import Proxy
 from tweed_shim.image.transfer_rate import TooSlow
+from tweed_shim.option_names import option
 
 # What OpenSSL calls an answer that is no TLS; the name depends on its version.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
@@ -118,7 +119,7 @@ def _explain_proxy(causes: list[BaseException], proxy: Proxy) -> RegistryError:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return RegistryError(
                 f"the certificate of {what} is not trusted ({cause.verify_message}): "
-                "name the authority that signed it with $SSL_CERT_FILE or --ca-file"
+                f"name the authority that signed it with $SSL_CERT_FILE or {option('--ca-file')}"
             )
         if isinstance(cause, ssl.SSLError) and cause.reason in NOT_TLS:
             return RegistryError(f"{what} speaks no TLS: write http:// in ${proxy.variable}")
@@ -162,21 +163,27 @@ def _explain(error: Exception, host: str) -> RegistryError:
 def _explain_tls(error: Any, host: str) -> RegistryError:
     if error.reason in NOT_TLS:
         return RegistryError(
-            f"the registry {host} speaks no TLS: use --insecure if plain HTTP is meant, or mend the port"
+            f"the registry {host} speaks no TLS: use {option('--insecure')} if plain HTTP is meant, or mend the port"
         )
     if error.reason in WANTS_CERTIFICATE:
         return RegistryError(
             f"the registry {host} asks for the certificate of a client that it knows ({error.reason}): "
-            "name yours with --cert-file and --key-file"
+            f"name yours with {option('--cert-file')} and {option('--key-file')}"
         )
     return PassingFault(
         f"no TLS connection with the registry {host} came about ({error.reason or 'closed'}): try again"
     )
 
 
+# The name of an archive has a dot, and so is read as a host; no host that the Internet knows ends in one of these.
+ARCHIVE_ENDINGS = (".ctf", ".tar", ".tgz", ".tar.gz")
+
+
 def _explain_name(error: Any, host: str) -> RegistryError:
     if error.errno == socket.EAI_AGAIN:
         return PassingFault(f"the address of the registry {host} cannot be looked up now: check the network")
+    if host.endswith(ARCHIVE_ENDINGS):
+        return RegistryError(f"the registry {host} has no address: write ./{host} for a file or a directory")
     return RegistryError(f"the registry {host} has no address: check its name")
 
 
@@ -187,7 +194,7 @@ _EXPLANATIONS: tuple[tuple[_Kind, Callable[[Any, str], RegistryError]], ...] = (
         ssl.SSLCertVerificationError,
         lambda error, host: RegistryError(
             f"the certificate of the registry {host} is not trusted ({error.verify_message}): "
-            "name the authority that signed it with --ca-file or $SSL_CERT_FILE"
+            f"name the authority that signed it with {option('--ca-file')} or $SSL_CERT_FILE"
         ),
     ),
     (ssl.SSLError, _explain_tls),

@@ -30,10 +30,9 @@ def origin(reference: Reference, platform: str) -> str:
     """Return what a local reference points to now: a layout's digest, an archive's stamp. Raises ImageError."""
     if reference.transport != "oci":
         return _stamp(reference.path)
-    from tweed_shim.image.layout import LayoutSource
-    from tweed_shim.image.members import Directory
+    from tweed_shim.image import layout
 
-    return LayoutSource(Directory(os.path.abspath(reference.path)), reference.tag, platform).digest
+    return layout.in_directory(os.path.abspath(reference.path), reference.tag, platform).digest
 
 
 def _stamp(path: str) -> str:

@@ -8,9 +8,11 @@ specification for digests ("Descriptors") and for the names inside a layout ("An
 custom for what may be left out: the registry is Docker Hub, its namespace `library`, the tag `latest`.
 """
 
+import os
+
 from tweed_shim import hosts
 from tweed_shim.errors import BadReference
-from tweed_shim.letters import ALPHANUMERIC, DIGITS, HEXADECIMAL, LOWER, joined, made_of
+from tweed_shim.letters import ALPHANUMERIC, DIGITS, HEXADECIMAL, LOWER, joined, made_of, quoted
 from tweed_shim.records import Record
 
 DOCKER_HUB = "docker.io"
@@ -57,11 +59,24 @@ def parse(text: str) -> Reference:
         raise BadReference(f"the image {text!r} is no text; write registry/repository:tag or oci:DIRECTORY")
     transport, colon, rest = text.partition(":")
     if colon and transport in FILE_TRANSPORTS:
+        if rest.startswith("//") and "@" in rest:
+            # A URL, as other tools write registries: `oci://user:password@host/repository`.
+            raise _named_user()
         return _parse_file(text, transport, rest)
     name = text.removeprefix("docker://")
-    # No digest has a slash: this is the host after a user name and a password.
-    if "@" in name and "/" in name.rpartition("@")[2]:
-        raise _named_user()
+    _refuse_user(name)
+    if name.startswith(("/", "./", "../", "~/")):
+        raise _is_path(name)
+    try:
+        return _parse_remote(text, name)
+    except BadReference as error:
+        # As it cannot be a reference, it is more likely what its name says.
+        if os.path.exists(name):
+            raise _is_path(name) from error
+        raise
+
+
+def _parse_remote(text: str, name: str) -> Reference:
     if "://" in name:
         raise BadReference(
             f"{text!r} begins with {name.partition('://')[0]!r}, which is no way to an image: "
@@ -107,13 +122,13 @@ def _parse_file(text: str, transport: str, rest: str) -> Reference:
     path, colon, tag = rest.partition(":")
     if not path or "\0" in path:
         raise BadReference(
-            f"{text!r} names no {FILE_TRANSPORTS[transport]}: write {transport}:PATH or {transport}:PATH:tag"
+            f"{quoted(text)} names no {FILE_TRANSPORTS[transport]}: write {transport}:PATH or {transport}:PATH:tag"
         )
     if not colon:
         return Reference(transport, path=path)
     if not (_is_tag(tag) or is_layout_name(tag) or (transport == "docker-archive" and _is_named(tag))):
         raise BadReference(
-            f"the tag {tag!r} of {text!r} is malformed: "
+            f"the tag {quoted(tag)} of {quoted(text)} is malformed: "
             "after the path come one ':' and the name that the image has inside"
         )
     return Reference(transport, path=path, tag=tag)
@@ -184,6 +199,27 @@ def _check_registry(text: str, registry: str) -> None:
     port = parts[1]
     if port is not None and not 0 < int(port) < 1 << 16:
         raise BadReference(f"the port {port!r} of {text!r} is malformed: it is a number from 1 to 65535")
+
+
+def _refuse_user(name: str) -> None:
+    """Raise BadReference where '@' is anywhere but before a digest. Nothing of such a text is repeated."""
+    before, at, digest = name.rpartition("@")
+    # No digest has a slash: this is the host after a user name and a password.
+    if "@" in before or (at and "/" in digest):
+        raise _named_user()
+    if at and digest.partition(":")[0] not in DIGEST_LENGTHS:
+        raise BadReference(
+            f"the digest {digest!r} of a reference is malformed: it is 'sha256:' and 64 or 'sha512:' and 128 of the "
+            "digits 0-9, a-f; if a user name or a password is before the '@', leave it out and use tweed-shim login"
+        )
+
+
+def _is_path(name: str) -> BadReference:
+    """Return the error for a path that stands where a reference is expected."""
+    kinds = f"oci:{name} for the directory of an image layout, oci-archive: or docker-archive: before that of a file"
+    if os.path.isfile(name):
+        kinds = f"oci-archive:{name} or docker-archive:{name}"
+    return BadReference(f"{name!r} is a path, and its kind comes before it: write {kinds}")
 
 
 def _named_user() -> BadReference:

@@ -6,7 +6,7 @@ called, which manifest digests are needed, and by what.
 
 import os
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import NamedTuple
@@ -25,7 +25,9 @@ INDEX_LOCK = "index"
 AT_ONCE = 200
 _HEX = re.compile("[0-9a-f]{64}")
 
-Users = Callable[[], Mapping[str, str]]
+Warn = Callable[[str], None]
+# Of each digest: who needs it, and the command that ends this.
+Users = Callable[[], Mapping[str, Sequence[tuple[str, str]]]]
 
 
 def blobs_of(layout: Layout, digests: Iterable[str]) -> set[str]:
@@ -52,18 +54,18 @@ def _roots(records: Iterable[Pulled]) -> set[str]:
     return {digest for record in records for digest in (record.top, record.digest)}
 
 
-def remove(root: str, references: Iterable[str], users: Users = dict) -> None:
+def remove(root: str, references: Iterable[str], users: Users = dict, *, warn: Warn = lambda _: None) -> None:
     """Forget references, and remove trees and blobs that no other reference uses; all or nothing.
 
-    Raises StateError where one is not there or in use. Blobs stay for `gc` where a pull is under way, which
-    may count on them.
+    warn: is told what is waited for. Raises StateError where one is not there or in use. Blobs stay for `gc` where a
+    pull is under way, which may count on them.
     """
     names = {str(store.canonical(reference.parse(text))) for text in references}
     if not store.check_version(root):
         raise _not_there(min(names))
     ids, layout = detect(), Layout(os.path.join(root, "images"))
     aside = []
-    with store.disk_faults(root), scratch.only_one(root, INDEX_LOCK), ExitStack() as held:
+    with store.disk_faults(root), index_lock(root, warn), ExitStack() as held:
         # What cannot be read may need anything: nothing is removed then.
         records, _, _ = store.records(root), layout.entries(), users()
         going = [record for record in records if record.reference in names]
@@ -109,10 +111,14 @@ def _claim_going(root: str, going: list[Pulled], staying: list[Pulled], held: Ex
     return trees
 
 
-def _refuse_needed(going: list[Pulled], staying: list[Pulled], needed: Mapping[str, str]) -> None:
+def _refuse_needed(
+    going: list[Pulled], staying: list[Pulled], needed: Mapping[str, Sequence[tuple[str, str]]]
+) -> None:
     for digest, name in _only_of(going, staying).items():
-        if digest in needed:
-            raise StateError(f"the image {name} is in use by {needed[digest]}; remove that first")
+        if users := needed.get(digest):
+            who = ", ".join(each for each, _ in users)
+            commands = " && ".join(command for _, command in users)
+            raise StateError(f"the image {name} is in use by {who}; remove that first: {commands}")
 
 
 def _discard(layout: Layout, digests: set[str], needed: set[str]) -> None:
@@ -121,6 +127,12 @@ def _discard(layout: Layout, digests: set[str], needed: set[str]) -> None:
         if alone:
             for digest in digests - _used(layout, needed):
                 layout.discard(digest)
+
+
+def index_lock(root: str, warn: Warn) -> AbstractContextManager[None]:
+    """Be the only one who changes which images there are, for the length of a block. warn: is told of a wait."""
+    note = "waiting for another process that changes the list of images (gc, rm or a pull)"
+    return scratch.only_one(root, INDEX_LOCK, lambda: warn(note))
 
 
 def no_pull(layout: Layout) -> AbstractContextManager[bool]:
@@ -173,7 +185,7 @@ def unused(root: str, users: Users, *, keep_last: int, warn: Callable[[str], Non
     layout = Layout(os.path.join(root, "images"))
     if not os.path.exists(os.path.join(layout.path, "oci-layout")):
         return
-    with store.disk_faults(root), scratch.only_one(root, INDEX_LOCK), no_pull(layout) as alone:
+    with store.disk_faults(root), index_lock(root, warn), no_pull(layout) as alone:
         if not alone:
             warn("an image is being pulled, so images and blobs are left alone; run gc again after that")
             return

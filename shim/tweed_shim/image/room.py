@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from tweed_shim.errors import HostError, ImageError
 from tweed_shim.image.compression import LARGEST_CONTENT
 from tweed_shim.image.deadline import NO_DEADLINE, Deadline
+from tweed_shim.option_names import option
 
 # What is left to others, or an eighth of what there is to begin with.
 KEPT_BYTES = 256 << 20
@@ -38,7 +39,7 @@ class Room:
         if any(free < kept for free, kept in zip(self._free(), self._kept, strict=True)):
             raise HostError(
                 f"no space is left in {self._directory} to unpack {self.what}: it is larger than all that is free "
-                "there; make room, or give another --root"
+                f"there; make room, or give another {option('--root')}"
             )
 
     def watch(self, pid: int) -> None:

@@ -25,6 +25,7 @@ from tweed_shim.image import config
 from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.reference import Reference, is_digest, parse
 from tweed_shim.lean import json
+from tweed_shim.option_names import option
 from tweed_shim.records import Record, fields, replace
 from tweed_shim.settings import check_root
 
@@ -116,7 +117,7 @@ def open_store(root: str) -> None:
                 # Looked at in this order, what another process has made of it since is no foreign directory.
                 if _is_foreign(root) and not check_version(root):
                     raise ConfigError(
-                        f"the directory {root} is neither empty nor a store; give another with --root"
+                        f"the directory {root} is neither empty nor a store; give another with {option('--root')}"
                     )
                 os.chmod(root, files.PRIVATE_DIR)
                 files.write_whole(os.path.join(root, "version"), f"{VERSION}\n".encode())
@@ -133,7 +134,7 @@ def _is_foreign(root: str) -> bool:
 
 
 def _no_directory(root: str) -> ConfigError:
-    return ConfigError(f"the store {root} is not a directory; give one with --root")
+    return ConfigError(f"the store {root} is not a directory; give one with {option('--root')}")
 
 
 def check_version(root: str) -> bool:
@@ -152,11 +153,11 @@ def check_version(root: str) -> bool:
     except NotADirectoryError as error:
         raise _no_directory(root) from error
     except PermissionError as error:
-        raise HostError(f"the store {root} cannot be read; give another with --root") from error
+        raise HostError(f"the store {root} cannot be read; give another with {option('--root')}") from error
     if version != VERSION:
         raise StateError(
             f"the store {root} has version {version!r}, and this tweed-shim knows {VERSION!r}; "
-            "use the release that made it, or another --root"
+            f"use the release that made it, or another {option('--root')}"
         )
     return True
 
@@ -313,7 +314,7 @@ def disk_fault(root: str, error: OSError) -> HostError:
     """What the system refused while it was worked with a store, for a person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(
-            f"no space is left in {root} ({space_left(root)}); make room there, or give another --root"
+            f"no space is left in {root} ({space_left(root)}); make room there, or give another {option('--root')}"
         )
     if isinstance(error, NamespaceError):
         from tweed_shim import host_faults
@@ -332,7 +333,7 @@ def disk_fault(root: str, error: OSError) -> HostError:
         return HostError(f"{name} {error.strerror}; run it again")
     mend = _REMEDIES.get(error.errno or 0, "look what is there with: ls -ld {0}").format(name)
     if name.startswith(root) or root.startswith(name):
-        mend += ", or give another --root"
+        mend += f", or give another {option('--root')}"
     return HostError(f"{name} cannot be used ({error.strerror or error}); {mend}")
 
 

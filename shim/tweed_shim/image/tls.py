@@ -24,6 +24,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from tweed_shim.connect_options import ConnectOptions
 from tweed_shim.errors import ConfigError
 from tweed_shim.image.reference import DOCKER_HUB
+from tweed_shim.option_names import bare, option
 from tweed_shim.records import Record
 from tweed_shim.settings import home_directory
 from tweed_shim.urls import DEFAULT_PORTS, Origin
@@ -54,7 +55,9 @@ class Tls:
     def __init__(self, owner: Origin, connect: ConnectOptions, environ: Mapping[str, str]) -> None:
         """Raise ConfigError for files that cannot be used."""
         if connect.key_file and not connect.cert_file:
-            raise ConfigError(f"the key {connect.key_file} is for no certificate; name that with --cert-file")
+            raise ConfigError(
+                f"the key {connect.key_file} is for no certificate; name that with {option('--cert-file')}"
+            )
         self._connect = connect
         self._environ = environ
         # Whatever the scheme is that it will be found to speak.
@@ -71,7 +74,7 @@ class Tls:
         if (directory, own) not in self._contexts:
             if own and self._connect.cert_file:
                 # What the caller names comes in the place of what the host has.
-                pairs = [Pair("--cert-file", self._connect.cert_file, self._connect.key_file)]
+                pairs = [Pair(bare("--cert-file"), self._connect.cert_file, self._connect.key_file)]
             else:
                 pairs = _pairs(directory) if directory else []
             self._contexts[directory, own] = self._make(directory, pairs)
@@ -86,14 +89,14 @@ class Tls:
             context = _new_context()
             _load_usual(context, self._environ)
             if self._connect.ca_file:
-                _load(context, "--ca-file", self._connect.ca_file)
+                _load(context, bare("--ca-file"), self._connect.ca_file)
             self._proxy_context = context
         return self._proxy_context
 
     def _make(self, directory: str | None, pairs: list[Pair]) -> ssl.SSLContext:
         context = _new_context()
         if self._connect.ca_file:
-            _load(context, "--ca-file", self._connect.ca_file)
+            _load(context, bare("--ca-file"), self._connect.ca_file)
         elif self._connect.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

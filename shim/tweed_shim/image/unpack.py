@@ -16,6 +16,7 @@ from tweed_shim.image.deadline import NO_DEADLINE, Deadline
 from tweed_shim.image.layout import Layout
 from tweed_shim.image.manifest import Manifest
 from tweed_shim.image.store import Image
+from tweed_shim.option_names import option
 from tweed_shim.records import fields
 
 # How the words of a Go program begin that its own runtime ends.
@@ -25,7 +26,7 @@ FAULTS: tuple[tuple[str, type[ShimError], str], ...] = (
     (
         r"no space left on device|disk quota exceeded",
         HostError,
-        "no space is left in {root} ({free}) to unpack {image}; make room, or give another --root",
+        "no space is left in {root} ({free}) to unpack {image}; make room, or give another {option}",
     ),
     (
         r"diffid mismatch",
@@ -192,6 +193,7 @@ def _fault(root: str, image: str, code: int, output: str) -> ShimError:
                     root=root,
                     free=store.space_left(root),
                     image=image,
+                    option=option("--root"),
                     said=said.rpartition(": ")[2],
                 )
             )

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from tweed_shim import documents, urls
+from tweed_shim import documents, extras, urls
 from tweed_shim.errors import BadReference, BadUrl, ComponentError
 from tweed_shim.image import reference
 from tweed_shim.image.manifest import LARGEST_BLOB, Descriptor
@@ -26,6 +26,7 @@ from tweed_shim.ocm.repository import (
     local_reference,
     media_type_of,
 )
+from tweed_shim.option_names import option
 from tweed_shim.records import Record
 from tweed_shim.urls import Origin, Url
 
@@ -227,7 +228,7 @@ def _allowed_verb(request: Request) -> str:
         if each not in (GET, *request.connection.verbs):
             raise ComponentError(
                 f"{request.what} is accessed by the HTTP method {each!r}, which may change what is on the server; "
-                f"use --allow-verb {each} if it may"
+                f"use {option('--allow-verb', each)} if it may"
             )
     return verb
 
@@ -345,7 +346,7 @@ def _s3(request: Request) -> Blob:
         )
     except ImportError:
         raise ComponentError(
-            f"{request.what} is in an S3 bucket, which takes boto3: install tweed-shim[s3]"
+            extras.missing(f"{request.what}, which is in an S3 bucket,", "boto3", "s3")
         ) from None
     bucket, key = request.text("bucketName", "bucket"), request.text("objectKey", "key")
     found = request.connection.find({"type": consumers.S3, "pathprefix": f"{bucket}/{key}"}) or {}

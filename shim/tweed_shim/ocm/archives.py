@@ -154,6 +154,8 @@ def opened(path: str) -> Iterator[Members]:
     """A directory or an archive, for the length of a block. Raises ComponentError where there is none."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ComponentError(f"{path} does not exist: check its name") from None
     except OSError as error:
         raise ComponentError(f"{path} cannot be read ({error.strerror}): check its name") from None
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tweed_shim import documents, trust
 from tweed_shim.errors import ConfigError
+from tweed_shim.option_names import option
 from tweed_shim.records import EMPTY, Record
 from tweed_shim.settings import expand_home, home_directory
 
@@ -137,7 +138,8 @@ def load(file: str, worker: "WorkerProcess | None" = None) -> Configuration:
             data = opened.read(documents.MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
-            f"the OCM configuration {file} cannot be read ({error.strerror}): mend it or name another with --ocmconfig"
+            f"the OCM configuration {file} cannot be read ({error.strerror}): mend it or name another "
+            f"with {option('--ocmconfig')}"
         ) from None
     name = f"the OCM configuration {file}"
     if b"((" in data and len(data) <= documents.MAX_BYTES:

@@ -164,12 +164,15 @@ def _parse_entry(value: Any, what: str) -> Entry:
 
 
 @contextmanager
-def written(path: str, file_format: str | None = None) -> Iterator[Ctf]:
+def written(
+    path: str, file_format: str | None = None, waiting: Callable[[], None] = lambda: None
+) -> Iterator[Ctf]:
     """An archive to write, an existing or a new one, for the length of a block.
 
     All that was put into it is there after the block, and nothing of it where the block fails. file_format: one
-    of FORMATS, or STORED_TGZ; by default an existing archive's, and for a new one `directory`. Raises ComponentError
-    where there is something else, and HostError where it cannot be written.
+    of FORMATS, or STORED_TGZ; by default an existing archive's, and for a new one `directory`. waiting: called once
+    where another process writes into it. Raises ComponentError where there is something else, and HostError where it
+    cannot be written.
     """
     with faults(path), ExitStack() as stack:
         with suppress(FileNotFoundError), named_files.resolved(path):
@@ -178,7 +181,7 @@ def written(path: str, file_format: str | None = None) -> Iterator[Ctf]:
         there = _format_of(path)
         if there is not None:
             if there == "directory":
-                stack.enter_context(files.held_directory(path, shared=False))
+                stack.enter_context(files.held_directory(path, shared=False, waiting=waiting))
             members = stack.enter_context(archives.opened(path))
             if file_format not in (None, there):
                 raise ComponentError(

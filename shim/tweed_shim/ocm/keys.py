@@ -9,8 +9,10 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tweed_shim import extras
 from tweed_shim.errors import ComponentError, ConfigError, HostError, Unverifiable
 from tweed_shim.ocm.descriptor import HASHES, Signature
+from tweed_shim.option_names import option
 from tweed_shim.records import Record
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def _check_time(certificate: "x509.Certificate", what: str, time: datetime) -> N
     if not first <= time <= last:
         raise ConfigError(
             f"{what} is valid from {_shown(first)} to {_shown(last)} and not at {_shown(time)}: name one that is, or a "
-            "time at which this one was with --at"
+            f"time at which this one was with {option('--at')}"
         )
 
 
@@ -125,9 +127,7 @@ def _library(*names: str) -> list[Any]:
     try:
         return [importlib.import_module(f"cryptography.{name}") for name in names]
     except ImportError:
-        raise HostError(
-            "signatures need the package cryptography, which is not installed: install 'tweed-shim[crypto]'"
-        ) from None
+        raise HostError(extras.missing("the verification of a signature", "cryptography", "crypto")) from None
 
 
 def _padding(signature: Signature, algorithm: Any, what: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 from tweed_shim.errors import BadReference
 from tweed_shim.image.reference import parse_registry
+from tweed_shim.letters import quoted
 from tweed_shim.ocm import ctf
 from tweed_shim.records import Record
 
@@ -100,7 +101,7 @@ def parse_repository(text: str) -> Specification:
         found = None if component else _repository(text, typed, before)
     if found is None:
         raise BadReference(
-            f"{text!r} names a component where only its repository is meant: leave out //NAME:VERSION"
+            f"{quoted(text)} names a component where only its repository is meant: leave out //NAME:VERSION"
         )
     return found
 
@@ -149,11 +150,28 @@ def _typed(text: str) -> tuple[dict[str, str | None], str]:
     match = _TYPED.fullmatch(text)
     parts: dict[str, str | None] = match.groupdict() if match else {}
     rest = parts.get("rest") or ""
+    _refuse_user(rest)
     if not rest or "\0" in text:
         raise BadReference(
-            f"{text!r} names no repository: write PATH//NAME:VERSION or HOST/PREFIX//NAME:VERSION"
+            f"{quoted(text)} names no repository: write PATH//NAME:VERSION or HOST/PREFIX//NAME:VERSION"
         )
     return parts, rest
+
+
+def _refuse_user(rest: str) -> None:
+    """Raise BadReference where a user name stands before a host. Nothing of such a text is repeated."""
+    is_path = (rest.startswith(("/", "./", "../")) and not rest.startswith("//")) or os.path.lexists(
+        rest.partition("//")[0]
+    )
+    if (
+        not rest.startswith("{")
+        and not is_path
+        and any("@" in each.lstrip("/").partition("/")[0] for each in rest.split("://"))
+    ):
+        raise BadReference(
+            "a location has a user name or a password before its host: leave it out and use tweed-shim login, or write "
+            "./ before the path of a file"
+        )
 
 
 def _json_prefix(text: str, rest: str) -> tuple[dict[str, Any], str]:
@@ -161,7 +179,7 @@ def _json_prefix(text: str, rest: str) -> tuple[dict[str, Any], str]:
         fields, end = json.JSONDecoder().raw_decode(rest)
     except (ValueError, RecursionError):
         raise BadReference(
-            f"{text!r} begins with a repository specification that is not JSON: mend it"
+            f"{quoted(text)} begins with a repository specification that is not JSON: mend it"
         ) from None
     return fields, rest[end:]
 
@@ -182,11 +200,13 @@ def _located(text: str, repository: Specification | None, named: str) -> Locatio
     name, colon, version = named.partition(":")
     if not _COMPONENT.fullmatch(name):
         raise BadReference(
-            f"the component {name!r} of {text!r} is malformed: "
+            f"the component {quoted(name)} of {quoted(text)} is malformed: "
             "it is a domain and a path of lower-case letters, such as example.com/app"
         )
     if colon and not _VERSION.fullmatch(version):
-        raise BadReference(f"the version {version!r} of {text!r} is malformed: write one such as 1.2.3")
+        raise BadReference(
+            f"the version {quoted(version)} of {quoted(text)} is malformed: write one such as 1.2.3"
+        )
     return Location(repository, name, version)
 
 
@@ -198,11 +218,13 @@ def _repository(text: str, typed: Mapping[str, str | None], place: str) -> Speci
     name = typed["type"]
     kind = None if name is None else _kind(name)
     if name is not None and kind is None:
-        raise BadReference(f"the type {name!r} of {text!r} is not known: use ctf, {ARCHIVE} or {REGISTRY}")
+        raise BadReference(
+            f"the type {quoted(name)} of {quoted(text)} is not known: use ctf, {ARCHIVE} or {REGISTRY}"
+        )
     file_format = typed["format"] or (name if name in ctf.FORMATS else "") or ""
     if file_format not in ("", *ctf.FORMATS):
         raise BadReference(
-            f"the format {file_format!r} of {text!r} is not known: use {', '.join(ctf.FORMATS)}"
+            f"the format {quoted(file_format)} of {quoted(text)} is not known: use {', '.join(ctf.FORMATS)}"
         )
     if kind == REGISTRY or (kind is None and _is_registry(text, place)):
         return _registry(place, text)
@@ -216,7 +238,8 @@ def _is_registry(text: str, place: str) -> bool:
         return False
     if os.path.exists(place):
         raise BadReference(
-            f"{text!r} can be a file and a registry: write ./{place} for the file, {REGISTRY}::{place} for the other"
+            f"{quoted(text)} can be a file and a registry: write ./{place} for the file, {REGISTRY}::{place} for the "
+            "other"
         )
     return True
 
@@ -234,5 +257,5 @@ def _registry(place: str, text: str) -> Specification:
 def _check_prefix(sub_path: str, text: str) -> None:
     if sub_path and not re.fullmatch(rf"{_PART}(?:/{_PART})*", sub_path):
         raise BadReference(
-            f"the prefix {sub_path!r} of {text!r} is malformed: it is a path of lower-case letters"
+            f"the prefix {quoted(sub_path)} of {quoted(text)} is malformed: it is a path of lower-case letters"
         )

@@ -1,11 +1,12 @@
 """Looking for component versions and resources: in the repository that was named, and in further ones."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from tweed_shim.errors import ComponentError
+from tweed_shim.letters import quoted
 from tweed_shim.ocm import archives, component_archive, ctf, identity, locations, versions
 from tweed_shim.ocm.component_archive import ComponentArchive
 from tweed_shim.ocm.configuration import Configuration
@@ -15,6 +16,7 @@ from tweed_shim.ocm.locations import ARCHIVE, CTF, FILE, REGISTRY, Location, Spe
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion, Repository
+from tweed_shim.option_names import option
 
 Path = tuple[str, ...]
 
@@ -90,7 +92,7 @@ class Session:
             found.components()[0] if isinstance(found, ComponentArchive) else ""
         )
         if not component:
-            raise ComponentError(f"{text!r} names no component: write {text}//NAME:VERSION")
+            raise ComponentError(f"{quoted(text)} names no component: write REPOSITORY//NAME:VERSION")
         first = [] if found is None else [found]
         version = location.version or self._newest(first, component, constraint)
         return self.find(component, version, first)
@@ -126,7 +128,7 @@ class Session:
         where = ", ".join(asked)
         raise ComponentError(
             f"the component version {component}:{version}{way} is not there: looked into {where}; "
-            "check its name, or name more with --lookup"
+            f"check its name, or name more with {option('--lookup')}"
         )
 
     def follow(self, start: ComponentVersion, path: Sequence[Identity]) -> ComponentVersion:
@@ -214,7 +216,8 @@ class Session:
 
 def _nowhere(name: str) -> ComponentError:
     return ComponentError(
-        f"no repository was named to look for {name} in: write REPOSITORY//{name}, or use --repo or --lookup"
+        f"no repository was named to look for {name} in: write REPOSITORY//{name}, or use "
+        f"{option('--repo')} or {option('--lookup')}"
     )
 
 
@@ -258,11 +261,16 @@ def registry(
 
 @contextmanager
 def written(
-    specification: Specification, connection: Connection, file_format: str = ""
+    specification: Specification,
+    connection: Connection,
+    file_format: str = "",
+    *,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Repository]:
     """A repository to write, for the length of a block. An archive has all that was added to it, or nothing.
 
-    file_format: of a new archive. Raises ComponentError where it is none that can be written.
+    file_format: of a new archive. report: is told what is waited for. Raises ComponentError where it is none that can
+    be written.
     """
     if specification.kind == REGISTRY:
         with ExitStack() as stack:
@@ -272,5 +280,7 @@ def written(
         raise ComponentError(
             f"{specification.path} would be a component archive, which is not written: use ctf::"
         )
-    with ctf.written(specification.path, file_format or specification.file_format or None) as archive:
+    note = f"waiting for another process that writes into {specification.path}"
+    kind = file_format or specification.file_format or None
+    with ctf.written(specification.path, kind, lambda: report(note)) as archive:
         yield OciRepository(archive)

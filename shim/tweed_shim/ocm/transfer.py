@@ -21,6 +21,7 @@ from tweed_shim.ocm.repository import (
     media_type_of,
 )
 from tweed_shim.ocm.session import Session
+from tweed_shim.option_names import option
 from tweed_shim.records import Record, replace
 
 Report = Callable[[str], None]
@@ -60,7 +61,7 @@ def transfer(
     """
     with (
         ExitStack() as stack,
-        sessions.written(target, session.connection, order.file_format) as repository,
+        sessions.written(target, session.connection, order.file_format, report=report) as repository,
     ):
         # The contents are read when the target is written, at the end of this block.
         work = _Work(session, repository, order, report, stack)
@@ -99,7 +100,7 @@ class _Work(Record):
             if self.order.overwrite:
                 return False
             raise ComponentError(
-                f"{version} is in {self.target.what} already and differs: use --overwrite to replace it"
+                f"{version} is in {self.target.what} already and differs: use {option('--overwrite')} to replace it"
             )
         held = there.descriptor
         by_value = [each.access for each in held.resources if self.order.copy_resources]

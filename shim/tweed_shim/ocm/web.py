@@ -15,6 +15,7 @@ from tweed_shim.image.network_faults import PassingFault, check_passing, explain
 from tweed_shim.image.tls import Tls
 from tweed_shim.letters import ALPHANUMERIC, made_of
 from tweed_shim.ocm.registries import Connection
+from tweed_shim.option_names import option
 from tweed_shim.urls import Url
 
 # Headers that say nothing of the caller, so that they may go along where a redirect leads elsewhere.
@@ -147,7 +148,7 @@ def _refused(url: Url, status: int, *, insecure: bool) -> ComponentError:
     ) and not credential_gate.is_private(url.origin, insecure=insecure):
         advice = (
             "credentials are not sent over plain HTTP, where others can read them, so use an https address, "
-            "or --insecure to send them nevertheless"
+            f"or {option('--insecure')} to send them nevertheless"
         )
     return ComponentError(
         f"the server {url.origin.netloc} does not give {url.path} (HTTP {status}): {advice}"

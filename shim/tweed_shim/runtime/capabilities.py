@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from tweed_shim.errors import ConfigError, HostError
+from tweed_shim.option_names import bare, option
 
 ALL = "ALL"
 # In the order of their numbers.
@@ -37,12 +38,14 @@ def choose(add: Collection[str], drop: Collection[str], held: Collection[str]) -
     """
     both = sorted(set(add) & set(drop))
     if both:
-        raise ConfigError(f"{both[0]} is to be added and dropped; leave one of --cap-add and --cap-drop out")
+        raise ConfigError(
+            f"{both[0]} is to be added and dropped; leave one of {bare('--cap-add')} and {bare('--cap-drop')} out"
+        )
     named = {*add} - {ALL}
     missing = sorted(named - {*held})
     if missing:
         raise HostError(
-            f"{missing[0]} cannot be added: the caller does not have it; leave out --cap-add {missing[0]}"
+            f"{missing[0]} cannot be added: the caller does not have it; leave out {option('--cap-add', missing[0])}"
         )
     base = {*held} if ALL in add else set[str]() if ALL in drop else {*DEFAULT} & {*held}
     return tuple(sorted((base | named) - {*drop}))

@@ -10,6 +10,7 @@ from tweed_shim import files, idmap, trace
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.lean import json, signal
 from tweed_shim.lean.typing import TYPE_CHECKING, Any, TypedDict
+from tweed_shim.option_names import bare, option
 from tweed_shim.option_values import checks, descriptor, function, optional, shown
 from tweed_shim.records import Record, replace
 from tweed_shim.runtime import cgroups, mounts, sandbox, spec, working_directory
@@ -271,12 +272,12 @@ def _start_failure(failure: StartError, request: Request, host: Host) -> ShimErr
         "ids": host_faults.ids_remedy() if failure.stage == "ids" else "",
         "namespace": host_faults.namespace_remedy(host_root=host.ids.kind == "host"),
         "proc": host_faults.MASKED_PROC,
-        "shift": "--userns needs Linux 5.19 or newer, and a store on a file system that can show other ids, such as "
-        "ext4, xfs or btrfs",
-        "overlay": "no writable layer can be kept there: leave --scratch out, or name a directory on ext4, xfs or "
-        "btrfs",
-        "sys": "give the container a network of its own with --network none or pasta",
-        "scratch": "free some memory, or name a directory on disk with --scratch",
+        "shift": f"{bare('--userns')} needs Linux 5.19 or newer, and a store on a file system that can show other ids, "
+        "such as ext4, xfs or btrfs",
+        "overlay": f"no writable layer can be kept there: leave {bare('--scratch')} out, or name a directory on ext4, "
+        "xfs or btrfs",
+        "sys": f"give the container a network of its own with {option('--network', 'none')} or pasta",
+        "scratch": f"free some memory, or name a directory on disk with {option('--scratch')}",
         "killed": "run it again",
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",
@@ -310,8 +311,8 @@ def run(request: Request, setting: Setting) -> Outcome:
         cgroups.make_room(setting.host.cgroups)
     if request.limits.memory is not None and not setting.host.cgroups.swap and cgroups.is_swapping():
         setting.console.warn(
-            "this host's kernel cannot limit swap space, so that the run can use more of it than --memory says; turn "
-            "it off (swapoff -a), or start the host with swapaccount=1"
+            f"this host's kernel cannot limit swap space, so that the run can use more of it than {bare('--memory')} "
+            "says; turn it off (swapoff -a), or start the host with swapaccount=1"
         )
     try:
         if setting.scratch is not None:

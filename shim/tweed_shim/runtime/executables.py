@@ -14,6 +14,7 @@ from contextlib import suppress
 from tweed_shim.children import Child
 from tweed_shim.errors import ImageError
 from tweed_shim.lean.typing import TYPE_CHECKING
+from tweed_shim.option_names import option
 from tweed_shim.option_values import shown
 from tweed_shim.runtime import inside
 
@@ -223,7 +224,7 @@ def _check_elf(fd: int, rootfs: str, cwd: str, what: str) -> None:
     if is_whole and not _runs_here(header, machine, order):
         raise ImageError(
             f"{what} is a program for {_NAMES.get(machine, f'machine {machine} of elf.h')}, and this host is "
-            f"{os.uname().machine}: choose another image or --platform, or register an emulator such as "
+            f"{os.uname().machine}: choose another image or {option('--platform')}, or register an emulator such as "
             "qemu-user-static"
         )
     loader = _loader(fd, header, order) if is_whole else None

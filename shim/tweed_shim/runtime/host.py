@@ -6,6 +6,7 @@ import sys
 
 from tweed_shim import idmap
 from tweed_shim.errors import HostError
+from tweed_shim.option_names import option
 from tweed_shim.records import Record
 from tweed_shim.runtime import capabilities, cgroups
 from tweed_shim.runtime.cgroups import Cgroups
@@ -93,7 +94,7 @@ def require_program(name: str) -> str:
         mend = (
             f"install it with: apt install {package}"
             if package
-            else "name an OCI runtime that is there with --runtime"
+            else f"name an OCI runtime that is there with {option('--runtime')}"
         )
         raise HostError(f"the program '{name}' is not installed; {mend}")
     return path

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from tweed_shim import files, trace
 from tweed_shim.errors import ContractError, ImageError, OperationFailed, ShimError, TimedOut
 from tweed_shim.lean import signal
+from tweed_shim.option_names import bare, option
 from tweed_shim.records import Record
 from tweed_shim.runtime import cgroups, container, runs
 from tweed_shim.runtime.container import Console, Setting
@@ -75,7 +76,7 @@ def sweep(root: str) -> None:
 def _ended_for_memory(*, limited: bool) -> str:
     """Words for a run that the kernel ended for want of memory. limited: whether it had a limit of its own."""
     if limited:
-        return "was ended because its memory limit was reached; allow it more with --memory"
+        return f"was ended because its memory limit was reached; allow it more with {option('--memory')}"
     return (
         "was ended because the memory of the host, or of the control group around the run, was used up; free some, and "
         "run it again"
@@ -99,14 +100,14 @@ def _judge(outcome: Outcome, of: Launch, run: runs.Run, request: Request) -> Non
 
         ended = (
             f"was ended because it wrote more than {sizes.show(request.keep_limit)}, or {MOST_FILES} files, to keep; "
-            "allow it more with --keep-limit"
+            f"allow it more with {option('--keep-limit')}"
         )
     elif outcome.oom:
         ended = _ended_for_memory(limited=request.limits.memory is not None)
     elif outcome.code == 128 + signal.SIGSYS:
         ended = (
             "was ended by SIGSYS, as by a 32-bit system call or another that its seccomp profile forbids; see "
-            "--platform and --seccomp"
+            f"{bare('--platform')} and {bare('--seccomp')}"
         )
     elif outcome.killed:
         ended = f"{outcome.killed}; killed"
@@ -173,7 +174,7 @@ def launch(
         program = require_program(of.settings.runtime)
         run = runs.begin(of.settings.root)
         record = {**of.record, "started": runs.timestamp()}
-        run.note(**record, state="running")
+        run.note(**record, state="running", process=os.getpid())
         _reserve(run)
 
     def while_it_runs() -> None:

@@ -157,6 +157,20 @@ def records(root: str, *, newest: int, warn: Callable[[str], None] = lambda _: N
     return found
 
 
+def going_on(root: str, cloud: str, interaction: str = "") -> list[str]:
+    """Describe, for people, the runs that go on for a cloud: of one interaction where that is given."""
+    return [
+        f"run {record['run']} ({record.get('operation')}"
+        + (f" of interaction '{name}'" if (name := record.get("interaction")) else "")
+        + (f", process {process}" if (process := record.get("process")) else "")
+        + ")"
+        for record in records(root, newest=KEPT)
+        if record["state"] == "running"
+        and record.get("cloud") == cloud
+        and interaction in ("", record.get("interaction"))
+    ]
+
+
 def read(run: Run) -> dict[str, Any]:
     """The record of a run. Raises DamagedRecord where it cannot be read, OSError where there is none, or not yet."""
     mend = f"'tweed-shim logs {run.number}' shows what the image said; remove the file to hear no more of it"

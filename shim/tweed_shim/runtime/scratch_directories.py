@@ -15,6 +15,7 @@ from tweed_shim import files, scratch, state_files
 from tweed_shim.errors import DamagedRecord, HostError
 from tweed_shim.idmap import IdMap
 from tweed_shim.lean import json
+from tweed_shim.option_names import bare, option
 from tweed_shim.records import Record
 
 NOTES = "scratch-directories"
@@ -90,8 +91,8 @@ def _mend(name: str) -> str:
     """Say what a person can do about a damaged note: see `note_path`."""
     place = name.removesuffix(".json").replace("%2F", "/").replace("%25", "%")
     if not place.startswith("/"):
-        return "remove the file; the next run with the --scratch directory that it stood for writes it again"
-    return f"run an operation with --scratch {place} once more, which writes it again, or remove the file"
+        return f"remove the file; the next run with the {bare('--scratch')} directory that it stood for writes it again"
+    return f"run an operation with {option('--scratch', place)} once more, which writes it again, or remove the file"
 
 
 def abandoned(place: str) -> Iterator[str]:

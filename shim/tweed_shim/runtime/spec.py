@@ -8,6 +8,7 @@ from contextlib import suppress
 from tweed_shim.errors import HostError
 from tweed_shim.idmap import IdRange
 from tweed_shim.lean.typing import Any
+from tweed_shim.option_names import bare, option
 from tweed_shim.runtime import capabilities, exec_limits, mount_points, working_directory
 from tweed_shim.runtime.host import Host
 from tweed_shim.runtime.hosts_file import HOSTNAME
@@ -175,11 +176,13 @@ def _resources(limits: Limits, host: Host) -> dict[str, Any]:
     for controller, value in asked.items():
         if value is not None and controller not in host.cgroups.controllers:
             raise HostError(
-                f"{options[controller]} cannot be enforced: {host.cgroups.fault}; leave it out, or "
+                f"{bare(options[controller])} cannot be enforced: {host.cgroups.fault}; leave it out, or "
                 f"{host.cgroups.mend}"
             )
     if limits.cpus is not None and limits.cpus < SMALLEST_QUOTA / CPU_PERIOD:
-        raise HostError(f"--cpus {limits.cpus:g} cannot be enforced: the kernel knows no share below 0.01")
+        raise HostError(
+            f"{option('--cpus', f'{limits.cpus:g}')} cannot be enforced: the kernel knows no share below 0.01"
+        )
     resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
     if "pids" in host.cgroups.controllers and has_cgroup(limits, host):
         resources["pids"] = {"limit": limits.pids or DEFAULT_PIDS}
@@ -254,8 +257,8 @@ def generate(
     if request.read_only and _is_host_root(request, host) and not host.cgroups.version:
         # The runtime's way to make the root read-only takes `nodev` from it.
         raise HostError(
-            "--read-only is not safe here: there is no control group that keeps the image from its own devices; "
-            "leave the option out, or mount /sys/fs/cgroup"
+            f"{bare('--read-only')} is not safe here: there is no control group that keeps the image from its own "
+            "devices; leave the option out, or mount /sys/fs/cgroup"
         )
     rlimits = _rlimits(host, request.limits)
     # The first process of a user namespace has all capabilities in it.

@@ -19,6 +19,7 @@ from tweed_shim.ocm.descriptor import Identity
 from tweed_shim.ocm.mapping import OciRepository
 from tweed_shim.ocm.registries import Connection, RegistryStore
 from tweed_shim.ocm.repository import ComponentVersion
+from tweed_shim.option_names import option
 from tweed_shim.records import EMPTY, Record
 from tweed_shim.spiff import SpiffError, reading
 from tweed_shim.spiff.merging import Document
@@ -117,7 +118,7 @@ def _unresolved(error: SpiffError, name: str) -> str:
     if denied:
         return (
             f"{name} has expressions that reach for files, commands or the environment, at {nodes}: write what they "
-            "stand for, or allow them with --trust-templates"
+            f"stand for, or allow them with {option('--trust-templates')}"
         )
     return f"{name} has expressions that cannot be resolved, at {nodes}: correct them"
 
@@ -221,7 +222,7 @@ def _for_consumer(consumer: Identity, kind: str, source: Credentials, what: str)
     found = source.for_consumer(consumer, matcher=kind or consumers.PARTIAL)
     if found is None:
         raise ConfigError(
-            f"{what} are not in the OCM configuration: add them, or name another file with --ocmconfig"
+            f"{what} are not in the OCM configuration: add them, or name another file with {option('--ocmconfig')}"
         )
     return found
 

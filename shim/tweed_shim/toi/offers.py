@@ -9,6 +9,7 @@ from tweed_shim import named_files, spiff
 from tweed_shim.errors import ConfigError, HostError
 from tweed_shim.ocm.repository import ComponentVersion
 from tweed_shim.ocm.session import Session
+from tweed_shim.option_names import option
 from tweed_shim.toi import contents, package
 from tweed_shim.toi.package import AdditionalResource, Package
 
@@ -51,7 +52,8 @@ def write(made: Mapping[str, bytes], *, overwrite: bool) -> None:
     there = [path for path in made if os.path.lexists(path)]
     if there and not overwrite:
         raise ConfigError(
-            f"{', '.join(there)} would be overwritten: say so with --overwrite, or name others with -p and -c"
+            f"{', '.join(there)} would be overwritten: say so with {option('--overwrite')}, or name others with "
+            "-p and -c"
         )
     path = ""
     try:

@@ -11,6 +11,7 @@ from tweed_shim.image import reference as references
 from tweed_shim.image.store import Image
 from tweed_shim.lean import json
 from tweed_shim.lean.typing import Any, NoReturn
+from tweed_shim.option_names import option
 from tweed_shim.records import Record, fields
 from tweed_shim.runtime import host, log_space, process, runs, spec
 from tweed_shim.runtime.confinement import confine
@@ -99,8 +100,8 @@ class Backend:
         console: Console = Console(),  # noqa: B008 - immutable
     ) -> None:
         self._settings = settings
-        references.parse(reference)
         self._reference = reference
+        self._name = store.canonical(references.parse(reference))
         self._options = options
         self._console = console
         self._host = host.inspect()
@@ -156,7 +157,7 @@ class Backend:
 
         Raises StateError where there is none, or it belongs to another image, OperationFailed where it is not viable.
         """
-        with self._image() as image, self._configured(image) as config:
+        with self._image(self._configuration()) as image, self._configured(image) as config:
             self._run(_Call(OPERATIONS["check"], image, "", in_config=config.data))
 
     def setup(self, interaction: str = "default", *, replace: bool = False) -> Setup:
@@ -172,13 +173,17 @@ class Backend:
         operation = OPERATIONS["setup"]
         option_values.argument("replace", replace, option_values.flag)
         place = self._cloud.place(operation.writes, interaction)
-        with self._image() as image, self._configured(image) as config, clouds.changing(self._cloud, place):
+        with (
+            self._image(self._configuration()) as image,
+            self._configured(image) as config,
+            clouds.changing(self._cloud, place),
+        ):
             earlier = clouds.set_up(place, replacing=replace)
             if earlier is not None and not replace:
                 raise StateError(
                     f"interaction '{interaction}' of cloud '{self._cloud.name}' is already set up by "
                     f"{earlier.record.get('image')}; tear it down with that image first, "
-                    "or set it up again with --replace"
+                    f"or set it up again with {option('--replace')}"
                 )
             with clouds.draft(self._cloud, place, self._record(image, config)) as new:
                 call = _Call(operation, image, interaction, in_config=config.data, out_config=new.data)
@@ -247,7 +252,8 @@ class Backend:
         """
         operation = OPERATIONS["teardown"]
         place = self._cloud.place(operation.reads, interaction)
-        with self._image() as image, self._set_up(place, interaction) as output:
+        output = self._output(place, interaction)
+        with self._image(output) as image, self._set_up(place, interaction) as output:
             ownership.check_interaction(interaction, self._cloud.name, output.record, image)
             kept = (
                 f"all of interaction '{interaction}' is kept for another try; where none can succeed, give it up with: "
@@ -283,19 +289,61 @@ class Backend:
             place = os.path.join(self._settings.root, "scratch")
             return spec.generate(self._request(call), self._host, scratch=place, name="spec")
 
+    def _configuration(self) -> clouds.Generation:
+        """Return the cloud's configuration. Raises StateError where there is none, before a pull."""
+        with self._state():
+            generation = clouds.current(self._cloud.place("cloud", ""))
+        return generation or self._refuse_unconfigured()
+
+    def _output(self, place: str, interaction: str) -> clouds.Generation:
+        """Return what is recorded of an interaction. Raises StateError where it is not set up, before a pull."""
+        with self._state():
+            output = clouds.set_up(place) or clouds.interrupted(place)
+            if output is None:
+                # This finishes, or names, what a kill left, and raises the error.
+                with self._set_up(place, interaction) as output:
+                    pass
+        return output
+
     @contextmanager
-    def _image(self) -> Iterator[Image]:
-        """The image, unpacked, which is kept from removal for as long as the block lasts."""
+    def _state(self) -> Iterator[None]:
+        """Check that the store is one, and turn what the disk refuses within the block into a HostError."""
+        with store.disk_faults(self._settings.root):
+            store.check_version(self._settings.root)
+            yield
+
+    @contextmanager
+    def _image(self, recorded: clouds.Generation | None = None) -> Iterator[Image]:
+        """Yield the image, unpacked, and keep it from removal for as long as the block lasts.
+
+        recorded: what was made with the image before. Where a local image has been moved or deleted since, that very
+        image is taken from the store.
+        """
         log_space.relieve_disk(self._settings.root)
-        with pull.held(self._obtain) as image, store.disk_faults(self._settings.root):
+        with (
+            pull.held(lambda: self._obtain(recorded)) as image,
+            store.disk_faults(self._settings.root),
+        ):
             yield image
 
-    def _obtain(self) -> Image:
+    def _made_by_this(self, recorded: clouds.Generation) -> bool:
+        """Tell whether what is recorded was made by a local image of this very path."""
+        return bool(self._name.path) and ownership.is_named_like(recorded.record, str(self._name))
+
+    def _obtain(self, recorded: clouds.Generation | None) -> Image:
         options = self._options
+        if recorded is not None and options.pull == "missing" and self._made_by_this(recorded):
+            image = pull.moved(self._settings.root, self._name, recorded.record["digest"], self._host.ids)
+            if image is not None:
+                self._console.warn(
+                    f"there is no {self._name.path} any more: using {image.digest}, which made what is recorded, from "
+                    "the store"
+                )
+                return image
         with trace.span("resolve"):
             return pull.obtain(
                 self._settings.root,
-                self._reference,
+                self._name,
                 pull=options.pull,
                 platform=options.platform,
                 connect=options.connect,
@@ -321,7 +369,7 @@ class Backend:
         if not os.path.isdir(place):
             raise refusal
         with clouds.used(self._cloud), clouds.changing(self._cloud, place):
-            output = clouds.set_up(place)
+            output = clouds.set_up(place) or clouds.interrupted(place)
             if output is None:
                 raise refusal
             yield output

@@ -20,6 +20,7 @@ from tweed_shim.errors import ConfigError, DamagedRecord, HostError, StateError
 from tweed_shim.image.reference import is_digest
 from tweed_shim.lean.typing import Any
 from tweed_shim.letters import ALPHANUMERIC, made_of
+from tweed_shim.option_names import option
 from tweed_shim.records import Record
 from tweed_shim.tweed import drafts
 from tweed_shim.tweed.drafts import Draft
@@ -90,13 +91,13 @@ def current(place: str, *, replacing: bool = False) -> Generation | None:
     replacing: the caller is about to put another in its place, and may do so where this one's record is damaged: the
     record is then empty. Raises DamagedRecord.
     """
-    generation, damage = _examine(place)
+    generation, damage = examine(place)
     if damage is not None and not replacing:
         raise damage
     return generation
 
 
-def _examine(place: str) -> tuple[Generation | None, DamagedRecord | None]:
+def examine(place: str) -> tuple[Generation | None, DamagedRecord | None]:
     """The generation in force at a place, and what is wrong with it; its record is empty where something is."""
     link, before = os.path.join(place, CURRENT), ""
     while True:
@@ -131,7 +132,8 @@ def _mend(place: str) -> str:
             f"tweed-shim clouds forget {cloud} {name}"
         )
     return (
-        f"restore it from a backup, or configure cloud '{os.path.basename(directory)}' again with --replace"
+        f"restore it from a backup, or configure cloud '{os.path.basename(directory)}' again with "
+        f"{option('--replace')}"
     )
 
 
@@ -148,6 +150,17 @@ def set_up(place: str, *, replacing: bool = False) -> Generation | None:
             return current(place, replacing=replacing)
         if (record := drafts.read_record(directory)) is not None:
             return Generation(directory, record)
+
+
+def interrupted(place: str) -> Generation | None:
+    """Return what is kept of a setup that was interrupted, None where nothing is, or the record of it is damaged."""
+    directory = os.path.join(place, drafts.INTERRUPTED)
+    if not os.path.isdir(directory) and (started := drafts.started_drafts(place)):
+        with suppress(FileNotFoundError), files.held_file(os.path.join(place, LOCK)) as is_free:
+            # Nobody is at work on it, so its setup was interrupted, and no operation has come since.
+            directory = started[-1] if is_free else directory
+    record = drafts.read_started(directory)
+    return None if record is None else Generation(directory, record)
 
 
 @contextmanager
@@ -182,15 +195,37 @@ def changing(cloud: Cloud, place: str) -> Iterator[None]:
 
     What a kill left there is finished where its image had succeeded, and swept otherwise; `cloud.waiting` hears of it.
     """
-    note = f"waiting for another operation on cloud '{cloud.name}' to end"
-    with files.locked(os.path.join(place, LOCK), waiting=lambda: cloud.waiting(note)):
-        if _is_interaction(place):
-            _recover(cloud, place)
-        _sweep(cloud, place)
-        try:
-            yield
-        finally:
-            _remove_if_unused(place)
+
+    def waiting() -> None:
+        cloud.waiting(_wait_note(cloud, place))
+
+    with files.locked(os.path.join(place, LOCK), waiting=waiting), tidied(cloud, place):
+        yield
+
+
+@contextmanager
+def tidied(cloud: Cloud, place: str) -> Iterator[None]:
+    """Deal with what a kill left at a place that the caller holds alone, and remove it where it is empty afterwards."""
+    if is_interaction(place):
+        _recover(cloud, place)
+    _sweep(cloud, place)
+    try:
+        yield
+    finally:
+        _remove_if_unused(place)
+
+
+def users_of(cloud: Cloud, interaction: str = "") -> str:
+    """Name the runs that use a cloud, or an interaction of it, for people."""
+    from tweed_shim.runtime import runs
+
+    return " and ".join(runs.going_on(cloud.root, cloud.name, interaction))
+
+
+def _wait_note(cloud: Cloud, place: str) -> str:
+    interaction = os.path.basename(place) if is_interaction(place) else ""
+    who = users_of(cloud, interaction) or "another operation"
+    return f"waiting for {who} on cloud '{cloud.name}' to end"
 
 
 def _remove_if_unused(place: str) -> None:
@@ -214,6 +249,13 @@ def _recover(cloud: Cloud, place: str) -> None:
             drafts.finish(place, directory)
     elif any(entry.name.startswith(drafts.PREFIX) for entry in _beside_current(place)):
         _tell_interrupted(cloud, place, None)
+        # Where the disk refuses it, it is swept.
+        with suppress(OSError):
+            if drafts.keep_interrupted(place):
+                cloud.waiting(
+                    f"what it had written is kept in {os.path.join(place, drafts.INTERRUPTED)}; teardown of "
+                    f"interaction '{os.path.basename(place)}' is given it where nothing else is set up under this name"
+                )
 
 
 def _tell_interrupted(cloud: Cloud, place: str, record: Mapping[str, Any] | None) -> None:
@@ -244,7 +286,7 @@ def draft(cloud: Cloud, place: str, record: Mapping[str, Any]) -> Iterator[Draft
     try:
         yield new
     except BaseException as error:
-        if not _is_interaction(place):
+        if not is_interaction(place):
             new.withdraw()
         elif not isinstance(error, Exception):
             _tell_interrupted(cloud, place, record if new.marked else None)
@@ -261,19 +303,22 @@ def commit(cloud: Cloud, place: str, new: Draft) -> None:
     _sweep(cloud, place)
 
 
-def _is_interaction(place: str) -> bool:
+def is_interaction(place: str) -> bool:
+    """Tell whether a place is that of an interaction, and not that of a cloud's configuration."""
     return os.path.basename(os.path.dirname(place)) == "interactions"
 
 
 def forget(cloud: Cloud, place: str) -> None:
     """Let no generation be in force at a place that the caller is changing, and remove what is there."""
     drafts.retire(place)
+    with suppress(FileNotFoundError):
+        os.rename(os.path.join(place, drafts.INTERRUPTED), os.path.join(place, files.unique_name("old-")))
     _sweep(cloud, place)
 
 
 def _others(place: str) -> list["os.DirEntry[str]"]:
     """Return all that is at a place besides the generation in force, its links and the lock."""
-    keep, link = {CURRENT, LOCK, drafts.TORN_DOWN}, os.path.join(place, CURRENT)
+    keep, link = {CURRENT, LOCK, drafts.TORN_DOWN, drafts.INTERRUPTED}, os.path.join(place, CURRENT)
     if os.path.lexists(link):
         try:
             keep.add(os.readlink(link))
@@ -289,7 +334,7 @@ def _others(place: str) -> list["os.DirEntry[str]"]:
 def _beside_current(place: str) -> list["os.DirEntry[str]"]:
     """Return all that is at a place and is neither in force nor a success that is not in force yet."""
     others = _others(place)
-    new = drafts.unfinished(place) if others and _is_interaction(place) else None
+    new = drafts.unfinished(place) if others and is_interaction(place) else None
     return [entry for entry in others if entry.path != new]
 
 
@@ -309,15 +354,6 @@ def _sweep(cloud: Cloud, place: str) -> None:
     if os.path.lexists(os.path.join(place, CURRENT)) or not any(_beside_current(place)):
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(place, drafts.TORN_DOWN))
-
-
-class CloudState(Record):
-    """What is known of a cloud: the image that it was configured for, when, and the interactions set up."""
-
-    name: str
-    image: str
-    configured: str
-    interactions: tuple[str, ...]
 
 
 def environment(cloud: Cloud, interaction: str) -> dict[str, str]:
@@ -343,14 +379,31 @@ def set_up_in(directory: str) -> tuple[str, ...]:
     return tuple(name for name in sorted(names) if _is_needed(os.path.join(directory, "interactions", name)))
 
 
-def _is_needed(place: str) -> bool:
-    """Return whether something is in force at a place, or is set up without being in force yet."""
-    return os.path.lexists(os.path.join(place, CURRENT)) or (
-        _is_interaction(place) and drafts.unfinished(place) is not None
+def interrupted_in(directory: str) -> tuple[str, ...]:
+    """Return the names under which nothing is set up and something is kept of a setup that was interrupted."""
+    return tuple(
+        os.path.basename(place)
+        for place in places(directory)
+        if is_interaction(place) and not _is_needed(place) and interrupted(place) is not None
     )
 
 
-def _directories(root: str) -> list[str]:
+def _is_needed(place: str) -> bool:
+    """Return whether something is in force at a place, or is set up without being in force yet."""
+    return os.path.lexists(os.path.join(place, CURRENT)) or (
+        is_interaction(place) and drafts.unfinished(place) is not None
+    )
+
+
+def _is_kept(place: str) -> bool:
+    """Return whether nothing at a place may be removed by `gc`."""
+    return _is_needed(place) or (
+        is_interaction(place) and (interrupted(place) is not None or bool(drafts.started_drafts(place)))
+    )
+
+
+def directories(root: str) -> list[str]:
+    """Return the directories of the clouds of a store, by name."""
     try:
         names = sorted(os.listdir(os.path.join(root, "clouds")))
     except FileNotFoundError:
@@ -358,48 +411,13 @@ def _directories(root: str) -> list[str]:
     return [os.path.join(root, "clouds", name) for name in names]
 
 
-def states(root: str, warn: Callable[[str], None] = lambda _: None) -> list[CloudState]:
-    """Every cloud of a store, by name. warn: is told of each record that is damaged."""
-    found = []
-    for directory in _directories(root):
-        name = os.path.basename(directory)
-        generation = None
-        for place in reversed(_places(directory)):
-            generation, damage = _examine(place)
-            if damage is not None:
-                warn(str(damage))
-        interactions = set_up_in(directory)
-        if generation is not None or interactions:
-            record = {} if generation is None else generation.record
-            found.append(CloudState(name, record.get("image", ""), record.get("time", ""), interactions))
-    return found
-
-
-def _places(directory: str) -> list[str]:
+def places(directory: str) -> list[str]:
     """Where the generations of a cloud and of each of its interactions are, or were."""
     places = [os.path.join(directory, "config")]
     with suppress(FileNotFoundError):
         interactions = os.path.join(directory, "interactions")
         places += [os.path.join(interactions, name) for name in sorted(os.listdir(interactions))]
     return [place for place in places if os.path.isdir(place)]
-
-
-def images(root: str) -> dict[str, str]:
-    """The digest of each image that made what is in force, and for whom it did, for people.
-
-    Raises DamagedRecord where nobody can tell.
-    """
-    found: dict[str, str] = {}
-    for directory in _directories(root):
-        cloud = f"cloud '{os.path.basename(directory)}'"
-        for place in _places(directory):
-            generation = set_up(place) if _is_interaction(place) else current(place)
-            if generation is not None and (digest := generation.record.get("digest")):
-                whose = cloud
-                if os.path.basename(os.path.dirname(place)) == "interactions":
-                    whose = f"interaction '{os.path.basename(place)}' of {cloud}"
-                found.setdefault(digest, whose)
-    return found
 
 
 def leftovers(root: str) -> Iterator[str]:
@@ -411,97 +429,32 @@ def leftovers(root: str) -> Iterator[str]:
     def busy() -> None:
         raise BlockingIOError
 
-    for directory in _directories(root):
+    for directory in directories(root):
         with suppress(BlockingIOError), files.locked(os.path.join(directory, LOCK), waiting=busy):
             yield from _leftovers(directory)
 
 
 def _leftovers(directory: str) -> Iterator[str]:
-    places = _places(directory)
-    needed = [place for place in places if _is_needed(place)]
+    every = places(directory)
+    needed = [place for place in every if _is_kept(place)]
     if not needed:
         yield directory
         return
-    for place in places:
+    for place in every:
         if place in needed:
-            yield from (entry.path for entry in _beside_current(place))
+            kept = drafts.started_drafts(place) if is_interaction(place) else []
+            yield from (entry.path for entry in _beside_current(place) if entry.path not in kept)
         else:
             yield place
 
 
-def remove(cloud: Cloud) -> None:
-    """Remove a cloud's configuration.
-
-    Raises StateError where there is none of that name, or interactions are still set up in it.
-    """
-    with _all_of(cloud):
-        if left := set_up_in(cloud.directory):
-            raise StateError(
-                f"cloud '{cloud.name}' still has interactions set up ({', '.join(left)}); tear them down first, or "
-                f"give them up with: tweed-shim clouds forget {cloud.name}"
-            )
-        _remove_all(cloud)
-
-
-def give_up(cloud: Cloud, tell: Callable[[str], None]) -> None:
-    """Remove a cloud with its configuration and its interactions, and tear none of these down.
-
-    tell: takes a sentence about what is lost, once for each interaction, before anything is removed. Raises StateError
-    where there is no cloud of that name.
-    """
-    with _all_of(cloud):
-        for interaction in set_up_in(cloud.directory):
-            _tell_loss(cloud, interaction, tell)
-        tell(f"the configuration of cloud '{cloud.name}' is removed; configure it again to use it")
-        _remove_all(cloud)
-
-
-def give_up_interaction(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
-    """Forget an interaction without tearing it down. tell: takes a sentence about what is lost, before it is.
-
-    Raises StateError where it is not set up.
-    """
-    place = cloud.place("interaction", interaction)
-    refusal = not_set_up(cloud, interaction)
-    if not os.path.isdir(place):
-        raise refusal
-    with used(cloud), changing(cloud, place):
-        # A record that is damaged is no reason to keep what is given up.
-        if set_up(place, replacing=True) is None:
-            raise refusal
-        _tell_loss(cloud, interaction, tell)
-        forget(cloud, place)
-
-
 def not_set_up(cloud: Cloud, interaction: str) -> StateError:
     """Return the error for an interaction that is needed and not set up."""
+    if not os.path.isdir(cloud.directory):
+        return StateError(
+            f"interaction '{interaction}' of cloud '{cloud.name}' is not set up: there is no cloud '{cloud.name}'; "
+            "'tweed-shim clouds' lists those there are"
+        )
     return StateError(
         f"interaction '{interaction}' of cloud '{cloud.name}' is not set up; 'tweed-shim clouds' lists those that are"
     )
-
-
-def _tell_loss(cloud: Cloud, interaction: str, tell: Callable[[str], None]) -> None:
-    generation = set_up(cloud.place("interaction", interaction), replacing=True)
-    made_by = generation and generation.record.get("image")
-    tell(
-        f"interaction '{interaction}' of cloud '{cloud.name}' is given up: what {made_by or 'its image'} made for "
-        "it in the backend stays there, and no teardown can remove it any more; remove it there by hand"
-    )
-
-
-@contextmanager
-def _all_of(cloud: Cloud) -> Iterator[None]:
-    """Be the only one who uses a cloud for as long as the block lasts. Raises StateError where there is none."""
-    note = f"waiting for the operations on cloud '{cloud.name}' to end"
-    if not os.path.isdir(cloud.directory):
-        raise StateError(f"there is no cloud '{cloud.name}'; 'tweed-shim clouds' lists those there are")
-    with files.locked(os.path.join(cloud.directory, LOCK), waiting=lambda: cloud.waiting(note)):
-        yield
-
-
-def _remove_all(cloud: Cloud) -> None:
-    from tweed_shim import scratch
-
-    with scratch.directory(scratch.place(cloud.root), cloud.ids) as work:
-        os.rename(cloud.directory, os.path.join(work, cloud.name))
-        files.sync_directory(os.path.dirname(cloud.directory))

@@ -26,6 +26,8 @@ TORN_DOWN = "torn-down"
 PREFIX = "draft-"
 RECORD = "record.json"
 LINK = "link"
+# What becomes of a draft whose image was started, and of whose end nobody knows.
+INTERRUPTED = "interrupted"
 STARTED = "started"
 # Higher than any number: what is in force at a damaged place is unknown, so nothing there counts as newer.
 UNKNOWN = 1 << 62
@@ -163,6 +165,44 @@ def read_record(directory: str) -> dict[str, Any] | None:
     if found.pop(STARTED, False) and os.path.basename(directory).startswith(PREFIX):
         return None
     return found
+
+
+def keep_interrupted(place: str) -> bool:
+    """Keep what an image wrote before its setup was interrupted, at a place that the caller is changing.
+
+    Nobody knows whether it succeeded: a kill leaves the same as a disk that took no record of the success. Of several
+    the last one is kept. Returns whether there is anything to keep.
+    """
+    started = started_drafts(place)
+    if not started:
+        return False
+    kept = os.path.join(place, INTERRUPTED)
+    with suppress(FileNotFoundError):
+        os.rename(kept, os.path.join(place, files.unique_name("old-")))
+    os.rename(max(started, key=os.path.getmtime), kept)
+    return True
+
+
+def started_drafts(place: str) -> list[str]:
+    """Return the drafts at a place whose image was started and had written something; they may still be in use."""
+    return [each.path for each in _directories(place) if _has_data(each.path)]
+
+
+def _has_data(directory: str) -> bool:
+    is_draft = os.path.basename(directory).startswith(PREFIX)
+    return (
+        is_draft and read_started(directory) is not None and bool(os.listdir(os.path.join(directory, "data")))
+    )
+
+
+def read_started(directory: str) -> dict[str, Any] | None:
+    """Return what is recorded of a setup that was started; None where there is no such record."""
+    try:
+        with open(os.path.join(directory, RECORD), "rb") as file:
+            found = json.loads(file.read().rstrip(b"\0"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("image"), str) else None
 
 
 def finish(place: str, directory: str) -> None:

@@ -142,10 +142,11 @@ def _refuse_steering(environment: Mapping[str, str], kind: str, allow: Collectio
     most = list(found.items())[:_MOST_NAMED]
     named = ", ".join(f"{name} (steers {steers})" for name, steers in most)
     more = f" and {len(found) - len(most)} more" if len(found) > len(most) else ""
-    wanted = " ".join(f"--allow {name}" for name, _ in most)
     raise SteeringVariable(
-        f"the environment that the image printed sets {named}{more}, and --format {kind} is made to be evaluated: "
-        f"use --format yaml or json, or {wanted}{' ...' if more else ''} if you mean it"
+        f"the environment that the image printed sets {named}{more}, and the format {kind} is made to be evaluated",
+        f"use the format yaml or json, or allow={list(found)[:_MOST_NAMED]}{' and the others' if more else ''} if you "
+        "mean it",
+        tuple(found),
     )
 
 

@@ -11,6 +11,7 @@ from tweed_shim.errors import BadReference, StateError
 from tweed_shim.image.reference import Reference, parse, repository_key
 from tweed_shim.image.store import Image
 from tweed_shim.lean.typing import Any
+from tweed_shim.option_names import option
 
 
 def owns(record: Mapping[str, Any], image: Image) -> bool:
@@ -19,7 +20,7 @@ def owns(record: Mapping[str, Any], image: Image) -> bool:
     So it does where the image has the digest of the one that is recorded, under whatever name, or where its reference
     names the repository that is recorded: see `same_repository`.
     """
-    return record.get("digest") == image.digest or _is_named_like(record, image)
+    return record.get("digest") == image.digest or is_named_like(record, image.reference)
 
 
 def same_repository(one: Reference, other: Reference) -> bool:
@@ -41,7 +42,7 @@ def owner(record: Mapping[str, Any], image: Image) -> str:
     An image that has only the digest in common with the recorded one does not take anything over: the next version
     under its own name would then be trusted, which nobody has decided.
     """
-    return image.reference if _is_named_like(record, image) else str(record["image"])
+    return image.reference if is_named_like(record, image.reference) else str(record["image"])
 
 
 def check_cloud(cloud: str, record: Mapping[str, Any], image: Image) -> None:
@@ -49,7 +50,7 @@ def check_cloud(cloud: str, record: Mapping[str, Any], image: Image) -> None:
     if not owns(record, image):
         raise StateError(
             f"cloud '{cloud}' was configured by {record.get('image')}, not by {image.reference}; "
-            "use another --cloud, or configure with --replace to give it over"
+            f"use another {option('--cloud')}, or configure with {option('--replace')} to give it over"
         )
 
 
@@ -63,12 +64,13 @@ def check_interaction(interaction: str, cloud: str, record: Mapping[str, Any], i
         )
 
 
-def _is_named_like(record: Mapping[str, Any], image: Image) -> bool:
+def is_named_like(record: Mapping[str, Any], reference: str) -> bool:
+    """Return whether a reference names the image that is recorded, or another version of it."""
     recorded = str(record.get("image"))
-    if recorded == image.reference:
+    if recorded == reference:
         return True
     try:
-        return same_repository(parse(recorded), parse(image.reference))
+        return same_repository(parse(recorded), parse(reference))
     except BadReference:
         # Not one of ours: nothing is known of who made it.
         return False

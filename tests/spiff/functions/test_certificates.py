@@ -166,7 +166,9 @@ def test_a_missing_library_names_the_extra(expression: str, monkeypatch: pytest.
         monkeypatch.setitem(sys.modules, name, None)
     for name in ("cryptography", "bcrypt"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert "install tweed-shim[crypto]" in fault(expression)
+    said = fault(expression)
+    assert "pip install 'tweed-shim[crypto]'" in said
+    assert "pip install '.[crypto]'" in said
 
 
 def test_what_the_reference_has_encrypted_can_be_read() -> None:

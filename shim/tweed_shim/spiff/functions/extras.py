@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tweed_shim import extras
 from tweed_shim.spiff.values import Fault
 
 
@@ -14,6 +15,4 @@ def crypto_extra(user: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise Fault(
-            f"{user} needs the Python library {error.name or 'cryptography'}: install tweed-shim[crypto]"
-        ) from None
+        raise Fault(extras.missing(user, error.name or "cryptography", "crypto")) from None

@@ -1,0 +1,72 @@
+"""What the README says to type works as it stands there."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from accounts import AS_ONE_USER
+from installed import PROJECT, Shim
+from script_images import METADATA, ScriptImage
+
+with open(os.path.join(PROJECT, "README.md"), encoding="utf-8") as file:
+    README = file.read()
+
+
+def shell(shim: Shim, script: str, directory: str, program: str = "sh") -> "subprocess.CompletedProcess[str]":
+    environ = shim.environment()
+    environ |= {
+        "PATH": f"{os.path.dirname(shim.program)}:{environ['PATH']}",
+        "TWEED_SHIM_ROOT": shim.root,
+    }
+    return subprocess.run(
+        [program, "-c", script],
+        cwd=directory,
+        env=environ,
+        capture_output=True,
+        text=True,
+        user=shim.account.uid,
+        group=shim.account.gid,
+        extra_groups=[],
+    )
+
+
+@AS_ONE_USER
+def test_the_first_session_needs_no_registry(shim: Shim) -> None:
+    session = README.partition("## A first session")[2].partition("An image in a registry")[0]
+    commands = re.findall(r"^    \$ (.*)$", session, re.MULTILINE)
+    assert len(commands) == 8
+    work = os.path.join(os.path.dirname(shim.root), "clone")
+    os.mkdir(work)
+    os.chown(work, shim.account.uid, shim.account.gid)
+    try:
+        for name in ("scripts", "bundles"):
+            shutil.copytree(os.path.join(PROJECT, name), os.path.join(work, name))
+        done = shell(shim, "\n".join(["set -e", *commands, "cat shop.yaml"]), work)
+        assert done.returncode == 0, done
+        assert "DEMO_TOKEN:" in done.stdout
+    finally:
+        shutil.rmtree(work)
+
+
+@AS_ONE_USER
+@pytest.mark.parametrize(
+    ("which", "begin"), [("sh", "    environment="), ("bash", "    environment="), ("fish", "    set -l")]
+)
+def test_an_environment_is_taken_into_a_shell_and_a_failure_is_none(
+    shim: Shim, script_image: ScriptImage, which: str, begin: str
+) -> None:
+    [line] = [line.strip() for line in README.splitlines() if line.startswith(begin)]
+    setup = 'printf \'HOST: "a b"\\nNOTE: "one\\\\ntwo \'"\'"\'x"\\n\''
+    for script, expected in (("exit 7", (7, "")), (setup, (0, "a b|one\ntwo 'x|"))):
+        image = script_image(f"case $1 in metadata) {METADATA} ;; setup) {script} ;; esac")
+        assert shim.run("exec", image, "configure", "--replace", stdin=b"{}").code == 0
+        status = "or exit $status" if which == "fish" else "|| exit"
+        if which == "fish":
+            text = f"{line.replace('IMAGE', image)}\n{status}\nprintf '%s|' $HOST $NOTE"
+        else:
+            text = f'{line.replace("IMAGE", image)} {status}\nprintf \'%s|\' "$HOST" "$NOTE"'
+        done = shell(shim, text, os.path.dirname(shim.root), which)
+        assert (done.returncode, done.stdout) == expected, done
