@@ -3,6 +3,8 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import NoReturn
 
 import pytest
 
@@ -15,6 +17,22 @@ pytest_plugins = [
     "script_images",
     "servers",
 ]
+
+
+def _interrupted(*_: object) -> NoReturn:
+    # Among the children are the workers of pytest-xdist, which would be killed before they have removed their users.
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        for pid in file.read().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
+    raise KeyboardInterrupt
+
+
+def pytest_configure() -> None:
+    """End as after SIGINT where SIGTERM or SIGHUP comes: then pytest lets the fixtures remove what they made."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupted)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from accounts import Account
-from installed import Shim, cgroups, fresh_shim
+from installed import Shim, fresh_shim
+from leftovers import cgroups, end_work
 
 
 def _fits(file: io.FileIO, data: bytes) -> bool:
@@ -53,6 +54,9 @@ def shim_on_a_disk(account: Account, program: str, size: str = "16m") -> Iterato
             here = fresh._replace(root=os.path.join(disk.place, "store"))
             yield here, disk
             assert not cgroups(here.root), "a run that could not be kept left its control groups"
+        except BaseException:
+            end_work(os.path.dirname(fresh.root))
+            raise
         finally:
             subprocess.run(["umount", disk.place], check=True)
             os.rmdir(disk.place)

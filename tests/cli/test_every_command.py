@@ -10,10 +10,8 @@ import io
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from components import Local, component, image, make_archive, with_image
 from installed import PROJECT, SYSTEM_PATH
 from layouts import build_layout
+from leftovers import work_directory
 from servers import RegistryServer
 from signing import PRIVATE, signed
 from tweed_shim.cli import commands
@@ -254,8 +253,8 @@ def _files(directory: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def world(demo_image: str, toi_demo: str, registry_with_password: RegistryServer) -> Iterator[World]:
-    directory = Path(tempfile.mkdtemp(prefix="tweed-shim-commands-", dir="/var/tmp"))
-    try:
+    with work_directory() as path:
+        directory = Path(path)
         library = component("example.com/lib", "2.0.0", [Local("one", b"first")])
         plain = component("example.com/app", "1.0.0", [Local("two", b"second")], ["example.com/lib:2.0.0"])
         top = with_image(plain, *image("image", demo_image))
@@ -282,8 +281,6 @@ def world(demo_image: str, toi_demo: str, registry_with_password: RegistryServer
         made.succeed("exec {demo} setup --cloud ready", "", str(home))
         names["run"] = str(json.loads(made.succeed("logs --json", "", str(home)))[0]["run"])
         yield made
-    finally:
-        shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.line)
