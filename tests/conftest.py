@@ -7,6 +7,11 @@ from contextlib import suppress
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("without deadlines", deadline=None)
+settings.load_profile("without deadlines")
 
 pytest_plugins = [
     "accounts",
