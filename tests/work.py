@@ -45,7 +45,7 @@ def lines(work: Callable[[], object]) -> Counter[CodeType]:
 def growth(small: Counter[CodeType], large: Counter[CodeType]) -> dict[str, float]:
     """How many times as much each function did, for those that did much."""
     return {
-        f"{code.co_filename}: {code.co_name}": number / max(small[code], 1)
+        f"{code.co_filename}:{code.co_firstlineno} {code.co_name}": number / max(small[code], 1)
         for code, number in large.items()
         if number >= FEW
     }
