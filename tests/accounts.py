@@ -5,9 +5,7 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
+from leftovers import GRANTS, read, remove_user, sweep, work_directory
+
 SUBORDINATE_IDS = 65536
-GRANTS = ("/etc/subuid", "/etc/subgid")
 # Held, shared, by every pytest process that needs the ids of `userns_ids`; the last one takes them away again.
 GRANTS_LOCK = "/run/lock/tweed-shim-tests-grants"
 MADE_BY_TESTS = "made by the tests of tweed-shim"
@@ -40,35 +39,17 @@ class Account(NamedTuple):
         return uid == self.uid or uid in self.ids
 
 
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
-
-
 def free_range() -> range:
     """Subordinate ids that nobody has been granted."""
     taken = [
         range(int(start), int(start) + int(count))
         for path in GRANTS
-        for _, start, count in (line.split(":") for line in _read(path).split())
+        for _, start, count in (line.split(":") for line in read(path).split())
     ]
     while True:
         start = random.randrange(16, 16384) * SUBORDINATE_IDS
         if not any(start < other.stop and other.start < start + SUBORDINATE_IDS for other in taken):
             return range(start, start + SUBORDINATE_IDS)
-
-
-def process_owners() -> dict[int, int]:
-    """The real uid of every living process, by pid."""
-    owners = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            status = dict(line.split(":", 1) for line in _read(f"/proc/{name}/status").splitlines())
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if status["State"].split()[0] != "Z":
-            owners[int(name)] = int(status["Uid"].split()[0])
-    return owners
 
 
 @contextmanager
@@ -78,37 +59,22 @@ def _user(home: str, kind: str) -> Iterator[Account]:
     subprocess.run(
         ["useradd", "--system", "--user-group", "--create-home", "--home-dir", home, name], check=True
     )
+    owner, ids = os.stat(home), range(0)
     try:
-        ids = range(0)
         if kind == "range":
             ids = free_range()
             span = f"{ids.start}-{ids.stop - 1}"
             subprocess.run(["usermod", "--add-subuids", span, "--add-subgids", span, name], check=True)
-        owner = os.stat(home)
         account = Account(name, owner.st_uid, owner.st_gid, home, kind, ids)
         yield account
-        for pid, uid in process_owners().items():
-            if account.owns(uid):
-                os.kill(pid, signal.SIGKILL)
     finally:
-        # Not `userdel --remove`: it leaves a home that holds files of subordinate ids.
-        subprocess.run(["userdel", "--force", name], check=True, stderr=subprocess.DEVNULL)
+        remove_user(name, [range(owner.st_uid, owner.st_uid + 1), ids])
         shutil.rmtree(home)
 
 
 def open_to_all(path: str) -> None:
     """Let every user read a tree, and go into its directories."""
     subprocess.run(["chmod", "-R", "a+rX", path], check=True)
-
-
-@contextmanager
-def made_public_directory() -> Iterator[str]:
-    path = tempfile.mkdtemp(prefix="tweed-shim-tests-", dir="/var/tmp")
-    os.chmod(path, 0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
 
 
 @contextmanager
@@ -124,7 +90,9 @@ def made_accounts(directory: str) -> Iterator[dict[str, Account]]:
 @pytest.fixture(scope="session")
 def public_directory() -> Iterator[str]:
     """A directory on a real disk that every user may read, for what tests of different users share."""
-    with made_public_directory() as path:
+    if os.geteuid() == 0:
+        sweep()
+    with work_directory(mode=0o755) as path:
         yield path
 
 
@@ -139,7 +107,7 @@ def accounts(public_directory: str) -> Iterator[dict[str, Account]]:
 
 def _has_userns_ids() -> bool:
     """Whether this host grants root subordinate ids for --userns."""
-    return all(re.search("^(containers|root|0):", _read(path), re.MULTILINE) for path in GRANTS)
+    return all(re.search("^(containers|root|0):", read(path), re.MULTILINE) for path in GRANTS)
 
 
 def _grant_userns_ids() -> None:
@@ -168,7 +136,7 @@ def userns_ids(accounts: dict[str, Account]) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return  # another pytest process needs them still
-        if re.search(f"^containers:.*:{MADE_BY_TESTS}:", _read("/etc/passwd"), re.MULTILINE):
+        if re.search(f"^containers:.*:{MADE_BY_TESTS}:", read("/etc/passwd"), re.MULTILINE):
             subprocess.run(["userdel", "containers"], check=True)
 
 

@@ -152,6 +152,7 @@ class Target:
     ) -> None:
         """disk: the small disk that the store is on, for rounds that fill it."""
         self._disk = disk
+        self.root = shim.root
         self._scratch = os.path.join(os.path.dirname(shim.root), "scratch-of-runs")
         os.mkdir(self._scratch)
         os.chown(self._scratch, shim.account.uid, shim.account.gid)
@@ -334,17 +335,21 @@ class Target:
             Watch(self._directories()) as watch,
             self._shim.start(*call.arguments, env=call.env, stdin=source) as process,
         ):
-            if process.stdin is not None and call.stdin is not None:
-                process.stdin.write(call.stdin)
-                process.stdin.close()
-                process.stdin = None
-            self._await(process.pid, watch, aim)
-            strike(process)
             try:
+                if process.stdin is not None and call.stdin is not None:
+                    process.stdin.write(call.stdin)
+                    process.stdin.close()
+                    process.stdin = None
+                self._await(process.pid, watch, aim)
+                strike(process)
                 out, said = process.communicate(timeout=NEVER_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 out, said = b"", b"it, or what it started, did not end by itself"
+            except BaseException:
+                # Popen waits at the end of its block, and an operation may be stuck.
+                process.kill()
+                raise
             return Result(process.wait(), out, said)
 
     def _await(self, pid: int, watch: Watch, aim: Aim) -> None:

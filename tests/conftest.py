@@ -3,8 +3,15 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import NoReturn
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("without deadlines", deadline=None)
+settings.load_profile("without deadlines")
 
 pytest_plugins = [
     "accounts",
@@ -15,6 +22,22 @@ pytest_plugins = [
     "script_images",
     "servers",
 ]
+
+
+def _interrupted(*_: object) -> NoReturn:
+    # Among the children are the workers of pytest-xdist, which would be killed before they have removed their users.
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        for pid in file.read().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
+    raise KeyboardInterrupt
+
+
+def pytest_configure() -> None:
+    """End as after SIGINT where SIGTERM or SIGHUP comes: then pytest lets the fixtures remove what they made."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupted)
 
 
 @pytest.fixture(autouse=True)

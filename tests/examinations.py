@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from installed import END_SECONDS, Shim, cgroups, describe, mentions, processes, survivors
+from installed import END_SECONDS, Shim, describe, mentions, processes, survivors
+from leftovers import cgroups
 
 
 class Examination:

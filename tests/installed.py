@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -18,7 +17,8 @@ from typing import NamedTuple
 import pytest
 from packaging.requirements import Requirement
 
-from accounts import Account, open_to_all, process_owners
+from accounts import Account, open_to_all
+from leftovers import cgroups, process_owners, work_directory
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -202,12 +202,6 @@ def survivors(pids: list[int]) -> list[int]:
     return found
 
 
-def cgroups(root: str) -> list[str]:
-    """The control groups of the runs of one store, whose names tell the store: others' are not our business."""
-    name = f"tweed-shim-{zlib.crc32(os.fsencode(root)):08x}-*"
-    return glob.glob(f"/sys/fs/cgroup/{name}") + glob.glob(f"/sys/fs/cgroup/*/{name}")
-
-
 def describe(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
@@ -229,18 +223,15 @@ def fresh_shim(
 ) -> Iterator[Shim]:
     """The program with an empty store; afterwards nothing of it may be left, and the store is removed."""
     hear_signals()
-    directory = tempfile.mkdtemp(prefix="tweed-shim-test-", dir="/var/tmp")
-    os.chown(directory, account.uid, account.gid)
-    root = os.path.join(directory, "store")
-    try:
+    with work_directory() as directory:
+        os.chown(directory, account.uid, account.gid)
+        root = os.path.join(directory, "store")
         yield Shim(account, root, program, runtime, userns)
         # First, because every process sees the mounts of its namespace.
         assert not mentions("/proc/self/mountinfo", os.fsencode(directory)), "a mount is left"
         left = [describe(pid) for pid in survivors(processes(directory, account))]
         assert not left, "processes are left"
         assert not cgroups(root), "control groups are left"
-    finally:
-        shutil.rmtree(directory)
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 import errno
 import io
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from accounts import Account
-from installed import Shim, cgroups, fresh_shim
+from installed import Shim, fresh_shim
+from leftovers import cgroups, end_work
 
 
 def _fits(file: io.FileIO, data: bytes) -> bool:
@@ -33,15 +35,26 @@ class Disk:
     def resize(self, size: str) -> None:
         subprocess.run(["mount", "-o", f"remount,size={size}", self.place], check=True)
 
-    def fill(self) -> None:
+    def fill(self, *, leave: int = 0) -> None:
+        """Fill it, but for some bytes, which are a multiple of the page size."""
         with open(os.path.join(self.place, "filling"), "wb", buffering=0) as file:
             for size in (1 << 20, 4096, 1):
                 while _fits(file, bytes(size)):
                     pass
+            file.truncate(file.tell() - leave)
 
     def relieve(self) -> None:
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(self.place, "filling"))
+
+    def clear(self) -> None:
+        """Remove everything from it."""
+        for path in os.scandir(self.place):
+            shutil.rmtree(path) if path.is_dir(follow_symlinks=False) else os.unlink(path)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", self.place], check=True)
+        os.rmdir(self.place)
 
 
 @contextmanager
@@ -53,6 +66,8 @@ def shim_on_a_disk(account: Account, program: str, size: str = "16m") -> Iterato
             here = fresh._replace(root=os.path.join(disk.place, "store"))
             yield here, disk
             assert not cgroups(here.root), "a run that could not be kept left its control groups"
+        except BaseException:
+            end_work(os.path.dirname(fresh.root))
+            raise
         finally:
-            subprocess.run(["umount", disk.place], check=True)
-            os.rmdir(disk.place)
+            disk.unmount()

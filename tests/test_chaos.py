@@ -1,13 +1,18 @@
 """A few rounds of scripts/chaos: kill -9 at any instant leaves nothing behind and a store that goes on to work."""
 
 import os
+import pwd
 import random
+import signal
+import subprocess
+from itertools import takewhile
 
 import pytest
 
 from accounts import Account
 from chaos import Target, push_victims
-from installed import Shim, fresh_shim
+from installed import PROJECT, Shim, fresh_shim, mentions
+from leftovers import process_owners
 from servers import RegistryServer
 from small_disks import shim_on_a_disk
 
@@ -42,6 +47,40 @@ def test_a_disk_that_fills_at_any_instant_leaves_a_store_that_is_old_or_new(
         found = [target.fill_round(operation) for operation in Target.ENDING[begin::step]]
         anomalies = [each for round_found in found for each in round_found.anomalies] + target.finish()
         assert not anomalies, f"seed {seed}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_attack_that_is_interrupted_removes_its_users_mounts_and_processes(
+    accounts: dict[str, Account], number: signal.Signals
+) -> None:
+    command = [os.path.join(PROJECT, "scripts", "chaos"), "--accounts", "range", "--rounds", "1000", "-v"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = list(takewhile(lambda line: not line.startswith("round 0"), process.stdout))
+            [homes] = [line.split()[1] for line in lines if line.startswith("homes ")]
+            stores = [os.path.dirname(line.split()[1]) for line in lines if line.startswith("store ")]
+            # One is on a disk of its own.
+            directories = {homes, *(path.removesuffix("/disk") for path in stores)}
+            assert len(directories) == 3
+            assert set().union(*map(traces, directories)) >= {"directory", "user", "mount"}
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, "Traceback" in said) == (128 + number, False), said
+    assert {path: traces(path) for path in directories} == {path: set() for path in directories}
+
+
+def traces(directory: str) -> set[str]:
+    """What there is of a directory on this host: itself, users, mounts, processes."""
+    users = any(user.pw_dir.startswith(f"{directory}/") for user in pwd.getpwall())
+    mounts = mentions("/proc/self/mountinfo", os.fsencode(directory))
+    commands = any(mentions(f"/proc/{pid}/cmdline", os.fsencode(directory)) for pid in process_owners())
+    found = {"directory": os.path.lexists(directory), "user": users, "mount": mounts, "process": commands}
+    return {name for name, there in found.items() if there}
 
 
 def largest(directory: str) -> str:

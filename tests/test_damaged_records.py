@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from layouts import build_layout
+from leftovers import work_directory
 from script_images import METADATA
 from tweed_shim.cli.main import main
 from tweed_shim.errors import DamagedRecord
@@ -84,29 +84,28 @@ class Store(NamedTuple):
 
 @pytest.fixture(scope="module")
 def populated() -> Iterator[tuple[str, str]]:
-    directory = tempfile.mkdtemp(prefix="tweed-shim-damage-", dir="/var/tmp")
-    root, images = os.path.join(directory, "store"), os.path.join(directory, "layouts")
-    os.mkdir(images)
+    with work_directory() as directory:
+        root, images = os.path.join(directory, "store"), os.path.join(directory, "layouts")
+        os.mkdir(images)
 
-    def run(*arguments: str) -> None:
-        umask = os.umask(0o022)
-        try:
-            assert main(["--root", root, "-q", *arguments]) == 0
-        finally:
-            os.umask(umask)
+        def run(*arguments: str) -> None:
+            umask = os.umask(0o022)
+            try:
+                assert main(["--root", root, "-q", *arguments]) == 0
+            finally:
+                os.umask(umask)
 
-    config = os.path.join(directory, "config.json")
-    Path(config).write_text("{}", encoding="utf-8")
-    for name in ("hurt", "well", "spare"):
-        layout = f"{images}/{name}"
-        build_layout(layout, files={"entrypoint": SCRIPT, "name": name}, compression="none")
-        run("pull", f"oci:{layout}:latest")
-    for name in ("hurt", "well"):
-        image = f"oci:{images}/{name}:latest"
-        run("exec", image, "configure", "--cloud", name, "--config", config)
-        run("exec", image, "setup", "--cloud", name, "--interaction", "shop")
-    yield root, images
-    shutil.rmtree(directory)
+        config = os.path.join(directory, "config.json")
+        Path(config).write_text("{}", encoding="utf-8")
+        for name in ("hurt", "well", "spare"):
+            layout = f"{images}/{name}"
+            build_layout(layout, files={"entrypoint": SCRIPT, "name": name}, compression="none")
+            run("pull", f"oci:{layout}:latest")
+        for name in ("hurt", "well"):
+            image = f"oci:{images}/{name}:latest"
+            run("exec", image, "configure", "--cloud", name, "--config", config)
+            run("exec", image, "setup", "--cloud", name, "--interaction", "shop")
+        yield root, images
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from accounts import Account, free_range
-from installed import Shim, cgroups, fresh_shim
+from installed import Shim, fresh_shim
+from leftovers import cgroups
 from tweed_shim.doctor import checks, findings, ids
 
 NAMES = [

@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from accounts import Account
-from installed import cgroups, fresh_shim
+from installed import fresh_shim
+from leftovers import cgroups
 from tweed_shim.runtime import host
 
 

@@ -193,3 +193,15 @@ def test_help_takes_no_environment(checkout: str) -> None:
         assert (shown.returncode, shown.stderr) == (0, ""), name
         assert len(shown.stdout) > 30, name
     assert not os.path.exists(f"{checkout}/.venv")
+
+
+def test_an_interpreter_that_only_root_can_run_is_refused_before_anything_is_done(
+    checkout: str, place: str, accounts: dict[str, Account]
+) -> None:
+    python = os.path.join(place, "python3")
+    os.symlink("/usr/bin/python3", python)
+    os.chmod(place, 0o700)
+    done = run_without([], accounts["root"], f"{checkout}/scripts/test", "--python", python)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"other users cannot run {python}" in done.stderr
+    assert not os.path.exists(f"{checkout}/.venv")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from accounts import made_public_directory, open_to_all
+from accounts import open_to_all
 from components import Local, component, make_archive
 from installed import PROJECT, Result
+from leftovers import work_directory
 from script_images import METADATA, ScriptImage
 from servers import RegistryServer
 from tweed_shim import Shim as Api
@@ -24,7 +25,7 @@ HOMELESS: dict[str, dict[str, str]] = {"unset": {}, "empty": {"HOME": ""}, "rela
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A working directory in which another user has prepared what would be found at `~`."""
-    with made_public_directory() as path:
+    with work_directory(mode=0o755) as path:
         for home in ("~", "here", ""):
             prepared = Path(path) / home
             (prepared / ".docker").mkdir(parents=True)

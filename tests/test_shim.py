@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pytest
 
+from leftovers import work_directory
 from script_images import METADATA, ScriptImage
 from tweed_shim import Shim, files
 from tweed_shim.errors import ConfigError, ContractError, OperationFailed, StateError, TimedOut
@@ -32,9 +31,8 @@ esac
 
 @pytest.fixture
 def shim() -> Iterator[Shim]:
-    directory = tempfile.mkdtemp(prefix="tweed-shim-api-", dir="/var/tmp")
-    yield Shim(os.path.join(directory, "store"))
-    shutil.rmtree(directory)
+    with work_directory() as directory:
+        yield Shim(os.path.join(directory, "store"))
 
 
 @pytest.fixture

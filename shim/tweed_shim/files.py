@@ -2,6 +2,10 @@
 
 A change is written beside its place, synced, renamed over it, and the directory is synced: a reader never sees
 half of it, and a crash leaves what was there before.
+
+A write that has succeeded may fail all the same: Python keeps the last bytes until the file is flushed, and NFS and
+FUSE report a full disk or a used-up quota when a descriptor is closed (close(2)). So a file gets its name only when
+that has succeeded, too.
 """
 
 import errno
@@ -12,7 +16,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tweed_shim.errors import ConfigError
-from tweed_shim.lean.typing import Protocol
+from tweed_shim.lean.typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 
 class SupportsRead(Protocol):
@@ -111,6 +118,37 @@ def read_bounded(file: SupportsRead, most: int, what: str) -> bytes:
     return data
 
 
+@contextmanager
+def whole(path: str, *, mode: int = PRIVATE_FILE, directory: int | None = None) -> "Iterator[BinaryIO]":
+    """Write a file that has the name `path` only once it is whole, and follow no link that has this name.
+
+    directory: the descriptor of the directory that a relative path begins at. Not synced, and not locked against a
+    sweep: for what is verified when it is read, in a directory that is the caller's. Where the block or the disk fails,
+    nothing is left, and what had the name before keeps it.
+    """
+    new = beside(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        with open(os.open(new, flags, mode, dir_fd=directory), "wb") as file:
+            yield file
+        os.rename(new, path, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=directory)
+        raise
+
+
+def settle(fd: int, *, durable: bool) -> None:
+    """Raise the OSError that the disk has kept for later, if any, of a flushed file that has to stay open.
+
+    durable: also sync it. Otherwise a duplicate is closed, which is when NFS and FUSE say what they could not write.
+    """
+    if durable:
+        os.fsync(fd)
+    else:
+        os.close(os.dup(fd))
+
+
 def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
     """Replace a file's content in one step, mode 0600.
 
@@ -121,8 +159,7 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
         with open(fd, "wb") as file:
             file.write(data)
             file.flush()
-            if durable:
-                os.fsync(fd)
+            settle(fd, durable=durable)
             os.rename(new, path)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -152,7 +189,10 @@ def is_special(path: str) -> bool:
 
 
 def write_new(path: str, data: bytes) -> None:
-    """Make a file, mode 0600, with content that survives a power cut once its directory is synced as well."""
+    """Make a file, mode 0600, with content that survives a power cut once its directory is synced as well.
+
+    Where the disk fails, a part of it may be left: the caller removes the directory then.
+    """
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE), "wb") as file:
         file.write(data)
         file.flush()

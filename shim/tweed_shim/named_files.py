@@ -101,8 +101,7 @@ def replacing(
         with open(fd, "wb") as file:
             yield file
             file.flush()
-            if durable:
-                os.fsync(fd)
+            files.settle(fd, durable=durable)
             os.rename(new, target.path)
     except BaseException:
         with suppress(FileNotFoundError):

@@ -10,11 +10,10 @@ import io
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +24,13 @@ from cryptography.hazmat.primitives import serialization
 from components import Local, component, image, make_archive, with_image
 from installed import PROJECT, SYSTEM_PATH
 from layouts import build_layout
+from leftovers import work_directory
 from servers import RegistryServer
 from signing import PRIVATE, signed
 from tweed_shim.cli import commands
 from tweed_shim.cli.operations import FORMATS
 from tweed_shim.cli.parser import ArgparseParser
+from tweed_shim.spiff.functions.encryption import encrypted as encrypted_text
 from tweed_shim.tweed.contract import OPERATIONS
 
 HOW_TO_ADD = (
@@ -148,6 +149,7 @@ ROWS = [
     Row("rm {other}", nothing, before=(("pull {other}", ""),)),
     Row("gc", holding("")),
     Row("gc --json", as_json),
+    Row("gc --dry-run", holding("")),
     Row("gc --dry-run --json", as_json),
     Row("fsck", nothing),
     Row("fsck --json", as_json),
@@ -156,10 +158,13 @@ ROWS = [
     Row("clouds --json", as_json),
     Row("clouds rm doomed", nothing, before=(("exec {demo} configure --cloud doomed", CONFIG),)),
     Row("clouds forget forgotten", nothing, before=(("exec {demo} configure --cloud forgotten", CONFIG),)),
+    Row("clouds forget ready gone", nothing, before=SET_UP),
     Row("logs", table("RUN", "STARTED", "IMAGE", "OPERATION", "CLOUD", "INTERACTION", "STATE", "EXIT")),
     Row("logs --json", as_json),
     Row("logs {run}", holding("demo-backend: Made the user")),
     Row("logs {run} --json", as_json),
+    Row("logs rm {first}", nothing),
+    Row("logs rm --all", nothing),
     Row(LOGIN, nothing, PASSWORD),
     Row("logout {registry}", nothing, before=((LOGIN, PASSWORD),)),
     Row("doctor", holding("runc")),
@@ -190,12 +195,15 @@ ROWS = [
     Row("spiff merge {template} {stub} --json", json_lines),
     Row("spiff run {stub} {runnable}", as_yaml),
     Row("spiff run {stub} {runnable} --json", json_lines),
+    Row("spiff process {stub} {runnable}", as_yaml),
+    Row("spiff process {stub} {runnable} --json", json_lines),
     Row("spiff diff {template} {stub}", holding("Difference in  ")),
     Row("spiff diff {stub} {stub}", holding("no differences!")),
     Row("spiff convert {stub}", as_yaml),
     Row("spiff convert {stub} --json", json_lines),
     Row("spiff encrypt {stub} secret", encrypted),
     Row("spiff encrypt {stub} secret 3DES", encrypted),
+    Row("spiff encrypt -d {secret} password", as_yaml),
     Row(BOOTSTRAP, as_yaml),
     Row(f"{BOOTSTRAP} -o {{out}}/outputs", holding("Installing")),
     Row(f"{BOOTSTRAP} --dry-run", as_yaml),
@@ -242,6 +250,7 @@ def _files(directory: Path) -> dict[str, str]:
         "key": PRIVATE.public_key().public_bytes(serialization.Encoding.PEM, form).decode(),
         "template": "greeting: (( merge ))\nlist:\n- 1\n",
         "stub": "greeting: hello\nnumber: 5\n",
+        "secret": encrypted_text("number: 5\n", "password"),
         "runnable": "found: (( document.greeting ))\n",
         "parameters": '{"host": "example.org", "port": 80}',
         "credentials": '{"credentials": {"target": {"credentials": {"username": "me", "password": "x"}}, '
@@ -254,8 +263,8 @@ def _files(directory: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def world(demo_image: str, toi_demo: str, registry_with_password: RegistryServer) -> Iterator[World]:
-    directory = Path(tempfile.mkdtemp(prefix="tweed-shim-commands-", dir="/var/tmp"))
-    try:
+    with work_directory() as path:
+        directory = Path(path)
         library = component("example.com/lib", "2.0.0", [Local("one", b"first")])
         plain = component("example.com/app", "1.0.0", [Local("two", b"second")], ["example.com/lib:2.0.0"])
         top = with_image(plain, *image("image", demo_image))
@@ -280,10 +289,9 @@ def world(demo_image: str, toi_demo: str, registry_with_password: RegistryServer
         made.succeed("exec {demo} configure --cloud ready", CONFIG, str(home))
         # `spec` shows the default interaction, and the newest run is that of its setup.
         made.succeed("exec {demo} setup --cloud ready", "", str(home))
-        names["run"] = str(json.loads(made.succeed("logs --json", "", str(home)))[0]["run"])
+        runs = json.loads(made.succeed("logs --json", "", str(home)))
+        names["run"], names["first"] = str(runs[0]["run"]), str(runs[-1]["run"])
         yield made
-    finally:
-        shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.line)
@@ -320,12 +328,16 @@ def _forms(parser: ArgparseParser) -> Iterator[tuple[str, ...]]:
         elif action.choices is not None and long not in NO_FORMS:
             for choice in action.choices:
                 yield (long, choice) if long else (choice,)
+    # A usage of several lines: `tweed-shim logs [RUN] | tweed-shim logs rm RUN... | tweed-shim logs rm --all`.
+    for usage in (parser.usage or "").split(" | ")[1:]:
+        words = usage.removeprefix(parser.prog).split()
+        yield tuple(takewhile(lambda word: word == word.lower() and word[0] != "[", words))
 
 
 def _wanted() -> Iterator[tuple[tuple[str, ...], set[tuple[str, ...]]]]:
     """Each command, `exec` and `spec` with each of their operations, and its forms."""
     for name, command in commands.COMMANDS.items():
-        named: list[tuple[str, ...]] = [(name, part) for part in command.parts]
+        named: list[tuple[str, ...]] = [(name, part) for part in (*command.parts, *command.aliases)]
         for words in named or [(name,)]:
             forms = set(_forms(_parser(list(words))))
             if name not in ("exec", "spec"):
@@ -366,7 +378,9 @@ def test_a_new_form_is_missed() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--network", choices=("none", "host"))
     parser.add_argument("action", nargs="?", choices=("rm",))
-    assert set(_forms(parser)) == {(), ("--format", "a"), ("--format", "b"), ("--json",), ("rm",)}
+    parser.usage = "x [--json] | x forget --all | x show NAME"
+    forms = {("--format", "a"), ("--format", "b"), ("--json",), ("rm",), ("forget", "--all"), ("show",)}
+    assert set(_forms(parser)) == {(), *forms}
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

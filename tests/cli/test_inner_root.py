@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 from accounts import Account, free_range
 from installed import Shim, fresh_shim
+from leftovers import work_directory
 from outer_namespaces import DOCKER_CAPABILITIES, container, entering
 from script_images import METADATA, ScriptImage
 
@@ -76,7 +76,7 @@ def test_a_namespace_that_has_every_id_is_not_taken_for_the_hosts(
 @pytest.fixture
 def bundle() -> Iterator[str]:
     """A directory for the bundle of an outer container."""
-    with tempfile.TemporaryDirectory(prefix="tweed-shim-outer-", dir="/var/tmp") as path:
+    with work_directory() as path:
         yield path
 
 

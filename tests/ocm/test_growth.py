@@ -15,7 +15,7 @@ from tweed_shim.ocm import codec, identity, normalisation, signatures
 from tweed_shim.ocm.descriptor import Source
 from tweed_shim.ocm.repository import Addition
 from tweed_shim.records import replace
-from work import growth, instructions
+from work import growth, lines
 
 APP = "example.com/app:1.0.0"
 SIZES = (20, 40)
@@ -82,7 +82,7 @@ def test_the_work_of_a_command_grows_with_the_number_of_elements(
 
     # The first one imports, and fills what is cached.
     prepared(SIZES[0], "warm")()
-    small, large = (instructions(prepared(size, str(size))) for size in SIZES)
+    small, large = (lines(prepared(size, str(size))) for size in SIZES)
     assert (codes, capfd.readouterr().err) == ([0, 0, 0], "")
     assert grown(small, large) == {}
 
@@ -91,9 +91,7 @@ def test_the_work_of_a_command_grows_with_the_number_of_elements(
 def test_the_work_of_a_normal_form_grows_with_the_number_of_elements(algorithm: str) -> None:
     def work(count: int) -> Counter[CodeType]:
         about = application(count).descriptor
-        return instructions(
-            lambda: signatures.digest_of(about, hash_algorithm="SHA-256", algorithm=algorithm)
-        )
+        return lines(lambda: signatures.digest_of(about, hash_algorithm="SHA-256", algorithm=algorithm))
 
     assert grown(*map(work, SIZES)) == {}
 
@@ -102,6 +100,6 @@ def test_the_work_of_a_reference_to_a_resource_grows_with_the_number_of_resource
     def work(count: int) -> Counter[CodeType]:
         there = application(count).descriptor.resources
         wanted = {"name": there[-1].name, "version": there[-1].version}
-        return instructions(lambda: identity.resolve(there, wanted))
+        return lines(lambda: identity.resolve(there, wanted))
 
     assert grown(*map(work, (200, 400))) == {}

@@ -1,9 +1,7 @@
 """What a caller has of control groups, over trees made up like the kernel's; and what becomes of a run's limits."""
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from leftovers import work_directory
 from tweed_shim.errors import HostError
 from tweed_shim.idmap import IdMap, IdRange
 from tweed_shim.runtime import cgroups, launch, leaving, spec
@@ -72,16 +71,14 @@ def tree() -> Iterator[Tree]:
     """A user's systemd, and a scope of it that holds this process alone."""
     if os.geteuid() != 0:
         pytest.skip("only root can make files of somebody else")
-    directory = tempfile.mkdtemp(prefix="tweed-shim-test-")
-    os.chmod(directory, 0o755)
-    made = Tree(os.path.join(directory, "top"), os.path.join(directory, "own"))
-    made.group("", mine=False, controllers=f"cpuset io {ALL}")
-    os.unlink(os.path.join(made.top, "cgroup.type"))
-    made.group(SLICE, mine=True)
-    made.group(SCOPE, mine=True, pids=str(os.getpid()))
-    made.enter(SCOPE)
-    yield made
-    shutil.rmtree(directory)
+    with work_directory(mode=0o755) as directory:
+        made = Tree(os.path.join(directory, "top"), os.path.join(directory, "own"))
+        made.group("", mine=False, controllers=f"cpuset io {ALL}")
+        os.unlink(os.path.join(made.top, "cgroup.type"))
+        made.group(SLICE, mine=True)
+        made.group(SCOPE, mine=True, pids=str(os.getpid()))
+        made.enter(SCOPE)
+        yield made
 
 
 def test_root_has_the_whole_tree(tree: Tree) -> None:

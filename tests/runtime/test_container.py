@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from leftovers import work_directory
 from tweed_shim import files
 from tweed_shim.errors import HostError, ImageError
 from tweed_shim.idmap import IdMap, IdRange
@@ -34,26 +34,36 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def rootfs() -> Iterator[str]:
-    path = tempfile.mkdtemp(prefix="tweed-shim-rootfs-", dir="/var/tmp")
-    os.chmod(path, 0o755)
-    for name in ("bin", "etc", "proc", "sys", "dev", "tmp", "run", "var/tmp"):
-        os.makedirs(os.path.join(path, name))
-    shutil.copy("/bin/busybox", os.path.join(path, "bin/busybox"))
-    subprocess.run(["/bin/busybox", "--install", "-s", os.path.join(path, "bin")], check=False)
-    for name in ("sh", "cat", "head", "sleep", "kill", "true", "mkdir", "ls", "wc", "dd", "mount", "touch"):
-        link = os.path.join(path, "bin", name)
-        if os.path.lexists(link):
-            os.unlink(link)
-        os.symlink("busybox", link)
-    yield path
-    shutil.rmtree(path)
+    with work_directory(mode=0o755) as path:
+        for name in ("bin", "etc", "proc", "sys", "dev", "tmp", "run", "var/tmp"):
+            os.makedirs(os.path.join(path, name))
+        shutil.copy("/bin/busybox", os.path.join(path, "bin/busybox"))
+        subprocess.run(["/bin/busybox", "--install", "-s", os.path.join(path, "bin")], check=False)
+        for name in (
+            "sh",
+            "cat",
+            "head",
+            "sleep",
+            "kill",
+            "true",
+            "mkdir",
+            "ls",
+            "wc",
+            "dd",
+            "mount",
+            "touch",
+        ):
+            link = os.path.join(path, "bin", name)
+            if os.path.lexists(link):
+                os.unlink(link)
+            os.symlink("busybox", link)
+        yield path
 
 
 @pytest.fixture
 def root() -> Iterator[str]:
-    path = tempfile.mkdtemp(prefix="tweed-shim-store-", dir="/var/tmp")
-    yield path
-    shutil.rmtree(path)
+    with work_directory() as path:
+        yield path
 
 
 Run = Callable[..., Outcome]

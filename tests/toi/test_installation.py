@@ -1,8 +1,6 @@
 """Packages from Python: one call, with data for parameters and outputs."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 import yaml
 
 from components import component, make_archive
+from leftovers import work_directory
 from packages import executor_layout, package, with_executor
 from tweed_shim import Shim
 from tweed_shim.errors import ComponentError, ConfigError, OperationFailed, TimedOut
@@ -54,9 +53,8 @@ def repository(public_directory: str) -> str:
 
 @pytest.fixture
 def shim() -> Iterator[Shim]:
-    directory = tempfile.mkdtemp(prefix="tweed-shim-api-", dir="/var/tmp")
-    yield Shim(os.path.join(directory, "store"))
-    shutil.rmtree(directory)
+    with work_directory() as directory:
+        yield Shim(os.path.join(directory, "store"))
 
 
 def test_data_in_and_outputs_out(shim: Shim, repository: str) -> None:

@@ -1,7 +1,6 @@
 """Writing blobs: whole, verified against digest and size while they are written, or not at all."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -31,25 +30,21 @@ def digest_of(pieces: Iterable[bytes]) -> str:
 def write(
     pieces: Iterable[bytes], path: str, digest: str, what: str, progress: Progress | None = None
 ) -> int:
-    """Write a new file of which the digest is known; returns its size in bytes.
+    """Write a file whose digest is known; returns its size in bytes.
 
-    Raises ImageError, and leaves no file, where the bytes are others. `progress` is told how many bytes came.
+    Raises ImageError, and leaves no file, where the bytes are others. progress: called with the number of bytes of each
+    piece.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, files.PRIVATE_FILE)
     sha256, size = hashlib.sha256(), 0
-    try:
-        with open(fd, "wb", buffering=0) as file:
-            for piece in pieces:
-                sha256.update(piece)
-                size += len(piece)
-                _write_all(file.fileno(), piece)
-                if progress is not None:
-                    progress(len(piece))
+    with files.whole(path) as file:
+        for piece in pieces:
+            sha256.update(piece)
+            size += len(piece)
+            file.write(piece)
+            if progress is not None:
+                progress(len(piece))
         if f"sha256:{sha256.hexdigest()}" != digest:
             raise ImageError(f"{what} is damaged: its bytes are not those of {digest}; get the image again")
-    except BaseException:
-        os.unlink(path)
-        raise
     return size
 
 
@@ -66,9 +61,3 @@ def copy(members: Members, name: str, job: Job, progress: Progress) -> None:
             write(extent.chunks(), job.path, job.blob.digest, what, progress)
     except KeyError as error:
         raise ImageError(f"{what} is missing; copy the image again") from error
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -1,5 +1,6 @@
 """Blobs from a registry to files, verified while they are written, and going on where a connection broke."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -8,8 +9,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import BinaryIO
 
+from tweed_shim import files
 from tweed_shim.errors import HostError, RegistryError
-from tweed_shim.files import PRIVATE_FILE
 from tweed_shim.image.blobs import Job, Progress
 from tweed_shim.image.network_faults import PassingFault, SlowServer
 from tweed_shim.image.registry import Repository
@@ -160,22 +161,13 @@ def _fetch(repository: Repository, partial: Partial) -> None:
 
 @contextmanager
 def _new_file(path: str) -> Iterator[BinaryIO]:
-    """A new file that is removed again where anything goes wrong."""
+    """Write a new file that has its name only once it is whole. Raises HostError where the disk fails."""
     try:
-        with open(path, "xb", opener=_private) as file:
-            try:
-                yield file
-                # Here, and not when it is closed: what a full disk refuses then would leave the file.
-                file.flush()
-            except BaseException:
-                with suppress(FileNotFoundError):
-                    os.unlink(path)
-                raise
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        with files.whole(path) as file:
+            yield file
     except OSError as error:
         raise HostError(
             f"cannot write {path}: {error.strerror}; make room or choose another {option('--root')}"
         ) from None
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, PRIVATE_FILE)

@@ -7,13 +7,14 @@ as a directory, a tar, or a gzipped tar. Source: OCM specification, doc/04-exten
 archives call the index artifact-descriptor.json.
 """
 
+import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any
 
 from tweed_shim import documents, files, named_files
 from tweed_shim.errors import ComponentError, HostError
@@ -223,11 +224,12 @@ def _write_directory(target: Ctf, path: str, members: Members | None) -> None:
     with named_files.resolved(path, make_parents=0o777) as place:
         if members is not None:
             _add_files(target, place.path, path)
-            files.write_whole(os.path.join(place.path, INDEX), target.index())
+            with files.whole(os.path.join(place.path, INDEX), mode=0o666) as file:
+                file.write(target.index())
             return
         beside = files.beside(place.path)
-        os.makedirs(os.path.join(beside, BLOBS))
         try:
+            os.makedirs(os.path.join(beside, BLOBS))
             _add_files(target, beside, path)
             with open(os.path.join(beside, INDEX), "xb") as file:
                 file.write(target.index())
@@ -242,36 +244,28 @@ def _add_files(target: Ctf, directory: str, what: str) -> None:
     with Directory(directory, ComponentError, what=what).entered(BLOBS) as blobs_fd:
         for digest, blob in target.added.items():
             name = _file_name(digest)
-            if not _is_file(name, blobs_fd, blob.size):
-                with replacing(name, blobs_fd) as file:
+            if not _is_whole(name, blobs_fd, blob):
+                with files.whole(name, mode=0o666, directory=blobs_fd) as file:
                     file.writelines(blob.pieces())
 
 
-def _is_file(name: str, directory: int, size: int) -> bool:
-    """Whether a file of this size is in an open directory. A link counts as none, and is replaced by a file."""
-    try:
-        about = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return stat.S_ISREG(about.st_mode) and about.st_size == size
+def _is_whole(name: str, directory: int, blob: Blob) -> bool:
+    """Say whether a file in an open directory is the blob: a power cut leaves files of the right size without content.
 
-
-@contextmanager
-def replacing(path: str, directory: int | None = None) -> Iterator[BinaryIO]:
-    """Write a file that takes the place of `path` when it is whole, and follow no link that is there.
-
-    directory: an open one that a relative path begins at. Not synced: its readers verify what they read.
+    A link counts as none, and is replaced by a file.
     """
-    beside = files.beside(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        with open(os.open(beside, flags, 0o666, dir_fd=directory), "wb") as file:
-            yield file
-        os.rename(beside, path, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(beside, dir_fd=directory)
-        raise
+        # Opening a pipe that nobody writes to would wait for ever.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(name, flags, dir_fd=directory)
+    except OSError:
+        return False
+    with open(fd, "rb") as file:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode) or about.st_size != blob.size:
+            return False
+        algorithm, _, value = blob.digest.partition(":")
+        return hashlib.file_digest(file, algorithm).hexdigest() == value
 
 
 def _write_tar(target: Ctf, path: str, members: Members | None) -> None:
