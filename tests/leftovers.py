@@ -1,8 +1,8 @@
 """Directories on a real disk for what tests make, and the sweep of what killed test runs left.
 
-The process that makes such a directory holds its lock (flock(2)) until the process ends. So a directory that nobody has
-locked belongs to a run that is dead. The next run removes it, with the processes, mounts, control groups and users that
-belong to it. A user belongs to the directory that the user's home is in.
+The process that makes such a directory holds its lock (flock(2)) until the process ends, and works in a directory below
+it. So a directory that nobody has locked belongs to a run that is dead. The next run removes it, with the processes,
+mounts, control groups and users that belong to it. A user belongs to the directory that the user's home is in.
 """
 
 import fcntl
@@ -22,21 +22,26 @@ DISK = "/var/tmp"
 # Of the tests' own, because `sweep` removes what has such a name and no lock.
 PREFIX = "tweed-tests-"
 GRANTS = ("/etc/subuid", "/etc/subgid")
+WORK = "work"
 END_SECONDS = 10
 
 
 @contextmanager
 def work_directory(*, mode: int = 0o700, disk: str = DISK) -> Iterator[str]:
     """Make an empty directory for the length of a block; where the block fails, end first what works with it."""
-    path, lock = _locked_directory(disk)
+    outer, lock = _locked_directory(disk)
+    # Not the locked one itself: the program locks directories that it is given, and would wait for us.
+    path = os.path.join(outer, WORK)
     try:
+        os.chmod(outer, 0o755)
+        os.mkdir(path)
         os.chmod(path, mode)
         yield path
     except BaseException:
         end_work(path)
         raise
     finally:
-        shutil.rmtree(path)
+        shutil.rmtree(outer)
         os.close(lock)
 
 
@@ -148,7 +153,7 @@ def _swept(path: str) -> bool:
 
 
 def _remove(directory: str) -> None:
-    end_work(directory)
+    end_work(os.path.join(directory, WORK))
     for user in pwd.getpwall():
         if user.pw_dir.startswith(f"{directory}/"):
             remove_user(user.pw_name, [range(user.pw_uid, user.pw_uid + 1), *_granted(user.pw_name)])

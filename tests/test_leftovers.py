@@ -50,9 +50,11 @@ def test_what_a_killed_run_leaves_is_swept_by_the_next_one_and_what_lives_is_not
             assert process.stdout is not None
             name, sleeper = process.stdout.readline().split()
             with work_directory(disk=str(tmp_path)) as living:
-                [dead] = {os.path.join(tmp_path, each) for each in os.listdir(tmp_path)} - {living}
+                [dead] = {os.path.join(tmp_path, each) for each in os.listdir(tmp_path)} - {
+                    os.path.dirname(living)
+                }
                 assert sweep(str(tmp_path)) == []
-                assert (has_user(name), is_running(int(sleeper)), os.path.ismount(f"{dead}/disk")) == (
+                assert (has_user(name), is_running(int(sleeper)), os.path.ismount(f"{dead}/work/disk")) == (
                     True,
                 ) * 3
                 process.kill()
