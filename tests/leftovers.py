@@ -1,8 +1,9 @@
 """Directories on a real disk for what tests make, and the sweep of what killed test runs left.
 
-The process that makes such a directory holds its lock (flock(2)) until the process ends, and works in a directory below
-it. So a directory that nobody has locked belongs to a run that is dead. The next run removes it, with the processes,
-mounts, control groups and users that belong to it. A user belongs to the directory that the user's home is in.
+Beside such a directory is a file. The process that made both holds its lock (flock(2)) until the process ends. So where
+nobody has the lock, a run is dead. The next run removes the directory, with the processes, mounts, control groups and
+users that belong to it. A user belongs to the directory that the user's home is in. The directory itself is not locked,
+because the program locks directories that it is given.
 """
 
 import fcntl
@@ -22,18 +23,16 @@ DISK = "/var/tmp"
 # Of the tests' own, because `sweep` removes what has such a name and no lock.
 PREFIX = "tweed-tests-"
 GRANTS = ("/etc/subuid", "/etc/subgid")
-WORK = "work"
+LOCK = ".lock"
 END_SECONDS = 10
 
 
 @contextmanager
 def work_directory(*, mode: int = 0o700, disk: str = DISK) -> Iterator[str]:
     """Make an empty directory for the length of a block; where the block fails, end first what works with it."""
-    outer, lock = _locked_directory(disk)
-    # Not the locked one itself: the program locks directories that it is given, and would wait for us.
-    path = os.path.join(outer, WORK)
+    lock_file, lock = _locked_file(disk)
+    path = lock_file.removesuffix(LOCK)
     try:
-        os.chmod(outer, 0o755)
         os.mkdir(path)
         os.chmod(path, mode)
         yield path
@@ -41,20 +40,19 @@ def work_directory(*, mode: int = 0o700, disk: str = DISK) -> Iterator[str]:
         end_work(path)
         raise
     finally:
-        shutil.rmtree(outer)
+        shutil.rmtree(path)
+        os.unlink(lock_file)
         os.close(lock)
 
 
-def _locked_directory(disk: str) -> tuple[str, int]:
+def _locked_file(disk: str) -> tuple[str, int]:
     while True:
-        path = tempfile.mkdtemp(prefix=PREFIX, dir=disk)
-        # A sweep of another run may come between the directory and its lock.
-        with suppress(FileNotFoundError):
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            if _is_at(lock, path):
-                return path, lock
-            os.close(lock)
+        lock, path = tempfile.mkstemp(prefix=PREFIX, suffix=LOCK, dir=disk)
+        # A sweep of another run may come between the file and its lock.
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if _is_at(lock, path):
+            return path, lock
+        os.close(lock)
 
 
 def _is_at(fd: int, path: str) -> bool:
@@ -132,19 +130,23 @@ def remove_user(name: str, uids: list[range]) -> None:
 
 def sweep(disk: str = DISK) -> list[str]:
     """Remove what dead runs left on a disk; returns the directories that were theirs. Takes root."""
-    return [path for path in glob(f"{disk}/{PREFIX}*") if _swept(path)]
+    return [path.removesuffix(LOCK) for path in glob(f"{disk}/{PREFIX}*{LOCK}") if _swept(path)]
 
 
-def _swept(path: str) -> bool:
+def _swept(lock_file: str) -> bool:
     try:
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        lock = os.open(lock_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False  # another sweep was faster
+    directory = lock_file.removesuffix(LOCK)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not _is_at(lock, path):
+        if not _is_at(lock, lock_file):
             return False
-        _remove(path)
+        _remove(directory)
+        # What cannot be removed now is left to the next sweep, and does not stop the tests.
+        if not os.path.lexists(directory):
+            os.unlink(lock_file)
         return True
     except BlockingIOError:
         return False  # its run goes on
@@ -153,7 +155,7 @@ def _swept(path: str) -> bool:
 
 
 def _remove(directory: str) -> None:
-    end_work(os.path.join(directory, WORK))
+    end_work(directory)
     for user in pwd.getpwall():
         if user.pw_dir.startswith(f"{directory}/"):
             remove_user(user.pw_name, [range(user.pw_uid, user.pw_uid + 1), *_granted(user.pw_name)])
@@ -161,7 +163,6 @@ def _remove(directory: str) -> None:
         mount_point = line.split()[4]
         if mount_point.startswith(f"{directory}/"):
             subprocess.run(["umount", "--lazy", mount_point], check=True)
-    # What cannot be removed now is left to the next sweep, and does not stop the tests.
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -50,21 +50,24 @@ def test_what_a_killed_run_leaves_is_swept_by_the_next_one_and_what_lives_is_not
             assert process.stdout is not None
             name, sleeper = process.stdout.readline().split()
             with work_directory(disk=str(tmp_path)) as living:
-                [dead] = {os.path.join(tmp_path, each) for each in os.listdir(tmp_path)} - {
-                    os.path.dirname(living)
-                }
+                [dead] = {str(each) for each in tmp_path.iterdir() if each.is_dir()} - {living}
                 assert sweep(str(tmp_path)) == []
-                assert (has_user(name), is_running(int(sleeper)), os.path.ismount(f"{dead}/work/disk")) == (
+                assert (has_user(name), is_running(int(sleeper)), os.path.ismount(f"{dead}/disk")) == (
                     True,
                 ) * 3
                 process.kill()
                 process.wait()
                 assert sweep(str(tmp_path)) == [dead]
                 assert (has_user(name), is_running(int(sleeper)), os.path.lexists(dead)) == (False,) * 3
+                assert sorted(os.listdir(tmp_path)) == [
+                    os.path.basename(living),
+                    f"{os.path.basename(living)}.lock",
+                ]
                 assert f"{dead}/" not in Path("/proc/self/mountinfo").read_text()
                 assert os.path.isdir(living)
         finally:
             process.kill()
+            process.wait()
             sweep(str(tmp_path))
 
 
