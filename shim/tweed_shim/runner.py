@@ -72,9 +72,9 @@ class RunOptions(ContainerOptions):
 class Call(Record):
     """One operation of a contract on an image.
 
-    arguments: for the image's entrypoint. timeout: in seconds, for options without one. variables: set in the
-    environment of the program. network: the one that the operation needs, None for that of the options. The others are
-    the fields of Request with the same names.
+    arguments: for the image's entrypoint. timeout: seconds, unless the options name a time. variables: set in the
+    environment of the program. network: what the operation needs, whatever the options say; None: as the options say.
+    The others are the fields of Request with the same names.
     """
 
     arguments: tuple[str, ...]

@@ -37,7 +37,7 @@ def shell(shim: Shim, script: str, directory: str, program: str = "sh") -> "subp
 
 @AS_ONE_USER
 def test_the_first_session_needs_no_registry(shim: Shim) -> None:
-    session = README.partition("## A first session")[2].partition("An image in a registry")[0]
+    session = README.partition("## A first session")[2].partition("## Where to go next")[0]
     commands = re.findall(r"^    \$ (.*)$", session, re.MULTILINE)
     assert len(commands) == 8
     work = os.path.join(os.path.dirname(shim.root), "clone")

@@ -124,7 +124,7 @@ Call = Callable[[Arguments, Context], int]
 
 
 def _add_global_options(parser: Parser, *, again: bool = True) -> None:
-    """Add the global options. again: after the command, without defaults, so that values from before it stay."""
+    """Add the global options. again: they are also read after the command; without defaults, to keep earlier values."""
 
     def default(value: object) -> object:
         return parser.SUPPRESS if again else value
@@ -263,7 +263,7 @@ def checked(check: Check) -> Callable[[str], Any]:
 
 
 def number(kind: type[int] | type[float], check: Check) -> Callable[[str], Any]:
-    """Return the argparse type of an option that is a number; the check gets the typed text where it is none."""
+    """Return the argparse type of an option that is a number. The check gets other texts as they are."""
 
     def convert(text: str) -> Any:
         # int() and float() also accept digits of all alphabets, underscores and blanks.

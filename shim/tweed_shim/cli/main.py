@@ -133,7 +133,7 @@ def _run(argv: list[str], entry: Any) -> int:
         messages.error(resource_limits.memory())
         return HostError.exit_code
     except BaseException:
-        # Interrupted, or an exception that wraps it, as the import system does.
+        # Interrupted itself, or an exception that replaced it: the import system wraps what interrupts an import.
         if not signals.received:
             raise
         return 128 + signals.received[0]

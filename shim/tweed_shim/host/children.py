@@ -1,8 +1,8 @@
 """A child process, its pipes and other descriptors, owned by one object from their creation on.
 
 A signal handler of the program that embeds the shim may raise: KeyboardInterrupt, Celery's soft time limit. Python
-runs handlers between bytecodes, so also after `os.fork` has returned and before its result is assigned. Here the C
-code of `list.extend` stores the results of such calls: it makes no step of Python code in which a handler could run.
+runs handlers between bytecodes, so also after `os.fork` has returned and before its result is assigned. Here
+`list.extend` stores the results of such calls. It is C code, so no handler runs between the call and the storing.
 A descriptor is a FileIO, which can be closed twice and closes itself when the last reference is gone.
 
 That program may also ignore SIGCHLD, or wait for all children (`waitpid(-1)`). Then the status of a child is lost, and

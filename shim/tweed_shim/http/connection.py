@@ -65,7 +65,7 @@ class Route(Record):
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Gives each request its timeouts, proxy and TLS settings, and adds each connection to a Line."""
+    """Gives each request its timeouts, proxy and TLS settings, and adds each connection to a ConnectionGroup."""
 
     def __init__(self, retry_policy: RetryPolicy, connections: ConnectionGroup, route: Route) -> None:
         self._route = route

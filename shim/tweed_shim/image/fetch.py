@@ -64,7 +64,7 @@ def restore(request: PullRequest, record: ImageRecord) -> None:
     """
     reference = request.reference
     if not reference.path:
-        # The tag may name another image now.
+        # The tag may name another image now, so fetch by the recorded digest.
         request = replace(request, reference=replace(reference, tag=None, digest=record.top))
     with _locked_blobs(request), open_source(request) as source:
         resolved = resolve(source, request.platform, str(reference))

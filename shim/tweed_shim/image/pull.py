@@ -66,7 +66,7 @@ def obtain(
 
 @contextmanager
 def _with_hint(root: str, name: Reference, platform: str) -> Iterator[None]:
-    """Add a hint to errors: to use the copy in the store, or the path that has the same name."""
+    """Add a hint to errors: use the copy in the store, or write `oci:` where a path of that name exists."""
     try:
         yield
     except (ImageError, RegistryError, StateError) as error:
@@ -115,7 +115,7 @@ def held(obtain: Callable[[], Image]) -> Iterator[Image]:
         try:
             stack.enter_context(store.hold(image))
         except StateError:
-            # Its tag has moved, and `gc` removed it before it was locked. The second image is newer.
+            # Between the two calls the tag moved to another image, and `gc` removed this one. Find the newer one.
             image = obtain()
             stack.enter_context(store.hold(image))
         yield image

@@ -30,8 +30,8 @@ class Cgroups(Record):
     below the top, of the group in which those of runs are made. for_all: whether every run has one, not only those with
     a limit. fault and remedy: why not all resources can be limited, and what to do about it. unified: whether the host
     has version 2 at /sys/fs/cgroup, also where no groups can be made. swap: whether the use of swap space can be
-    limited; not every kernel can. nested: whether a run's processes are in a group within the run's. The run's group
-    then cannot lose its controllers; see `_beside_systemd`.
+    limited; not every kernel can. nested: whether the run's group holds a second one, in which its
+    processes are. The kernel does not take controllers from the outer one then; see `_beside_systemd`.
     """
 
     version: int
@@ -81,9 +81,9 @@ def _beside_systemd(top: str, own: str) -> Cgroups:
     In a delegated group root has all of that group's controllers. Elsewhere systemd disables a controller at the top
     whenever it realises a unit and no unit of its own needs the controller. The limits of a group below the top are
     then lost, and stay lost when the controller comes back (systemd.resource-control(5); "Control Group APIs and
-    Delegation"). The kernel refuses that with EBUSY for as long as a group there enables the controller for its own
-    children: Documentation/admin-guide/cgroup-v2.rst, "Top-down Constraint". So runs are `nested`: the runtime enables
-    all controllers in every group above the one that it makes.
+    Delegation"). The kernel refuses to disable a controller (EBUSY) for as long as a group below the top enables it for
+    groups of its own: Documentation/admin-guide/cgroup-v2.rst, "Top-down Constraint". So runs are `nested`: the runtime
+    enables all controllers in every group above the one that it makes.
     """
     path = _own_path(own)
     if any(_is_delegated(top + each) for each in (path, os.path.dirname(path))):
@@ -255,7 +255,7 @@ def _write(path: str, text: str) -> None:
 
 
 def expect_moves(pid: int, *, top: str = TOP, proc: str = "/proc") -> None:
-    """Move a process to the group that it is in, so that the runtime's move of the container is fast.
+    """Move a process to the group that it already is in, so that the runtime's later move of the container is fast.
 
     Before the first move the kernel waits for an RCU grace period (5 to 20 ms), and for a while after a move it need
     not wait again. This move changes nothing, but it makes the kernel wait now, while the sandbox is being made.

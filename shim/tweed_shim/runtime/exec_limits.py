@@ -1,7 +1,7 @@
 """The size of a program's arguments and variables: execve(2), "Limits on size of arguments and environment".
 
-A program with more text does not start (E2BIG). A runtime reports that when the container counts as started already, so
-that the exit code looks like the program's own.
+A program with more text does not start (E2BIG). The runtime finds that out after it has reported the container as
+started, so the failure would look like an exit code of the program.
 
 This module is on the path of every run.
 """

@@ -42,7 +42,8 @@ _NAMES = {
     3: "i386", 8: "MIPS", 20: "PowerPC", 21: "64-bit PowerPC", 22: "s390x", 40: "32-bit Arm", 62: "x86-64",
     183: "64-bit Arm", 243: "RISC-V", 258: "LoongArch",
 }  # fmt: skip
-# Which e_machine (elf.h) runs where uname(2) says this. A 32-bit personality of a 64-bit kernel names the narrow one.
+# Which e_machine (elf.h) runs where uname(2) says this. Under a 32-bit personality a
+# 64-bit kernel gives the 32-bit name (setarch(8)).
 _MACHINES = {
     "x86_64": (62, 3), "i386": (3, 62), "i686": (3, 62), "aarch64": (183, 40), "armv6l": (40,), "armv7l": (40,),
     "armv8l": (40, 183), "ppc64le": (21, 20), "ppc64": (21, 20), "s390x": (22,), "riscv64": (243,), "mips64": (8,),

@@ -2,9 +2,9 @@
 
 Where the host's root asks for a user namespace, the store belongs to ids that this namespace does not have. Process 1
 of the sandbox starts this as a script: `python -I -S idmapped_mount.py PATH UIDS GIDS`. In its mounts, and nowhere
-else, what belongs to id N then belongs to the host's id for N of the namespace. That holds for the image's tree and for
-the directories that the container shares with the store, in one step and without a copy. What the container writes to
-them is stored under the id that it has inside, so that runs with and without the namespace can share a cloud.
+else, a file of id N then shows as a file of the host's id that the namespace maps N to. That holds for the image's tree
+and for the directories that the container shares with the store, in one step and without a copy. What the container
+writes to them is stored under the id that it has inside, so that runs with and without the namespace can share a cloud.
 
 The mount is put on the first directory on the way to PATH that other users may not search: the container's root is
 another user of the host, and could not reach what is below. The script stands alone, on the standard library.

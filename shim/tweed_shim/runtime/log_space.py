@@ -1,16 +1,16 @@
 """The disk space that the logs of a store may take together. The oldest logs are removed for newer ones.
 
-An image decides how much it writes. So a log reserves space before it grows: a little with its first byte, and all that
-a log may have when it becomes long. The reservations are added up beside the counter of runs (ROOT/runs/lock). The sum
-is never less than what the logs take. The logs are measured (log_sweep.py) only where the sum exceeds the limit. A run
-whose image writes nothing to its log pays nothing for it.
+An image decides how much it writes. So a log reserves space before it grows: 64 KiB with its first byte, and the most
+that a log may have when it has filled them. The reservations are added up beside the counter of runs (ROOT/runs/lock).
+The sum is never less than what the logs take. The logs are measured (log_sweep.py) only where the sum exceeds the limit.
+A run whose image writes nothing to its log pays nothing for it.
 """
 
 import os
 
 from tweed_shim.base import files
 
-# The most bytes of a log, beginning and end; and the part of the limit that one log may have: a quarter.
+# The most bytes of one log: its beginning and its end together. One log may have a quarter (1 / SHARE) of the limit.
 LONGEST, SHARE = 64 << 20, 4
 # The bytes that each log can have, however little space is left.
 SHORT = 64 << 10

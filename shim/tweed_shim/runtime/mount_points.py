@@ -1,4 +1,4 @@
-"""The mount points of a container: paths of the image that the runtime walks while the host's root is still its own.
+"""The mount points of a container: paths of the image that the runtime follows before it has changed its root.
 
 A runtime makes the mounts, the devices and the links of `/dev` before the container's root is the root of its process
 (runc, `prepareRootfs`). A symbolic link of the image that is on the way then can lead to the host: runc before 1.3.6,
@@ -37,7 +37,7 @@ class _UnsafeError(Exception):
 class _Root(Record):
     """A root directory as the runtime finds it when some of the mounts are made.
 
-    hidden: prefixes of the paths that a new file system, or the kernel's own, hides. bound: prefixes of the paths that
+    hidden: prefixes of paths that are covered by a new file system, such as /proc. bound: prefixes of the paths that
     a directory of the host is mounted on; it can hold links that an earlier run made.
     """
 
@@ -85,7 +85,7 @@ def _follow(root: _Root, destination: str) -> str:
         path = _enter(root, f"{path}/{part}", links)
     path = _enter(root, f"{path}/{last}", links, is_file=destination in FILES)
     if any(link.startswith(f"{path}/") for link in links):
-        # The runtime walks the path again when the mount is there, and then reads the link from what is mounted.
+        # The runtime follows the path once more after the mount. The link is then read from what was mounted.
         raise _UnsafeError(links[-1], f"leads to {path or '/'!r}, which holds a link on the way there")
     return path
 

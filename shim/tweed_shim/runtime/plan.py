@@ -52,7 +52,7 @@ class Plan(RuntimeOptions):
     outputs: OutputVolume | None  # BUNDLE/outputs, for the user to write
     writable: list[
         str
-    ]  # directories of the host that become the user's, and are on disk before success is reported
+    ]  # directories of the host, owned by the container's user and synced before success is reported
     keep_limit: int  # the most bytes in all `writable` directories together; see disk_usage.py
     runtime: str  # the program
     shift: list[str]  # the command that shows the store with other ids (idmapped_mount.py), or nothing

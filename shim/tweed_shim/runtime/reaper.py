@@ -108,7 +108,7 @@ def wait(pid: int, commands: Commands, usage: "DiskUsage", *, state: str) -> int
         # The runtime would take a signal that is meant for the program, and the program would never see it.
         if pending and (pending == signal.SIGKILL or not _is_runtime(pid, state)):
             # The kernel drops a signal for the first process of a namespace that has no handler for it
-            # (pid_namespaces(7)). Any other process would be ended by it, so this one is killed.
+            # (pid_namespaces(7)). As another process the program would be ended by the signal, so it is killed.
             os.kill(pid, pending if _handles(pid, pending) else signal.SIGKILL)
             pending = 0
 

@@ -221,7 +221,9 @@ def _outcome_fields(outcome: Outcome) -> dict[str, object]:
 
 
 def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outcome]:
-    """Run a request, write its log and record, and return the run and its outcome where it ended with code 0.
+    """Run a request, write its log and record, and return the run and its outcome.
+
+    The program ended with code 0, or was killed because its result was too long (Outcome.overflow).
 
     Raises OperationFailed where it ended otherwise, TimedOut where its time was up, HostError and ImageError where
     it could not be run.

@@ -43,7 +43,7 @@ HIGHEST_DESCRIPTOR = 1 << 16
 NO_REASON = "it gave no reason"
 # The stages in which the runtime may have made a control group.
 AFTER_RUNTIME = ("start", "killed", "keep")
-# pasta.py writes it. That script stands alone, so the constant is there once more.
+# What pasta.py writes. That script imports nothing of the package, so it has a copy of this constant.
 KILLED = b"killed by signal "
 # `python -S` skips the search for packages, which takes half as long as Python's own start; so the path is an argument.
 SCRIPT = (

@@ -11,7 +11,7 @@ which the kernel itself puts into programs that are observed from outside. It tr
   call that it does not have. C libraries then fall back to an older call. EPERM would make them give up.
 
 ENOSYS is the filter's default, and the known calls that are refused are named. With EPERM as the default, unknown calls
-would get the right answer under runc only, which then puts a test of its own in front. (Kinds of socket and
+would be answered with ENOSYS by runc only, which adds a rule of its own for them. (Kinds of socket and
 personalities that are not allowed get the default, too: programs see a kernel that does not have them.)
 
 32-bit programs are allowed only where the image names a 32-bit architecture. The filter for their calls would cost each
@@ -38,9 +38,9 @@ NEW_NAMESPACES = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x200000
 # PER_LINUX, PER_LINUX32, each also with UNAME26, and 0xFFFFFFFF, which asks for the present one: personality(2).
 PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 
-# Machines whose own programs need none of the names in ALLOWED_32.
+# Machines whose own programs are 64-bit, so that they need none of the calls in ALLOWED_32.
 WIDE = ("aarch64", "riscv64", "x86_64")
-# Those without socketcall(2), arm by its name in uname(2).
+# Machines that have no socketcall(2). 32-bit Arm is listed by its names in uname(2).
 DIRECT = (*WIDE, "armv6l", "armv7l", "armv8l")
 # The 32-bit programs that a machine runs besides its own, by the architecture that their images name.
 NARROW = {("x86_64", "386"): "SCMP_ARCH_X86", ("aarch64", "arm"): "SCMP_ARCH_ARM"}

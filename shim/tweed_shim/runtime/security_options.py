@@ -17,9 +17,9 @@ USERNS = "TWEED_SHIM_USERNS"
 class SecurityOptions(Record):
     """The privileges that a container is granted.
 
-    capabilities: the bounding set, full names. userns: the ids of the user namespace that the container has where the
-    host's root runs it, None for none. seccomp: `default`, `unconfined`, or the object of the OCI runtime
-    specification.
+    capabilities: the bounding set, full names. userns: the ids of the user namespace that root gives the container;
+    None where it has none, or where the sandbox already is in one. seccomp: `default`, `unconfined`, or the object of
+    the OCI runtime specification.
     """
 
     capabilities: tuple[str, ...]

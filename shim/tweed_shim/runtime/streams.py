@@ -93,7 +93,7 @@ class Log:
             self._set_size(self._space.longest)
 
     def _stop_growing(self, space: LogSpace) -> None:
-        """Write only to a small ring from here on. Raises OSError where it is this log that has filled the disk."""
+        """Keep the beginning, and only the last bytes from here on. Raises OSError where this log filled the disk."""
         if self._ring >= 0 or self._written >= space.left:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
         self._is_growing = False

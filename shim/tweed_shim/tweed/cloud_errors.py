@@ -1,6 +1,6 @@
 """The errors about the state of clouds and interactions: one function each, with its whole sentence.
 
-Only a refusal imports this module. `record` is that of the image which configured the cloud or set the interaction up.
+Only a refusal imports this module. `record` describes the image that configured the cloud or set the interaction up.
 """
 
 import os

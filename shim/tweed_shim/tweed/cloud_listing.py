@@ -62,7 +62,7 @@ def slots(directory: str) -> list[str]:
 def leftovers(root: str) -> Iterator[str]:
     """Yield the paths of what crashes and failed operations left in the clouds that are not in use.
 
-    The cloud of a path is locked until the next path is asked for. The caller has to move the path away in one step.
+    The cloud stays locked until the caller asks for the next path. Until then the caller has to rename the path away.
     """
 
     def busy() -> None:

@@ -9,10 +9,10 @@ from tweed_shim.tweed.clouds import Generation
 
 
 class InteractionState(Record):
-    """An interaction that is set up: its name, the image that set it up with its manifest digest, and when.
+    """An interaction that is set up or was interrupted: its name, the image with its manifest digest, and when.
 
-    All but the name is empty where the record is damaged. interrupted: its setup was interrupted, so it is unknown
-    whether it succeeded; teardown and `clouds forget` accept it.
+    All but the name is empty where the record is damaged. interrupted: a kill or a fault of
+    the disk ended its setup, and it is unknown whether the image succeeded; teardown and `clouds forget` accept it.
     """
 
     name: str

@@ -7,8 +7,9 @@
 
 `config` and each `interactions/ID` is a slot: a directory of numbered generations with a lock of its own. The shim
 makes a generation beside the others as a draft (drafts.py), syncs it, and puts it in force by the rename of one link.
-A crash before the rename leaves the old generation in force. The next change sweeps the draft, or finishes it where
-the image of an interaction had succeeded (recovery.py).
+A crash before the rename leaves the old generation in force. The next change finishes the draft where the image of an
+interaction had succeeded, keeps it as `interrupted` where the image had written something, and else removes it
+(recovery.py).
 
 Every warm operation imports this module. What only lists, removal and garbage collection need is in cloud_listing.py.
 """
@@ -92,8 +93,8 @@ def check_name(kind: str, name: str) -> str:
 def current(slot: str, *, replacing: bool = False) -> Generation | None:
     """Return the generation in force in a slot, or None.
 
-    replacing: the caller is about to replace it, so its record may be damaged and is then empty. Raises DamagedRecord
-    otherwise.
+    replacing: the caller is about to replace it, so a damaged record does not matter: it is returned as empty. Without
+    `replacing` a damaged record raises DamagedRecord.
     """
     generation, damage = examine(slot)
     if damage is not None and not replacing:
@@ -102,7 +103,7 @@ def current(slot: str, *, replacing: bool = False) -> Generation | None:
 
 
 def examine(slot: str) -> tuple[Generation | None, DamagedRecord | None]:
-    """Return the generation in force in a slot, and the damage of its record, which is then empty."""
+    """Return the generation in force in a slot, and the error where its record is damaged; the record is empty then."""
     link, before = os.path.join(slot, CURRENT), ""
     while True:
         directory = slot

@@ -1,7 +1,7 @@
 """The five operations of the Tweed backend contract, v1, as a table.
 
-Source: the Backend OCI Image Contract, one section for each operation. What a row does not say, the operation does not
-have: nothing else in this package distinguishes the operations.
+Source: the Backend OCI Image Contract, one section for each operation. The table says what an
+operation reads, writes, prints and may do. Backend has a method for each, for the state that the operation changes.
 """
 
 from tweed_shim.base.records import Record

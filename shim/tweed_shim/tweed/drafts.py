@@ -22,7 +22,8 @@ from tweed_shim.base.text import decimal
 from tweed_shim.host import owned_trees, userns
 
 CURRENT = "current"
-# What `current` is renamed to when its generation is torn down, so that this is not taken for an unfinished one.
+# When a generation is torn down, `current` is renamed to this, so that `unfinished` does not take the generation for a
+# success that has not come into force yet.
 TORN_DOWN = "torn-down"
 PREFIX = "draft-"
 RECORD = "record.json"
@@ -30,7 +31,8 @@ LINK = "link"
 # The name to which recovery renames a draft whose image was started, where it is unknown whether it succeeded.
 INTERRUPTED = "interrupted"
 STARTED = "started"
-# Higher than any number: the generation in force of a damaged slot is unknown, so no other one counts as newer.
+# Stands for the number of the generation in force where the slot is damaged. It is higher than any number, so no other
+# generation counts as newer.
 UNKNOWN = 1 << 62
 # A larger environment needs free space on the disk after the image has ended.
 RESERVE = 256 << 10
@@ -90,7 +92,7 @@ class Draft:
             except OSError as error:
                 self.environment_lost = error
         else:
-            # A draft with its number counts as a success without a record of it: see `unfinished`.
+            # The record still says `started`. The name alone marks the success then: see `unfinished`.
             self._rename()
         if not self._synced:
             # Where this fails, the commit syncs again and raises.

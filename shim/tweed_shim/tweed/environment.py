@@ -28,7 +28,7 @@ _DOTENV_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\
 def parse(data: bytes, *, image: str) -> dict[str, str]:
     """Parse the YAML that `setup` of `image` printed: one flat map of names to scalars, whose order is kept.
 
-    No output is an environment without variables. Aliases are resolved; the tag `!!str` changes nothing, other tags are
+    Empty output is an empty environment. Aliases are resolved; the tag `!!str` changes nothing, other tags are
     refused. Raises ContractError, with each name and line, for a list or a map as a value, for a name that cannot name
     a variable (letters, digits and underscores, no digit first) or occurs twice, and for NUL in a value.
     """
@@ -116,8 +116,8 @@ def render(environment: Mapping[str, str], kind: str, *, allow: Collection[str] 
     - json: one object.
     - dotenv: the dialect of python-dotenv. A value is bare where it can be, and `docker run --env-file` reads only
       these; else verbatim in single quotes; else, with a single quote, a backslash or a line break in it, in double
-      quotes with a backslash before quotes and backslashes, and `\\n` and `\\r`. Compose expands `$` within double
-      quotes, and python-dotenv expands `${NAME}` everywhere: they do so here too.
+      quotes with a backslash before quotes and backslashes, and `\\n` and `\\r`. A `$` is not escaped: Compose expands
+      it within double quotes, and python-dotenv expands `${NAME}` everywhere.
     - shell: `export` lines for `eval "$(...)"` or `.` of POSIX shells: sh, bash, dash, busybox, ksh, zsh.
     - fish: `set -gx` lines for `... | source` of fish, whose single quotes know escapes.
 

@@ -39,8 +39,8 @@ def same_repository(one: Reference, other: Reference) -> bool:
 def owner(record: Mapping[str, Any], image: Image) -> str:
     """Return the reference to record as the owner when this image makes a new generation from that of `record`.
 
-    An image that shares only the digest with the recorded one does not become the owner: the next version under its
-    name would be trusted then, and no operator has decided that.
+    An image with the same digest and another name does not become the owner. Otherwise the next version under that name
+    would be trusted, and no operator has decided that.
     """
     return image.reference if is_named_like(record, image.reference) else str(record["image"])
 

@@ -5,7 +5,8 @@ from tweed_shim.data.jsonschema import Schema, SchemaFault
 
 NAME = "the JSON Schema of the image's inputs"
 
-# Keywords whose value tells a whole schema from a map of properties: no property's schema has a value of these types.
+# A map with one of these keywords and a value of its type is a whole schema. In a map of properties each value is a
+# schema: a map or a bool.
 _WHOLE: dict[str, type | tuple[type, ...]] = {
     "$schema": str, "$id": str, "$ref": str, "type": (str, list), "required": list,
     "allOf": list, "anyOf": list, "oneOf": list,

@@ -1,6 +1,7 @@
-"""`json.loads` and `json.dumps` without their options: the half of them that is in the interpreter.
+"""`json.loads` and `json.dumps` without their options, for the warm path: `json` itself imports `re`.
 
-What that half does not understand is left to the real ones, so that all that can be wrong is told by them.
+The work is done by `_json`, the part of `json` that is compiled into the interpreter. Where that fails, the real `json`
+gets the text, so results and errors are the same.
 """
 
 from tweed_shim.base.lean.typing import Any
