@@ -2,8 +2,8 @@
 
 An image decides how much it writes. So a log reserves space before it grows: 64 KiB with its first byte, and the most
 that a log may have when it has filled them. The reservations are added up beside the counter of runs (ROOT/runs/lock).
-The sum is never less than what the logs take. The logs are measured (log_sweep.py) only where the sum exceeds the limit.
-A run whose image writes nothing to its log pays nothing for it.
+The sum is never less than what the logs take. The logs are measured (log_sweep.py) only where the sum exceeds the
+limit. A run whose image writes nothing to its log pays nothing for it.
 """
 
 import os
