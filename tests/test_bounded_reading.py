@@ -62,7 +62,7 @@ CASES = {
     ),
     "archive of components": (("ocm", "get", f"{ENDLESS}//a.example/b:1"), "neither a directory nor a file"),
     "image archive": (("exec", f"oci-archive:{ENDLESS}", "metadata"), "is not a file"),
-    "image layout": (("exec", f"oci:{ENDLESS}", "metadata"), "is not an OCI image layout"),
+    "image layout": (("exec", f"oci:{ENDLESS}", "metadata"), "is not a directory; name a layout that is"),
     "authorities": (("pull", "localhost:1/x:1", "--ca-file", ENDLESS), "holds no certificate"),
     "password": (
         ("login", "localhost:1", "-u", "me", "--password-stdin"),

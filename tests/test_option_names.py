@@ -27,11 +27,13 @@ ROOMS_OF_THE_COMMAND_LINE = ("cli", "doctor")
 # What tells of other programs (PyInstaller's option; ocm's), and the text that `toi describe` prints.
 OTHERS = {
     "host/interpreter.py": {"--collect-all"},
-    "ocm/access.py": {"--copy-resources"},
+    "ocm/access_methods.py": {"--copy-resources"},
     "runtime/cgroups.py": {"--scope", "--property"},
     "toi/description.py": {"--json"},
-    "tweed/backend.py": {"--cloud", "--config", "--interaction"},
-    "tweed/clouds.py": {"--cloud", "--interaction"},
+    "toi/executor.py": {"--copy-resources"},
+    "tweed/cloud_errors.py": {"--cloud", "--config", "--interaction"},
+    "tweed/cloud_states.py": {"--cloud", "--interaction"},
+    "tweed/recovery.py": {"--cloud", "--interaction"},
 }
 
 

@@ -329,7 +329,10 @@ def test_an_environment_without_a_reader_is_reported(
     ("before", "said"),
     [
         ("ulimit -n 12", "allow more of them ('ulimit -n')"),
-        ("mkdir gone && cd gone && rmdir ../gone", "the working directory is not there any more"),
+        (
+            "mkdir gone && cd gone && rmdir ../gone",
+            "the working directory no longer exists; change to another one",
+        ),
     ],
 )
 def test_errors_of_the_process_are_not_reported_as_errors_of_the_store(

@@ -135,7 +135,7 @@ SURVIVED: dict[str, Spoil] = {
 REFUSED: dict[str, tuple[Spoil, str]] = {
     "a byte corrupted always": (
         blob(lambda _: corrupt(5)._replace(whole=True), times=ALWAYS),
-        "has the digest sha256:.* not to be trusted",
+        "has the digest sha256:.* the registry or a proxy changed it; push the image again, or use another network",
     ),
     "a body that is too long always": (
         blob(lambda _: Fault(change=lambda body: body + b"more", whole=True), times=ALWAYS),

@@ -195,7 +195,10 @@ def test_a_chroot_whose_root_is_no_mount_point(
 @pytest.mark.parametrize(
     ("complaint", "words"),
     [
-        ("cgroups in hybrid mode not supported, drop all controllers from cgroupv2", "--runtime runc"),
+        (
+            "cgroups in hybrid mode not supported, drop all controllers from cgroupv2",
+            "use the runtime runc, or",
+        ),
         ("error jailing process inside rootfs: pivot_root .: invalid argument", "no mount point"),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_working_directory_that_is_gone_is_named(tmp_path: Path) -> None:
     environ = {"PATH": SYSTEM_PATH, "HOME": str(tmp_path), "PYTHONPATH": f"{PROJECT}/shim"}
     done = subprocess.run(["sh", "-c", command], cwd=place, env=environ, capture_output=True)
     assert (done.returncode, done.stdout) == (125, b"")
-    assert done.stderr == b"tweed-shim: the working directory is not there any more; change to another\n"
+    assert done.stderr == b"tweed-shim: the working directory no longer exists; change to another one\n"
 
 
 @AS_ONE_USER

@@ -201,7 +201,10 @@ def test_an_ocm_error_is_one_sentence(
     ("access", "reason"),
     [
         ({"type": "wget", "url": "http://127.0.0.1:1\\@host:2/a"}, "cannot be used: it has a backslash"),
-        ({"type": "wget", "url": "http://127.0.0.1:99999/"}, "cannot be used: its port is no number"),
+        (
+            {"type": "wget", "url": "http://127.0.0.1:99999/"},
+            "cannot be used: its port is not a number from 1 to 65535",
+        ),
         ({"type": "wget", "url": "http://[::1/"}, "cannot be used: its host is malformed"),
         (
             {"type": "wget", "url": "http://me:hunter2@127.0.0.1/"},

@@ -22,7 +22,7 @@ def test_a_certificate_of_a_client_is_shown(root: Shim, strict_registry: StrictR
     refused = root.run("pull", image, *trusted)
     assert refused.code == 125
     [line] = refused.err.decode().splitlines()
-    assert "asks for the certificate of a client that it knows" in line
+    assert "asks for a client certificate that it trusts" in line
     clients = strict_registry.clients
     pair = ("--cert-file", clients.certificate, "--key-file", clients.key)
     done = root.run("pull", image, *trusted, *pair)
@@ -31,7 +31,7 @@ def test_a_certificate_of_a_client_is_shown(root: Shim, strict_registry: StrictR
     # It runs: the image is none of a backend's.
     assert b"/entrypoint" in done.err
     login = ("login", strict_registry.host, "--username", "me", "--password-stdin", *trusted)
-    assert b"asks for the certificate" in root.run(*login, stdin=b"x").err
+    assert b"asks for a client certificate" in root.run(*login, stdin=b"x").err
     assert root.run(*login, *pair, stdin=b"x").code == 0
 
 

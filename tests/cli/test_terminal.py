@@ -95,7 +95,10 @@ def test_a_login_asks_for_the_password_and_does_not_show_it(
 def test_a_login_without_a_terminal_says_how_it_is_done(tmp_path: Path) -> None:
     for words, message in (
         (["login", "localhost:1"], "use --username NAME --password-stdin"),
-        (["login", "localhost:1", "--password-stdin"], "--password-stdin needs the name with --username"),
+        (
+            ["login", "localhost:1", "--password-stdin"],
+            "--password-stdin needs a user name; add --username NAME",
+        ),
     ):
         done = subprocess.run(
             [*PROGRAM, *words], stdin=subprocess.DEVNULL, capture_output=True, env=environment(tmp_path)

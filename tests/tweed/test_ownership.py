@@ -233,7 +233,7 @@ def test_configure_with_replace_gives_a_cloud_over_and_what_was_set_up_stays_wit
     before = refused(shim, new, "configure")
     assert before.endswith("use another --cloud, or configure with --replace to give it over")
     given = done(do(shim, new, "configure", "--replace")).err.decode()
-    assert f"no longer that of {old}; the interactions in it (shop) stay set up" in given
+    assert f"no longer belongs to {old}; the interactions in it (shop) stay set up" in given
     assert json.loads(shim.run("clouds", "--json").out)[0]["image"] == new
     done(do(shim, new, "setup", "--interaction", "other"))
     for operation in ("check", "setup", "configure"):
