@@ -129,7 +129,7 @@ def test_outputs_that_are_no_plain_files_are_left_out_with_a_warning(shim: Shim,
     kinds = "directory (a directory), link (a symbolic link), pipe (a named pipe)"
     assert line == (
         "tweed-shim: left out of the executor's outputs: mounts (a symbolic link), b'c\\xff' (a symbolic link), "
-        f"{kinds}; only plain files are kept, so have its author write files"
+        f"{kinds}; only plain files are kept; its author has to write files"
     )
     assert "did not write mounts" not in done.err.decode(), "the executor did write it, though not as a file"
 

@@ -1,12 +1,12 @@
-"""Carry out an action of a package: the executor's image, its request, its run, and what it has made."""
+"""Carry out an action of a package: get the executor's image, run it, and collect its outputs."""
 
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from tweed_shim.base import files, named_files, trace
-from tweed_shim.base.records import replace
+from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import BadReference, ConfigError, HostError, OperationFailed, OutputsLost, TimedOut
 from tweed_shim.host import workdirs
 from tweed_shim.image import reference as references
@@ -23,58 +23,64 @@ from tweed_shim.toi.preparation import Prepared
 
 
 def time_limit(timeout: float | None) -> float:
-    """Return how many seconds an executor may take, and so may all templates before it; None is for the usual limit."""
+    """Return the seconds that an executor, and all templates before it, may take; None stands for the usual limit."""
     return contract.TIMEOUT if timeout is None else timeout
 
 
-class Result(NamedTuple):
-    """What an executor made, and why it failed, or not all that it made could be kept, where that is so."""
+class Result(Record):
+    """The outputs of an executor, and why it failed or lost some of them; None where neither happened."""
 
     outputs: Outputs
     failure: OperationFailed | TimedOut | OutputsLost | None
 
 
 def run(runner: Runner, session: Session, prepared: Prepared, *, every_output: bool = False) -> Result:
-    """Carry the action out. A failure of the executor is part of the result: it may have outputs nevertheless.
+    """Carry the action out. A failure of the executor is part of the result, because it can have outputs all the same.
 
-    every_output: keep files that the package has no name for. Raises ImageError, RegistryError, HostError and so on
-    where it could not be run.
+    every_output: keep files that the package has no name for. Raises ImageError, RegistryError, HostError and others
+    where the executor could not be run.
     """
     directory = workdirs.directory(workdirs.tmp_directory(runner.root), runner.host.ids)
     with runner.image(_source(runner, session, prepared)) as image, directory as work:
         with trace.span("inputs"):
             repository = inputs.write_repository(prepared, work, session, runner.console.info)
-            given = InputVolume(contract.INPUTS, inputs.contents(prepared), {contract.REPOSITORY: repository})
+            input_volume = InputVolume(
+                contract.INPUTS, inputs.contents(prepared), {contract.REPOSITORY: repository}
+            )
         names = prepared.execution.entry.outputs
-        kept = files.make_private(os.path.join(work, "outputs"))
-        volume = OutputVolume(contract.OUTPUTS, kept, tuple(names), every_output, outputs.LIMIT)
+        directory_of_outputs = files.make_private(os.path.join(work, "outputs"))
+        output_volume = OutputVolume(
+            contract.OUTPUTS, directory_of_outputs, tuple(names), every_output, outputs.LIMIT
+        )
         failure: OperationFailed | TimedOut | None = None
         try:
-            runner.run(runner.request(image, _call(prepared, given, volume)), _job(prepared, image))
+            runner.run(
+                runner.request(image, _call(prepared, input_volume, output_volume)), _job(prepared, image)
+            )
         except (OperationFailed, TimedOut) as error:
             failure = error
         with trace.span("collect"):
-            found = outputs.collect(kept, names)
-    for name in found.missing:
+            collected = outputs.collect(directory_of_outputs, names)
+    for name in collected.missing:
         runner.console.warn(f"the executor did not write {name}, which is mapped to an output")
-    if found.left_out:
+    if collected.left_out:
         runner.console.warn(
-            f"left out of the executor's outputs: {', '.join(found.left_out)}; only plain files are kept, "
-            "so have its author write files"
+            f"left out of the executor's outputs: {', '.join(collected.left_out)}; only plain files are kept; "
+            "its author has to write files"
         )
-    return Result(found, _judge(runner.console, prepared, found, failure))
+    return Result(collected, _failure_of(runner.console, prepared, collected, failure))
 
 
-def _judge(
-    console: Console, prepared: Prepared, found: Outputs, failure: OperationFailed | TimedOut | None
+def _failure_of(
+    console: Console, prepared: Prepared, collected: Outputs, failure: OperationFailed | TimedOut | None
 ) -> OperationFailed | TimedOut | OutputsLost | None:
-    """The failure of the executor; where there is none, that of its outputs."""
-    if failure is None and found.lost:
+    """Return the failure of the executor, or where it did not fail, that of its outputs."""
+    if failure is None and collected.lost:
         return OutputsLost(
             f"{prepared.version} {prepared.execution.action} was carried out, but of its outputs "
-            f"{'; '.join(found.lost)}: the author of the executor has to change that"
+            f"{'; '.join(collected.lost)}: the author of the executor has to change that"
         )
-    for each in found.lost:
+    for each in collected.lost:
         console.warn(f"of the executor's outputs {each}")
     return failure
 
@@ -92,7 +98,7 @@ def config(runner: Runner, session: Session, prepared: Prepared) -> dict[str, An
 def _source(
     runner: Runner, session: Session, prepared: Prepared
 ) -> references.Reference | Callable[[], Image]:
-    """What the executor's image is pulled by: its reference, or a function that gets it out of the component."""
+    """Return what the executor's image is pulled by: its reference, or a function that reads it from the component."""
     image = prepared.execution.details.image
     if isinstance(image, common_fields.Image):
         return reference(image)
@@ -110,22 +116,22 @@ def _source(
 
 
 def reference(image: common_fields.Image) -> references.Reference:
-    """What an image that is named directly is to be pulled by: from a registry, with the digest that it has to have.
+    """Return the reference of an image that the package names directly, with its digest where the package has one.
 
-    Raises BadReference for anything else.
+    Raises BadReference for an image that is not in a registry, and for two different digests.
     """
-    found = references.parse(image.ref)
-    if found.transport != "docker":
+    parsed = references.parse(image.ref)
+    if parsed.transport != "docker":
         raise BadReference(
             f"the image {image.ref} of the executor is a local one: only registries are allowed"
         )
     if not image.digest:
-        return found
-    if found.digest not in (None, image.digest):
+        return parsed
+    if parsed.digest not in (None, image.digest):
         raise BadReference(
             f"the image {image.ref} of the executor has another digest beside it: {image.digest}"
         )
-    return replace(found, digest=references.check_digest(image.digest, f"{image.ref}@{image.digest}"))
+    return replace(parsed, digest=references.check_digest(image.digest, f"{image.ref}@{image.digest}"))
 
 
 def _call(prepared: Prepared, given: InputVolume, volume: OutputVolume) -> Call:
