@@ -70,6 +70,8 @@ def test_a_bundle_is_the_same_whoever_builds_it(
     assert index(layout) == index(reference)
     assert set(index(layout)) == {"latest", "1.0.0"}
     assert os.listdir(place) == ["layout"]
+    # Any user who may look into the directory can use the layout.
+    assert all(os.stat(os.path.join(layout, entry)).st_mode & 0o044 == 0o044 for entry in os.listdir(layout))
 
 
 def test_a_build_replaces_its_predecessor_and_nothing_else(

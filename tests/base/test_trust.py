@@ -191,6 +191,18 @@ def test_a_store_that_others_can_write_to_later_is_refused_with_what_mends_it(
     assert shim.run("exec", image, "metadata").code == 0
 
 
+def test_nobody_is_advised_to_close_a_directory_that_is_shared_on_purpose(shim: Shim, work: Path) -> None:
+    shared = work / "shared"
+    shared.mkdir()
+    os.chown(shared, shim.account.uid, shim.account.gid)
+    shared.chmod(0o1777)
+    done = shim._replace(root=os.fspath(shared)).run("images")
+    assert done.code == 125
+    [line] = done.err.decode().splitlines()
+    assert line.startswith(f"tweed-shim: the store {shared} can be written by everybody")
+    assert "chmod" not in line
+
+
 def test_stores_in_usual_directories_are_accepted(shim: Shim, work: Path, script_image: ScriptImage) -> None:
     """A sticky directory, a link of one's own, an empty directory, and one of the group that is the user's alone."""
     image, account = script_image(SCRIPT), shim.account

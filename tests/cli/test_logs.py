@@ -33,6 +33,15 @@ def test_the_log_of_a_failed_run_is_printed(shim: Shim, script_image: ScriptImag
 
 
 @AS_ONE_USER
+def test_a_run_whose_result_broke_the_contract_is_no_success_in_the_table(
+    shim: Shim, script_image: ScriptImage
+) -> None:
+    assert shim.run("exec", script_image("echo no metadata"), "metadata").code == 125
+    [_, row] = shim.run("logs").out.decode().splitlines()
+    assert "result refused" in row
+
+
+@AS_ONE_USER
 def test_a_run_without_output_is_reported(shim: Shim, script_image: ScriptImage) -> None:
     assert shim.run("exec", script_image("exit 3"), "metadata").code == 3
     done = shim.run("logs", newest(shim))

@@ -54,21 +54,18 @@ def test_the_first_session_needs_no_registry(shim: Shim) -> None:
 
 
 @AS_ONE_USER
-@pytest.mark.parametrize(
-    ("which", "begin"), [("sh", "    environment="), ("bash", "    environment="), ("fish", "    set -l")]
-)
-def test_an_environment_is_taken_into_a_shell_and_a_failure_is_none(
-    shim: Shim, script_image: ScriptImage, which: str, begin: str
+@pytest.mark.parametrize(("which", "heading"), [("sh", "# sh"), ("bash", "# sh"), ("fish", "# fish")])
+def test_an_environment_is_taken_into_a_shell_and_a_failure_ends_the_script(
+    shim: Shim, script_image: ScriptImage, which: str, heading: str
 ) -> None:
-    [line] = [line.partition("   #")[0].strip() for line in USING.splitlines() if line.startswith(begin)]
+    lines = [line.strip() for line in USING.splitlines()]
+    [start] = [number for number, line in enumerate(lines) if line.startswith(heading)]
+    commands = "\n".join(lines[start + 1 : start + 3])
     setup = 'printf \'HOST: "a b"\\nNOTE: "one\\\\ntwo \'"\'"\'x"\\n\''
+    shown = "printf '%s|' $HOST $NOTE" if which == "fish" else 'printf \'%s|\' "$HOST" "$NOTE"'
     for script, expected in (("exit 7", (7, "")), (setup, (0, "a b|one\ntwo 'x|"))):
         image = script_image(f"case $1 in metadata) {METADATA} ;; setup) {script} ;; esac")
         assert shim.run("exec", image, "configure", "--replace", stdin=b"{}").code == 0
-        status = "or exit $status" if which == "fish" else "|| exit"
-        if which == "fish":
-            text = f"{line.replace('IMAGE', image)}\n{status}\nprintf '%s|' $HOST $NOTE"
-        else:
-            text = f'{line.replace("IMAGE", image)} {status}\nprintf \'%s|\' "$HOST" "$NOTE"'
+        text = f"{commands.replace('IMAGE', image)}\n{shown}"
         done = shell(shim, text, os.path.dirname(shim.root), which)
         assert (done.returncode, done.stdout) == expected, done

@@ -87,9 +87,14 @@ def check_store(root: str) -> None:
                 f"user, or give another {option('--root')}"
             )
         if writers := _writers(status):
+            # A sticky directory is shared on purpose, as /var/tmp is: its mode must stay.
+            chmod = (
+                ""
+                if status.st_mode & stat.S_ISVTX
+                else f"look at what is in it and run chmod 700 {root}, or "
+            )
             raise ConfigError(
-                f"the store {root} can be written by {writers}; look at what is in it and run chmod 700 {root}, or "
-                f"give another {option('--root')}"
+                f"the store {root} can be written by {writers}; {chmod}give another {option('--root')}"
             )
     if fault := _fault_on_the_way(root):
         raise ConfigError(f"the store {root} is not safe: {fault}give another {option('--root')}")

@@ -56,5 +56,5 @@ def gc_command(arguments: Arguments, context: Context) -> int:
         if arguments.json:
             sys.stdout.write(json.dumps([fields(each) for each in removed], indent=2) + "\n")
     room = megabytes(sum(each.size for each in removed))
-    messages.warn(f"{room} would be free" if arguments.dry_run else f"{room} freed")
+    messages.warn(f"{room} would be freed" if arguments.dry_run else f"{room} freed")
     return 0

@@ -52,8 +52,13 @@ def _remove(arguments: Arguments, context: Context) -> int:
 
 
 def _list(records: list[dict[str, Any]], *, as_json: bool) -> None:
-    rows = [{**each, "image": _short(each.get("image") or "")} for each in records]
+    rows = [{**each, "image": _short(each.get("image") or ""), "state": _state(each)} for each in records]
     tables.show(records if as_json else rows, COLUMNS, as_json=as_json)
+
+
+def _state(record: dict[str, Any]) -> str:
+    """Return the state for the table: a run that ended with 0 has failed where its result broke the contract."""
+    return "result refused" if record["state"] == "ended" and record.get("error") else record["state"]
 
 
 def _short(image: str) -> str:

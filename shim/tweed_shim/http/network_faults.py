@@ -124,7 +124,9 @@ def _explain_proxy(causes: list[BaseException], proxy: Proxy) -> RegistryError:
         if isinstance(cause, ssl.SSLError) and cause.reason in NOT_TLS:
             return RegistryError(f"{what} does not speak TLS; write http:// in ${proxy.variable}")
         if isinstance(cause, socket.gaierror):
-            return RegistryError(f"{what} has no address; check its name")
+            return RegistryError(
+                f"{what} has no address; check its name, and that this host can resolve names"
+            )
     return PassingFault(f"nothing answers at {what}; check ${proxy.variable} and $no_proxy")
 
 
@@ -184,7 +186,9 @@ def _explain_name(error: Any, host: str) -> RegistryError:
         return PassingFault(f"the address of the registry {host} cannot be looked up now; check the network")
     if host.endswith(ARCHIVE_ENDINGS):
         return RegistryError(f"the registry {host} has no address; write ./{host} for a file or a directory")
-    return RegistryError(f"the registry {host} has no address; check its name")
+    return RegistryError(
+        f"the registry {host} has no address; check its name, and that this host can resolve names"
+    )
 
 
 # The first row whose kind matches any of the causes decides.
