@@ -33,6 +33,20 @@ class Result(NamedTuple):
     err: bytes
 
 
+def done(result: Result) -> Result:
+    """Check that a command has succeeded."""
+    assert result.code == 0, result
+    return result
+
+
+def refusal(result: Result) -> str:
+    """The one sentence with which the shim has refused a command."""
+    assert (result.code, result.out) == (125, b""), result
+    [line] = result.err.decode().splitlines()
+    assert line.startswith("tweed-shim: ")
+    return line
+
+
 class Shim(NamedTuple):
     """The installed program with a store of its own, run as one account in a clean environment.
 

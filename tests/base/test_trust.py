@@ -11,7 +11,7 @@ import pytest
 
 from accounts import Account
 from components import component, make_archive
-from installed import Result, Shim
+from installed import Result, Shim, refusal
 from script_images import METADATA, ScriptImage
 from servers import RegistryServer
 from toi_packages import package
@@ -54,13 +54,6 @@ def everything(directory: Path) -> dict[str, tuple[int, int, int, int]]:
         about = path.lstat()
         found[os.fspath(path)] = (about.st_mode, about.st_uid, about.st_mtime_ns, about.st_ino)
     return found
-
-
-def refusal(result: Result) -> str:
-    assert (result.code, result.out) == (125, b""), result
-    [line] = result.err.decode().splitlines()
-    assert line.startswith("tweed-shim: ")
-    return line
 
 
 def call(

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from accounts import Account, in_turn
-from installed import Result, Shim, fresh_shim
+from installed import Shim, done, fresh_shim, refusal
 from script_images import METADATA, ScriptImage
 from tweed_shim import Shim as Api
 from tweed_shim.cli import environment_output
@@ -27,17 +27,6 @@ esac"""
 def account(request: pytest.FixtureRequest, accounts: dict[str, Account]) -> Account:
     """Who asks makes no difference: one account a test is enough."""
     return in_turn(accounts, request)
-
-
-def done(result: Result) -> Result:
-    assert result.code == 0, result
-    return result
-
-
-def refusal(result: Result) -> str:
-    assert (result.code, result.out) == (125, b""), result
-    [line] = result.err.decode().splitlines()
-    return line
 
 
 def set_up(shim: Shim, image: str, *interactions: str) -> None:

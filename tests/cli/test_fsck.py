@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from accounts import Account
-from installed import Result, Shim, fresh_shim
+from installed import Shim, done, fresh_shim
 from layouts import File, build_layout
 from layouts import directory as empty_directory
 from script_images import METADATA
@@ -46,11 +46,6 @@ def image(shim: Shim, public_directory: str, request: pytest.FixtureRequest) -> 
     reference = f"oci:{layout}"
     done(shim.run("pull", "-q", reference))
     return reference
-
-
-def done(result: Result) -> Result:
-    assert result.code == 0, result
-    return result
 
 
 def fsck(shim: Shim, *options: str, code: int = 1) -> list[dict[str, Any]]:

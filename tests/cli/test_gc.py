@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from accounts import AS_ONE_USER, Account
-from installed import Result, Shim, fresh_shim
+from installed import Shim, done, fresh_shim
 from layouts import File, Layer, LayoutWriter, busybox_files
 from script_images import METADATA, ScriptImage
 from tweed_shim import Shim as Api
@@ -49,11 +49,6 @@ class Tag:
 def tag(public_directory: str, request: pytest.FixtureRequest) -> Tag:
     name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
     return Tag(os.path.join(public_directory, name))
-
-
-def done(result: Result) -> Result:
-    assert result.code == 0, result
-    return result
 
 
 def gc(shim: Shim, *options: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from accounts import Account, in_turn
-from installed import Result, Shim
+from installed import Shim, done, refusal
 from script_images import METADATA, ScriptImage
 
 # Setup and teardown of `slow` last until the end of the test.
@@ -23,17 +23,6 @@ esac"""
 def account(request: pytest.FixtureRequest, accounts: dict[str, Account]) -> Account:
     """Who asks makes no difference: one account a test is enough."""
     return in_turn(accounts, request)
-
-
-def done(result: Result) -> Result:
-    assert result.code == 0, result
-    return result
-
-
-def refusal(result: Result) -> str:
-    assert (result.code, result.out) == (125, b""), result
-    [line] = result.err.decode().splitlines()
-    return line
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from accounts import Account, in_turn
-from installed import Result, Shim
+from installed import Shim, done, refusal
 from layouts import build_layout
 from script_images import METADATA, ScriptImage
 
@@ -25,17 +25,6 @@ esac"""
 def account(request: pytest.FixtureRequest, accounts: dict[str, Account]) -> Account:
     """Who asks makes no difference: one account a test is enough."""
     return in_turn(accounts, request)
-
-
-def done(result: Result) -> Result:
-    assert result.code == 0, result
-    return result
-
-
-def refusal(result: Result) -> str:
-    assert (result.code, result.out) == (125, b""), result
-    [line] = result.err.decode().splitlines()
-    return line
 
 
 def test_a_moved_image_is_taken_from_the_store_for_what_it_made(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from accounts import Account
-from installed import Result, Shim, fresh_shim, processes, survivors
+from installed import Shim, done, fresh_shim, processes, survivors
 from script_images import METADATA, ScriptImage
 
 SCRIPT = f"""case $1 in
@@ -26,11 +26,6 @@ esac"""
 @pytest.fixture
 def image(script_image: ScriptImage) -> str:
     return script_image(SCRIPT)
-
-
-def done(result: Result) -> Result:
-    assert result.code == 0, result
-    return result
 
 
 def new_scratch(shim: Shim, name: str = "scratch") -> str:

@@ -7,21 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from elf_programs import elf
 from tweed_shim.errors import ImageError
 from tweed_shim.runtime import executables, users
-
-
-@pytest.fixture
-def rootfs(tmp_path: Path) -> Path:
-    (tmp_path / "secret").write_text("the host's")
-    root = tmp_path / "rootfs"
-    for directory in ("bin", "etc", "usr/local/bin", "app"):
-        (root / directory).mkdir(parents=True)
-    (root / "etc/motd").write_text("the image's")
-    (root / "bin/sh").write_bytes(elf())
-    (root / "bin/sh").chmod(0o755)
-    return root
 
 
 def program(path: Path, text: str = "#!/bin/sh\n", mode: int = 0o755) -> None:

@@ -11,24 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elf_programs import elf
 from tweed_shim.runtime import rootfs_path
 
 # <linux/openat2.h>; the number is the same on every architecture but alpha.
 SYS_OPENAT2 = 437
 RESOLVE_IN_ROOT = 0x10
-
-
-@pytest.fixture
-def rootfs(tmp_path: Path) -> Path:
-    (tmp_path / "secret").write_text("the host's")
-    root = tmp_path / "rootfs"
-    for directory in ("bin", "etc", "usr/local/bin", "app"):
-        (root / directory).mkdir(parents=True)
-    (root / "etc/motd").write_text("the image's")
-    (root / "bin/sh").write_bytes(elf())
-    (root / "bin/sh").chmod(0o755)
-    return root
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from accounts import AS_ONE_USER
-from installed import Result, Shim
+from installed import Result, Shim, refusal
 from script_images import METADATA, ScriptImage
 
 # Does what its configuration says: {"fail": OPERATION} fails there, {"env": TEXT} is setup's environment.
@@ -42,15 +42,6 @@ def configure(shim: Shim, image: str, *options: str, **configuration: str) -> Re
 def clouds(shim: Shim) -> dict[str, list[str]]:
     listed = json.loads(shim.run("clouds", "--json").out)
     return {cloud["name"]: cloud["interactions"] for cloud in listed}
-
-
-def refusal(result: Result) -> str:
-    """The one sentence that a refused command says."""
-    assert result.code == 125, result
-    assert result.out == b""
-    [line] = result.err.decode().splitlines()
-    assert line.startswith("tweed-shim: ")
-    return line
 
 
 def test_an_exit_code_of_the_image_is_that_of_the_shim(shim: Shim, image: str) -> None:

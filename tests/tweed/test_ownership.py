@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts import Account, in_turn
-from installed import Result, Shim
+from installed import Result, Shim, done
 from layouts import build_layout
 from script_images import METADATA, ScriptImage
 from servers import RegistryServer
@@ -100,11 +100,6 @@ def contents(root: str) -> dict[str, bytes | str]:
 def do(shim: Shim, image: str, operation: str, *options: str) -> Result:
     stdin = CONFIGURATION if operation == "configure" else None
     return shim.run("exec", image, operation, "--cloud", "prod", *options, stdin=stdin)
-
-
-def done(result: Result) -> Result:
-    assert result.code == 0, result
-    return result
 
 
 def refused(shim: Shim, image: str, operation: str, *options: str) -> str:

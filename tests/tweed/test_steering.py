@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from accounts import AS_ONE_USER
-from installed import PROJECT, Result, Shim
+from installed import PROJECT, Result, Shim, refusal
 from script_images import METADATA, ScriptImage
 from tweed_shim.errors import SteeringVariable
 from tweed_shim.tweed import environment
@@ -163,12 +163,6 @@ def configure(shim: Shim, image: str, **variables: str) -> None:
 def interactions(shim: Shim) -> list[str]:
     found: list[str] = json.loads(shim.run("clouds", "--json").out)[0]["interactions"]
     return found
-
-
-def refusal(done: Result) -> str:
-    assert (done.code, done.out) == (125, b""), done
-    [line] = done.err.decode().splitlines()
-    return line
 
 
 @AS_ONE_USER

@@ -169,6 +169,15 @@ def write_whole(path: str, data: bytes, *, durable: bool = True) -> None:
         sync_directory(os.path.dirname(path))
 
 
+def write_kernel_file(path: str, text: str) -> None:
+    """Write a text to a file of the kernel, such as /proc/PID/uid_map, which takes it in one write(2) only."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
 def reserve(fd: int, size: int) -> None:
     """Give an open file `size` bytes of room on the disk. Raises OSError where there is not so much."""
     try:

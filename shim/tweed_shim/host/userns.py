@@ -9,7 +9,7 @@ caller.
 import os
 from collections.abc import Callable
 
-from tweed_shim.base import option_names, privileges
+from tweed_shim.base import files, option_names, privileges
 from tweed_shim.base.records import Record
 from tweed_shim.base.text import decimal
 from tweed_shim.host.children import Child
@@ -183,14 +183,6 @@ def to_host(ranges: tuple[IdRange, ...], number: int) -> int:
     raise ValueError(f"the id {number} is not mapped")
 
 
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
-
-
 def _lines(ranges: tuple[IdRange, ...]) -> str:
     """Return the content of a uid_map or gid_map, which the kernel takes in one write(2) only."""
     return "".join(f"{each}\n" for each in ranges)
@@ -208,9 +200,9 @@ def write_maps(pid: int, idmap: IdMap) -> None:
         return
     if idmap.kind == "single":
         # An unprivileged process may map its own gid only after giving up setgroups(2): user_namespaces(7).
-        _write(f"/proc/{pid}/setgroups", "deny")
-    _write(f"/proc/{pid}/gid_map", _lines(idmap.gids))
-    _write(f"/proc/{pid}/uid_map", _lines(idmap.uids))
+        files.write_kernel_file(f"/proc/{pid}/setgroups", "deny")
+    files.write_kernel_file(f"/proc/{pid}/gid_map", _lines(idmap.gids))
+    files.write_kernel_file(f"/proc/{pid}/uid_map", _lines(idmap.uids))
 
 
 def _call_helpers(pid: int, idmap: IdMap) -> None:

@@ -9,6 +9,7 @@ shim moves itself into a child before the first run with a limit.
 import os
 from contextlib import suppress
 
+from tweed_shim.base import files
 from tweed_shim.base.records import Record, replace
 from tweed_shim.errors import HostError
 
@@ -228,7 +229,7 @@ def enable_controllers(cgroups: Cgroups, *, top: str = TOP, own: str = OWN) -> N
         if _own_path(own) == cgroups.parent:
             _move_processes(parent, os.path.join(parent, SHIM))
         for name in cgroups.controllers.intersection(LIMITED):
-            _write(f"{parent}/cgroup.subtree_control", f"+{name}")
+            files.write_kernel_file(f"{parent}/cgroup.subtree_control", f"+{name}")
     except OSError as error:
         raise HostError(
             f"the control group {cgroups.parent} cannot be shared out ({error.strerror}); see that nothing but "
@@ -243,15 +244,7 @@ def _move_processes(parent: str, child: str) -> None:
     for _ in range(MOVE_ATTEMPTS):  # a process can fork while others are moved
         for pid in _words(f"{parent}/cgroup.procs") or []:
             with suppress(ProcessLookupError):
-                _write(f"{child}/cgroup.procs", pid)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
+                files.write_kernel_file(f"{child}/cgroup.procs", pid)
 
 
 def expect_moves(pid: int, *, top: str = TOP, proc: str = "/proc") -> None:
@@ -263,7 +256,7 @@ def expect_moves(pid: int, *, top: str = TOP, proc: str = "/proc") -> None:
     for line in _lines(f"{proc}/{pid}/cgroup"):
         _, names, path = line.split(":", 2)
         try:
-            _write(f"{top}/{names.removeprefix('name=')}{path}/cgroup.procs", str(pid))
+            files.write_kernel_file(f"{top}/{names.removeprefix('name=')}{path}/cgroup.procs", str(pid))
         except OSError:
             continue
         return
