@@ -123,8 +123,8 @@ def _grant_userns_ids() -> None:
 def userns_ids(accounts: dict[str, Account]) -> Iterator[None]:
     """Subordinate ids for --userns; made for this session, and removed after it, where the host has none."""
     with open(GRANTS_LOCK, "w") as lock:
-        # Whoever holds it for reading keeps the ids. To wait for writing where they are there already would be to wait
-        # for the end of every other session.
+        # A session that holds it for reading keeps the ids. To wait for writing where the ids are there already would
+        # be to wait for the end of every other session.
         fcntl.flock(lock, fcntl.LOCK_SH)
         while not _has_userns_ids():
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -17,7 +17,7 @@ TRANSPORTED = 4 * 200 * MB
 BLOBS = 4
 FORMATS = ("directory", "tar")
 NAME = "//example.com/big:1.0.0"
-# Made by the installed package, as whoever is measured.
+# Made by the installed package, as the user who is measured.
 MAKE = """
 import os, sys
 from tweed_shim.image.archive_reader import Extent

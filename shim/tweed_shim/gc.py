@@ -88,7 +88,9 @@ def _noting(failures: list[str]) -> Iterator[None]:
     except HostError as error:
         failures.append(str(error))
     except OSError as error:
-        failures.append(f"{error.filename} cannot be removed ({error.strerror}); mend that, and run gc again")
+        failures.append(
+            f"{error.filename} cannot be removed ({error.strerror}); remove the cause, and run gc again"
+        )
 
 
 def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator[Garbage]:

@@ -108,7 +108,7 @@ def _cut_and_whole(proxy: FaultyProxy, published: Published) -> None:
 
 
 def _in_itself(proxy: FaultyProxy, published: Published) -> None:
-    # Whoever could make one honestly would have broken sha256; a liar answers every digest with the same index.
+    # A real index in itself would take a broken sha256; a registry that lies answers every digest with the same index.
     body = index_of(digest_of(b"any"), 500, INDEX)
     proxy.spoil("GET .*/manifests/", answer(body), times=ALWAYS)
 

@@ -49,7 +49,9 @@ def healthy(findings: list[Finding]) -> bool:
 
 def not_tried(name: str, why: str) -> Finding:
     """Return the finding of a check that cannot be carried out. why: what the host lacks for it."""
-    return Finding(name, WARNING, f"cannot be tried without {why}", "mend that first, and run doctor again")
+    return Finding(
+        name, WARNING, f"cannot be tried without {why}", f"provide {why} first, and run doctor again"
+    )
 
 
 def lacking_for(context: CheckContext) -> str | None:

@@ -80,7 +80,7 @@ def supervise(arguments: list[str]) -> None:
     _report("pid", child)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     os.close(0)
-    # Whoever reads what the command writes waits for the end of the command, not of this program.
+    # The reader of the command's output waits for the end of the command, not for the end of this program.
     for fd in (1, 2):
         os.close(fd)
     _report("ended", os.waitpid(child, 0)[1])
