@@ -128,12 +128,14 @@ class OperationFailed(ShimError):
     """The image exited with a code other than 0, or was killed by a signal.
 
     `exit_code` is the code of the image, or 128+N for signal N. `run` is the number of the run for `logs`. `outputs`
-    are those that a TOI executor wrote nevertheless.
+    are those that a TOI executor wrote nevertheless. `given_up`: the caller sent a second signal, and waits for nothing
+    any more.
     """
 
     def __init__(self, message: str, *, exit_code: int, run: str) -> None:
         super().__init__(message)
         self.outputs: Mapping[str, bytes] = {}
+        self.given_up = False
         self.exit_code = exit_code
         self.run = run
 

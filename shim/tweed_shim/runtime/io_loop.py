@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tweed_shim.base import trace
 from tweed_shim.base.lean import signal
 from tweed_shim.base.records import Record
+from tweed_shim.runtime.request import SECOND_SIGNAL
 from tweed_shim.runtime.sandbox_process import SandboxProcess
 from tweed_shim.runtime.streams import Feed, Result, Shown, Sink
 
@@ -175,7 +176,7 @@ class IoLoop:
     def _end(self, number: int) -> None:
         """Send the container a signal that is to end it; the second one kills it."""
         if self._is_ending:
-            self._kill("was sent a second signal")
+            self._kill(SECOND_SIGNAL)
             return
         self._is_ending = True
         self.sent = number

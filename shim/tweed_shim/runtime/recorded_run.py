@@ -15,7 +15,7 @@ from tweed_shim.runtime import cgroups, container, runs
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.container import RunContext
 from tweed_shim.runtime.host import Host, require_program
-from tweed_shim.runtime.request import Outcome, Request
+from tweed_shim.runtime.request import SECOND_SIGNAL, Outcome, Request
 
 # A file beside a run's log and record, while it runs: it holds the disk space for the record of its end.
 RESERVE = "reserve"
@@ -105,7 +105,9 @@ def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Reques
     if outcome.overflow or outcome.code == 0:
         return
     message = f"{job.what} {_failure(outcome, request)}; {hints}"
-    raise OperationFailed(message, exit_code=outcome.code, run=str(run.number))
+    failure = OperationFailed(message, exit_code=outcome.code, run=str(run.number))
+    failure.given_up = outcome.killed == SECOND_SIGNAL
+    raise failure
 
 
 def _failure(outcome: Outcome, request: Request) -> str:

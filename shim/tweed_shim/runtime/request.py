@@ -8,6 +8,8 @@ from tweed_shim.runtime.options import ContainerOptions
 from tweed_shim.runtime.security_options import SecurityOptions
 
 RESULT_LIMIT = 4 << 20
+# Why the shim killed a run whose caller sent a second signal: `Outcome.killed`.
+SECOND_SIGNAL = "was sent a second signal"
 KEEP_LIMIT = 1 << 30
 
 

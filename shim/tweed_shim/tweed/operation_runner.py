@@ -1,15 +1,29 @@
-"""Run one operation of the contract: make the request from its row of the table, run it, and record the run."""
+"""Run one operation of a contract: make the request from its row of the table, run it, and record the run."""
+
+from collections.abc import Mapping
 
 from tweed_shim.base import option_values, trace
 from tweed_shim.base.lean.typing import Any
-from tweed_shim.base.records import Record
+from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.errors import ContractError
 from tweed_shim.image.store import Image
 from tweed_shim.runner import Call, Runner, RunOptions
 from tweed_shim.runtime import runs
 from tweed_shim.runtime.recorded_run import Job
-from tweed_shim.runtime.request import KEEP_LIMIT, RESULT_LIMIT, Mount, Request
-from tweed_shim.tweed.contract import HOME, IN_CONFIG, OUT_CONFIG, Operation
+from tweed_shim.runtime.request import KEEP_LIMIT, RESULT_LIMIT, InputVolume, Mount, Request
+from tweed_shim.tweed.contract import (
+    BINDING_FILE,
+    CREDSTORE,
+    CREDSTORE_LIMIT,
+    DOCUMENTS,
+    HOME,
+    IN_CONFIG,
+    INPUTS_FILE,
+    OUT_CONFIG,
+    OUTPUTS,
+    WRITABLE,
+    Operation,
+)
 
 ENV_STREAMS = ("stdout", "stderr")
 
@@ -31,23 +45,32 @@ class Options(RunOptions):
 
 
 class OperationCall(Record):
-    """One call of an operation: its row of the table, its image, and the directories that it reads and writes."""
+    """One call of an operation: its row of the table, its image, and what the image is given.
+
+    names: what is known of cloud, interaction, instance and binding, for the record of the run. directories: the host
+    directories behind the variables of the contract, by variable. documents: the files in memory behind variables, by
+    variable. environment: further variables, which a backend's setup printed. backend_output: the directory that this
+    setup wrote; "" for none.
+    """
 
     operation: Operation
     image: Image
-    interaction: str
-    in_config: str | None = None
-    out_config: str | None = None
+    names: Mapping[str, str] = EMPTY
+    directories: Mapping[str, str] = EMPTY
+    documents: Mapping[str, bytes] = EMPTY
+    environment: Mapping[str, str] = EMPTY
+    backend_output: str = ""
     stdin: bytes | None = None
+
+    HIDDEN = ("documents", "environment", "stdin")
 
 
 class OperationRunner:
-    """Run operations with the same options for one cloud. cloud: its name, for the records of the runs."""
+    """Run operations of both contracts with the same options."""
 
-    def __init__(self, runner: Runner, options: Options, cloud: str) -> None:
+    def __init__(self, runner: Runner, options: Options) -> None:
         self._runner = runner
         self._options = options
-        self._cloud = cloud
 
     def run(self, call: OperationCall, **hooks: Any) -> tuple[runs.Run, bytes]:
         """Run an operation, and return its run and its result. Raises ContractError where the result is too long.
@@ -60,8 +83,9 @@ class OperationRunner:
             "operation": operation.name,
             "image": image.reference,
             "digest": image.digest,
-            "cloud": self._cloud if operation.reads or operation.writes else "",
-            "interaction": call.interaction,
+            "cloud": "",
+            "interaction": "",
+            **call.names,
         }
         with trace.span("prepare"):
             request = self.request(call)
@@ -77,11 +101,7 @@ class OperationRunner:
     def request(self, call: OperationCall) -> Request:
         """Return the request to run an operation, made by its row of the table."""
         operation, options, config = call.operation, self._options, call.image.config
-        volumes = (
-            ("IN_CONFIG", IN_CONFIG, call.in_config, False),
-            ("OUT_CONFIG", OUT_CONFIG, call.out_config, True),
-        )
-        mounts = {name: Mount(source, where, writable) for name, where, source, writable in volumes if source}
+        mounts, documents = _mounts(call), _documents(call)
         on_stderr = operation.result == "environment" and options.env_stream == "stderr"
         stdout, stderr = ("log", "result") if on_stderr else ("result" if operation.result else "log", "log")
         if self._runner.host.ids.kind == "single" and config.user not in ("", "0", "root", "0:0"):
@@ -89,16 +109,26 @@ class OperationRunner:
                 f"{call.image.reference} asks for user '{config.user}' and runs as its root, which is you: there is "
                 "only one id; /etc/subuid and /etc/subgid can grant more"
             )
+        variables = {
+            **call.environment,
+            "HOME": HOME,
+            **{name: mount.destination for name, mount in mounts.items()},
+            **{name: f"{DOCUMENTS}/{file}" for name, file in documents.items()},
+        }
+        backend_output = (
+            (Mount(call.backend_output, OUT_CONFIG, for_user=True),) if call.backend_output else ()
+        )
         return self._runner.request(
             call.image,
             Call(
                 (operation.name,),
                 operation.timeout,
-                variables={"HOME": HOME, **{name: mount.destination for name, mount in mounts.items()}},
+                variables=variables,
                 network="none" if operation.network == "none" else None,
                 home=HOME,
-                mounts=tuple(mounts.values()),
+                mounts=(*mounts.values(), *backend_output),
                 keep_limit=options.keep_limit,
+                inputs=_document_volume(call, documents),
                 stdin=call.stdin,
                 stdout=stdout,
                 stderr="stdout" if operation.merged else stderr,
@@ -106,10 +136,49 @@ class OperationRunner:
         )
 
 
+def _mounts(call: OperationCall) -> dict[str, Mount]:
+    """Return the directories of an operation by their variables, as its row of the table has them."""
+    operation, directories = call.operation, call.directories
+    is_writable = operation.credstore == WRITABLE
+    mounts = {
+        "IN_CONFIG": operation.reads and Mount(directories["IN_CONFIG"], IN_CONFIG),
+        "OUT_CONFIG": operation.writes and Mount(directories["OUT_CONFIG"], OUT_CONFIG, writable=True),
+        # What an image wrote to $CREDSTORE is kept even if it fails: a database whose password is lost is an orphan.
+        "CREDSTORE": operation.credstore
+        and Mount(
+            directories["CREDSTORE"],
+            CREDSTORE,
+            writable=is_writable,
+            limit=CREDSTORE_LIMIT,
+            kept=is_writable,
+            for_user=not is_writable,
+        ),
+        "OUTPUTS": operation.outputs and Mount(directories["OUTPUTS"], OUTPUTS, writable=True, kept=True),
+    }
+    return {name: mount for name, mount in mounts.items() if mount}
+
+
+def _documents(call: OperationCall) -> dict[str, str]:
+    """Return the names of the files that an operation gets, by their variables."""
+    files = {
+        "INPUTS": (call.operation.inputs, INPUTS_FILE),
+        "BINDING": (call.operation.binding, BINDING_FILE),
+    }
+    return {name: file for name, (is_given, file) in files.items() if is_given}
+
+
+def _document_volume(call: OperationCall, documents: Mapping[str, str]) -> InputVolume | None:
+    if not documents:
+        return None
+    return InputVolume(DOCUMENTS, {file: call.documents[name] for name, file in documents.items()})
+
+
 def import_for(operation: Operation) -> None:
     """Import the reader of the operation's result while the container runs, when the time costs nothing."""
     if operation.result == "environment":
         import tweed_shim.tweed.environment
+    elif operation.result == "credentials":
+        import tweed_shim.tweed.credentials
     elif operation.result == "metadata":
         import jsonschema  # noqa: F401 - see above
         import yaml  # noqa: F401 - likewise

@@ -1,0 +1,45 @@
+"""The metadata of an image: ask the image once, and refuse an image of the other contract.
+
+No warm `setup` imports this module.
+"""
+
+from tweed_shim.base.lean.typing import Any
+from tweed_shim.errors import ContractError
+from tweed_shim.image.store import Image
+from tweed_shim.runner import Runner
+from tweed_shim.runtime.recorded_run import reading
+from tweed_shim.tweed import contract, metadata_cache
+from tweed_shim.tweed.contract import OPERATIONS
+from tweed_shim.tweed.operation_runner import OperationCall, OperationRunner
+
+
+def obtain(runner: Runner, operations: OperationRunner, image: Image) -> dict[str, Any]:
+    """Return the validated metadata of an image, which runs only where no earlier answer is on record.
+
+    Raises ContractError where the metadata breaks the contract, OperationFailed where the image fails.
+    """
+
+    def ask() -> dict[str, Any]:
+        run, output = operations.run(OperationCall(OPERATIONS["metadata"], image))
+        from tweed_shim.tweed import metadata
+
+        with reading(run, output):
+            return metadata.parse(output, image=image.reference)
+
+    def waiting() -> None:
+        runner.console.info(
+            f"waiting for the metadata of {image.reference}: another process is running the image for it"
+        )
+
+    return metadata_cache.obtain(runner.root, image, ask, waiting=waiting)
+
+
+def require(metadata: dict[str, Any], image: Image, operation: str) -> None:
+    """Raise ContractError where an image of this metadata does not have an operation."""
+    kind = contract.PATTERN if contract.PATTERN in metadata else contract.BACKEND
+    wanted = OPERATIONS[operation].contract
+    if wanted not in ("", kind):
+        raise ContractError(
+            f"{image.reference} is a {kind} image, which has no operation '{operation}'; it has "
+            f"{', '.join(contract.names(kind))}"
+        )
