@@ -28,12 +28,22 @@ class Mount(Record):
     """A host file or directory that the container sees at `destination`, writable or not.
 
     locked_options: those of the source that a user namespace may not drop: mount_namespaces(7), "locked".
+
+    Of a writable directory: limit is the most bytes in it; None where it counts to the request's `keep_limit` with the
+    others. kept: what is in it outlasts the run, however the program ends. It is synced after a failure, too. If
+    another user of an image owned it before, all of it is given to the container's user.
+
+    Of a read-only directory: for_user makes sure that the container's user can read all of it. Where something belongs
+    to somebody else, the container sees a copy in memory that belongs to its user.
     """
 
     source: str
     destination: str
     writable: bool = False
     locked_options: tuple[str, ...] = ()
+    limit: int | None = None
+    kept: bool = False
+    for_user: bool = False
 
 
 class InputVolume(Record):
