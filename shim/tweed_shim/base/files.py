@@ -100,7 +100,7 @@ def open_beside(path: str, mode: int = PRIVATE_FILE) -> tuple[str, int]:
         new = beside(path)
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         fcntl.flock(fd, fcntl.LOCK_EX)
-        if _same_file(fd, new):
+        if same_file(fd, new):
             return new, fd
         os.close(fd)  # a sweep has come between the file and its lock
 
@@ -229,7 +229,8 @@ def _try_flock(fd: int, kind: int) -> bool:
     return True
 
 
-def _same_file(fd: int, path: str) -> bool:
+def same_file(fd: int, path: str) -> bool:
+    """Tell whether a path still names an open file."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path))
     except FileNotFoundError:
@@ -257,7 +258,7 @@ def locked(path: str, *, shared: bool = False, waiting: Callable[[], None] | Non
                     waiting()
                     waiting = None
                 fcntl.flock(fd, kind)
-            if _same_file(fd, path):
+            if same_file(fd, path):
                 yield fd
                 return
         finally:
@@ -289,6 +290,6 @@ def held_file(path: str) -> Iterator[bool]:
     """Hold the lock of a file itself alone; yields False where somebody else holds it, or it is there no longer."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        yield _try_flock(fd, fcntl.LOCK_EX) and _same_file(fd, path)
+        yield _try_flock(fd, fcntl.LOCK_EX) and same_file(fd, path)
     finally:
         os.close(fd)

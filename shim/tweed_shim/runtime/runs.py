@@ -25,7 +25,9 @@ SHAPE = {
     "run": state_files.number,
     "state": state_files.text,
     "exit_code": _NUMBER,
-    **dict.fromkeys(("operation", "image", "cloud", "interaction", "started", "error"), _TEXT),
+    **dict.fromkeys(
+        ("operation", "image", "cloud", "interaction", "instance", "binding", "started", "error"), _TEXT
+    ),
 }
 
 
@@ -156,17 +158,20 @@ def records(root: str, *, newest: int, warn: Callable[[str], None] = lambda _: N
     return result
 
 
-def going_on(root: str, cloud: str, interaction: str = "") -> list[str]:
-    """Describe the runs that go on for a cloud, as words for messages; `interaction` leaves only those of one."""
+def going_on(root: str, **names: str) -> list[str]:
+    """Describe the runs that go on, as words for messages.
+
+    names: what their records have to say, such as `cloud="prod"`; an empty name leaves all.
+    """
+    wanted = {kind: name for kind, name in names.items() if name}
     return [
         f"run {record['run']} ({record.get('operation')}"
         + (f" of interaction '{name}'" if (name := record.get("interaction")) else "")
+        + (f" of instance '{name}'" if (name := record.get("instance")) else "")
         + (f", process {process}" if (process := record.get("process")) else "")
         + ")"
         for record in records(root, newest=MOST_RUNS)
-        if record["state"] == "running"
-        and record.get("cloud") == cloud
-        and interaction in ("", record.get("interaction"))
+        if record["state"] == "running" and all(record.get(kind) == name for kind, name in wanted.items())
     ]
 
 

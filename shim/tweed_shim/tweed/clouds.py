@@ -226,7 +226,7 @@ def users_of(cloud: Cloud, interaction: str = "") -> str:
     """Return the runs that use a cloud, or an interaction of it, as text for a message."""
     from tweed_shim.runtime import runs
 
-    return " and ".join(runs.going_on(cloud.root, cloud.name, interaction))
+    return " and ".join(runs.going_on(cloud.root, cloud=cloud.name, interaction=interaction))
 
 
 def _wait_note(cloud: Cloud, slot: str) -> str:

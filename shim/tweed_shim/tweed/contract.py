@@ -79,6 +79,12 @@ def find_operation(name: str) -> Operation:
     return operation
 
 
+def documents(operation: Operation) -> dict[str, str]:
+    """Return the names of the files in DOCUMENTS that an operation gets, by their variables."""
+    given = {"INPUTS": operation.inputs and INPUTS_FILE, "BINDING": operation.binding and BINDING_FILE}
+    return {variable: name for variable, name in given.items() if name}
+
+
 def names(contract: str) -> tuple[str, ...]:
     """Return the names of the operations that images of one kind have, `metadata` first."""
     return tuple(name for name, row in OPERATIONS.items() if row.contract in ("", contract))

@@ -11,14 +11,13 @@ from tweed_shim.runner import Call, Runner, RunOptions
 from tweed_shim.runtime import runs
 from tweed_shim.runtime.recorded_run import Job
 from tweed_shim.runtime.request import KEEP_LIMIT, RESULT_LIMIT, InputVolume, Mount, Request
+from tweed_shim.tweed import contract
 from tweed_shim.tweed.contract import (
-    BINDING_FILE,
     CREDSTORE,
     CREDSTORE_LIMIT,
     DOCUMENTS,
     HOME,
     IN_CONFIG,
-    INPUTS_FILE,
     OUT_CONFIG,
     OUTPUTS,
     WRITABLE,
@@ -101,7 +100,7 @@ class OperationRunner:
     def request(self, call: OperationCall) -> Request:
         """Return the request to run an operation, made by its row of the table."""
         operation, options, config = call.operation, self._options, call.image.config
-        mounts, documents = _mounts(call), _documents(call)
+        mounts, documents = _mounts(call), contract.documents(operation)
         on_stderr = operation.result == "environment" and options.env_stream == "stderr"
         stdout, stderr = ("log", "result") if on_stderr else ("result" if operation.result else "log", "log")
         if self._runner.host.ids.kind == "single" and config.user not in ("", "0", "root", "0:0"):
@@ -156,15 +155,6 @@ def _mounts(call: OperationCall) -> dict[str, Mount]:
         "OUTPUTS": operation.outputs and Mount(directories["OUTPUTS"], OUTPUTS, writable=True, kept=True),
     }
     return {name: mount for name, mount in mounts.items() if mount}
-
-
-def _documents(call: OperationCall) -> dict[str, str]:
-    """Return the names of the files that an operation gets, by their variables."""
-    files = {
-        "INPUTS": (call.operation.inputs, INPUTS_FILE),
-        "BINDING": (call.operation.binding, BINDING_FILE),
-    }
-    return {name: file for name, (is_given, file) in files.items() if is_given}
 
 
 def _document_volume(call: OperationCall, documents: Mapping[str, str]) -> InputVolume | None:
