@@ -4,6 +4,7 @@ import base64
 import json
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,12 @@ from hypothesis import strategies as st
 
 from tweed_shim.data import documents
 from tweed_shim.errors import ContractError, UsageError
-from tweed_shim.tweed import metadata
+from tweed_shim.image.config import ImageConfig
+from tweed_shim.image.store import Image
+from tweed_shim.tweed import metadata, metadata_cache
 
 LEAST = "backend: tweed/v1\nname: Redis\nversion: 1.2.3\n"
+PATTERN = "pattern: tweed/v1\nname: Redis\nversion: 1.2.3\n"
 
 
 def png(width: int, height: int) -> bytes:
@@ -43,6 +47,10 @@ def fault(text: str | bytes) -> str:
     assert "redis:1" in message
     assert "\n" not in message
     return message
+
+
+def unpacked(directory: Path) -> Image:
+    return Image("redis:1", "sha256:0", "", str(directory), ImageConfig())
 
 
 def test_the_contracts_own_example_is_read() -> None:
@@ -108,8 +116,31 @@ def test_optional_fields_may_be_left_empty() -> None:
         (b"a: b: c", "line 1, column 5: not YAML"),
         (b"a: \xff", "line 1, column 4: it is not UTF-8"),
         (b"x" * ((4 << 20) + 1), "larger than 4 MiB"),
-        ("{}", "backend (line 1) is required; name (line 1) is required; version (line 1) is required"),
+        (
+            "{}",
+            "the document (line 1) says neither 'backend: tweed/v1' nor 'pattern: tweed/v1', and must say one of "
+            "them; name (line 1) is required; version (line 1) is required",
+        ),
+        (
+            LEAST + "pattern: tweed/v1\n",
+            "pattern (line 4) stands beside 'backend', and an image is only one of the two",
+        ),
         (LEAST.replace("v1", "v2"), 'backend (line 1) must be "tweed/v1"'),
+        (PATTERN.replace("v1", "v2"), 'pattern (line 1) must be "tweed/v1"'),
+        (PATTERN.replace("tweed/v1", ""), 'pattern (line 1) must be "tweed/v1"'),
+        (PATTERN + "files: a.yml\n", "files (line 4) must be a list or nothing"),
+        (PATTERN + "files:\n- a.yml\n", "files[0] (line 5) must be a map"),
+        (PATTERN + "files:\n- summary: x\n", "files[0].filename (line 5) is required"),
+        (PATTERN + "files:\n- filename:\n", "files[0].filename (line 5) must be text"),
+        (PATTERN + "files:\n- filename: ''\n", "files[0].filename (line 5) must have 1 or more characters"),
+        (
+            PATTERN + "files:\n- filename: a\n  summary: [b]\n",
+            "files[0].summary (line 6) must be text or nothing",
+        ),
+        (
+            PATTERN + "files:\n- filename: a\n- filename: a\n",
+            "files[1].filename (line 6) is the name of files[0] as well",
+        ),
         ("backend: tweed/v1\nname:\nversion: [1]\n", "version (line 3) must be text"),
         ("backend: tweed/v1\nname: ''\nversion: 1\n", "name (line 2) must have 1 or more characters"),
         (LEAST + "authors: Me <me@e.mail>\n", "authors (line 4) must be a list or nothing"),
@@ -146,9 +177,97 @@ def test_each_fault_is_reported_with_its_path_and_line(text: str | bytes, said: 
     assert said in fault(text)
 
 
+@pytest.mark.parametrize(
+    ("filename", "said"),
+    [
+        ("/etc/passwd", "must be relative to $OUTPUTS, and is absolute"),
+        ("/", "must be relative to $OUTPUTS, and is absolute"),
+        ("..", "must lie below $OUTPUTS, and has a component '..'"),
+        ("../a", "must lie below $OUTPUTS, and has a component '..'"),
+        ("a/../b", "must lie below $OUTPUTS, and has a component '..'"),
+        ("a/..", "must lie below $OUTPUTS, and has a component '..'"),
+        (".", "must be a plain path, and has a component that is empty or '.'"),
+        ("./a", "must be a plain path, and has a component that is empty or '.'"),
+        ("a//b", "must be a plain path, and has a component that is empty or '.'"),
+        ("a/", "must be a plain path, and has a component that is empty or '.'"),
+        ("a\\0b", "holds NUL, which no name of a file can"),
+    ],
+)
+def test_a_file_of_a_pattern_lies_below_its_outputs(filename: str, said: str) -> None:
+    message = fault(f'{PATTERN}files:\n- filename: "{filename}"\n')
+    assert message.endswith(f": files[0].filename (line 5) {said}")
+
+
+@pytest.mark.parametrize(
+    "filename", ["a", "a.yml", "a/b/c.yml", "...", "..a", ".a", "a..", "a b", "-", "C:\\\\x", "é"]
+)
+def test_a_file_may_have_any_plain_path(filename: str) -> None:
+    assert parse(f'{PATTERN}files:\n- filename: "{filename}"\n')["files"][0]["filename"] == filename.replace(
+        "\\\\", "\\"
+    )
+
+
+def test_the_files_of_a_pattern_are_read_and_their_texts_are_as_written() -> None:
+    found = parse(f"""{PATTERN}files:
+- filename: cluster.yml
+  summary: &text 1.10
+- filename: 0
+  summary: *text
+  description: true
+  mode: 420
+- {{filename: nested/b, summary: ~, description: }}
+""")
+    assert metadata.kind(found) == "pattern"
+    assert found["files"] == [
+        {"filename": "cluster.yml", "summary": "1.10"},
+        {"filename": "0", "summary": "1.10", "description": "true", "mode": 420},
+        {"filename": "nested/b", "summary": None, "description": None},
+    ]
+
+
+@pytest.mark.parametrize("files", ["files: []\n", "files:\n", ""])
+def test_a_pattern_may_leave_no_files(files: str) -> None:
+    assert metadata.kind(parse(PATTERN + files)) == "pattern"
+
+
+def test_the_files_of_a_backend_are_a_field_that_is_not_known() -> None:
+    found = parse(LEAST + "files: [{filename: /etc, summary: 1.10}, 5]\n")
+    assert metadata.kind(found) == "backend"
+    assert found["files"] == [{"filename": "/etc", "summary": 1.1}, 5]
+
+
+def test_the_inputs_of_a_pattern_are_checked_as_those_of_a_backend() -> None:
+    assert "inputs.a.type (line 6) must be one of" in fault(PATTERN + "inputs:\n  a:\n    type: strng\n")
+    assert parse(PATTERN + "inputs: {a: {type: string}}\n")["inputs"] == {"a": {"type": "string"}}
+
+
+@pytest.mark.parametrize("text", [LEAST, PATTERN])
+def test_a_cache_holds_the_metadata_of_both_kinds(text: str, tmp_path: Path) -> None:
+    image = unpacked(tmp_path)
+    asked = []
+
+    def ask() -> dict[str, Any]:
+        asked.append(text)
+        return parse(text)
+
+    for _ in range(2):
+        assert metadata_cache.obtain(str(tmp_path), image, ask, waiting=pytest.fail) == parse(text)
+    assert asked == [text]
+
+
+@pytest.mark.parametrize("kept", [{}, {"backend": "tweed/v1", "pattern": "tweed/v1"}])
+def test_a_cache_of_neither_kind_is_asked_for_again(kept: dict[str, str], tmp_path: Path) -> None:
+    image = unpacked(tmp_path)
+    (tmp_path / metadata_cache.FILE).write_text(json.dumps({"name": "n", "version": "v", **kept}))
+    found = metadata_cache.obtain(str(tmp_path), image, lambda: parse(PATTERN), waiting=pytest.fail)
+    assert found == parse(PATTERN)
+
+
 def test_all_faults_are_reported_at_once() -> None:
-    message = fault("backend: x\nauthors: 5\nicon: {base64: aa}\ninputs: {a: {type: 5}}\n")
-    for path in ("backend", "name", "version", "authors", "icon.base64", "inputs.a.type"):
+    files = "files: [{filename: /a}, {}, {filename: b, summary: []}]"
+    message = fault(f"pattern: x\nauthors: 5\nicon: {{base64: aa}}\ninputs: {{a: {{type: 5}}}}\n{files}\n")
+    in_files = ("files[0].filename", "files[1].filename", "files[2].summary")
+    for path in ("pattern", "name", "version", "authors", "icon.base64", "inputs.a.type", *in_files):
         assert f"{path} (line " in message
 
 

@@ -80,19 +80,22 @@ class SchemaWorker:
         dialect: str = DRAFT_2020_12,
         schema_checked: bool = False,
         formats: str = "",
+        value_name: str = "the configuration",
     ) -> list[SchemaFault]:
         """Return everything in a value that breaks a schema, each fault once.
 
-        value: JSON. what, dialect, formats: as in `jsonschema.value_faults`. schema_checked: the schema is known to be
-        valid. Raises ContractError where it is not, where it cannot be applied, or where the process exceeds its
-        limits; HostError where the process dies.
+        value: JSON. value_name: what messages call it. what, dialect, formats: as in `jsonschema.value_faults`.
+        schema_checked: the schema is known to be valid. Raises ContractError where it is not, where it cannot be
+        applied, or where the process exceeds its limits; HostError where the process dies.
         """
         self.start()
         options = {"what": what, "dialect": dialect, "formats": formats}
-        question = {"schema": schema, "schema_checked": schema_checked, "options": options}
+        question = {
+            "schema": schema, "schema_checked": schema_checked, "options": options, "value_name": value_name
+        }  # fmt: skip
         answer = self._ask(json.dumps(question).encode() + b"\n" + value.strip() + b"\n")
         if not answer:
-            self._raise_end(what)
+            self._raise_end(what, value_name)
         result = json.loads(answer)
         if isinstance(result, str):
             raise ContractError(result)
@@ -108,7 +111,7 @@ class SchemaWorker:
             answer += data
         return bytes(answer)
 
-    def _raise_end(self, what: str) -> NoReturn:
+    def _raise_end(self, what: str, value_name: str) -> NoReturn:
         """Raise why the process has ended before it answered."""
         try:
             code = self._process.code()
@@ -116,20 +119,20 @@ class SchemaWorker:
             self.end()
         if code == -signal.SIGXCPU:
             raise ContractError(
-                f"{what} cannot be applied to the configuration within {self._seconds} s of processor time; ask its "
-                "author to make it simpler"
+                f"{what} cannot be applied to {value_name} within {self._seconds} s of processor time; ask its author "
+                "to make it simpler"
             )
         if code is not None and code < 0:
             # The limit on processor time ends with SIGXCPU. SIGKILL is from the kernel, which is out of memory, or from
             # another process; the schema is not to blame.
             raise HostError(
-                "the configuration could not be checked: the process that checks it was ended by "
+                f"{value_name} could not be checked: the process that checks schemas was ended by "
                 f"{_signal_name(-code)}; run it again"
             )
         if code == interpreter.NO_PACKAGE:
-            raise interpreter.no_package("the check of a configuration")
+            raise interpreter.no_package(f"the check of {value_name}")
         raise HostError(
-            f"the configuration could not be checked: the process that checks it ended with exit code {code or 1}; "
+            f"{value_name} could not be checked: the process that checks schemas ended with exit code {code or 1}; "
             "reinstall tweed-shim"
         )
 
@@ -142,11 +145,17 @@ def _signal_name(number: int) -> str:
 
 
 def faults_in_worker(
-    schema: Schema, value: bytes, *, what: str, schema_checked: bool, seconds: int = 10
+    schema: Schema,
+    value: bytes,
+    *,
+    what: str,
+    schema_checked: bool,
+    value_name: str = "the configuration",
+    seconds: int = 10,
 ) -> list[SchemaFault]:
     """Return what breaks a schema in one value, checked by a SchemaWorker of its own."""
     with SchemaWorker(seconds=seconds) as worker:
-        return worker.faults(schema, value, what=what, schema_checked=schema_checked)
+        return worker.faults(schema, value, what=what, schema_checked=schema_checked, value_name=value_name)
 
 
 def serve_parent(seconds: int) -> None:
@@ -167,7 +176,7 @@ def serve_parent(seconds: int) -> None:
 
 
 def _answer(
-    value: Any, schema: Schema, *, schema_checked: bool, options: dict[str, Any]
+    value: Any, schema: Schema, *, schema_checked: bool, options: dict[str, Any], value_name: str
 ) -> list[tuple[tuple[str | int, ...], str]] | str:
     """Return the path and the problem of each fault, or a sentence why the value cannot be checked."""
     what, dialect = options["what"], options["dialect"]
@@ -179,6 +188,6 @@ def _answer(
         return str(error)
     except MemoryError:
         return (
-            f"{what} cannot be applied to the configuration within {_MAX_MEMORY >> 30} GiB of memory; ask its author "
-            "to make it simpler"
+            f"{what} cannot be applied to {value_name} within {_MAX_MEMORY >> 30} GiB of memory; ask its "
+            "author to make it simpler"
         )

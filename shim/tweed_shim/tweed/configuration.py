@@ -11,25 +11,25 @@ from tweed_shim.errors import ConfigError
 from tweed_shim.tweed import schema
 
 
-def read(data: bytes, *, name: str) -> dict[str, Any]:
-    """Read JSON or YAML; a `name` that ends in `.json` has to be JSON.
+def read(data: bytes, *, name: str, what: str = "a configuration") -> dict[str, Any]:
+    """Read JSON or YAML; a `name` that ends in `.json` has to be JSON. what: what the document is, for messages.
 
     Raises ConfigError, with line and column, for a document that cannot be read or is no map of names to values.
     """
     document = documents.load(data, name=name, json_only=name.lower().endswith(".json"))
     if not isinstance(document.value, dict):
-        what = "is empty" if document.value is None else "is no map"
+        fault = "is empty" if document.value is None else "is no map"
         raise ConfigError(
-            f"{name} {what}: a configuration maps names to values; write {{}} where there are none"
+            f"{name} {fault}: {what} must be a map of names to values; write {{}} where there are none"
         )
     return document.value
 
 
-def require_map(configuration: object) -> None:
-    """Raise ConfigError for a configuration from the Python API that is no map of names to values."""
-    if not isinstance(configuration, Mapping) or not all(isinstance(name, str) for name in configuration):
+def require_map(value: object, *, argument: str = "configuration") -> None:
+    """Raise ConfigError for an argument of the Python API that is no map of names to values."""
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise ConfigError(
-            f"argument configuration: this {type(configuration).__name__} does not map names to values; "
+            f"argument {argument}: this {type(value).__name__} does not map names to values; "
             "use a dict whose keys are strings"
         )
 

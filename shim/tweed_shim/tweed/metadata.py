@@ -1,28 +1,25 @@
-"""The metadata of an image, which the operation `metadata` of the contract prints: parse it, and print it again.
+"""The metadata of an image, which the operation `metadata` of both contracts prints: parse it, and print it again.
 
-`metadata-schema.json` describes it. Fields that the schema does not name are kept: a later version of the contract may
-define them.
+`metadata-schema.json` describes it. The field `backend` or `pattern` says which contract the image implements. Fields
+that the schema does not name are kept: a later version of the contract may define them.
 """
 
 import json
 import os
-import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
 
-from tweed_shim.base.text import ESCAPES
-from tweed_shim.data import document_paths, documents, jsonschema
+from tweed_shim.data import document_paths, document_writer, documents, jsonschema
 from tweed_shim.errors import ContractError, UsageError
 from tweed_shim.tweed import schema
 
 FORMATS = ("yaml", "json")
+Kind = Literal["backend", "pattern"]
 
 _TEXTS = ("name", "version", "summary", "description", "copyright")
+_FILE_TEXTS = ("filename", "summary", "description")
 _ICON_SIDE = 128
 _ICON_BYTES = 1 << 20
-# What PyYAML does not quote by itself: numbers of YAML 1.2 (`0o17`, `1e3`), and characters that it writes verbatim
-# although readers take them for line breaks.
-_QUOTED = re.compile("^[-+.0-9]|[\x85\u2028\u2029\ufeff]")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -36,7 +33,7 @@ def parse(data: bytes, *, image: str) -> dict[str, Any]:
     if not isinstance(document.value, dict):
         raise ContractError(
             f"the metadata of {image} is no map of fields: the operation has to print one that begins with "
-            "'backend: tweed/v1', and nothing else"
+            "'backend: tweed/v1' or 'pattern: tweed/v1', and nothing else"
         )
     metadata = _with_texts_as_written(document)
     problems = [f"{document.location(fault.path)} {fault.problem}" for fault in _faults(metadata)]
@@ -47,26 +44,52 @@ def parse(data: bytes, *, image: str) -> dict[str, Any]:
     return metadata
 
 
+def kind(metadata: Mapping[str, Any]) -> Kind:
+    """Return which contract the image of this metadata implements."""
+    return "pattern" if "pattern" in metadata else "backend"
+
+
 def render(metadata: dict[str, Any], kind: str) -> str:
     """Return metadata as text in one of FORMATS, with a newline at the end. Raises UsageError for another format."""
     if kind == "json":
-        return json.dumps(metadata, ensure_ascii=False, indent=2).translate(ESCAPES) + "\n"
+        return document_writer.to_json(metadata)
     if kind == "yaml":
-        return _to_yaml(metadata)
+        return document_writer.to_yaml(metadata)
     raise UsageError(f"metadata has no format '{kind}': choose one of {', '.join(FORMATS)}")
 
 
 def _with_texts_as_written(document: documents.Document) -> dict[str, Any]:
-    metadata = dict(document.value)
-    for field in _TEXTS:
-        if isinstance(metadata.get(field), int | float):
-            metadata[field] = document.text([field])
+    metadata = _texts_as_written(document, document.value, path=(), fields=_TEXTS)
+    if kind(metadata) == "pattern" and isinstance(metadata.get("files"), list):
+        metadata["files"] = [
+            _texts_as_written(document, file, path=("files", number), fields=_FILE_TEXTS)
+            if isinstance(file, dict)
+            else file
+            for number, file in enumerate(metadata["files"])
+        ]
     return metadata
+
+
+def _texts_as_written(
+    document: documents.Document,
+    values: dict[str, Any],
+    *,
+    path: tuple[str | int, ...],
+    fields: Iterable[str],
+) -> dict[str, Any]:
+    """Return a copy of the map at `path` in which a number or a truth value in one of the `fields` is text."""
+    texts = dict(values)
+    for field in fields:
+        if isinstance(texts.get(field), int | float):
+            texts[field] = document.text([*path, field])
+    return texts
 
 
 def _faults(metadata: dict[str, Any]) -> Iterator[jsonschema.SchemaFault]:
     with open(os.path.join(os.path.dirname(__file__), "metadata-schema.json"), encoding="utf-8") as file:
-        yield from jsonschema.value_faults(json.load(file), metadata)
+        yield from (*_kind_faults(metadata), *jsonschema.value_faults(json.load(file), metadata))
+    if kind(metadata) == "pattern" and isinstance(metadata.get("files"), list):
+        yield from _file_faults(metadata["files"])
     icon, inputs = metadata.get("icon"), metadata.get("inputs")
     if isinstance(icon, dict) and isinstance(icon.get("base64"), str):
         yield from (
@@ -77,6 +100,42 @@ def _faults(metadata: dict[str, Any]) -> Iterator[jsonschema.SchemaFault]:
             jsonschema.SchemaFault(("inputs", *fault.path), fault.problem)
             for fault in schema.schema_faults(inputs)
         )
+
+
+def _kind_faults(metadata: dict[str, Any]) -> Iterator[jsonschema.SchemaFault]:
+    if "backend" not in metadata and "pattern" not in metadata:
+        yield jsonschema.SchemaFault(
+            (), "says neither 'backend: tweed/v1' nor 'pattern: tweed/v1', and must say one of them"
+        )
+    elif "backend" in metadata and "pattern" in metadata:
+        yield jsonschema.SchemaFault(
+            ("pattern",), "stands beside 'backend', and an image is only one of the two"
+        )
+
+
+def _file_faults(files: list[Any]) -> Iterator[jsonschema.SchemaFault]:
+    """Yield the faults of the names of files; the schema has those of their types."""
+    first: dict[str, int] = {}
+    for number, file in enumerate(files):
+        name = file.get("filename") if isinstance(file, dict) else None
+        if not isinstance(name, str) or name == "":
+            continue
+        problem = _filename_problem(name)
+        if problem is None and first.setdefault(name, number) != number:
+            problem = f"is the name of files[{first[name]}] as well"
+        if problem is not None:
+            yield jsonschema.SchemaFault(("files", number, "filename"), problem)
+
+
+def _filename_problem(name: str) -> str | None:
+    components = name.split("/")
+    if name.startswith("/"):
+        return "must be relative to $OUTPUTS, and is absolute"
+    if ".." in components:
+        return "must lie below $OUTPUTS, and has a component '..'"
+    if "" in components or "." in components:
+        return "must be a plain path, and has a component that is empty or '.'"
+    return "holds NUL, which no name of a file can" if "\0" in name else None
 
 
 def _icon_problems(text: str) -> Iterator[str]:
@@ -97,26 +156,3 @@ def _icon_problems(text: str) -> Iterator[str]:
         width, height = (int.from_bytes(picture[start : start + 4], "big") for start in (16, 20))
         if (width, height) != (_ICON_SIDE, _ICON_SIDE):
             yield f"is {width}x{height} pixels, and must be {_ICON_SIDE}x{_ICON_SIDE}"
-
-
-def _to_yaml(metadata: dict[str, Any]) -> str:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """A dumper that writes text of several lines as a block, and no anchors."""
-
-        def ignore_aliases(self, _: Any) -> bool:
-            return True
-
-    def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-        style = None
-        if _QUOTED.search(text) or text != text.translate(ESCAPES):
-            style = '"'
-        elif "\n" in text:
-            style = "|"
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-    Dumper.add_representer(str, represent_text)
-    text: str = yaml.dump(metadata, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
-    # A text with characters that are escaped here is in double quotes.
-    return text.translate(ESCAPES)

@@ -15,7 +15,7 @@ from tweed_shim.host import workdirs
 from tweed_shim.image.store import Image
 
 FILE = "metadata.json"
-SHAPE = dict.fromkeys(("backend", "name", "version"), state_files.text)
+SHAPE = dict.fromkeys(("name", "version"), state_files.text)
 
 
 def obtain(
@@ -49,7 +49,10 @@ def obtain(
 def _read(image: Image) -> dict[str, Any] | None:
     # A power cut can leave the file empty, as it is not synced: the image is asked again then.
     with suppress(FileNotFoundError, DamagedRecord):
-        return state_files.read(os.path.join(image.directory, FILE), SHAPE, mend="")
+        metadata = state_files.read(os.path.join(image.directory, FILE), SHAPE, mend="")
+        # An earlier version of the shim accepted the metadata of a backend that also has the field `pattern`.
+        if ("backend" in metadata) != ("pattern" in metadata):
+            return metadata
     return None
 
 

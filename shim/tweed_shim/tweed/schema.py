@@ -1,4 +1,4 @@
-"""The JSON Schema of a configuration, as the `inputs` of an image's metadata have it."""
+"""The JSON Schema of a configuration, or of a pattern's inputs, as the `inputs` of an image's metadata have it."""
 
 from tweed_shim.data import jsonschema
 from tweed_shim.data.jsonschema import Schema, SchemaFault
@@ -14,7 +14,7 @@ _WHOLE: dict[str, type | tuple[type, ...]] = {
 
 
 def whole(inputs: Schema) -> Schema:
-    """Return the JSON Schema of a configuration, from the `inputs` of an image's metadata.
+    """Return the JSON Schema of a configuration or of a pattern's inputs, from the `inputs` of an image's metadata.
 
     `inputs` is a whole schema where a keyword of JSON Schema in it has a value that cannot be the schema of a property
     (`type: object`, `required: [host]`, `$schema: ...`), or where its `properties` contains nothing but schemas.
@@ -32,7 +32,7 @@ def schema_faults(inputs: Schema) -> list[SchemaFault]:
     schema = whole(inputs)
     faults = jsonschema.schema_faults(schema, what=NAME)
     if "object" not in schema.get("type", "object"):
-        faults.append(SchemaFault(("type",), "must be object: a configuration is a map of names to values"))
+        faults.append(SchemaFault(("type",), "must be object: inputs are a map of names to values"))
     if schema is inputs:
         return faults
     return [SchemaFault(fault.path[1:], fault.problem) for fault in faults]
