@@ -23,7 +23,7 @@ from tweed_shim.image.layout import Layout
 from tweed_shim.image.progress import Report, silent
 from tweed_shim.image.store import ImageRecord
 from tweed_shim.runtime import runs, scratch_directories
-from tweed_shim.tweed import cloud_states
+from tweed_shim.tweed import cloud_states, instance_states
 
 MOST_LISTED = 5  # differences of one image
 REMEDY = "run: tweed-shim fsck --repair"
@@ -74,6 +74,7 @@ def _records(root: str) -> Iterator[Damage]:
     warnings: list[str] = []
     store.records(root, warnings.append)
     cloud_states.states(root, warnings.append)
+    instance_states.states(root, warnings.append)
     runs.records(root, newest=runs.MOST_RUNS, warn=warnings.append)
     for _ in scratch_directories.records(root, warnings.append):
         pass

@@ -14,7 +14,8 @@ from tweed_shim.host import owned_trees, userns, workdirs
 from tweed_shim.image import removal, store
 from tweed_shim.image.removal import Garbage
 from tweed_shim.runtime import cleanup, log_sweep, recorded_run, runs, scratch_directories
-from tweed_shim.tweed import cloud_listing, cloud_states
+from tweed_shim.tweed import cloud_listing, instance_states
+from tweed_shim.tweed.image_users import image_users
 
 # The directories in which files are replaced. A temporary file in one of them was left by a writer that was killed.
 REPLACED_IN = (
@@ -24,6 +25,8 @@ REPLACED_IN = (
     "images/blobs/sha256",
     "rootfs/*",
     "runs/*",
+    "instances/*",
+    "instances/*/bindings/*",
     scratch_directories.RECORDS,
 )
 
@@ -53,9 +56,10 @@ def collect(
 ) -> Iterator[Removed]:
     """Remove what nothing uses, and yield each item after its removal.
 
-    Removed are the images and blobs that no reference, cloud or interaction uses, the oldest first, but for the newest
-    `keep_last` of these images; the logs of runs that have ended, but for the newest that take `keep_logs` bytes
-    together; and what crashes left. What a running operation uses stays. dry_run: only yield what would be removed.
+    Removed are the images and blobs that no reference, cloud, interaction or instance uses, the oldest first, but for
+    the newest `keep_last` of these images; the logs of runs that have ended, but for the newest that take `keep_logs`
+    bytes together; and what crashes left. What a running operation uses stays. dry_run: only yield what would be
+    removed.
     warn: is called with a sentence about each item that has to wait.
 
     Raises StateError for a store of another version. Raises HostError at the end where an item could not be removed.
@@ -101,8 +105,9 @@ def _garbage(root: str, keep_last: int, warn: Callable[[str], None]) -> Iterator
     aside = partial(workdirs.put_aside, root)
     yield from of("work", workdirs.abandoned(root), aside)
     yield from _scratch_leftovers(root, warn)
-    yield from removal.unused(root, lambda: cloud_states.image_users(root), keep_last=keep_last, warn=warn)
+    yield from removal.unused(root, lambda: image_users(root), keep_last=keep_last, warn=warn)
     yield from of("cloud", cloud_listing.leftovers(root), aside)
+    yield from of("instance", instance_states.leftovers(root), aside)
     yield from of("run", runs.expired(root), aside)
     yield from of("file", _half_written(root), _unlink)
     for path in recorded_run.abandoned(root):

@@ -18,10 +18,14 @@ from tweed_shim.runtime.console import Console
 from tweed_shim.tweed import cloud_removal, cloud_states, clouds
 from tweed_shim.tweed.backend import Backend
 from tweed_shim.tweed.clouds import Cloud
+from tweed_shim.tweed.image_users import image_users
 from tweed_shim.tweed.operation_runner import Options
 
 if TYPE_CHECKING:
     from tweed_shim import fsck
+    from tweed_shim.tweed.instance_states import InstanceState
+    from tweed_shim.tweed.pattern import Pattern
+    from tweed_shim.tweed.recorded_instance import RecordedInstance
 
 
 class Shim:
@@ -64,6 +68,27 @@ class Shim:
         """
         options = argument("options", options, optional(instance(Options))) or Options()
         return Backend(self.settings, image, cloud, options=options, console=self._console)
+
+    def pattern(
+        self,
+        image: str,
+        *,
+        cloud: str | None = "default",
+        keep_backend: bool = False,
+        options: Options | None = None,
+    ) -> "Pattern":
+        """Return a pattern: an image that provisions instances of a service. Nothing is pulled or run yet.
+
+        cloud: where `provision` deploys; an instance remembers it. None: without a backend. keep_backend: leave the
+        backend's interaction of each operation set up, for a look. Raises BadReference for an invalid reference,
+        ConfigError for an invalid name of a cloud, and HostError for options that the host does not support.
+        """
+        from tweed_shim.tweed.pattern import Pattern
+
+        options = argument("options", options, optional(instance(Options))) or Options()
+        return Pattern(
+            self.settings, image, cloud, keep_backend=keep_backend, options=options, console=self._console
+        )
 
     def bootstrap(
         self,
@@ -161,7 +186,7 @@ class Shim:
         cloud or an interaction.
         """
         root, names = self.settings.root, argument("images", images, sequence(text))
-        removal.remove(root, names, lambda: cloud_states.image_users(root), warn=self._console.warn)
+        removal.remove(root, names, lambda: image_users(root), warn=self._console.warn)
 
     def gc(
         self, *, keep_last: int = 0, keep_logs: int = gc.KEEP_LOGS, dry_run: bool = False
@@ -209,7 +234,7 @@ class Shim:
             return cloud_states.states(root, self._console.warn)
 
     def remove_cloud(self, name: str) -> None:
-        """Remove a cloud. Raises StateError where there is no such cloud, or interactions are set up in it."""
+        """Remove a cloud. Raises StateError where there is no such cloud, or it has interactions or instances."""
         with self._cloud(name) as cloud:
             cloud_removal.remove(cloud)
 
@@ -233,6 +258,30 @@ class Shim:
         """
         with self._cloud(cloud) as existing:
             return clouds.environment(existing, interaction)
+
+    def instances(self) -> "list[InstanceState]":
+        """Return the instances that patterns have provisioned, with their bindings."""
+        from tweed_shim.tweed import instance_states
+
+        root = self.settings.root
+        with store.disk_faults(root):
+            store.check_version(root)
+            return instance_states.states(root, self._console.warn)
+
+    def instance(self, name: str) -> "RecordedInstance":
+        """Return an instance as it is recorded: its state, its files and its credentials, without its image.
+
+        Raises ConfigError for an invalid name; the methods raise StateError where there is no such instance.
+        """
+        from tweed_shim.tweed import instances
+        from tweed_shim.tweed.recorded_instance import RecordedInstance
+
+        root = self.settings.root
+        with store.disk_faults(root):
+            store.check_version(root)
+        return RecordedInstance(
+            instances.at(root, name, userns.detect(), self._console.warn), self._console.warn
+        )
 
     @contextmanager
     def _cloud(self, name: str) -> Iterator[Cloud]:

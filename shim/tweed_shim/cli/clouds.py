@@ -10,6 +10,7 @@ from tweed_shim.cli.commands import Arguments, Context, Parser
 from tweed_shim.errors import UsageError
 from tweed_shim.runtime.console import Console
 from tweed_shim.shim import Shim
+from tweed_shim.tweed import cloud_states
 from tweed_shim.tweed.cloud_states import CloudState
 
 COLUMNS = {
@@ -19,6 +20,7 @@ COLUMNS = {
     "interaction": "INTERACTION",
     "set_up_by": "SET UP BY",
     "set_up": "SET UP",
+    "instance": "FOR INSTANCE",
 }
 
 
@@ -60,6 +62,11 @@ def clouds_command(arguments: Arguments, context: Context) -> int:
     states = shim.clouds()
     rows = [_described(state) for state in states] if arguments.json else [*chain(*map(_lines, states))]
     tables.show(rows, COLUMNS, as_json=arguments.json)
+    if not arguments.json:
+        for cloud in states:
+            for interaction in cloud.setups:
+                if interaction.left:
+                    context.messages.warn(cloud_states.left_behind_sentence(cloud.name, interaction))
     return 0
 
 
@@ -73,4 +80,10 @@ def _lines(state: CloudState) -> Iterator[dict[str, Any]]:
         yield fields(state)
     for each in state.setups:
         when = "interrupted" if each.interrupted else each.time
-        yield {**fields(state), "interaction": each.name, "set_up_by": each.image, "set_up": when}
+        yield {
+            **fields(state),
+            "interaction": each.name,
+            "set_up_by": each.image,
+            "set_up": when,
+            "instance": each.instance,
+        }

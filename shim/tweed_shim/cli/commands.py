@@ -52,7 +52,7 @@ class Context(Record):
 
 COMMANDS = {
     "pull": Command("images", "pull an image into the store, unpacked and ready to run"),
-    "exec": Command("operations", "run an operation of a backend image"),
+    "exec": Command("operations", "run an operation of a backend or pattern image"),
     "spec": Command("operations", "print the config.json that an operation would run with; runs nothing"),
     "images": Command("images", "list the images of the store"),
     "rm": Command("images", "remove images from the store"),
@@ -60,6 +60,9 @@ COMMANDS = {
     "fsck": Command("fsck", "check blobs, unpacked images and records for damage, and repair them"),
     "clouds": Command("clouds", "list the clouds and their interactions, remove them, or give them up"),
     "environment": Command("environment", "print the environment of an interaction that is set up"),
+    "instances": Command(
+        "instances", "list the instances of patterns; show one, its files or credentials, or give one up"
+    ),
     "logs": Command("logs", "list the runs, show the log of one, or remove runs with 'logs rm RUN'"),
     "login": Command("logins", "log in to a registry"),
     "logout": Command("logins", "forget the login to a registry"),
@@ -117,6 +120,10 @@ OTHER_NAMES = {
     "check": "exec IMAGE check",
     "setup": "exec IMAGE setup",
     "teardown": "exec IMAGE teardown",
+    "provision": "exec IMAGE provision",
+    "bind": "exec IMAGE bind",
+    "unbind": "exec IMAGE unbind",
+    "deprovision": "exec IMAGE deprovision",
     "bootstrap": "toi bootstrap",
 }
 
@@ -185,7 +192,7 @@ def _top_parser(kind: Callable[..., Any]) -> Parser:
     parser = _listing_parser(
         kind,
         "tweed-shim",
-        description="Run Tweed backend images with runc: no daemon, as root or rootless.",
+        description="Run Tweed backend and pattern images with runc: no daemon, as root or rootless.",
         summaries={name: command.summary for name, command in COMMANDS.items()},
     )
     parser.add_argument("--version", action="version", version=f"tweed-shim {VERSION}")

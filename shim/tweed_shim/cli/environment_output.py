@@ -69,18 +69,21 @@ def _still_set_up(interaction: str, arguments: Arguments) -> str:
 
 
 def _options(interaction: str, arguments: Arguments) -> str:
-    return f"--cloud {arguments.cloud} --interaction {interaction}"
+    return f"--cloud {arguments.cloud or 'default'} --interaction {interaction}"
 
 
 def _refused(error: SteeringVariable, interaction: str, arguments: Arguments) -> str:
     """Return the message for a refused format, with the command that prints it nevertheless."""
-    allowed = " ".join(f"--allow {name}" for name in error.names[:_MOST_NAMED])
-    if len(error.names) > _MOST_NAMED:
-        allowed += " ..."
     return (
         f"{error.fault}: use --format yaml or json, or if you mean it: tweed-shim environment "
-        f"{_options(interaction, arguments)} --format {arguments.format} {allowed}"
+        f"{_options(interaction, arguments)} --format {arguments.format} {allowed(error)}"
     )
+
+
+def allowed(error: SteeringVariable) -> str:
+    """Return the options that allow refused variables, for a message."""
+    more = " ..." if len(error.names) > _MOST_NAMED else ""
+    return " ".join(f"--allow {name}" for name in error.names[:_MOST_NAMED]) + more
 
 
 def show_recorded(environment: Mapping[str, str], arguments: Arguments) -> None:

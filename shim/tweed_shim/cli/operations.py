@@ -1,4 +1,4 @@
-"""`exec` and `spec`: run an operation of a backend image, or print how it would be run."""
+"""`exec` and `spec`: run an operation of a backend or pattern image, or print how it would be run."""
 
 import os
 import sys
@@ -10,10 +10,25 @@ from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, NotRecorded, SteeringVariable, UsageError
 from tweed_shim.runtime.request import KEEP_LIMIT
 from tweed_shim.tweed.backend import Backend
-from tweed_shim.tweed.contract import OPERATIONS, find_operation
+from tweed_shim.tweed.contract import OPERATIONS, PATTERN, find_operation
 from tweed_shim.tweed.operation_runner import ENV_STREAMS, Options
 
-FORMATS = {"metadata": ("yaml", "json"), "setup": environment_output.FORMATS}
+METADATA_FORMATS = ("yaml", "json")
+# The operations that an option goes with; the others go with all.
+GOES_WITH = {
+    "cloud": ("metadata", "configure", "check", "setup", "teardown", "provision"),
+    "interaction": ("setup", "teardown"),
+    "config": ("configure",),
+    "instance": ("provision", "bind", "unbind", "deprovision"),
+    "binding": ("bind", "unbind"),
+    "plan": ("provision",),
+    "inputs": ("provision",),
+    "no_backend": ("provision",),
+    "keep_backend": ("provision", "bind", "unbind", "deprovision"),
+    "replace": ("configure", "setup", "bind", "unbind", "deprovision"),
+    "allow": ("setup", "bind"),
+    "format": ("metadata", "setup", "bind"),
+}
 
 
 def _configure_common(parser: Parser) -> None:
@@ -24,10 +39,7 @@ def _configure_common(parser: Parser) -> None:
         "oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]",
     )
     parser.add_argument("operation", metavar="OPERATION", help=", ".join(OPERATIONS))
-    parser.add_argument("--cloud", metavar="NAME", default="default", help="the cloud (default: default)")
-    parser.add_argument(
-        "--interaction", metavar="ID", help="setup and teardown: the interaction (default: default)"
-    )
+    _configure_names(parser)
     run = run_options.configure(
         parser, networks="metadata always has none; ", timeouts="60 for metadata, else 3600"
     )
@@ -36,7 +48,7 @@ def _configure_common(parser: Parser) -> None:
         metavar="SIZE",
         type=run_options.size,
         default=KEEP_LIMIT,
-        help="configure, setup: the most that $OUT_CONFIG holds, such as 4g (default: 1g)",
+        help="configure, setup, provision: the most that $OUT_CONFIG or $OUTPUTS holds, such as 4g (default: 1g)",
     )
     run.add_argument(
         "--env-stream",
@@ -47,6 +59,19 @@ def _configure_common(parser: Parser) -> None:
     )
 
 
+def _configure_names(parser: Parser) -> None:
+    parser.add_argument(
+        "--cloud",
+        metavar="NAME",
+        help="backends, provision: the cloud (default: default); an instance remembers its own",
+    )
+    parser.add_argument(
+        "--interaction", metavar="ID", help="setup and teardown: the interaction (default: default)"
+    )
+    parser.add_argument("--instance", metavar="ID", help="patterns: the instance (default: default)")
+    parser.add_argument("--binding", metavar="ID", help="bind and unbind: the binding (default: default)")
+
+
 def configure_exec(parser: Parser) -> None:
     """Add the options of `exec`."""
     _configure_common(parser)
@@ -54,19 +79,36 @@ def configure_exec(parser: Parser) -> None:
         "--config", metavar="FILE", help="configure: the configuration, JSON or YAML; - is stdin"
     )
     parser.add_argument(
+        "--plan", metavar="FILE", help="provision: the operator's configuration of the plan, JSON or YAML"
+    )
+    parser.add_argument(
+        "--inputs",
+        metavar="FILE",
+        help="provision: the user's parameters, JSON or YAML, merged over the plan; - is stdin",
+    )
+    parser.add_argument(
+        "--no-backend", action="store_true", help="provision: no cloud, for a pattern that needs none"
+    )
+    parser.add_argument(
+        "--keep-backend",
+        action="store_true",
+        help="patterns: leave the interaction with the backend set up, for a look",
+    )
+    parser.add_argument(
         "--replace",
         action="store_true",
         help="setup: again, where the interaction is still set up; "
         "what the earlier setup made in the backend stays there. "
-        "configure: give the cloud over to this image, where another one configured it",
+        "configure: give the cloud over to this image, where another one configured it. "
+        "bind, unbind, deprovision: give the instance over to this version of its image",
     )
     parser.add_argument(
         "--format",
-        choices=FORMATS["setup"],
-        help="metadata, setup: how the result is printed, metadata as yaml or json; "
+        choices=environment_output.FORMATS,
+        help="metadata, setup, bind: how the result is printed, metadata as yaml or json; "
         f"{environment_output.FORMATS_HELP}",
     )
-    environment_output.configure_allow(parser, "setup: ")
+    environment_output.configure_allow(parser, "setup, bind: ")
 
 
 def configure_spec(parser: Parser) -> None:
@@ -74,41 +116,52 @@ def configure_spec(parser: Parser) -> None:
     _configure_common(parser)
 
 
-def _backend(arguments: Arguments, context: Context) -> Backend:
-    find_operation(arguments.operation)
-    if arguments.interaction is not None and arguments.operation not in ("setup", "teardown"):
-        raise UsageError(
-            f"--interaction does not go with {arguments.operation}; it goes with setup and teardown"
-        )
-    options = Options(
+def image_options(arguments: Arguments) -> Options:
+    """Return the options for pulling the image and running its operations."""
+    return Options(
         **run_options.options(arguments), env_stream=arguments.env_stream, keep_limit=arguments.keep_limit
     )
-    console = run_options.console(context)
-    return Backend(context.settings, arguments.image, arguments.cloud, options=options, console=console)
+
+
+def _backend(arguments: Arguments, context: Context) -> Backend:
+    return Backend(
+        context.settings,
+        arguments.image,
+        arguments.cloud or "default",
+        options=image_options(arguments),
+        console=run_options.console(context),
+    )
 
 
 def _check_options(arguments: Arguments) -> None:
-    operation = arguments.operation
-    if arguments.config is not None and operation != "configure":
-        raise UsageError(f"--config does not go with {operation}; it goes with configure")
-    if arguments.replace and operation not in ("configure", "setup"):
-        raise UsageError(f"--replace does not go with {operation}; it goes with configure and setup")
-    if arguments.allow and operation != "setup":
-        raise UsageError(f"--allow does not go with {operation}; it goes with setup")
-    formats = FORMATS.get(operation, ())
-    if arguments.format is not None and arguments.format not in formats:
-        which = (
-            f"{operation} can print {', '.join(formats)}"
-            if formats
-            else "only metadata and setup print a result"
+    operation = find_operation(arguments.operation).name
+    for name, operations in GOES_WITH.items():
+        value = getattr(arguments, name, None)
+        if value not in (None, False, []) and operation not in operations:
+            option = f"--{name.replace('_', '-')}"
+            hint = "; an instance remembers its cloud" if name == "cloud" else ""
+            raise UsageError(
+                f"{option} does not go with {operation}; it goes with {_listed(operations)}{hint}"
+            )
+    if operation == "metadata" and getattr(arguments, "format", None) not in (None, *METADATA_FORMATS):
+        raise UsageError(
+            f"--format {arguments.format} does not go with metadata: metadata can print "
+            f"{', '.join(METADATA_FORMATS)}"
         )
-        raise UsageError(f"--format {arguments.format} does not go with {operation}: {which}")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def exec_command(arguments: Arguments, context: Context) -> int:
     """Run an operation and print its result."""
-    backend = _backend(arguments, context)
     _check_options(arguments)
+    if OPERATIONS[arguments.operation].contract == PATTERN:
+        from tweed_shim.cli import pattern_operations
+
+        return pattern_operations.run(arguments, context)
+    backend = _backend(arguments, context)
     interaction = arguments.interaction or "default"
     if arguments.operation == "metadata":
         from tweed_shim.tweed import metadata
@@ -119,47 +172,65 @@ def exec_command(arguments: Arguments, context: Context) -> int:
     elif arguments.operation == "check":
         backend.check()
     elif arguments.operation == "setup":
-        try:
-            environment = backend.setup(interaction, replace=arguments.replace)
-        except NotRecorded as error:
-            # The environment is not on record, so this is the only chance to print it.
-            try:
-                environment_output.show(error.environment, arguments)
-            except SteeringVariable as refused:
-                error.args = (f"{error}; its environment is lost: {refused.fault}",)
-            raise
-        environment_output.show_new(environment, interaction, arguments)
+        _set_up(backend, interaction, arguments)
     else:
         backend.teardown(interaction)
     return 0
+
+
+def _set_up(backend: Backend, interaction: str, arguments: Arguments) -> None:
+    try:
+        environment = backend.setup(interaction, replace=arguments.replace)
+    except NotRecorded as error:
+        # The environment is not on record, so this is the only chance to print it.
+        try:
+            environment_output.show(error.environment, arguments)
+        except SteeringVariable as refused:
+            error.args = (f"{error}; its environment is lost: {refused.fault}",)
+        raise
+    environment_output.show_new(environment, interaction, arguments)
 
 
 def spec_command(arguments: Arguments, context: Context) -> int:
     """Print the config.json that an operation would run with."""
     import json
 
-    backend = _backend(arguments, context)
-    environment_output.write(
-        json.dumps(backend.spec(arguments.operation, arguments.interaction or "default"), indent=2) + "\n"
-    )
+    _check_options(arguments)
+    if OPERATIONS[arguments.operation].contract == PATTERN:
+        from tweed_shim.cli import pattern_operations
+
+        spec = pattern_operations.spec(arguments, context)
+    else:
+        spec = _backend(arguments, context).spec(arguments.operation, arguments.interaction or "default")
+    environment_output.write(json.dumps(spec, indent=2) + "\n")
     return 0
 
 
 def _read_configuration(path: str | None) -> dict[str, Any]:
-    from tweed_shim.data.documents import MAX_BYTES
     from tweed_shim.tweed import configuration
 
     if path is None and os.isatty(0):
         raise ConfigError("configure needs a configuration: name a file with --config, or give it on stdin")
-    if path is None or path == "-":
-        name = "the configuration on stdin"
-        return configuration.read(files.read_bounded(sys.stdin.buffer, MAX_BYTES, name), name=name)
+    data, name = read_document("--config", path or "-", what="the configuration")
+    return configuration.read(data, name=name)
+
+
+def read_document(option: str, path: str, *, what: str) -> tuple[bytes, str]:
+    """Return the content of a document that an option names, and its name for messages.
+
+    path: `-` is stdin. what: the document for messages, such as `the configuration`. Raises ConfigError.
+    """
+    from tweed_shim.data.documents import MAX_BYTES
+
+    if path == "-":
+        name = f"{what} on stdin"
+        return files.read_bounded(sys.stdin.buffer, MAX_BYTES, name), name
     try:
         with open(path, "rb") as file:
-            return configuration.read(files.read_bounded(file, MAX_BYTES, path), name=path)
+            return files.read_bounded(file, MAX_BYTES, path), path
     except OSError as error:
-        # The value may be the configuration itself, with its passwords, so it is not repeated.
-        name = f"file '{path}'" if "{" not in path and ":" not in path else "file that --config names"
+        # The value may be the document itself, with its passwords, so it is not repeated.
+        name = f"file '{path}'" if "{" not in path and ":" not in path else f"file that {option} names"
         raise ConfigError(
-            f"the {name} cannot be read ({error.strerror}); to give the configuration itself, use --config - and stdin"
+            f"the {name} cannot be read ({error.strerror}); to give {what} itself, use {option} - and stdin"
         ) from error

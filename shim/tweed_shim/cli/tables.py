@@ -36,3 +36,15 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
+
+
+def show_one(record: Mapping[str, object]) -> None:
+    """Print one record as JSON."""
+    sys.stdout.write(json.dumps(record, indent=2) + "\n")
+
+
+def show_fields(values: Mapping[str, object]) -> None:
+    """Print values, whose text may come from an image, one on a line after its title."""
+    width = max(map(len, values))
+    for title, value in values.items():
+        sys.stdout.write(f"{title:{width}}  {visible(_cell(value))}\n")

@@ -1,28 +1,29 @@
 """Remove clouds, and give up interactions that no teardown can remove. What a run uses is never removed."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from tweed_shim.base import files
 from tweed_shim.errors import StateError
 from tweed_shim.host import workdirs
-from tweed_shim.tweed import cloud_errors, cloud_listing, clouds
+from tweed_shim.tweed import cloud_errors, cloud_listing, clouds, instance_states
 from tweed_shim.tweed.clouds import Cloud
-
-# How many seconds a removal waits for a lock that no recorded run holds, and how many pass between two attempts.
-LOCK_TIMEOUT = 5
-RETRY_INTERVAL = 0.05
+from tweed_shim.tweed.unused import unused
 
 
 def remove(cloud: Cloud) -> None:
-    """Remove a cloud. Raises StateError where there is no such cloud, or interactions are set up in it."""
+    """Remove a cloud. Raises StateError where there is no such cloud, or it has interactions or instances."""
     with _locked(cloud):
         if names := _interactions(cloud):
             raise StateError(
                 f"cloud '{cloud.name}' still has interactions set up ({', '.join(names)}); tear them down first, or "
                 f"give them up with: tweed-shim clouds forget {cloud.name}"
+            )
+        if instances := instance_states.in_cloud(cloud.root, cloud.name):
+            raise StateError(
+                f"cloud '{cloud.name}' still has instances of patterns ({', '.join(instances)}); deprovision them "
+                "first, or give them up with: tweed-shim instances forget"
             )
         _remove_all(cloud)
 
@@ -39,6 +40,11 @@ def give_up(cloud: Cloud, warn: Callable[[str], None]) -> None:
             *cloud_listing.interrupted_in(cloud.directory),
         ):
             _warn_of_loss(cloud, interaction, warn)
+        for instance in instance_states.in_cloud(cloud.root, cloud.name):
+            warn(
+                f"instance '{instance}' loses its cloud '{cloud.name}': only 'tweed-shim instances forget {instance}' "
+                "removes it from now on, or configure the cloud again"
+            )
         warn(f"the configuration of cloud '{cloud.name}' is removed; configure it again to use it")
         _remove_all(cloud)
 
@@ -56,7 +62,7 @@ def give_up_interaction(cloud: Cloud, interaction: str, warn: Callable[[str], No
     what = f"interaction '{interaction}' of cloud '{cloud.name}'"
     with (
         clouds.used(cloud),
-        _unused(cloud, os.path.join(slot, clouds.LOCK), what, interaction=interaction),
+        unused(os.path.join(slot, clouds.LOCK), what, lambda: clouds.users_of(cloud, interaction)),
         clouds.tidied(cloud, slot),
     ):
         # A damaged record is one of the reasons to give an interaction up.
@@ -86,7 +92,8 @@ def _locked(cloud: Cloud) -> Iterator[None]:
     """Lock a cloud for the length of a block. Raises StateError where there is none, or it is in use."""
     if not os.path.isdir(cloud.directory):
         raise StateError(f"there is no cloud '{cloud.name}'; 'tweed-shim clouds' lists those there are")
-    with _unused(cloud, os.path.join(cloud.directory, clouds.LOCK), f"cloud '{cloud.name}'"):
+    lock = os.path.join(cloud.directory, clouds.LOCK)
+    with unused(lock, f"cloud '{cloud.name}'", lambda: clouds.users_of(cloud)):
         yield
 
 
@@ -94,30 +101,3 @@ def _remove_all(cloud: Cloud) -> None:
     with workdirs.directory(workdirs.tmp_directory(cloud.root), cloud.ids) as work:
         os.rename(cloud.directory, os.path.join(work, cloud.name))
         files.sync_directory(os.path.dirname(cloud.directory))
-
-
-@contextmanager
-def _unused(cloud: Cloud, lock: str, what: str, *, interaction: str = "") -> Iterator[None]:
-    """Hold a lock alone within the block.
-
-    Raises StateError where a recorded run holds it, or another process does so for LOCK_TIMEOUT seconds.
-    """
-    deadline = time.monotonic() + LOCK_TIMEOUT
-
-    def busy() -> None:
-        raise BlockingIOError
-
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(files.locked(lock, waiting=busy))
-                break
-            except BlockingIOError:
-                users = clouds.users_of(cloud, interaction)
-                if users or time.monotonic() > deadline:
-                    raise StateError(
-                        f"{what} is in use by {users or 'another process'}; run it again when that has ended, or end "
-                        "that first"
-                    ) from None
-                time.sleep(RETRY_INTERVAL)
-        yield

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
+from tweed_shim.base import files
 from tweed_shim.base.records import Record
 from tweed_shim.tweed import cloud_listing, clouds
 from tweed_shim.tweed.clouds import Generation
@@ -11,8 +13,10 @@ from tweed_shim.tweed.clouds import Generation
 class InteractionState(Record):
     """An interaction that is set up or was interrupted: its name, the image with its manifest digest, and when.
 
-    All but the name is empty where the record is damaged. interrupted: a kill or a fault of
-    the disk ended its setup, and it is unknown whether the image succeeded; teardown and `clouds forget` accept it.
+    All but the name is empty where the record is damaged. interrupted: a kill or a fault of the disk ended its setup,
+    and it is unknown whether the image succeeded; teardown and `clouds forget` accept it. instance, operation: for
+    which operation of which instance of a pattern it was set up; empty for an interaction of its own. left: that
+    operation has ended, and the interaction was left behind.
     """
 
     name: str
@@ -20,6 +24,9 @@ class InteractionState(Record):
     digest: str
     time: str
     interrupted: bool = False
+    instance: str = ""
+    operation: str = ""
+    left: bool = False
 
 
 class CloudState(Record):
@@ -68,8 +75,38 @@ def states(root: str, warn: Callable[[str], None] = lambda _: None) -> list[Clou
 
 def _interaction(generation: Generation | None, slot: str, *, interrupted: bool = False) -> InteractionState:
     record = {} if generation is None else generation.record
-    image, digest, time = (record.get(key, "") for key in ("image", "digest", "time"))
-    return InteractionState(os.path.basename(slot), image, digest, time, interrupted)
+    image, digest, time, instance, operation = (
+        record.get(key) or "" for key in ("image", "digest", "time", "instance", "operation")
+    )
+    left = bool(instance) and not _is_busy(slot)
+    return InteractionState(
+        os.path.basename(slot), image, digest, time, interrupted, instance, operation, left
+    )
+
+
+def _is_busy(slot: str) -> bool:
+    """Tell whether an operation, or a chain of them, works with an interaction now."""
+    with suppress(FileNotFoundError), files.held_file(os.path.join(slot, clouds.LOCK)) as is_free:
+        return not is_free
+    return False
+
+
+def teardown(cloud: str, interaction: InteractionState) -> str:
+    """Return the command that tears an interaction down."""
+    return f"tweed-shim exec {interaction.image} teardown --cloud {cloud} --interaction {interaction.name}"
+
+
+def left_behind(root: str) -> list[tuple[str, InteractionState]]:
+    """Return the interactions that operations of patterns left behind, each with the name of its cloud."""
+    return [(cloud.name, each) for cloud in states(root) for each in cloud.setups if each.left]
+
+
+def left_behind_sentence(cloud: str, interaction: InteractionState) -> str:
+    """Return the sentence about an interaction that an operation of a pattern left behind."""
+    return (
+        f"interaction '{interaction.name}' of cloud '{cloud}' was left behind by {interaction.operation} of instance "
+        f"'{interaction.instance}'; tear it down with: {teardown(cloud, interaction)}"
+    )
 
 
 def image_users(root: str) -> dict[str, list[tuple[str, str]]]:

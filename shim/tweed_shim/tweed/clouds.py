@@ -37,6 +37,8 @@ SHAPE = {
     "digest": is_digest,
     "time": state_files.text,
     "environment": state_files.optional(state_files.texts),
+    # Of an interaction that belongs to an instance of a pattern: see chain.py.
+    **dict.fromkeys(("instance", "operation", "binding"), state_files.optional(state_files.text)),
 }
 
 

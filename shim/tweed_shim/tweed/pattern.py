@@ -92,7 +92,7 @@ class Pattern:
         with self._runner.image(self._name) as image:
             metadata = self._metadata(image, "provision")
             encoded = pattern_inputs.encode(merged)
-            pattern_inputs.validate(encoded, metadata.get("inputs"))
+            pattern_inputs.validate(encoded, metadata.get("inputs"), plan=plan, inputs=inputs)
             # What cannot be run is refused before the backend is set up.
             self._operations.request(instance_operations.call("provision", Target(state, image)))
             with instances.locked(state):

@@ -1,0 +1,90 @@
+"""`exec` and `spec` for the operations of pattern images."""
+
+from collections.abc import Callable, Mapping
+
+from tweed_shim.base.lean.typing import Any
+from tweed_shim.cli import operations, run_options
+from tweed_shim.cli.commands import Arguments, Context
+from tweed_shim.cli.credentials_output import show, show_new
+from tweed_shim.errors import NotRecorded, SteeringVariable, UsageError
+from tweed_shim.tweed import pattern_inputs
+from tweed_shim.tweed.pattern import Pattern
+
+
+def run(arguments: Arguments, context: Context) -> int:
+    """Run an operation of a pattern image and print its result."""
+    CALLS[arguments.operation](_pattern(arguments, context), arguments)
+    return 0
+
+
+def spec(arguments: Arguments, context: Context) -> dict[str, Any]:
+    """Return the config.json that an operation would run with."""
+    instance, binding = _names(arguments)
+    return _pattern(arguments, context).spec(arguments.operation, instance, binding)
+
+
+def _pattern(arguments: Arguments, context: Context) -> Pattern:
+    no_backend = getattr(arguments, "no_backend", False)
+    if no_backend and arguments.cloud is not None:
+        raise UsageError("--cloud and --no-backend do not go together; give one of them")
+    return Pattern(
+        context.settings,
+        arguments.image,
+        None if no_backend else arguments.cloud or "default",
+        keep_backend=getattr(arguments, "keep_backend", False),
+        options=operations.image_options(arguments),
+        console=run_options.console(context),
+    )
+
+
+def _names(arguments: Arguments) -> tuple[str, str]:
+    return arguments.instance or "default", arguments.binding or "default"
+
+
+def _provision(pattern: Pattern, arguments: Arguments) -> None:
+    if arguments.plan == "-" and arguments.inputs == "-":
+        raise UsageError("--plan and --inputs cannot both be stdin; name a file for one of them")
+    plan = _document("--plan", arguments.plan, pattern_inputs.PLAN)
+    inputs = _document("--inputs", arguments.inputs, pattern_inputs.INPUTS)
+    pattern.provision(_names(arguments)[0], inputs, plan=plan)
+
+
+def _document(option: str, path: str | None, source: pattern_inputs.Source) -> dict[str, Any]:
+    if path is None:
+        return {}
+    data, name = operations.read_document(option, path, what=source)
+    return pattern_inputs.read(data, source, name=name)
+
+
+def _bind(pattern: Pattern, arguments: Arguments) -> None:
+    instance, binding = _names(arguments)
+    try:
+        credentials = pattern.bind(instance, binding, replace=arguments.replace)
+    except NotRecorded as error:
+        # The credentials are not on record, so this is the only chance to print them.
+        _show_lost(error, arguments)
+        raise
+    show_new(credentials, instance, binding, arguments)
+
+
+def _show_lost(error: NotRecorded, arguments: Arguments) -> None:
+    try:
+        show(error.environment, arguments)
+    except (SteeringVariable, UsageError) as refused:
+        error.args = (f"{error}; its credentials are lost: {refused}",)
+
+
+def _unbind(pattern: Pattern, arguments: Arguments) -> None:
+    pattern.unbind(*_names(arguments), replace=arguments.replace)
+
+
+def _deprovision(pattern: Pattern, arguments: Arguments) -> None:
+    pattern.deprovision(_names(arguments)[0], replace=arguments.replace)
+
+
+CALLS: Mapping[str, Callable[[Pattern, Arguments], None]] = {
+    "provision": _provision,
+    "bind": _bind,
+    "unbind": _unbind,
+    "deprovision": _deprovision,
+}
