@@ -21,6 +21,7 @@ from tweed_shim.toi.outputs import Outputs, OutputsUnwritten
 # How an error is made whose constructor takes more than a message, and the fields that are set later.
 MADE: dict[str, Any] = {
     "BadVersion": lambda kind: kind("1..2" * 30, "invalid semantic version"),
+    "RefusedFormat": lambda kind: kind("it has a list", "use json"),
     "SteeringVariable": lambda kind: kind("it sets PATH", "allow it", ("PATH",)),
     "OperationFailed": lambda kind: kind("it failed", exit_code=7, run="12"),
     "TimedOut": lambda kind: kind("it took too long", run="12"),

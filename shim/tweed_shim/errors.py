@@ -80,15 +80,27 @@ class ContractError(ShimError):
     """An image broke the contract that it implements."""
 
 
-class SteeringVariable(ShimError):
+class RefusedFormat(UsageError):
+    """An environment, or credentials, were to be printed in a format that cannot hold them.
+
+    fault: the message without its last part, which says what to do.
+    """
+
+    exit_code = 125
+
+    def __init__(self, fault: str, remedy: str) -> None:
+        super().__init__(f"{fault}: {remedy}")
+        self.fault = fault
+
+
+class SteeringVariable(RefusedFormat):
     """An environment with variables that steer a shell was to be printed in a format that a shell evaluates.
 
-    names: all of these variables. fault: the message without its last part, which says what to do.
+    names: all of these variables.
     """
 
     def __init__(self, fault: str, remedy: str, names: Sequence[str]) -> None:
-        super().__init__(f"{fault}: {remedy}")
-        self.fault = fault
+        super().__init__(fault, remedy)
         self.names = tuple(names)
 
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.cli import environment_output
 from tweed_shim.cli.commands import Arguments
-from tweed_shim.errors import ConfigError, HostError, SteeringVariable, UsageError
+from tweed_shim.errors import ConfigError, HostError, RefusedFormat
 
 
 def show(credentials: Mapping[str, Any], arguments: Arguments) -> None:
     """Print credentials in the format of `--format`.
 
-    Raises UsageError where the format cannot hold them, SteeringVariable, and HostError where stdout fails.
+    Raises RefusedFormat, and HostError where stdout fails.
     """
     from tweed_shim.tweed.credentials import render
 
@@ -19,11 +19,13 @@ def show(credentials: Mapping[str, Any], arguments: Arguments) -> None:
 
 
 def show_recorded(credentials: Mapping[str, Any], instance: str, binding: str, arguments: Arguments) -> None:
-    """Print the credentials of a binding that was made before. Raises HostError, ConfigError and UsageError."""
+    """Print the credentials of a binding that was made before. Raises HostError and ConfigError."""
     try:
         show(credentials, arguments)
-    except SteeringVariable as error:
-        raise ConfigError(_refused(error, instance, binding, arguments)) from error
+    except RefusedFormat as error:
+        raise ConfigError(
+            environment_output.refused(error, _command(instance, binding), arguments)
+        ) from error
 
 
 def show_new(credentials: Mapping[str, Any], instance: str, binding: str, arguments: Arguments) -> None:
@@ -31,26 +33,20 @@ def show_new(credentials: Mapping[str, Any], instance: str, binding: str, argume
 
     Raises HostError or ConfigError, which say that the binding is made and how to print its credentials.
     """
+    command = _command(instance, binding)
     made = (
-        f"binding '{binding}' is made all the same: print its credentials with 'tweed-shim instances credentials "
-        f"{instance} {binding}', or end it with: tweed-shim exec {arguments.image} unbind --instance {instance} "
-        f"--binding {binding}"
+        f"binding '{binding}' is made all the same: print its credentials with '{command}', or end it with: "
+        f"tweed-shim exec {arguments.image} unbind --instance {instance} --binding {binding}"
     )
     try:
         show(credentials, arguments)
     except BrokenPipeError as error:
         raise HostError(f"the reader of the output has gone; {made}") from error
-    except SteeringVariable as error:
-        raise ConfigError(f"{_refused(error, instance, binding, arguments)}; {made}") from error
-    except UsageError as error:
-        raise ConfigError(f"{error}; {made}") from error
+    except RefusedFormat as error:
+        raise ConfigError(f"{environment_output.refused(error, command, arguments)}; {made}") from error
     except HostError as error:
         raise HostError(f"{error}; {made}") from error
 
 
-def _refused(error: SteeringVariable, instance: str, binding: str, arguments: Arguments) -> str:
-    """Return the message for a refused format, with the command that prints it nevertheless."""
-    return (
-        f"{error.fault}: use --format yaml or json, or if you mean it: tweed-shim instances credentials {instance} "
-        f"{binding} --format {arguments.format} {environment_output.allowed(error)}"
-    )
+def _command(instance: str, binding: str) -> str:
+    return f"tweed-shim instances credentials {instance} {binding}"

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Mapping
 
 from tweed_shim.cli.commands import Arguments, Parser, wrong_value
-from tweed_shim.errors import ConfigError, HostError, SteeringVariable
+from tweed_shim.errors import ConfigError, HostError, RefusedFormat, SteeringVariable
 
 # Equal to those of tweed/environment.py (a test compares them), which is imported only to print an environment.
-FORMATS = ("yaml", "json", "dotenv", "shell", "fish")
+FORMATS = ("yaml", "json", "dotenv", "shell", "fish", "env-file")
 FORMATS_HELP = (
-    "shell is for sh, bash, dash, busybox, ksh and zsh, fish for fish, dotenv has the dialect of python-dotenv "
-    "(default: yaml)"
+    "shell is for sh, bash, dash, busybox, ksh and zsh, fish for fish, dotenv has the dialect of python-dotenv, "
+    "env-file is for docker run and podman run (default: yaml)"
 )
 # As many as the sentence of SteeringVariable names.
 _MOST_NAMED = 5
@@ -27,8 +27,8 @@ def configure_allow(parser: Parser, operation: str = "") -> None:
         action="append",
         default=[],
         type=_variable,
-        help=f"{operation}print this variable with --format shell, fish or dotenv although it steers a shell or the "
-        "programs that a shell starts, such as PATH; may be repeated (docs/environment.md lists these names)",
+        help=f"{operation}print this variable with --format shell, fish, dotenv or env-file although it steers a shell "
+        "or the programs that a shell starts, such as PATH; may be repeated (docs/environment.md lists these names)",
     )
 
 
@@ -51,7 +51,7 @@ def show_new(environment: Mapping[str, str], interaction: str, arguments: Argume
         raise HostError(
             f"the reader of the output has gone; {_still_set_up(interaction, arguments)}"
         ) from error
-    except SteeringVariable as error:
+    except RefusedFormat as error:
         raise ConfigError(
             f"{_refused(error, interaction, arguments)}; {_still_set_up(interaction, arguments)}"
         ) from error
@@ -72,30 +72,29 @@ def _options(interaction: str, arguments: Arguments) -> str:
     return f"--cloud {arguments.cloud or 'default'} --interaction {interaction}"
 
 
-def _refused(error: SteeringVariable, interaction: str, arguments: Arguments) -> str:
-    """Return the message for a refused format, with the command that prints it nevertheless."""
-    return (
-        f"{error.fault}: use --format yaml or json, or if you mean it: tweed-shim environment "
-        f"{_options(interaction, arguments)} --format {arguments.format} {allowed(error)}"
-    )
+def _refused(error: RefusedFormat, interaction: str, arguments: Arguments) -> str:
+    return refused(error, f"tweed-shim environment {_options(interaction, arguments)}", arguments)
 
 
-def allowed(error: SteeringVariable) -> str:
-    """Return the options that allow refused variables, for a message."""
+def refused(error: RefusedFormat, command: str, arguments: Arguments) -> str:
+    """Return the message for a refused format. command: it prints the same again; the options are added."""
+    if not isinstance(error, SteeringVariable):
+        return f"{error.fault}: use --format yaml or json"
     more = " ..." if len(error.names) > _MOST_NAMED else ""
-    return " ".join(f"--allow {name}" for name in error.names[:_MOST_NAMED]) + more
+    allowed = " ".join(f"--allow {name}" for name in error.names[:_MOST_NAMED]) + more
+    return f"{error.fault}: use --format yaml or json, or if you mean it: {command} --format {arguments.format} {allowed}"
 
 
 def show_recorded(environment: Mapping[str, str], arguments: Arguments) -> None:
     """Print the environment of an interaction that was set up before. Raises HostError and ConfigError."""
     try:
         show(environment, arguments)
-    except SteeringVariable as error:
+    except RefusedFormat as error:
         raise ConfigError(_refused(error, arguments.interaction, arguments)) from error
 
 
 def show(environment: Mapping[str, str], arguments: Arguments) -> None:
-    """Print an environment in the format of `--format`. Raises SteeringVariable, and HostError where stdout fails."""
+    """Print an environment in the format of `--format`. Raises RefusedFormat, and HostError where stdout fails."""
     from tweed_shim.tweed.environment import render
 
     write(render(environment, arguments.format or "yaml", allow=arguments.allow))

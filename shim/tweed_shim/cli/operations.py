@@ -7,7 +7,7 @@ from tweed_shim.base import files
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.cli import environment_output, run_options
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
-from tweed_shim.errors import ConfigError, NotRecorded, SteeringVariable, UsageError
+from tweed_shim.errors import ConfigError, NotRecorded, RefusedFormat, UsageError
 from tweed_shim.runtime.request import KEEP_LIMIT
 from tweed_shim.tweed.backend import Backend
 from tweed_shim.tweed.contract import OPERATIONS, PATTERN, find_operation
@@ -185,7 +185,7 @@ def _set_up(backend: Backend, interaction: str, arguments: Arguments) -> None:
         # The environment is not on record, so this is the only chance to print it.
         try:
             environment_output.show(error.environment, arguments)
-        except SteeringVariable as refused:
+        except RefusedFormat as refused:
             error.args = (f"{error}; its environment is lost: {refused.fault}",)
         raise
     environment_output.show_new(environment, interaction, arguments)

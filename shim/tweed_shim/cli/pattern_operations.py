@@ -6,7 +6,7 @@ from tweed_shim.base.lean.typing import Any
 from tweed_shim.cli import operations, run_options
 from tweed_shim.cli.commands import Arguments, Context
 from tweed_shim.cli.credentials_output import show, show_new
-from tweed_shim.errors import NotRecorded, SteeringVariable, UsageError
+from tweed_shim.errors import NotRecorded, RefusedFormat, UsageError
 from tweed_shim.tweed import pattern_inputs
 from tweed_shim.tweed.pattern import Pattern
 
@@ -70,8 +70,8 @@ def _bind(pattern: Pattern, arguments: Arguments) -> None:
 def _show_lost(error: NotRecorded, arguments: Arguments) -> None:
     try:
         show(error.environment, arguments)
-    except (SteeringVariable, UsageError) as refused:
-        error.args = (f"{error}; its credentials are lost: {refused}",)
+    except RefusedFormat as refused:
+        error.args = (f"{error}; its credentials are lost: {refused.fault}",)
 
 
 def _unbind(pattern: Pattern, arguments: Arguments) -> None:

@@ -7,7 +7,7 @@ null, and `EMPTY:` is empty. Values are secrets: no message contains one.
 from collections.abc import Callable, Collection, Mapping
 
 from tweed_shim.base.text import ALPHANUMERIC, ESCAPES, made_of
-from tweed_shim.errors import ContractError, SteeringVariable, UsageError
+from tweed_shim.errors import ContractError, RefusedFormat, SteeringVariable, UsageError
 
 # Short enough to be written as a simple key of YAML, which has at most 1024 characters.
 _LONGEST_NAME = 1000
@@ -21,6 +21,8 @@ _YAML_ESCAPES = {code: f"\\U{code:08X}" for code in (*_YAML_ESCAPED, *ESCAPES)} 
     ord(character): escape
     for character, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 }
+# docker and podman read an env file with Go's bufio.Scanner, whose buffer of 64 KiB also holds the line break.
+_ENV_FILE_LINE_BYTES = (64 << 10) - 1
 _DOTENV_BARE = ALPHANUMERIC + "_./:@%+,=-"
 _DOTENV_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 
@@ -109,31 +111,45 @@ def _problem(name: str, value: object) -> str | None:
     return None
 
 
-def render(environment: Mapping[str, str], kind: str, *, allow: Collection[str] = ()) -> str:
+def render(
+    environment: Mapping[str, str],
+    kind: str,
+    *,
+    allow: Collection[str] = (),
+    subject: str = "the environment that the image printed sets",
+) -> str:
     """Return an environment as text in one of FORMATS, one line for each variable but for JSON.
 
     - yaml: every value in double quotes, so that all readers take it for text.
     - json: one object.
-    - dotenv: the dialect of python-dotenv. A value is bare where it can be, and `docker run --env-file` reads only
-      these; else verbatim in single quotes; else, with a single quote, a backslash or a line break in it, in double
-      quotes with a backslash before quotes and backslashes, and `\\n` and `\\r`. A `$` is not escaped: Compose expands
-      it within double quotes, and python-dotenv expands `${NAME}` everywhere.
+    - dotenv: the dialect of python-dotenv. A value is bare where it can be; else verbatim in single quotes; else, with
+      a single quote, a backslash or a line break in it, in double quotes with a backslash before quotes and
+      backslashes, and `\\n` and `\\r`. A `$` is not escaped: Compose expands it within double quotes, and
+      python-dotenv expands `${NAME}` everywhere.
     - shell: `export` lines for `eval "$(...)"` or `.` of POSIX shells: sh, bash, dash, busybox, ksh, zsh.
     - fish: `set -gx` lines for `... | source` of fish, whose single quotes know escapes.
+    - env-file: `NAME=value` for `--env-file` of docker and podman, which take a value as it stands, to the end of its
+      line. A value with a line break, or a longer line than they read, is refused.
 
-    Dotenv, shell and fish are made to be evaluated (EVALUATED). allow: names that they may set although these steer a
-    shell or the programs that it starts (see `steering`).
+    All but yaml and json are made to be evaluated (EVALUATED). allow: names that they may set although these steer a
+    shell or the programs that it starts (see `steering`). subject: the beginning of a message that goes on with names
+    of variables.
 
-    Raises UsageError for an unknown format, SteeringVariable for steering names that are not allowed.
+    Raises UsageError for an unknown format, SteeringVariable for steering names that are not allowed, and RefusedFormat
+    for values that an env file cannot hold.
     """
     if kind not in _RENDERERS:
         raise UsageError(f"an environment has no format '{kind}': choose one of {', '.join(FORMATS)}")
     if kind in EVALUATED:
-        _refuse_steering(environment, kind, allow)
+        _refuse_steering(environment, kind, allow=allow, subject=subject)
+    if kind == "env-file":
+        _refuse_what_no_line_holds(environment, subject)
     return _RENDERERS[kind](environment)
 
 
-def _refuse_steering(environment: Mapping[str, str], kind: str, allow: Collection[str]) -> None:
+def _refuse_steering(
+    environment: Mapping[str, str], kind: str, *, allow: Collection[str], subject: str
+) -> None:
     from tweed_shim.tweed import steering
 
     refused = steering.steering(environment, allow=allow)
@@ -144,10 +160,30 @@ def _refuse_steering(environment: Mapping[str, str], kind: str, allow: Collectio
     named = ", ".join(f"{name} (steers {steers})" for name, steers in shown)
     more = f" and {len(refused) - len(shown)} more" if len(refused) > len(shown) else ""
     raise SteeringVariable(
-        f"the environment that the image printed sets {named}{more}, and the format {kind} is made to be evaluated",
+        f"{subject} {named}{more}, and the format {kind} is made to be evaluated",
         f"use the format yaml or json, or allow={list(refused)[:_MOST_NAMED]}{rest} if you mean it",
         tuple(refused),
     )
+
+
+def _refuse_what_no_line_holds(environment: Mapping[str, str], subject: str) -> None:
+    faults = ((name, _line_fault(name, value)) for name, value in environment.items())
+    refused = [f"{name} ({fault})" for name, fault in faults if fault]
+    if not refused:
+        return
+    more = f" and {len(refused) - _MOST_NAMED} more" if len(refused) > _MOST_NAMED else ""
+    raise RefusedFormat(
+        f"{subject} {', '.join(refused[:_MOST_NAMED])}{more}, and the format env-file holds only values of "
+        "one line of less than 64 KiB",
+        "use the format yaml or json",
+    )
+
+
+def _line_fault(name: str, value: str) -> str | None:
+    # Go's bufio.ScanLines ends a line at LF and drops a CR before it.
+    if "\n" in value or "\r" in value:
+        return "has a line break"
+    return "is too long" if len(f"{name}={value}".encode()) > _ENV_FILE_LINE_BYTES else None
 
 
 def _to_yaml(environment: Mapping[str, str]) -> str:
@@ -193,13 +229,19 @@ def _to_fish(environment: Mapping[str, str]) -> str:
     return "".join(f"set -gx {name} '{value}'\n" for name, value in quoted)
 
 
+def _to_env_file(environment: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in environment.items())
+
+
 _RENDERERS: dict[str, Callable[[Mapping[str, str]], str]] = {
     "yaml": _to_yaml,
     "json": _to_json,
     "dotenv": _to_dotenv,
     "shell": _to_shell,
     "fish": _to_fish,
+    "env-file": _to_env_file,
 }
 FORMATS = tuple(_RENDERERS)
-# The formats that a shell evaluates, or that are read into its environment or that of the programs it starts.
-EVALUATED = frozenset(("dotenv", "shell", "fish"))
+# The formats that a shell evaluates, or that are read into its environment or that of programs and containers that it
+# starts.
+EVALUATED = frozenset(("dotenv", "shell", "fish", "env-file"))
