@@ -15,7 +15,7 @@ from tweed_shim.runtime import cgroups, container, runs
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.container import RunContext
 from tweed_shim.runtime.host import Host, require_program
-from tweed_shim.runtime.request import Outcome, Request
+from tweed_shim.runtime.request import MOST_FILES, Outcome, Request
 
 # A file beside a run's log and record, while it runs: it holds the disk space for the record of its end.
 RESERVE = "reserve"
@@ -108,16 +108,26 @@ def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Reques
     raise OperationFailed(message, exit_code=outcome.code, run=str(run.number))
 
 
-def _failure(outcome: Outcome, request: Request) -> str:
-    """Return how a run ended that did not end with code 0, as a part of a sentence."""
-    if outcome.full:
-        from tweed_shim.base import sizes
-        from tweed_shim.runtime.disk_usage import MOST_FILES
+def _exceeded(destination: str, request: Request) -> str:
+    """Return the message for a run that exceeded the limit of the mount at a destination."""
+    from tweed_shim.base import sizes
 
+    limit = next(mount.limit for mount in request.mounts if mount.destination == destination)
+    if limit is None:
         return (
             f"was ended because it wrote more than {sizes.show(request.keep_limit)}, or {MOST_FILES} files, to keep; "
             f"allow it more with {option('--keep-limit')}"
         )
+    return (
+        f"was ended because it wrote more than {sizes.show(limit)}, or {MOST_FILES} files, to {destination}, which is "
+        "the most there; have the image keep less there"
+    )
+
+
+def _failure(outcome: Outcome, request: Request) -> str:
+    """Return how a run ended that did not end with code 0, as a part of a sentence."""
+    if outcome.full:
+        return _exceeded(outcome.full, request)
     if outcome.oom:
         return _ended_for_memory(limited=request.options.limits.memory is not None)
     if outcome.code == 128 + signal.SIGSYS:
