@@ -74,7 +74,7 @@ class World:
             overflow=False,
             timed_out=False,
             oom=False,
-            full=False,
+            full="",
             seconds={},
         )
 

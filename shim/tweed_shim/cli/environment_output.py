@@ -82,7 +82,8 @@ def refused(error: RefusedFormat, command: str, arguments: Arguments) -> str:
         return f"{error.fault}: use --format yaml or json"
     more = " ..." if len(error.names) > _MOST_NAMED else ""
     allowed = " ".join(f"--allow {name}" for name in error.names[:_MOST_NAMED]) + more
-    return f"{error.fault}: use --format yaml or json, or if you mean it: {command} --format {arguments.format} {allowed}"
+    again = f"{command} --format {arguments.format} {allowed}"
+    return f"{error.fault}: use --format yaml or json, or if you mean it: {again}"
 
 
 def show_recorded(environment: Mapping[str, str], arguments: Arguments) -> None:

@@ -18,15 +18,21 @@ from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.hosts_file import HOST_FILE
 from tweed_shim.runtime.options import DEFAULT_SECCOMP
-from tweed_shim.runtime.request import RESULT_LIMIT, Mount, Outcome, Request
+from tweed_shim.runtime.request import BUNDLE_SIZE, MOST_FILES, RESULT_LIMIT, Mount, Outcome, Request
 from tweed_shim.runtime.sandbox_process import SandboxProcess, StartError
 
 if TYPE_CHECKING:
     from tweed_shim.runtime.io_loop import Events, IoLoop
-    from tweed_shim.runtime.plan import InputVolume, OutputVolume, Plan, RuntimeOptions
+    from tweed_shim.runtime.plan import (
+        DiskLimit,
+        InputVolume,
+        OutputVolume,
+        Plan,
+        ReadableDirectory,
+        RuntimeOptions,
+    )
     from tweed_shim.runtime.streams import Feed, Log, Result, Sink
 
-BUNDLE_SIZE = 1 << 30
 # Options of a mount that a user namespace may not drop when it binds the mount: mount_namespaces(7), "locked".
 LOCKED_OPTIONS = {os.ST_NOEXEC: "noexec", os.ST_NOATIME: "noatime", os.ST_NODIRATIME: "nodiratime"}
 
@@ -186,12 +192,18 @@ def _plan(request: Request, context: RunContext, overlay: str) -> "Plan":
         "mount_points": [(mount["destination"], mount["type"]) for mount in config["mounts"]],
         "top": top,
         "user": user,
+        "stored_user": (request.process.uid, request.process.gid),
         "hosts": "" if network == "none" else HOST_FILE,
         "sys": spec.shows_host_sys(request, host),
         "inputs": _input_volume(request),
         "outputs": _output_volume(request),
-        "writable": [mount.source for mount in request.mounts if mount.writable],
-        "keep_limit": request.keep_limit,
+        "writable": [
+            {"directory": each.source, "destination": each.destination, "kept": each.kept}
+            for each in request.mounts
+            if each.writable
+        ],
+        "readable": _readable(request),
+        "disk_limits": _disk_limits(request),
         "runtime": context.runtime,
         "shift": _script("idmapped_mount.py", bundle, *_map_texts(ids)) if ids else [],
         "pasta": _script("pasta.py", require_program("pasta"), bundle) if network == "pasta" else [],
@@ -230,6 +242,32 @@ def _output_volume(request: Request) -> "OutputVolume | None":
         "every": volume.every,
         "limit": volume.limit,
     }
+
+
+def _readable(request: Request) -> "list[ReadableDirectory]":
+    """Return the directories that are to be readable for the container's user."""
+    return [
+        {"directory": each.source, "destination": each.destination, "name": name, "copied": False}
+        for number, each in enumerate(request.mounts)
+        if (name := spec.readable_name(number, each))
+    ]
+
+
+def _disk_limits(request: Request) -> "list[DiskLimit]":
+    """Return the limits of the writable directories: one for all that share `keep_limit`, and one for each other."""
+    writable = [mount for mount in request.mounts if mount.writable]
+    sharing = [mount for mount in writable if mount.limit is None]
+    groups = [(request.keep_limit, sharing)] if sharing else []
+    groups += [(mount.limit, [mount]) for mount in writable if mount.limit is not None]
+    return [
+        {
+            "directories": {mount.destination: mount.source for mount in group},
+            "limit": limit,
+            "files": MOST_FILES,
+            "kept": any(mount.kept for mount in group),
+        }
+        for limit, group in groups
+    ]
 
 
 def _owners(request: Request) -> tuple[tuple[int, int], tuple[int, int]]:

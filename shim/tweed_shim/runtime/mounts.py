@@ -6,7 +6,7 @@ Process 1 of a sandbox (sandbox.py) makes it in its own mount namespace. The fun
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tweed_shim.host import kernel
 from tweed_shim.runtime import rootfs_path
@@ -84,6 +84,11 @@ def bind_read_only(source: str, target: str) -> None:
         remount_read_only(target)
 
 
+def unshifted(directory: str) -> str:
+    """Return a path to a directory that shows the host's ids, also when an id-mapped mount is put over it later."""
+    return f"/proc/self/fd/{os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)}"
+
+
 def show_sys(target: str) -> None:
     """Make the directory `target` and show the host's /sys there, read-only and without the host's control groups.
 
@@ -118,14 +123,19 @@ def remount_read_only(target: str) -> None:
 
 
 def _mounts_from(target: str) -> Iterator[str]:
-    """Yield the mount points at and below `target`: proc(5), /proc/PID/mountinfo, fifth field."""
+    """Yield the mount points at and below `target`."""
     with open("/proc/self/mountinfo", "rb") as file:
-        lines = file.read().splitlines()
-    for line in lines:
-        # A blank, a tab, a line feed and a backslash are written as three octal digits.
-        path = os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1"))
+        points = list(mount_points_by_id(file).values())
+    for path in points:
         if path == target or path.startswith(f"{target}/"):
             yield path
+
+
+def mount_points_by_id(lines: Iterable[bytes]) -> dict[int, str]:
+    """Return the mount points in lines of /proc/PID/mountinfo (proc(5): first and fifth field), in their order."""
+    fields = (line.split() for line in lines)
+    # A blank, a tab, a line feed and a backslash are written as three octal digits.
+    return {int(each[0]): os.fsdecode(each[4].decode("unicode_escape").encode("latin-1")) for each in fields}
 
 
 def _bind_entries(root: str, lower: str, directory: str, *, opened: set[str]) -> None:

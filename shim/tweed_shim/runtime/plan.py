@@ -22,6 +22,32 @@ class OutputVolume(TypedDict):
     limit: int
 
 
+class DiskLimit(TypedDict):
+    """A limit for writable directories of the host, which hold `limit` bytes and `files` files together at most."""
+
+    directories: dict[str, str]  # by their destinations in the container
+    limit: int
+    files: int
+    kept: bool  # whether they may hold something before the run
+
+
+class WritableDirectory(TypedDict):
+    """A directory of the host that belongs to the container's user. `kept`: as in Mount."""
+
+    directory: str
+    destination: str  # in the container, for messages
+    kept: bool
+
+
+class ReadableDirectory(TypedDict):
+    """A directory of the host that the container's user can read, shown at `name` in the bundle."""
+
+    directory: str
+    destination: str  # in the container, for messages
+    name: str
+    copied: bool  # process 1 finds out, when it looks whose the files are
+
+
 class RuntimeOptions(TypedDict):
     """The options of the OCI runtime that depend on the host: its own, and those of its command `run`."""
 
@@ -46,14 +72,16 @@ class Plan(RuntimeOptions):
     ]  # the destinations of its mounts in their order, each with the mount's type
     top: tuple[int, int]  # uid and gid of the container's root
     user: tuple[int, int]  # uid and gid of its user
+    stored_user: tuple[int, int]  # the same in the store, before its ids are shifted
     hosts: str  # the host's file that BUNDLE/hosts, the container's /etc/hosts, begins with, or ""
     sys: bool  # whether BUNDLE/sys is the host's /sys, read-only
     inputs: InputVolume | None  # BUNDLE/inputs, for the user to read
     outputs: OutputVolume | None  # BUNDLE/outputs, for the user to write
     writable: list[
-        str
-    ]  # directories of the host, owned by the container's user and synced before success is reported
-    keep_limit: int  # the most bytes in all `writable` directories together; see disk_usage.py
+        WritableDirectory
+    ]  # synced before success is reported, and before a failure is where they are kept
+    readable: list[ReadableDirectory]  # see shared_directories.py
+    disk_limits: list[DiskLimit]  # of the `writable` directories; see disk_usage.py
     runtime: str  # the program
     shift: list[str]  # the command that shows the store with other ids (idmapped_mount.py), or nothing
     pasta: list[str]  # the command that connects the network namespace `BUNDLE/netns` (pasta.py), or nothing

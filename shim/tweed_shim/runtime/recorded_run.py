@@ -110,16 +110,26 @@ def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Reques
     raise failure
 
 
-def _failure(outcome: Outcome, request: Request) -> str:
-    """Return how a run ended that did not end with code 0, as a part of a sentence."""
-    if outcome.full:
-        from tweed_shim.base import sizes
-        from tweed_shim.runtime.disk_usage import MOST_FILES
+def _exceeded(destination: str, request: Request) -> str:
+    """Return the message for a run that exceeded the limit of the mount at a destination."""
+    from tweed_shim.base import sizes
 
+    limit = next(mount.limit for mount in request.mounts if mount.destination == destination)
+    if limit is None:
         return (
             f"was ended because it wrote more than {sizes.show(request.keep_limit)}, or {MOST_FILES} files, to keep; "
             f"allow it more with {option('--keep-limit')}"
         )
+    return (
+        f"was ended because it wrote more than {sizes.show(limit)}, or {MOST_FILES} files, to {destination}, which is "
+        "the most there; have the image keep less there"
+    )
+
+
+def _failure(outcome: Outcome, request: Request) -> str:
+    """Return how a run ended that did not end with code 0, as a part of a sentence."""
+    if outcome.full:
+        return _exceeded(outcome.full, request)
     if outcome.oom:
         return _ended_for_memory(limited=request.options.limits.memory is not None)
     if outcome.code == 128 + signal.SIGSYS:

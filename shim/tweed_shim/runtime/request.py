@@ -11,6 +11,10 @@ RESULT_LIMIT = 4 << 20
 # Why the shim killed a run whose caller sent a second signal: `Outcome.killed`.
 SECOND_SIGNAL = "was sent a second signal"
 KEEP_LIMIT = 1 << 30
+# The most bytes that a run has in memory: its bundle, with the writable layer, the volumes and copies.
+BUNDLE_SIZE = 1 << 30
+# The most files and directories in the writable directories that have a limit in common.
+MOST_FILES = 1 << 18
 
 
 class Process(Record):
@@ -79,10 +83,11 @@ class Request(Record):
 
     rootfs: the unpacked image. options: as the caller gave them; security: what they grant on this host. home: where a
     fresh writable directory is mounted, empty for none. mounts: directories and files of the host; the container's user
-    becomes the owner of the writable ones. keep_limit: the most bytes in all writable ones. inputs, outputs:
-    directories in memory. stdin: what the program reads, None for nothing. stdout and stderr: `result` (captured, up to
-    `RESULT_LIMIT` bytes), `log` (shown and logged), or, for stderr, `stdout` (the same pipe as stdout). stop_signal:
-    sent to the program when its time is up. architecture: the one that the image names for its programs.
+    becomes the owner of the writable ones. keep_limit: the most bytes in all writable ones that have no limit of their
+    own. inputs, outputs: directories in memory. stdin: what the program reads, None for nothing. stdout and stderr:
+    `result` (captured, up to `RESULT_LIMIT` bytes), `log` (shown and logged), or, for stderr, `stdout` (the same pipe
+    as stdout). stop_signal: sent to the program when its time is up. architecture: the one that the image names for its
+    programs.
     """
 
     rootfs: str
@@ -106,8 +111,9 @@ class Outcome(Record):
 
     exit_code: 0 to 255, or None where signal `signal` ended it. result: the captured result stream. overflow: whether
     that was longer than allowed. timed_out: whether its time was up. oom: whether the kernel killed it for want of
-    memory. full: whether it was killed because it wrote more than `keep_limit`. seconds: the durations of its parts, by
-    name. killed: why the shim killed it, such as `did not end within 10 s of SIGTERM`; "" where the shim did not.
+    memory. full: the destination of the mount whose limit it exceeded, for which it was killed; the first of those that
+    share `keep_limit`; "" where it did not. seconds: the durations of its parts, by name. killed: why the shim killed
+    it, such as `did not end within 10 s of SIGTERM`; "" where the shim did not.
     """
 
     exit_code: int | None
@@ -116,7 +122,7 @@ class Outcome(Record):
     overflow: bool
     timed_out: bool
     oom: bool
-    full: bool
+    full: str
     seconds: dict[str, float]
     killed: str = ""
 

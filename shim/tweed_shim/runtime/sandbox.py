@@ -12,9 +12,10 @@ commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 ar
 
     reports    {"userns": true}                 map my ids, then send "mapped"
                {"started": PID, "times": [T, T, T]}     the container runs; see sandbox_process.py for the times
-               {"ended": true}                  the container has ended; what it wrote is synced
+               {"ended": true}                  the container has ended; what it wrote is being synced
                {"failed": STAGE, "error": TEXT, "errno": N|null}
-               {"exited": WAIT_STATUS, "oom": BOOL, "full": BOOL, "times": [T, T]}
+               {"exited": WAIT_STATUS, "oom": BOOL, "full": TEXT, "times": [T, T]}
+                                                full: the destination of the directory whose limit was exceeded, or ""
     commands   mapped, {"signal": N}
 """
 
@@ -127,14 +128,23 @@ def _prepare(plan: "Plan") -> None:
         with _stage("namespace"):
             # A runtime that sees the caller's control group makes one beside it, which nobody would remove.
             kernel.unshare(kernel.CLONE_NEWCGROUP)
+    is_sharing = plan["readable"] or any(each["kept"] for each in plan["writable"])
+    if is_sharing:
+        from tweed_shim.runtime import shared_directories
+
+        with _stage("shared"):
+            shared_directories.prepare(plan)
     if plan["shift"]:
         if os.path.isabs(plan["overlay"]):
-            plan["overlay"] = _unshifted(plan["overlay"])
+            plan["overlay"] = mounts.unshifted(plan["overlay"])
         if plan["outputs"]:
-            plan["outputs"]["directory"] = _unshifted(plan["outputs"]["directory"])
+            plan["outputs"]["directory"] = mounts.unshifted(plan["outputs"]["directory"])
         _shift_ids(plan["shift"])
     _make_bundle(plan)
     _make_volumes(plan)
+    if is_sharing:
+        with _stage("shared"):
+            shared_directories.show(plan)
     bundle = plan["bundle"]
     root = os.path.join(bundle, "rootfs")
     with _stage("overlay"):
@@ -167,8 +177,8 @@ def _make_bundle(plan: "Plan") -> None:
 def _make_volumes(plan: "Plan") -> None:
     """Give the writable directories to the container's user, and make the volumes in memory."""
     with _stage("directory"):
-        for path in plan["writable"]:
-            os.chown(path, *plan["user"])
+        for each in plan["writable"]:
+            os.chown(each["directory"], *plan["user"])
         if plan["inputs"]:
             from tweed_shim.runtime import volumes
 
@@ -185,11 +195,6 @@ def _checked_mount_points(plan: "Plan", root: str) -> list[str]:
         return mount_points.check(root, plan["mount_points"], "the image")
     except ImageError as error:
         raise _StageError("image", str(error)) from error
-
-
-def _unshifted(directory: str) -> str:
-    """Return a path to a directory that shows the host's ids, also when an id-mapped mount is put over it later."""
-    return f"/proc/self/fd/{os.open(directory, os.O_PATH | os.O_DIRECTORY)}"
 
 
 def _shift_ids(program: list[str]) -> None:
@@ -301,7 +306,7 @@ def _finish(plan: "Plan", pid: int, commands: reaper.Commands) -> None:
     from tweed_shim.runtime import cleanup
     from tweed_shim.runtime.disk_usage import DiskUsage
 
-    usage = DiskUsage(plan["writable"], plan["keep_limit"])
+    usage = DiskUsage(plan["disk_limits"])
     status = reaper.wait(pid, commands, usage, state=_state_directory(plan))
     ended = time.monotonic()
     # What follows is the shim's own work: the time limit of the image no longer counts.
@@ -310,14 +315,14 @@ def _finish(plan: "Plan", pid: int, commands: reaper.Commands) -> None:
     with _stage("keep"):
         if usage.measure(now=status == 0):
             status = signal.SIGKILL
+        for each in plan["writable"]:
+            if status == 0 or each["kept"]:
+                cleanup.sync_tree(each["directory"])
         if plan["outputs"]:
             from tweed_shim.runtime import volumes
 
             volumes.copy_out(os.path.join(plan["bundle"], "outputs"), **plan["outputs"])
-        if status == 0:
-            for directory in plan["writable"]:
-                cleanup.sync_tree(directory)
-    _report(exited=status, oom=oom, full=usage.is_exceeded, times=[ended, time.monotonic()])
+    _report(exited=status, oom=oom, full=usage.exceeded, times=[ended, time.monotonic()])
 
 
 def _first_process(*, userns: bool) -> NoReturn:

@@ -22,11 +22,15 @@ ENDING = ("program", "keep")
 
 
 class StartError(Exception):
-    """The sandbox could not start the container. stage: the step that failed, as in the sandbox's report."""
+    """The sandbox could not start the container.
 
-    def __init__(self, stage: str, message: str) -> None:
+    stage: the step that failed. number: the errno, None where there is none. Both are as in the sandbox's report.
+    """
+
+    def __init__(self, stage: str, message: str, number: int | None = None) -> None:
         super().__init__(message)
         self.stage = stage
+        self.number = number
 
 
 class SandboxProcess:
@@ -35,7 +39,7 @@ class SandboxProcess:
     pid: the sandbox process. pipes: our ends of its pipes by what they are for; the caller may close them. mapped:
     whether its ids are mapped. started: when the container started (`time.monotonic`), None until then. ended: whether
     the container has ended, so that what it wrote is being synced. status: its wait status, None until that is done.
-    oom: whether the kernel killed it for want of memory. full: whether it wrote more than its keep limit.
+    oom: whether the kernel killed it for want of memory. full: as in Outcome.
     """
 
     def __init__(self, ids: userns.IdMap) -> None:
@@ -44,7 +48,8 @@ class SandboxProcess:
         self.started: float | None = None
         self.ended = False
         self.status: int | None = None
-        self.oom = self.full = False
+        self.oom = False
+        self.full = ""
         self._ids = ids
         self._rest = b""
         self._traced = time.monotonic()
@@ -108,8 +113,9 @@ class SandboxProcess:
                 self.status, self.oom, self.full = report["exited"], report["oom"], report["full"]
                 self._trace(ENDING, report["times"])
             else:
-                is_limit = report["errno"] in (errno.EMFILE, errno.ENFILE)
-                raise StartError("open files" if is_limit else report["failed"], report["error"])
+                number = report["errno"]
+                is_limit = number in (errno.EMFILE, errno.ENFILE)
+                raise StartError("open files" if is_limit else report["failed"], report["error"], number)
         return bool(data)
 
     def _trace(self, names: tuple[str, ...], times: list[float]) -> None:

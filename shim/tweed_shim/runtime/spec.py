@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.option_names import bare, option
+from tweed_shim.base.records import replace
 from tweed_shim.errors import HostError
 from tweed_shim.host.userns import IdRange
 from tweed_shim.runtime import exec_limits, mount_points, working_directory
@@ -113,6 +114,17 @@ def _read_only_paths(host: Host) -> list[str]:
     # The hierarchies of version 1 are mounted on a tmpfs, which runc leaves writable whatever the options say.
     groups = (CGROUPS,) if host.cgroups.version == 1 else ()
     return [*READ_ONLY_PATHS, *groups]
+
+
+def readable_name(number: int, mount: Mount) -> str:
+    """Return the name in the bundle that the mount `number` of a request is bound from, "" for its own source."""
+    return f"readable-{number}" if mount.for_user and not mount.writable else ""
+
+
+def _from_bundle(number: int, mount: Mount, bundle: str) -> Mount:
+    """Return a mount of a request with the source that the runtime binds."""
+    name = readable_name(number, mount)
+    return replace(mount, source=f"{bundle}/{name}") if name else mount
 
 
 def _bind(mount: Mount) -> dict[str, Any]:
@@ -233,7 +245,8 @@ def _mounts(request: Request, host: Host, bundle: str, *, writable_root: bool) -
     return [
         *_kernel_mounts(request, host, bundle),
         *temporary,
-        *(_bind(mount) for mount in (*own_mounts, *request.mounts)),
+        *map(_bind, own_mounts),
+        *(_bind(_from_bundle(number, mount, bundle)) for number, mount in enumerate(request.mounts)),
     ]
 
 

@@ -1,12 +1,15 @@
 """Explain why a container could not be started, and name a remedy. Only a run that failed imports this module."""
 
+import errno
+
+from tweed_shim.base import sizes
 from tweed_shim.base.option_names import bare, option
 from tweed_shim.base.option_values import shown
 from tweed_shim.errors import HostError, ImageError, ShimError
 from tweed_shim.host import faults, resource_limits
 from tweed_shim.runtime import sandbox, working_directory
 from tweed_shim.runtime.host import Host
-from tweed_shim.runtime.request import Request
+from tweed_shim.runtime.request import BUNDLE_SIZE, Request
 from tweed_shim.runtime.sandbox_process import StartError
 
 
@@ -20,6 +23,8 @@ def explain(failure: StartError, request: Request, host: Host) -> ShimError:
         return ImageError(str(failure))
     if failure.stage == "start":
         return _of_runtime(str(failure), request)
+    if failure.stage == "shared":
+        return _of_shared_directory(failure)
     remedy = _remedies(failure, host).get(failure.stage, "run it again with -v, and report it if it stays")
     return HostError(f"the run's sandbox could not be made ({failure.stage}: {failure}); {remedy}")
 
@@ -37,6 +42,20 @@ def _of_runtime(reason: str, request: Request) -> ShimError:
             f"{working_directory.REMEDY}"
         )
     return ImageError(f"the runtime could not start '{request.process.args[0]}' of the image: {reason}")
+
+
+def _of_shared_directory(failure: StartError) -> ShimError:
+    """Return the error for a directory of another user of an image that could not be shared with the container."""
+    if failure.number in (errno.ENOSPC, errno.ENOMEM):
+        return HostError(
+            "a directory that another user of an image wrote has to be copied into memory for this image's user, and "
+            f"does not fit into the {sizes.show(BUNDLE_SIZE)} that a run has there ({failure}); have less written to "
+            "it, or run both images as the same user"
+        )
+    return HostError(
+        f"a directory that another user of an image wrote cannot be given to this image's user ({failure}); run it as "
+        "the user, and with the subordinate ids, that the other image was run with"
+    )
 
 
 def _remedies(failure: StartError, host: Host) -> dict[str, str]:
