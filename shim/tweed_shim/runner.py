@@ -182,6 +182,10 @@ class Runner:
         """Return the `config.json` of a request for a run called `name`, without running it."""
         return spec.generate(request, self.host, bundle=container.bundle_directory(self.root), name=name)
 
-    def run(self, request: Request, job: Job) -> tuple[Run, Outcome]:
-        """Run a request as a recorded run of the store. Raises what `recorded_run.run_recorded` raises."""
-        return recorded_run.run_recorded(request, job, self._site)
+    def run(self, request: Request, job: Job, console: Console | None = None) -> tuple[Run, Outcome]:
+        """Run a request as a recorded run of the store. Raises what `recorded_run.run_recorded` raises.
+
+        console: where its diagnostics are shown; by default on the runner's own.
+        """
+        site = self._site if console is None else replace(self._site, console=console)
+        return recorded_run.run_recorded(request, job, site)

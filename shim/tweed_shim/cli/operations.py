@@ -13,7 +13,12 @@ from tweed_shim.tweed.backend import Backend
 from tweed_shim.tweed.contract import OPERATIONS, PATTERN, find_operation
 from tweed_shim.tweed.operation_runner import ENV_STREAMS, Options
 
-METADATA_FORMATS = ("yaml", "json")
+# The formats of each result.
+FORMATS = {
+    "metadata": ("yaml", "json"),
+    "setup": environment_output.FORMATS,
+    "bind": environment_output.FORMATS,
+}
 # The operations that an option goes with; the others go with all.
 GOES_WITH = {
     "cloud": ("metadata", "configure", "check", "setup", "teardown", "provision"),
@@ -27,7 +32,7 @@ GOES_WITH = {
     "keep_backend": ("provision", "bind", "unbind", "deprovision"),
     "replace": ("configure", "setup", "bind", "unbind", "deprovision"),
     "allow": ("setup", "bind"),
-    "format": ("metadata", "setup", "bind"),
+    "format": tuple(FORMATS),
 }
 
 
@@ -143,10 +148,10 @@ def _check_options(arguments: Arguments) -> None:
             raise UsageError(
                 f"{option} does not go with {operation}; it goes with {_listed(operations)}{hint}"
             )
-    if operation == "metadata" and getattr(arguments, "format", None) not in (None, *METADATA_FORMATS):
+    kind = getattr(arguments, "format", None)
+    if kind is not None and kind not in FORMATS[operation]:
         raise UsageError(
-            f"--format {arguments.format} does not go with metadata: metadata can print "
-            f"{', '.join(METADATA_FORMATS)}"
+            f"--format {kind} does not go with {operation}: {operation} can print {', '.join(FORMATS[operation])}"
         )
 
 

@@ -15,7 +15,7 @@ from tweed_shim.runtime import cgroups, container, runs
 from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.container import RunContext
 from tweed_shim.runtime.host import Host, require_program
-from tweed_shim.runtime.request import SECOND_SIGNAL, Outcome, Request
+from tweed_shim.runtime.request import MOST_FILES, SECOND_SIGNAL, Outcome, Request
 
 # A file beside a run's log and record, while it runs: it holds the disk space for the record of its end.
 RESERVE = "reserve"

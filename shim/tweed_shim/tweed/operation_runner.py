@@ -9,6 +9,7 @@ from tweed_shim.errors import ContractError
 from tweed_shim.image.store import Image
 from tweed_shim.runner import Call, Runner, RunOptions
 from tweed_shim.runtime import runs
+from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.recorded_run import Job
 from tweed_shim.runtime.request import KEEP_LIMIT, RESULT_LIMIT, InputVolume, Mount, Request
 from tweed_shim.tweed import contract
@@ -65,11 +66,15 @@ class OperationCall(Record):
 
 
 class OperationRunner:
-    """Run operations of both contracts with the same options."""
+    """Run operations of both contracts with the same options.
 
-    def __init__(self, runner: Runner, options: Options) -> None:
+    console: where their diagnostics are shown; by default on the runner's own.
+    """
+
+    def __init__(self, runner: Runner, options: Options, console: Console | None = None) -> None:
         self._runner = runner
         self._options = options
+        self._console = console
 
     def run(self, call: OperationCall, **hooks: Any) -> tuple[runs.Run, bytes]:
         """Run an operation, and return its run and its result. Raises ContractError where the result is too long.
@@ -89,7 +94,7 @@ class OperationRunner:
         with trace.span("prepare"):
             request = self.request(call)
         job = Job(what, record, **{"meanwhile": lambda: import_for(operation), **hooks})
-        run, outcome = self._runner.run(request, job)
+        run, outcome = self._runner.run(request, job, self._console)
         if outcome.overflow:
             raise ContractError(
                 f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {operation.result}; it was killed, "

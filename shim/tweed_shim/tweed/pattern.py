@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from tweed_shim.base import option_values
 from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
-from tweed_shim.base.records import EMPTY
+from tweed_shim.base.records import EMPTY, replace
 from tweed_shim.base.settings import Settings
 from tweed_shim.errors import ContractError
 from tweed_shim.image import reference as references
@@ -57,6 +57,10 @@ class Pattern:
         self._keep_backend = option_values.argument("keep_backend", keep_backend, option_values.flag)
         self._runner = Runner(settings, options, console)
         self._operations = OperationRunner(self._runner, options)
+        # The pattern's stdout may be a result, so nothing of the backend is shown there.
+        self._backend_operations = OperationRunner(
+            self._runner, options, replace(console, stdout=console.stderr)
+        )
         self._cloud = "" if cloud is None else clouds.check_name("a cloud", cloud)
 
     def metadata(self) -> dict[str, Any]:
@@ -243,7 +247,7 @@ class Pattern:
             yield target
             return
         instance = target.instance.name
-        operations = CloudOperations(self._runner, self._operations, self._cloud_of(cloud), "BACKEND")
+        operations = CloudOperations(self._runner, self._backend_operations, self._cloud_of(cloud), "BACKEND")
         purpose = {"instance": instance, "operation": operation, "binding": target.binding}
         interaction = f"{instance[:_LONGEST]}-{operation}-{os.urandom(4).hex()}"
         with chain.set_up(operations, interaction, purpose, keep=self._keep_backend) as access:
