@@ -9,9 +9,9 @@ from typing import Any
 
 from tweed_shim.base.text import ESCAPES
 
-# What PyYAML does not quote by itself: numbers of YAML 1.2 (`0o17`, `1e3`), and characters that it writes verbatim
-# although readers take them for line breaks.
-_QUOTED = re.compile("^[-+.0-9]|[\x85\u2028\u2029\ufeff]")
+# What PyYAML does not quote by itself: numbers of YAML 1.2 (`0o17`, `1e3`), the booleans `y` and `n` of YAML 1.1, and
+# characters that it writes verbatim although readers take them for line breaks.
+_QUOTED = re.compile("^[-+.0-9]|^[yYnN]$|[\x85\u2028\u2029\ufeff]")
 
 
 def to_json(value: Any) -> str:

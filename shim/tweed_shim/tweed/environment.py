@@ -50,7 +50,7 @@ def _parse_plain(data: bytes) -> dict[str, str] | None:
     for line in lines:
         name, colon, written = line.partition(": ")
         value = _plain_value(written)
-        if not colon or not _is_name(name) or value is None:
+        if not colon or not is_variable_name(name) or value is None:
             return None
         environment[name] = value
     # A name that occurs twice is left to `_parse_yaml`, which has the message.
@@ -69,7 +69,7 @@ def _plain_value(written: str) -> str | None:
     return written if is_bare and written[0].isalnum() else None
 
 
-def _is_name(text: str) -> bool:
+def is_variable_name(text: str) -> bool:
     """Tell whether a text can name a variable (POSIX Base Definitions, 3.216)."""
     return text.isascii() and text.isidentifier() and len(text) <= _LONGEST_NAME
 
@@ -102,7 +102,7 @@ def _parse_yaml(data: bytes, *, image: str) -> dict[str, str]:
 
 
 def _problem(name: str, value: object) -> str | None:
-    if not _is_name(name):
+    if not is_variable_name(name):
         return "is not the name of a variable"
     if isinstance(value, dict | list):
         return f"is a {'map' if isinstance(value, dict) else 'list'}, where only text can be"
@@ -159,8 +159,9 @@ def _refuse_steering(
     shown = list(refused.items())[:_MOST_NAMED]
     named = ", ".join(f"{name} (steers {steers})" for name, steers in shown)
     more = f" and {len(refused) - len(shown)} more" if len(refused) > len(shown) else ""
+    purpose = "set in containers" if kind == "env-file" else "evaluated"
     raise SteeringVariable(
-        f"{subject} {named}{more}, and the format {kind} is made to be evaluated",
+        f"{subject} {named}{more}, and the format {kind} is made to be {purpose}",
         f"use the format yaml or json, or allow={list(refused)[:_MOST_NAMED]}{rest} if you mean it",
         tuple(refused),
     )
