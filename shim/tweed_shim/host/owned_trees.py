@@ -1,11 +1,15 @@
-"""Measure and remove directories whose files may belong to any id of a user namespace."""
+"""Measure, remove and take over directories whose files may belong to any id of a user namespace."""
 
 import os
 import stat
+import sys
 
+from tweed_shim.host.tree_walk import LEAVE, owner_readable, walk
 from tweed_shim.host.userns import IdMap, run_mapped
 
 BLOCK = 512  # the unit of st_blocks: stat(2)
+# Calls `take_over_as_owner` in a user namespace.
+TAKE_OVER = "import sys; sys.path.append(sys.argv.pop(1)); from tweed_shim.host import owned_trees; owned_trees.main()"
 DEEPEST = 100  # directories in directories that are removed without the help of rm
 
 
@@ -77,3 +81,63 @@ def disk_usage(idmap: IdMap, path: str) -> int:
         lines = output.split(b"\n")
         total = next((line.split()[0] for line in reversed(lines) if line[:1].isdigit()), b"0")
         return int(total) << 10
+
+
+def take_over(idmap: IdMap, path: str) -> None:
+    """Make a directory and all below it belong to the caller and readable for it, whichever ids it belongs to now.
+
+    Symbolic links are left as they are, and none is followed. Set-id bits are removed. Raises HostError where something
+    cannot be taken over.
+    """
+    try:
+        take_over_as_owner(path)
+    except OSError:
+        from tweed_shim.errors import HostError
+        from tweed_shim.host import interpreter
+
+        command = [interpreter.find(), "-I", "-S", "-c", TAKE_OVER, interpreter.source_directory(), path]
+        code, output = run_mapped(idmap, command)
+        if code != 0:
+            fault = output.decode(errors="replace").strip().rpartition("\n")[2] or f"signal {-code}"
+            raise HostError(
+                f"{path} cannot be made yours ({fault}); run it as the user, and with the subordinate ids, that the "
+                "image was run with"
+            ) from None
+
+
+def take_over_as_owner(path: str) -> None:
+    """Do the work of `take_over` with the rights of this process. Raises OSError."""
+    top = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _own(top)
+        for step, parent, name, status in walk(top):
+            if step != LEAVE and not stat.S_ISLNK(status.st_mode):
+                fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+                try:
+                    _own(fd)
+                finally:
+                    os.close(fd)
+    finally:
+        os.close(top)
+
+
+def _own(fd: int) -> None:
+    """Make what an O_PATH descriptor stands for belong to this process, and readable for it, unless it is a link."""
+    status = os.fstat(fd)
+    if stat.S_ISLNK(status.st_mode):
+        return
+    # No call changes the mode by such a descriptor. This path leads to the very file, without a name that can change.
+    path = f"/proc/self/fd/{fd}"
+    user = (os.geteuid(), os.getegid())
+    if (status.st_uid, status.st_gid) != user:
+        os.chown(path, *user)
+    if (mode := owner_readable(status.st_mode)) != stat.S_IMODE(status.st_mode):
+        os.chmod(path, mode)
+
+
+def main() -> None:
+    """Be the program TAKE_OVER, whose argument is a path."""
+    try:
+        take_over_as_owner(sys.argv[1])
+    except OSError as error:
+        sys.exit(f"{error.filename or sys.argv[1]}: {error.strerror}")

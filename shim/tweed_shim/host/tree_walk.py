@@ -42,6 +42,14 @@ def walk(top: int) -> Iterator[Step]:
         os.close(current)
 
 
+def owner_readable(mode: int) -> int:
+    """Return the permissions of a file or a directory, with those that its owner needs to read it.
+
+    The set-id bits are not among them: what gets another owner must not act for that one.
+    """
+    return mode & 0o1777 | (0o500 if stat.S_ISDIR(mode) else 0o400)
+
+
 def _others(directory: int) -> Generator[Step, None, list[tuple[str, os.stat_result]]]:
     """Yield a step for each entry of a directory that is none itself; return the names and statuses of the others."""
     inner = []

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tweed_shim.base.lean.typing import TYPE_CHECKING
-from tweed_shim.host.tree_walk import ENTER, LEAVE, OPEN, walk
+from tweed_shim.host.tree_walk import ENTER, LEAVE, OPEN, owner_readable, walk
 from tweed_shim.runtime import mounts
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-PERMISSIONS = 0o1777  # without the set-id bits: what belongs to somebody else now must not act for them
 
 
 def prepare(plan: "Plan") -> None:
@@ -95,13 +94,7 @@ def _can_read(status: os.stat_result, uid: int) -> bool:
     """Tell whether a file or a directory belongs to a user, who may read it; True for anything else."""
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return True
-    needed = _needed(status)
-    return status.st_uid == uid and status.st_mode & needed == needed
-
-
-def _needed(status: os.stat_result) -> int:
-    """Return the permissions that the owner of a file or a directory needs to read it."""
-    return 0o500 if stat.S_ISDIR(status.st_mode) else 0o400
+    return status.st_uid == uid and status.st_mode & 0o777 == owner_readable(status.st_mode) & 0o777
 
 
 def copy(source: str, target: str, user: tuple[int, int]) -> None:
@@ -142,7 +135,7 @@ def _moved(current: int, name: str) -> int:
 def _settle(fd: int, original: os.stat_result, user: tuple[int, int]) -> None:
     """Give a copied file or directory its owner, mode and times."""
     os.fchown(fd, *user)
-    os.fchmod(fd, original.st_mode & PERMISSIONS | _needed(original))
+    os.fchmod(fd, owner_readable(original.st_mode))
     os.utime(fd, ns=(original.st_atime_ns, original.st_mtime_ns))
 
 
