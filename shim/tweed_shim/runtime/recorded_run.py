@@ -90,7 +90,10 @@ def _ended_for_memory(*, limited: bool) -> str:
 
 
 def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Request) -> None:
-    """Raise OperationFailed or TimedOut where a run did not end with code 0. The log then gets its result."""
+    """Raise an error where a run did not end with code 0; the log then gets its result.
+
+    OperationFailed, TimedOut, or ContractError where it wrote more to a directory than that can hold.
+    """
     if outcome.code != 0 or outcome.overflow:
         with suppress(OSError):
             run.log_result(outcome.result)
@@ -105,16 +108,24 @@ def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Reques
     if outcome.overflow or outcome.code == 0:
         return
     message = f"{job.what} {_failure(outcome, request)}; {hints}"
+    if outcome.full and _own_limit(outcome.full, request) is not None:
+        # No option allows more there: the image breaks its contract.
+        raise ContractError(message)
     failure = OperationFailed(message, exit_code=outcome.code, run=str(run.number))
     failure.given_up = outcome.killed == SECOND_SIGNAL
     raise failure
+
+
+def _own_limit(destination: str, request: Request) -> int | None:
+    """Return the limit that the mount at a destination has for itself, or None."""
+    return next(mount.limit for mount in request.mounts if mount.destination == destination)
 
 
 def _exceeded(destination: str, request: Request) -> str:
     """Return the message for a run that exceeded the limit of the mount at a destination."""
     from tweed_shim.base import sizes
 
-    limit = next(mount.limit for mount in request.mounts if mount.destination == destination)
+    limit = _own_limit(destination, request)
     if limit is None:
         return (
             f"was ended because it wrote more than {sizes.show(request.keep_limit)}, or {MOST_FILES} files, to keep; "
@@ -237,8 +248,8 @@ def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outc
 
     The program ended with code 0, or was killed because its result was too long (Outcome.overflow).
 
-    Raises OperationFailed where it ended otherwise, TimedOut where its time was up, HostError and ImageError where
-    it could not be run.
+    Raises OperationFailed where it ended otherwise, TimedOut where its time was up, ContractError where it wrote more
+    to a directory than that can hold, HostError and ImageError where it could not be run.
     """
     root = site.settings.root
     with trace.span("prepare"):

@@ -107,6 +107,7 @@ def locked(instance: Instance, *, shared: bool = False) -> Iterator[None]:
             f"waiting for {users_of(instance) or 'another operation'} on instance '{instance.name}' to end"
         )
 
+    files.make_private(os.path.dirname(instance.directory), durable=True)
     path = os.path.join(instance.directory, LOCK)
     with files.locked(path, shared=shared, waiting=waiting) as lock:
         try:
@@ -153,13 +154,15 @@ def users_of(instance: Instance) -> str:
 
 
 def create(instance: Instance, encoded: bytes) -> None:
-    """Make the directories and the inputs of an instance that has no record yet. The caller holds its lock."""
+    """Make the directories and the inputs of an instance that has no record yet. The caller holds its lock.
+
+    The write of the record makes their names durable: they are in the same directory.
+    """
     sweep(instance)
     for path in (instance.credstore, instance.outputs):
-        files.make_private(path, durable=True)
-    files.write_whole(os.path.join(instance.directory, INPUTS), encoded)
-    for path in (os.path.dirname(instance.directory), instance.root):
-        files.sync_directory(path)
+        files.make_private(path)
+    files.write_new(os.path.join(instance.directory, INPUTS), encoded)
+    files.sync_directory(os.path.dirname(instance.directory))
 
 
 def sweep(instance: Instance) -> None:
