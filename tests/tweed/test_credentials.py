@@ -18,7 +18,8 @@ FLAT = [kind for kind in credentials.FORMATS if kind not in ("yaml", "json")]
 ODD = [
     "yes", "y", "N", "On", "null", "~", "", "0123", "0o17", "0x1F", "1e3", "1_000", "12:30:45", "+1", ".5", ".inf",
     "2020-01-01", "<<", "=", "-", "- a", "a: b", "a #b", "#", "'", '"', "\\", "$HOME", "`id`", "a\nb", "a\r\nb\n",
-    " a ", "\t", "\x85", "\u2028", "\ufeff", "\x1b[1m", "\u202e", "!x", "&a", "*a", "%a", "@a", "{", "[1]", "|", "? a", "---",
+    " a ", "\t", "\x85", "\u2028", "\ufeff", "\x1b[1m", "\u202e", "!x", "&a", "*a", "%a", "@a", "{", "[1]", "|",
+    "? a", "---",
 ]  # fmt: skip
 texts = (
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

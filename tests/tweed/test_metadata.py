@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -205,6 +206,16 @@ def test_a_file_may_have_any_plain_path(filename: str) -> None:
     assert parse(f'{PATTERN}files:\n- filename: "{filename}"\n')["files"][0]["filename"] == filename.replace(
         "\\\\", "\\"
     )
+
+
+@given(st.text("./a\0", max_size=8) | st.text(max_size=8))
+def test_an_accepted_file_is_where_its_name_says(filename: str) -> None:
+    try:
+        parse(f"{PATTERN}files: [{{filename: {json.dumps(filename)}}}]\n")
+    except ContractError:
+        return
+    assert os.path.normpath(f"/outputs/{filename}") == f"/outputs/{filename}" != "/outputs/"
+    assert "\0" not in filename
 
 
 def test_the_files_of_a_pattern_are_read_and_their_texts_are_as_written() -> None:

@@ -213,9 +213,9 @@ def test_valid_inputs_are_accepted(metadata_inputs: Any) -> None:
             "nodes[1].port must be at least 1 (set by the inputs)",
         ),
         (
-            {"sise": "hunter2"},
+            {"sizes": "hunter2"},
             {"nods": []},
-            'sise is not known here (did you mean "size"?) (set by the plan); '
+            'sizes is not known here (did you mean "size"?) (set by the plan); '
             'nods is not known here (did you mean "nodes"?) (set by the inputs)',
         ),
     ],
