@@ -33,7 +33,7 @@ def test_one_interaction_from_configure_to_teardown(shim: Shim, demo_image: str)
     ready = run(shim, demo_image, "setup")
     assert ready.code == 0, ready
     environment = yaml.safe_load(ready.out)
-    assert set(environment) == {"DEMO_USERNAME", "DEMO_TOKEN", "DEMO_CONFIG"}
+    assert set(environment) == {"DEMO_USERNAME", "DEMO_TOKEN", "DEMO_CONFIG", "DEMO_USER_FILE"}
     assert len(environment["DEMO_TOKEN"]) == 32
     assert json.loads(environment["DEMO_CONFIG"]) == CONFIGURATION
     done = run(shim, demo_image, "teardown")

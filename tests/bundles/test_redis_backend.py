@@ -16,12 +16,12 @@ def run(shim: Shim, image: str, operation: str, *options: str, stdin: bytes | No
     return shim.run("exec", f"oci:{image}", operation, "--network", "host", *options, stdin=stdin)
 
 
-def configure(shim: Shim, image: str, **properties: str | int) -> None:
+def configure(shim: Shim, image: str, **properties: str | int | bool) -> None:
     done = run(shim, image, "configure", "--config", "-", stdin=json.dumps(properties).encode())
     assert done.code == 0, done
 
 
-def configured_for(shim: Shim, image: str, server: RedisServer, **properties: str) -> None:
+def configured_for(shim: Shim, image: str, server: RedisServer, **properties: str | bool) -> None:
     configure(shim, image, host=server.host, port=server.port, password=server.password, **properties)
 
 
@@ -37,7 +37,7 @@ def test_metadata_names_the_inputs(shim: Shim, redis_image: str) -> None:
     done = shim.run("exec", f"oci:{redis_image}", "metadata")
     assert done.code == 0, done
     properties = yaml.safe_load(done.out)["inputs"]["properties"]
-    assert set(properties) == {"host", "port", "username", "password", "key_prefix"}
+    assert set(properties) == {"host", "port", "username", "password", "key_prefix", "manager"}
 
 
 def test_check_logs_in_with_a_password_that_is_hard_to_quote(
@@ -75,6 +75,35 @@ def test_the_emitted_user_works_within_its_prefix_and_nowhere_else(
         ):
             with pytest.raises(RedisError, match=r"NOPERM|can't access|No permissions"):
                 client.call(*forbidden)
+    assert run(shim, redis_image, "teardown").code == 0
+
+
+def test_the_user_of_a_manager_s_interaction_manages_users_and_touches_no_keys(
+    shim: Shim, redis_image: str, redis_server: RedisServer
+) -> None:
+    configured_for(shim, redis_image, redis_server, key_prefix=f"team-{shim.account.kind}", manager=True)
+    before = redis_server.users()
+    environment = environment_of(shim, redis_image)
+    assert (environment["REDIS_MANAGER"], environment["REDIS_KEY_PREFIX"]) == (
+        "true",
+        f"team-{shim.account.kind}:",
+    )
+    with redis_server.client(environment["REDIS_USERNAME"], environment["REDIS_PASSWORD"]) as client:
+        other = f"other-{shim.account.kind}"
+        assert client.call("ACL", "SETUSER", other, "on", ">s3same") == "OK"
+        assert client.call("ACL", "DELUSER", other) == 1
+        for forbidden in (["GET", "key"], ["SCAN", "0"], ["FLUSHALL"], ["CONFIG", "GET", "*"]):
+            with pytest.raises(RedisError, match="NOPERM"):
+                client.call(*forbidden)
+    assert run(shim, redis_image, "teardown").code == 0
+    assert redis_server.users() == before
+
+
+def test_an_ordinary_interaction_does_not_claim_to_manage_users(
+    shim: Shim, redis_image: str, redis_server: RedisServer
+) -> None:
+    configured_for(shim, redis_image, redis_server, manager=False)
+    assert "REDIS_MANAGER" not in environment_of(shim, redis_image)
     assert run(shim, redis_image, "teardown").code == 0
 
 

@@ -66,7 +66,7 @@ def encrypted(out: bytes) -> None:
 
 def dotenv(out: bytes) -> None:
     names = [line.partition("=")[0] for line in out.decode().splitlines() if not line.startswith("#")]
-    assert set(names) == {"DEMO_USERNAME", "DEMO_TOKEN", "DEMO_CONFIG"}
+    assert set(names) == {"DEMO_USERNAME", "DEMO_TOKEN", "DEMO_CONFIG", "DEMO_USER_FILE"}
 
 
 def shell(out: bytes) -> None:

@@ -133,7 +133,12 @@ def warm_setup(shim: Shim, image: str, wrapper: Sequence[str], env: Mapping[str,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert set(yaml.safe_load(done.stdout)) == {"DEMO_USERNAME", "DEMO_TOKEN", "DEMO_CONFIG"}
+    assert set(yaml.safe_load(done.stdout)) == {
+        "DEMO_USERNAME",
+        "DEMO_TOKEN",
+        "DEMO_CONFIG",
+        "DEMO_USER_FILE",
+    }
     found = imported(done.stderr)
     assert "tweed_shim" in found
     return found

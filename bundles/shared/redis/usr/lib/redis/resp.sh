@@ -6,13 +6,13 @@
 CRLF=$(printf '\r\n.')
 CRLF=${CRLF%.}
 
-# connect HOST PORT
+# connect HOST PORT [SECONDS]: the connection ends after SECONDS, 60 where they are not given.
 connect() {
     peer="Redis at $1 port $2"
     # A connection that breaks shall be reported, not end this shell by a signal.
     trap '' PIPE
     mkfifo "$HOME/to-redis" "$HOME/from-redis"
-    timeout 60 nc -w 10 "$1" "$2" <"$HOME/to-redis" >"$HOME/from-redis" &
+    timeout "${3:-60}" nc -w 10 "$1" "$2" <"$HOME/to-redis" >"$HOME/from-redis" &
     exec 3>"$HOME/to-redis" 4<"$HOME/from-redis"
 }
 
@@ -26,11 +26,16 @@ send() {
     printf '%s' "$message" >&3
 }
 
+# read_line: sets `reply` to the next line that Redis sends.
+read_line() {
+    IFS= read -r -t 10 reply <&4 || die "There is no answer from $peer."
+    reply=${reply%"${CRLF%?}"}
+}
+
 # call COMMAND...: sets `reply` to the line that Redis answers with.
 call() {
     send "$@" 2>/dev/null || die "The connection to $peer is lost."
-    IFS= read -r -t 10 reply <&4 || die "There is no answer from $peer."
-    reply=${reply%"${CRLF%?}"}
+    read_line
 }
 
 # What Redis complains about, up to the first quotation mark: behind one it repeats what it was sent.
@@ -59,8 +64,9 @@ log_in() {
     fi
 }
 
+# Does not fail: Redis has acknowledged all that came before.
 hang_up() {
-    ask +OK QUIT
+    send QUIT 2>/dev/null && read -r -t 10 reply <&4 || :
     exec 3>&- 4<&-
     wait
 }

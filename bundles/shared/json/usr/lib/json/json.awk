@@ -2,13 +2,14 @@
 #
 #   awk -v dir=DIRECTORY -v known="host:string port:number" -f json.awk <config.json
 #
-# `known` names the properties that there may be, each with its type. Whatever else is found (nested values,
-# unknown or repeated names, broken JSON, a zero byte, which no shell variable can hold) is refused: one sentence
-# on stderr, which never quotes a value, exit code 1, and no file. It works on bytes, so run it with LC_ALL=C.
+# `known` names the properties that there may be, each with its type: string, number or boolean. Everything else
+# (nested values, unknown or repeated names, broken JSON, a zero byte, which no shell variable can hold) is refused:
+# one sentence on stderr, which never quotes a value, exit code 1, and no file. `what` is the subject of that
+# sentence, "The configuration" where it is not set. It works on bytes, so run it with LC_ALL=C.
 
 function fail(why) {
     # Not "> /dev/stderr": that opens a path, which a user other than the pipe's owner may not do.
-    print "The configuration cannot be taken: " why "." | "cat 1>&2"
+    print (what == "" ? "The configuration" : what) " cannot be taken: " why "." | "cat 1>&2"
     failed = 1
     exit 1
 }
@@ -92,8 +93,12 @@ function scalar(name) {
         type = "number"
         value = substr(rest, 1, RLENGTH)
         skip(RLENGTH)
+    } else if (match(rest, /^(true|false)/)) {
+        type = "boolean"
+        value = substr(rest, 1, RLENGTH)
+        skip(RLENGTH)
     } else
-        fail("the value of '" name "' is neither a string nor a number")
+        fail("the value of '" name "' is no string, number or boolean")
 }
 
 function member(    name) {
