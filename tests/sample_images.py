@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -13,23 +14,47 @@ BUILD_COMPONENT = os.path.join(PROJECT, "scripts", "build-component")
 TOI_DEMO = "//example.com/demo/greeter:1.0.0"
 
 
-def _build(name: str, directory: str) -> str:
-    layout = os.path.join(directory, name)
-    subprocess.run([BUILD_BUNDLE, name, layout], check=True)
-    open_to_all(layout)
-    return layout
+SampleImage = Callable[[str], str]
 
 
 @pytest.fixture(scope="session")
-def demo_image(public_directory: str) -> str:
-    """The OCI image layout of the backend that needs no server; every user may read it."""
-    return _build("demo-backend", public_directory)
+def sample_image(public_directory: str) -> SampleImage:
+    """Return the OCI image layout of a folder of bundles/, which is built once; every user may read it."""
+    built: dict[str, str] = {}
+
+    def build(name: str) -> str:
+        if name not in built:
+            layout = os.path.join(public_directory, name)
+            subprocess.run([BUILD_BUNDLE, name, layout], check=True)
+            open_to_all(layout)
+            built[name] = layout
+        return built[name]
+
+    return build
 
 
 @pytest.fixture(scope="session")
-def redis_image(public_directory: str) -> str:
-    """The OCI image layout of the Redis backend; every user may read it."""
-    return _build("redis-backend", public_directory)
+def demo_image(sample_image: SampleImage) -> str:
+    """The layout of the backend that needs no server."""
+    return sample_image("demo-backend")
+
+
+@pytest.fixture(scope="session")
+def redis_image(sample_image: SampleImage) -> str:
+    """The layout of the Redis backend."""
+    return sample_image("redis-backend")
+
+
+@pytest.fixture(scope="session")
+def demo_pattern(sample_image: SampleImage) -> str:
+    """The layout of the pattern that needs no server."""
+    return sample_image("demo-pattern")
+
+
+@pytest.fixture(scope="session")
+def redis_pattern(sample_image: SampleImage) -> str:
+    """The layout of the Redis pattern."""
+    return sample_image("redis-pattern")
 
 
 @pytest.fixture(scope="session")
