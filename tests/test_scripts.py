@@ -1,5 +1,6 @@
 """The scripts: what they make, and what they say where they cannot."""
 
+import glob
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import pytest
 
 from accounts import Account, open_to_all
 from installed import SYSTEM_PATH
-from sample_images import BUILD_COMPONENT, PROJECT
+from sample_images import BUILD_COMPONENT, PROJECT, SampleImage
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +60,23 @@ def index(layout: str) -> dict[str, str]:
     return {each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"] for each in manifests}
 
 
-@pytest.mark.parametrize("name", ["demo-backend", "redis-backend"])
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("demo-backend", "1.0.0"),
+        ("redis-backend", "1.1.0"),
+        ("demo-pattern", "1.0.0"),
+        ("redis-pattern", "1.0.0"),
+    ],
+)
 def test_a_bundle_is_the_same_whoever_builds_it(
-    checkout: str, place: str, account: Account, name: str, demo_image: str, redis_image: str
+    checkout: str, place: str, account: Account, name: str, version: str, sample_image: SampleImage
 ) -> None:
     layout = os.path.join(place, "layout")
     done = run_as(account, f"{checkout}/scripts/build-bundle", name, layout)
     assert done.returncode == 0, done
-    reference = {"demo-backend": demo_image, "redis-backend": redis_image}[name]
-    assert index(layout) == index(reference)
-    assert set(index(layout)) == {"latest", "1.0.0"}
+    assert index(layout) == index(sample_image(name))
+    assert set(index(layout)) == {"latest", version}
     assert os.listdir(place) == ["layout"]
     # Any user who may look into the directory can use the layout.
     assert all(os.stat(os.path.join(layout, entry)).st_mode & 0o044 == 0o044 for entry in os.listdir(layout))
@@ -94,7 +102,11 @@ def test_a_build_replaces_its_predecessor_and_nothing_else(
     ("arguments", "code", "words"),
     [
         ([], 2, "usage: scripts/build-bundle NAME DEST"),
-        (["nosuch", "here"], 1, "there is no bundle nosuch; there are: demo-backend redis-backend toi-demo."),
+        (
+            ["nosuch", "here"],
+            1,
+            "there is no bundle nosuch; there are: demo-backend demo-pattern redis-backend redis-pattern toi-demo.",
+        ),
         (["../bundles/demo-backend", "here"], 1, "there is no bundle ../bundles/demo-backend;"),
         (["demo-backend", "/etc"], 1, "/etc is there and is no earlier build of demo-backend;"),
         (["demo-backend", "/nosuch/here"], 1, "/nosuch is not a directory that can be written to."),
@@ -106,6 +118,19 @@ def test_build_bundle_says_what_is_wrong(
     done = run_as(accounts["single"], f"{checkout}/scripts/build-bundle", *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
+
+
+def test_build_bundle_names_a_shared_folder_that_is_not_there(
+    checkout: str, place: str, account: Account
+) -> None:
+    bundle = os.path.join(checkout, "bundles", "unfinished")
+    os.mkdir(bundle)
+    with open(os.path.join(bundle, "image.conf"), "w", encoding="ascii") as file:
+        file.write("VERSION=1\nENTRYPOINT=/bin/sh\nSHARED='json nosuch'\n")
+    done = run_as(account, f"{checkout}/scripts/build-bundle", "unfinished", f"{place}/layout")
+    shutil.rmtree(bundle)
+    assert (done.returncode, os.listdir(place)) == (1, [])
+    assert done.stderr == "build-bundle: there is no folder bundles/shared/nosuch, which SHARED names.\n"
 
 
 @pytest.mark.parametrize(
@@ -147,6 +172,7 @@ def run_without(programs: list[str], account: Account, *command: str) -> subproc
     ("script", "missing"),
     [
         (["quickstart"], "runc uidmap"),
+        (["quickstart", "pattern"], "runc uidmap"),
         (["provision"], "runc uidmap"),
         (["provision", "--tests"], "runc uidmap redis-server"),
         (["test"], "runc uidmap redis-server"),
@@ -164,8 +190,31 @@ def test_without_root_and_sudo_the_missing_packages_are_named(
 
 
 @pytest.mark.parametrize(
+    ("contract", "last"),
+    [([], "demo-backend: Forgot the user demo-"), (["pattern"], "demo-pattern: Deleted the database shop.")],
+)
+def test_the_quickstart_shows_a_contract_from_its_beginning_to_its_end(
+    place: str, account: Account, program: str, contract: list[str], last: str
+) -> None:
+    clone = os.path.join(place, "clone")
+    for name in ("scripts", "bundles"):
+        shutil.copytree(os.path.join(PROJECT, name), os.path.join(clone, name))
+    # The program is installed already, as is what scripts/provision would install with it.
+    with open(os.path.join(clone, "scripts", "provision"), "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\n")
+    os.symlink(os.path.dirname(os.path.dirname(program)), os.path.join(clone, ".venv"))
+    before = set(glob.glob("/var/tmp/tweed-shim-quickstart-*"))
+    done = run_as(account, f"{clone}/scripts/quickstart", *contract)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert last in done.stdout
+    assert "That was all of it." in done.stdout
+    assert set(glob.glob("/var/tmp/tweed-shim-quickstart-*")) <= before
+
+
+@pytest.mark.parametrize(
     ("script", "code", "words"),
     [
+        (["quickstart", "nosuch"], 2, "usage: scripts/quickstart [toi | pattern]"),
         (["test", "--in"], 2, "usage: scripts/test"),
         (["test", "--in", "fedora:40"], 2, "usage: scripts/test"),
         (["test", "--in", "debian:11"], 2, "usage: scripts/in-debian"),
