@@ -156,3 +156,13 @@ class Examination:
         if len(values) != self._written_files or len(set(values)) != 1:
             return f"mixed: {name} has {len(values)} files with the values {sorted(set(values))}"
         return values[0]
+
+
+def unfinished_work(root: str) -> Iterator[str]:
+    """Yield the paths of what only work in progress leaves in a store."""
+    for name in ("tmp", "scratch"):
+        yield from (os.path.join(root, name, each) for each in os.listdir(os.path.join(root, name)))
+    for path, directories, names in os.walk(root):
+        for name in (*directories, *names):
+            if name.startswith("draft-") or ".new-" in name:
+                yield os.path.join(path, name)

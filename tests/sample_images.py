@@ -17,17 +17,22 @@ TOI_DEMO = "//example.com/demo/greeter:1.0.0"
 SampleImage = Callable[[str], str]
 
 
+def build_sample(name: str, directory: str) -> str:
+    """Build a folder of bundles/; returns the OCI image layout, which every user may read."""
+    layout = os.path.join(directory, name)
+    subprocess.run([BUILD_BUNDLE, name, layout], check=True)
+    open_to_all(layout)
+    return layout
+
+
 @pytest.fixture(scope="session")
 def sample_image(public_directory: str) -> SampleImage:
-    """Return the OCI image layout of a folder of bundles/, which is built once; every user may read it."""
+    """Return the OCI image layout of a folder of bundles/, which is built once."""
     built: dict[str, str] = {}
 
     def build(name: str) -> str:
         if name not in built:
-            layout = os.path.join(public_directory, name)
-            subprocess.run([BUILD_BUNDLE, name, layout], check=True)
-            open_to_all(layout)
-            built[name] = layout
+            built[name] = build_sample(name, public_directory)
         return built[name]
 
     return build

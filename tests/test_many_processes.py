@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from accounts import Account
+from examinations import unfinished_work
 from installed import SYSTEM_PATH, Shim, fresh_shim
 from layouts import File, build_layout
 from script_images import METADATA, ScriptImage
@@ -191,11 +192,7 @@ def complaint(shim: Shim, command: tuple[str, ...], stdin: bytes | None) -> str 
 
 def examine_quiet(root: str) -> None:
     """Nothing is under way in a store of which nobody makes use now."""
-    for place in ("tmp", "scratch"):
-        assert os.listdir(os.path.join(root, place)) == []
-    for path, directories, names in os.walk(root):
-        odd = [name for name in (*directories, *names) if name.startswith("draft-") or ".new-" in name]
-        assert not odd, path
+    assert list(unfinished_work(root)) == []
     for place in glob.glob(os.path.join(root, "clouds", "*", "**", "current"), recursive=True):
         generations = [name for name in os.listdir(os.path.dirname(place)) if name.isdigit()]
         assert generations == [os.readlink(place)]
