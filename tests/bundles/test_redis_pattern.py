@@ -16,13 +16,18 @@ def run(shim: Shim, image: str, operation: str, *options: str, stdin: bytes | No
     return shim.run("exec", f"oci:{image}", operation, *options, stdin=stdin)
 
 
+def own(shim: Shim) -> str:
+    """What the names of all users and keys of this test begin with."""
+    return os.path.basename(os.path.dirname(shim.root))
+
+
 def configure(shim: Shim, image: str, server: RedisServer, **more: Any) -> None:
-    """Make the cloud prod, whose users and keys have names of this caller's own."""
+    """Make the cloud prod."""
     configuration = {
         "host": server.host,
         "port": server.port,
         "password": server.password,
-        "key_prefix": f"p-{shim.account.kind}",
+        "key_prefix": own(shim),
         "manager": True,
         **more,
     }
@@ -42,7 +47,7 @@ def bind(shim: Shim, image: str, instance: str, binding: str) -> dict[str, Any]:
 
 
 def own_users(server: RedisServer, shim: Shim) -> list[str]:
-    return [str(name) for name in server.users() if str(name).startswith(f"p-{shim.account.kind}-")]
+    return [str(name) for name in server.users() if str(name).startswith(f"{own(shim)}-")]
 
 
 def own_keys(server: RedisServer, shim: Shim) -> dict[int, list[str]]:
@@ -51,7 +56,7 @@ def own_keys(server: RedisServer, shim: Shim) -> dict[int, list[str]]:
     with server.client() as client:
         for database in range(16):
             client.call("SELECT", str(database))
-            keys = client.call("KEYS", f"p-{shim.account.kind}:*")
+            keys = client.call("KEYS", f"{own(shim)}:*")
             assert isinstance(keys, list)
             if keys:
                 found[database] = sorted(map(str, keys))
@@ -78,7 +83,7 @@ def test_a_bound_user_works_within_the_prefix_and_nowhere_else(
     done(provision(shim, redis_pattern, "other"))
     credentials, neighbour = (bind(shim, redis_pattern, name, "web") for name in ("shop", "other"))
     prefix = credentials["prefix"]
-    assert prefix.startswith(f"p-{shim.account.kind}:")
+    assert prefix.startswith(f"{own(shim)}:")
     assert prefix.endswith("-shop:")
     with prod.client(credentials["username"], credentials["password"]) as client:
         assert client.call("SET", f"{prefix}key", "value") == "OK"
@@ -150,14 +155,14 @@ def test_deprovision_leaves_no_key_and_no_user_but_those_of_others(
 ) -> None:
     done(provision(shim, redis_pattern, "shop"))
     credentials = bind(shim, redis_pattern, "shop", "web")
-    prefix, kind = credentials["prefix"], shim.account.kind
+    prefix = credentials["prefix"]
     with prod.client(credentials["username"], credentials["password"]) as client:
         for number in range(2500):  # more than one step deletes
             client.call("SET", f"{prefix}{number}", "value")
         client.call("SET", f"{prefix}two\r\nlines * [é] ", "value")
         client.call("SELECT", "3")
         client.call("RPUSH", f"{prefix}list", "value")
-    other = f"p-{kind}:{prefix.removeprefix(f'p-{kind}:').removesuffix(':')}x:key"
+    other = f"{prefix.removesuffix(':')}x:key"
     with prod.client() as client:
         client.call("SET", other, "value")
     gone = done(run(shim, redis_pattern, "deprovision", "--instance", "shop"))
