@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from installed import PROJECT
-from leftovers import sweep, work_directory
+from leftovers import PREFIX, sweep, work_directory
 
 TESTS = os.path.join(PROJECT, "tests")
 # A run with a user, a small disk, a control group and a process of the user's; it says so, and goes on for ever.
@@ -107,3 +107,12 @@ def test_a_run_that_is_interrupted_leaves_nothing(tmp_path: Path, number: signal
             process.kill()
     assert process.returncode == pytest.ExitCode.INTERRUPTED, out
     assert (has_user(name), os.path.lexists(directory)) == (False, False)
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_tree_that_is_deeper_than_a_recursion_may_be_is_swept(tmp_path: Path) -> None:
+    dead = f"{tmp_path}/{PREFIX}dead"
+    Path(f"{dead}.lock").touch()
+    subprocess.run(["mkdir", "-p", "/".join([dead, *["d"] * 1500])], check=True)
+    assert sweep(str(tmp_path)) == [dead]
+    assert os.listdir(tmp_path) == []
