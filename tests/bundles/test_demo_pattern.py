@@ -1,10 +1,11 @@
-"""The sample pattern that needs no server, with its backend, through the installed program, as each kind of caller."""
+"""The sample pattern that needs no server, with its backend, through the installed program."""
 
 import json
 
 import pytest
 import yaml
 
+from accounts import AS_ONE_USER
 from installed import Result, Shim, done
 
 
@@ -24,6 +25,7 @@ def provisioned(shim: Shim, image: str, cloud: str) -> None:
     done(run(shim, image, "provision", "--cloud", cloud, "--instance", "shop", "--inputs", "-", stdin=inputs))
 
 
+@AS_ONE_USER
 def test_metadata_says_what_the_image_is(shim: Shim, demo_pattern: str) -> None:
     metadata = yaml.safe_load(done(run(shim, demo_pattern, "metadata")).out)
     assert (metadata["pattern"], metadata["name"], metadata["version"]) == ("tweed/v1", "Demo", "1.0.0")
@@ -51,6 +53,7 @@ def test_an_instance_from_provision_to_deprovision(shim: Shim, demo_pattern: str
     assert json.loads(done(shim.run("instances", "--json")).out) == []
 
 
+@AS_ONE_USER
 def test_two_bindings_have_nothing_in_common(shim: Shim, demo_pattern: str, cloud: str) -> None:
     provisioned(shim, demo_pattern, cloud)
     one, two = (
@@ -62,6 +65,7 @@ def test_two_bindings_have_nothing_in_common(shim: Shim, demo_pattern: str, clou
     done(run(shim, demo_pattern, "deprovision", "--instance", "shop"))
 
 
+@AS_ONE_USER
 def test_inputs_that_break_the_schema_never_reach_the_image(
     shim: Shim, demo_pattern: str, cloud: str
 ) -> None:
@@ -75,6 +79,7 @@ def test_inputs_that_break_the_schema_never_reach_the_image(
     assert json.loads(done(shim.run("instances", "--json")).out) == []
 
 
+@AS_ONE_USER
 def test_without_a_backend_the_image_says_that_it_needs_one(shim: Shim, demo_pattern: str) -> None:
     failed = run(shim, demo_pattern, "provision", "--no-backend", "--instance", "shop")
     assert failed.code == 1

@@ -1,4 +1,4 @@
-"""The Redis sample pattern against a real Redis, through the installed program, as each kind of caller."""
+"""The Redis sample pattern against a real Redis, through the installed program."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from accounts import AS_ONE_USER
 from installed import Result, Shim, done
 from redis_servers import RedisError, RedisServer, running_redis
 
@@ -70,6 +71,7 @@ def prod(shim: Shim, redis_image: str, redis_server: RedisServer) -> RedisServer
     return redis_server
 
 
+@AS_ONE_USER
 def test_metadata_names_the_inputs_and_the_files(shim: Shim, redis_pattern: str) -> None:
     metadata = yaml.safe_load(done(run(shim, redis_pattern, "metadata")).out)
     assert set(metadata["inputs"]["properties"]) == {"label"}
@@ -106,6 +108,7 @@ def test_a_bound_user_works_within_the_prefix_and_nowhere_else(
     assert (own_users(prod, shim), own_keys(prod, shim)) == ([], {})
 
 
+@AS_ONE_USER
 def test_the_administrator_is_limited_to_the_prefix_too(
     shim: Shim, redis_pattern: str, prod: RedisServer
 ) -> None:
@@ -123,6 +126,7 @@ def test_the_administrator_is_limited_to_the_prefix_too(
     done(run(shim, redis_pattern, "deprovision", "--instance", "shop"))
 
 
+@AS_ONE_USER
 def test_the_uri_and_its_parts_agree(shim: Shim, redis_pattern: str, prod: RedisServer) -> None:
     done(provision(shim, redis_pattern, "shop"))
     credentials = bind(shim, redis_pattern, "shop", "web")
@@ -134,6 +138,7 @@ def test_the_uri_and_its_parts_agree(shim: Shim, redis_pattern: str, prod: Redis
     done(run(shim, redis_pattern, "deprovision", "--instance", "shop"))
 
 
+@AS_ONE_USER
 def test_unbind_deletes_one_user_and_succeeds_where_that_is_gone(
     shim: Shim, redis_pattern: str, prod: RedisServer
 ) -> None:
@@ -174,6 +179,7 @@ def test_deprovision_leaves_no_key_and_no_user_but_those_of_others(
     assert json.loads(done(shim.run("instances", "--json")).out) == []
 
 
+@AS_ONE_USER
 def test_deprovision_works_where_redis_has_forgotten_its_users(
     shim: Shim, redis_pattern: str, prod: RedisServer
 ) -> None:
@@ -187,6 +193,7 @@ def test_deprovision_works_where_redis_has_forgotten_its_users(
     assert (own_users(prod, shim), own_keys(prod, shim)) == ([], {})
 
 
+@AS_ONE_USER
 def test_users_are_saved_where_redis_keeps_them_in_a_file(
     shim: Shim, redis_image: str, redis_pattern: str, tmp_path: os.PathLike[str]
 ) -> None:
@@ -205,6 +212,7 @@ def test_users_are_saved_where_redis_keeps_them_in_a_file(
         assert saved() == []
 
 
+@AS_ONE_USER
 def test_a_cloud_that_manages_no_users_is_named(
     shim: Shim, redis_image: str, redis_pattern: str, redis_server: RedisServer
 ) -> None:
