@@ -23,7 +23,7 @@ def own(shim: Shim) -> str:
 
 
 def configure(shim: Shim, image: str, server: RedisServer, **more: Any) -> None:
-    """Make the cloud prod."""
+    """Make the cloud prod, or configure it anew."""
     configuration = {
         "host": server.host,
         "port": server.port,
@@ -32,7 +32,8 @@ def configure(shim: Shim, image: str, server: RedisServer, **more: Any) -> None:
         "manager": True,
         **more,
     }
-    done(run(shim, image, "configure", "--cloud", "prod", stdin=json.dumps(configuration).encode()))
+    options = ("--cloud", "prod", "--replace")
+    done(run(shim, image, "configure", *options, stdin=json.dumps(configuration).encode()))
 
 
 def provision(shim: Shim, image: str, instance: str, stdin: bytes | None = None) -> Result:
@@ -177,6 +178,20 @@ def test_deprovision_leaves_no_key_and_no_user_but_those_of_others(
     with prod.client() as client:
         client.call("DEL", other)
     assert json.loads(done(shim.run("instances", "--json")).out) == []
+
+
+@AS_ONE_USER
+def test_unbind_of_a_bind_that_has_failed_succeeds(
+    shim: Shim, redis_image: str, redis_pattern: str, prod: RedisServer
+) -> None:
+    done(provision(shim, redis_pattern, "shop"))
+    configure(shim, redis_image, prod, manager=False)
+    assert run(shim, redis_pattern, "bind", "--instance", "shop", "--binding", "web").code == 1
+    configure(shim, redis_image, prod)
+    ended = done(run(shim, redis_pattern, "unbind", "--instance", "shop", "--binding", "web"))
+    assert b"Bind has given no credentials." in ended.out
+    done(run(shim, redis_pattern, "deprovision", "--instance", "shop"))
+    assert own_users(prod, shim) == []
 
 
 @AS_ONE_USER
