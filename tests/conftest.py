@@ -21,6 +21,7 @@ pytest_plugins = [
     "sample_images",
     "script_images",
     "servers",
+    "shared_runs",
 ]
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -287,6 +288,27 @@ def test_without_user_attributes_on_tmpfs_the_layer_is_on_disk_at_once(
     assert outcome.exit_code == 0
     assert f"upperdir={os.path.join(root, 'tmp')}".encode() in outcome.result
     assert len(sandboxes) == 1
+
+
+def test_after_a_failure_only_what_is_kept_is_synced(
+    run: Run, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("kept", "other"):
+        (tmp_path / name).mkdir()
+
+    def record(directory: str) -> None:
+        with open(tmp_path / "synced", "a", encoding="ascii") as file:
+            file.write(f"{os.path.basename(directory)} ")
+
+    # A sandbox process that is a program of its own would not have the patch; a forked one has it.
+    monkeypatch.setattr("tweed_shim.host.kernel.has_one_thread", lambda: True)
+    monkeypatch.setattr("tweed_shim.runtime.cleanup.sync_tree", record)
+    mounts = (
+        Mount(str(tmp_path / "other"), "/other", writable=True),
+        Mount(str(tmp_path / "kept"), "/kept", writable=True, kept=True),
+    )
+    assert [run(f"exit {code}", mounts=mounts).exit_code for code in (3, 0)] == [3, 0]
+    assert (tmp_path / "synced").read_text().split() == ["kept", "other", "kept"]
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def limit_of(most: int, *directories: Path, files: int = MOST_FILES) -> DiskLimi
 def no_other_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a sandbox has a /proc of its own: here it lists the open files of other tests."""
     if "child" not in request.fixturenames:
-        monkeypatch.setattr(disk_usage, "_unnamed", lambda devices: ())
+        monkeypatch.setattr(disk_usage, "_unnamed", lambda _: ())
 
 
 def exceeded(*limits: DiskLimit) -> str:

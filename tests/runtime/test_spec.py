@@ -14,6 +14,7 @@ from tweed_shim.host.userns import IdMap
 from tweed_shim.runtime import host, spec
 from tweed_shim.runtime.cgroups import Cgroups
 from tweed_shim.runtime.host import Host
+from tweed_shim.runtime.request import Mount
 
 SHOW = f"""
 {{ grep 'core file' /proc/self/limits
@@ -86,3 +87,17 @@ def test_the_thermal_counters_of_every_processor_are_masked(tmp_path: Path) -> N
     found = host._thermal_throttles(str(tmp_path))
     assert found == tuple(f"{tmp_path}/cpu{number}/thermal_throttle" for number in (0, 1, 2, 5, 8, 9))
     assert set(found) <= set(generated(thermal_throttles=found)["linux"]["maskedPaths"])
+
+
+def test_what_is_for_the_containers_user_is_bound_from_the_bundle() -> None:
+    here = Host(IdMap("host"), Cgroups(0), 1024, frozenset(), "x86_64")
+    mounts = (
+        Mount("/source", "/plain"),
+        Mount("/source", "/readable", for_user=True),
+        Mount("/source", "/writable", writable=True, for_user=True),
+    )
+    request = program_request("/rootfs", ("/bin/true",), here, mounts=mounts)
+    config = spec.generate(request, here, bundle="/bundle", name="name")
+    sources = {each["destination"]: each["source"] for each in config["mounts"]}
+    found = [sources[mount.destination] for mount in mounts]
+    assert found == ["/source", "/bundle/readable-1", "/source"]
