@@ -29,7 +29,7 @@ NAMES = [
         "umoci",
         "pasta",
     ),
-    *("store", "disk", "memory", "clock", "run"),
+    *("store", "disk", "memory", "clock", "run", "interactions"),
 ]
 HIDE = "mount --bind /dev/null {}"
 

@@ -1,7 +1,7 @@
 """The table of checks: what the host has, what will not work without the rest, and how to mend it.
 
 Each check is a function of a CheckContext. It tries a thing (probes.py) where it can, rather than guess. No check
-changes the host or creates a store.
+changes the host or creates a store. The last findings are about the store alone (interactions.py).
 """
 
 import os
@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from tweed_shim.base import trust
 from tweed_shim.base.records import replace
 from tweed_shim.base.settings import check_root
-from tweed_shim.doctor import ids, probes
+from tweed_shim.doctor import ids, interactions, probes
 from tweed_shim.doctor.findings import (
     MISSING,
     OK,
@@ -51,7 +51,7 @@ def examine(root: str, runtime: str) -> list[Finding]:
         except OSError as error:
             refusal = f"{error.filename or root}: {error.strerror}"
         context = CheckContext(root, runtime, host, directory, refusal, ids.namespaces_fault(host))
-        return [check(context) for check in CHECKS]
+        return [*(check(context) for check in CHECKS), *interactions.left_behind(context)]
 
 
 def _kernel(_: CheckContext) -> Finding:
