@@ -32,8 +32,8 @@ OTHERS = {
     "toi/description.py": {"--json"},
     "toi/executor.py": {"--copy-resources"},
     "tweed/cloud_errors.py": {"--cloud", "--config", "--interaction"},
-    "tweed/cloud_states.py": {"--cloud", "--interaction"},
-    "tweed/recovery.py": {"--cloud", "--interaction"},
+    "tweed/command_lines.py": {"--binding", "--cloud", "--instance", "--interaction"},
+    "tweed/instance_errors.py": {"--cloud", "--config"},
 }
 
 

@@ -6,6 +6,7 @@ from tweed_shim.base.lean.typing import Any
 from tweed_shim.cli import environment_output
 from tweed_shim.cli.commands import Arguments
 from tweed_shim.errors import ConfigError, HostError, RefusedFormat
+from tweed_shim.tweed import command_lines
 
 
 def show(credentials: Mapping[str, Any], arguments: Arguments) -> None:
@@ -36,7 +37,7 @@ def show_new(credentials: Mapping[str, Any], instance: str, binding: str, argume
     command = _command(instance, binding)
     made = (
         f"binding '{binding}' is made all the same: print its credentials with '{command}', or end it with: "
-        f"tweed-shim exec {arguments.image} unbind --instance {instance} --binding {binding}"
+        f"{command_lines.unbind(arguments.image, instance, binding)}"
     )
     try:
         show(credentials, arguments)

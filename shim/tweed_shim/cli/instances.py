@@ -11,7 +11,7 @@ from tweed_shim.cli.credentials_output import show_recorded
 from tweed_shim.errors import UsageError
 from tweed_shim.runtime.console import Console
 from tweed_shim.shim import Shim
-from tweed_shim.tweed import cloud_states
+from tweed_shim.tweed import cloud_states, command_lines
 from tweed_shim.tweed.cloud_states import InteractionState
 from tweed_shim.tweed.instance_states import InstanceState
 
@@ -122,7 +122,7 @@ def _left(cloud: str, interaction: InteractionState) -> dict[str, str]:
         "name": interaction.name,
         "cloud": cloud,
         "operation": interaction.operation,
-        "command": cloud_states.teardown(cloud, interaction),
+        "command": command_lines.teardown(interaction.image, cloud, interaction.name),
     }
 
 

@@ -1,11 +1,9 @@
 """`exec` and `spec`: run an operation of a backend or pattern image, or print how it would be run."""
 
 import os
-import sys
 
-from tweed_shim.base import files
 from tweed_shim.base.lean.typing import Any
-from tweed_shim.cli import environment_output, run_options
+from tweed_shim.cli import environment_output, operation_inputs, run_options
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, NotRecorded, RefusedFormat, UsageError
 from tweed_shim.runtime.request import KEEP_LIMIT
@@ -121,19 +119,12 @@ def configure_spec(parser: Parser) -> None:
     _configure_common(parser)
 
 
-def image_options(arguments: Arguments) -> Options:
-    """Return the options for pulling the image and running its operations."""
-    return Options(
-        **run_options.options(arguments), env_stream=arguments.env_stream, keep_limit=arguments.keep_limit
-    )
-
-
 def _backend(arguments: Arguments, context: Context) -> Backend:
     return Backend(
         context.settings,
         arguments.image,
         arguments.cloud or "default",
-        options=image_options(arguments),
+        options=operation_inputs.options(arguments),
         console=run_options.console(context),
     )
 
@@ -216,26 +207,5 @@ def _read_configuration(path: str | None) -> dict[str, Any]:
 
     if path is None and os.isatty(0):
         raise ConfigError("configure needs a configuration: name a file with --config, or give it on stdin")
-    data, name = read_document("--config", path or "-", what="the configuration")
+    data, name = operation_inputs.read_document("--config", path or "-", what="the configuration")
     return configuration.read(data, name=name)
-
-
-def read_document(option: str, path: str, *, what: str) -> tuple[bytes, str]:
-    """Return the content of a document that an option names, and its name for messages.
-
-    path: `-` is stdin. what: the document for messages, such as `the configuration`. Raises ConfigError.
-    """
-    from tweed_shim.data.documents import MAX_BYTES
-
-    if path == "-":
-        name = f"{what} on stdin"
-        return files.read_bounded(sys.stdin.buffer, MAX_BYTES, name), name
-    try:
-        with open(path, "rb") as file:
-            return files.read_bounded(file, MAX_BYTES, path), path
-    except OSError as error:
-        # The value may be the document itself, with its passwords, so it is not repeated.
-        name = f"file '{path}'" if "{" not in path and ":" not in path else f"file that {option} names"
-        raise ConfigError(
-            f"the {name} cannot be read ({error.strerror}); to give {what} itself, use {option} - and stdin"
-        ) from error

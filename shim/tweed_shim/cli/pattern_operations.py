@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from tweed_shim.base.lean.typing import Any
-from tweed_shim.cli import operations, run_options
+from tweed_shim.cli import operation_inputs, run_options
 from tweed_shim.cli.commands import Arguments, Context
 from tweed_shim.cli.credentials_output import show, show_new
 from tweed_shim.errors import NotRecorded, RefusedFormat, UsageError
@@ -32,7 +32,7 @@ def _pattern(arguments: Arguments, context: Context) -> Pattern:
         arguments.image,
         None if no_backend else arguments.cloud or "default",
         keep_backend=getattr(arguments, "keep_backend", False),
-        options=operations.image_options(arguments),
+        options=operation_inputs.options(arguments),
         console=run_options.console(context),
     )
 
@@ -52,7 +52,7 @@ def _provision(pattern: Pattern, arguments: Arguments) -> None:
 def _document(option: str, path: str | None, source: pattern_inputs.Source) -> dict[str, Any]:
     if path is None:
         return {}
-    data, name = operations.read_document(option, path, what=source)
+    data, name = operation_inputs.read_document(option, path, what=source)
     return pattern_inputs.read(data, source, name=name)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.errors import OperationFailed, ShimError
 from tweed_shim.image.store import Image
-from tweed_shim.tweed import clouds, recorded_image
+from tweed_shim.tweed import clouds, command_lines, recorded_image
 from tweed_shim.tweed.cloud_operations import CloudOperations
 from tweed_shim.tweed.clouds import Generation
 
@@ -82,5 +82,5 @@ def _warn(operations: CloudOperations, interaction: str, image: Image, what: str
     cloud = operations.cloud.name
     operations.runner.console.warn(
         f"interaction '{interaction}' of cloud '{cloud}' {what}; tear it down with: "
-        f"tweed-shim exec {image.reference} teardown --cloud {cloud} --interaction {interaction}"
+        f"{command_lines.teardown(image.reference, cloud, interaction)}"
     )

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from tweed_shim.base import files
 from tweed_shim.base.records import Record
-from tweed_shim.tweed import cloud_listing, clouds
+from tweed_shim.tweed import cloud_listing, clouds, command_lines
 from tweed_shim.tweed.clouds import Generation
 
 
@@ -91,11 +91,6 @@ def _is_busy(slot: str) -> bool:
     return False
 
 
-def teardown(cloud: str, interaction: InteractionState) -> str:
-    """Return the command that tears an interaction down."""
-    return f"tweed-shim exec {interaction.image} teardown --cloud {cloud} --interaction {interaction.name}"
-
-
 def left_behind(root: str) -> list[tuple[str, InteractionState]]:
     """Return the interactions that operations of patterns left behind, each with the name of its cloud."""
     return [(cloud.name, each) for cloud in states(root) for each in cloud.setups if each.left]
@@ -105,7 +100,8 @@ def left_behind_sentence(cloud: str, interaction: InteractionState) -> str:
     """Return the sentence about an interaction that an operation of a pattern left behind."""
     return (
         f"interaction '{interaction.name}' of cloud '{cloud}' was left behind by {interaction.operation} of instance "
-        f"'{interaction.instance}'; tear it down with: {teardown(cloud, interaction)}"
+        f"'{interaction.instance}'; tear it down with: "
+        f"{command_lines.teardown(interaction.image, cloud, interaction.name)}"
     )
 
 
@@ -130,6 +126,6 @@ def image_users(root: str) -> dict[str, list[tuple[str, str]]]:
                 name = os.path.basename(slot)
                 user = f"interaction '{name}' of {user}"
                 image = generation.record["image"]
-                command = f"tweed-shim exec {image} teardown --cloud {cloud} --interaction {name}"
+                command = command_lines.teardown(image, cloud, name)
             users.setdefault(digest, []).append((user, command))
     return users

@@ -9,7 +9,7 @@ from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.option_names import option
 from tweed_shim.errors import NotRecorded, StateError
 from tweed_shim.image.store import Image
-from tweed_shim.tweed import instances, ownership
+from tweed_shim.tweed import command_lines, ownership
 
 
 def unknown(instance: str) -> StateError:
@@ -21,7 +21,7 @@ def exists(instance: str, record: Mapping[str, Any]) -> StateError:
     """Return the error for the provision of an instance that exists."""
     return StateError(
         f"instance '{instance}' exists already, provisioned by {record['image']}; use another "
-        f"{option('--instance')}, or remove it first with: {deprovision(instance, record)}"
+        f"{option('--instance')}, or remove it first with: {command_lines.deprovision(record['image'], instance)}"
     )
 
 
@@ -37,17 +37,12 @@ def not_ready(instance: str, record: Mapping[str, Any], operation: str) -> State
     """Return the error for an operation on an instance whose provision or deprovision has not succeeded."""
     return StateError(
         f"{operation} is not possible: the last {_last_operation(record)} of instance '{instance}' has failed or was "
-        f"interrupted; only deprovision may follow: {deprovision(instance, record)}"
+        f"interrupted; only deprovision may follow: {command_lines.deprovision(record['image'], instance)}"
     )
 
 
 def _last_operation(record: Mapping[str, Any]) -> str:
     return "deprovision" if record["state"] == "deprovisioning" else "provision"
-
-
-def deprovision(instance: str, record: Mapping[str, Any]) -> str:
-    """Return the command that deprovisions an instance."""
-    return f"tweed-shim exec {record['image']} deprovision --instance {instance}"
 
 
 def other_image(instance: str, record: Mapping[str, Any], image: Image, operation: str) -> StateError:
@@ -71,29 +66,24 @@ def unknown_binding(instance: str, binding: str) -> StateError:
     )
 
 
-def bound(instance: str, binding: str, image: str, *, state: str) -> StateError:
-    """Return the error for a bind of a binding that exists. state: of its record."""
-    if state == instances.READY:
+def bound(instance: str, binding: str, image: str, *, is_ready: bool) -> StateError:
+    """Return the error for a bind of a binding that exists. is_ready: whether its bind has succeeded."""
+    if is_ready:
         return StateError(
             f"instance '{instance}' has a binding '{binding}' already; print it with 'tweed-shim instances credentials "
             f"{instance} {binding}', or use another {option('--binding')}"
         )
     return StateError(
         f"instance '{instance}' has a binding '{binding}' already, whose bind has failed or was interrupted; unbind it "
-        f"first: {unbind(instance, binding, image)}"
+        f"first: {command_lines.unbind(image, instance, binding)}"
     )
-
-
-def unbind(instance: str, binding: str, image: str) -> str:
-    """Return the command that unbinds a binding."""
-    return f"tweed-shim exec {image} unbind --instance {instance} --binding {binding}"
 
 
 def no_credentials(instance: str, binding: str, image: str) -> StateError:
     """Return the error for the credentials of a binding whose bind has failed."""
     return StateError(
         f"binding '{binding}' of instance '{instance}' has no credentials: its bind has failed or was interrupted; "
-        f"unbind it and bind again: {unbind(instance, binding, image)}"
+        f"unbind it and bind again: {command_lines.unbind(image, instance, binding)}"
     )
 
 

@@ -12,7 +12,7 @@ from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.image.store import Image
 from tweed_shim.runtime import runs
-from tweed_shim.tweed import contract, instance_errors, instances
+from tweed_shim.tweed import command_lines, contract, instance_errors, instances
 from tweed_shim.tweed.chain import BackendAccess
 from tweed_shim.tweed.contract import OPERATIONS
 from tweed_shim.tweed.instances import BINDING, DEPROVISIONING, FAILED, PROVISIONING, READY, Instance
@@ -59,7 +59,7 @@ def provision(operations: OperationRunner, target: Target, inputs: bytes, more: 
     record = {**made_by(target.image), **more}
     remedy = (
         f"instance '{instance.name}' is failed, and all that was written is kept; end it with: "
-        f"{instance_errors.deprovision(instance.name, record)}"
+        f"{command_lines.deprovision(record['image'], instance.name)}"
     )
     instances.create(instance, inputs)
     with instances.changing(
@@ -80,7 +80,7 @@ def bind(operations: OperationRunner, target: Target) -> dict[str, Any]:
     printed: dict[str, Any] = {}
     remedy = (
         f"binding '{binding}' is failed; before another try unbind it with: "
-        f"{instance_errors.unbind(instance.name, binding, target.image.reference)}"
+        f"{command_lines.unbind(target.image.reference, instance.name, binding)}"
     )
 
     def succeed(result: bytes) -> None:

@@ -9,7 +9,7 @@ from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.records import Record
 from tweed_shim.errors import DamagedRecord
 from tweed_shim.host import userns
-from tweed_shim.tweed import instance_errors, instances
+from tweed_shim.tweed import command_lines, instance_errors, instances
 from tweed_shim.tweed.instances import BINDING, DEPROVISIONING, FAILED, LOCK, PROVISIONING, Instance
 
 # The states in which an image is at work, with what each counts as when nobody is.
@@ -123,7 +123,7 @@ def image_users(root: str) -> dict[str, list[tuple[str, str]]]:
     for instance in _all(root):
         record = instances.read(instance)
         if record is not None:
-            user = (f"instance '{instance.name}'", instance_errors.deprovision(instance.name, record))
+            user = (f"instance '{instance.name}'", command_lines.deprovision(record["image"], instance.name))
             users.setdefault(record["digest"], []).append(user)
     return users
 

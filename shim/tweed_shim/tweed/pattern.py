@@ -119,7 +119,9 @@ class Pattern:
             instances.binding_locked(state, binding),
         ):
             if (earlier := instances.read_binding(state, binding)) is not None:
-                raise instance_errors.bound(instance, binding, image.reference, state=earlier["state"])
+                raise instance_errors.bound(
+                    instance, binding, image.reference, is_ready=earlier["state"] == READY
+                )
             with self._backend(record["cloud"], Target(state, image, binding=binding), "bind") as target:
                 credentials = instance_operations.bind(self._operations, target)
         return Binding(self, instance, binding, credentials)

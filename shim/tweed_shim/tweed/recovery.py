@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from tweed_shim.base.lean.typing import Any
-from tweed_shim.tweed import drafts
+from tweed_shim.tweed import command_lines, drafts
 
 
 def recover(slot: str, entries: Sequence["os.DirEntry[str]"], warn: Callable[[str], None]) -> None:
@@ -46,5 +46,5 @@ def warn_of_interrupted(slot: str, record: Mapping[str, Any] | None, warn: Calla
         return
     warn(
         f"a setup of {name} was interrupted after {record.get('image')} had succeeded: it is set up, so tear it down "
-        f"with: tweed-shim exec {record.get('image')} teardown --cloud {cloud} --interaction {interaction}"
+        f"with: {command_lines.teardown(str(record.get('image')), cloud, interaction)}"
     )
