@@ -28,6 +28,20 @@ Member = tuple[tarfile.TarInfo, bytes]
 EDITION = "2"
 ENTRYPOINT = '#!/bin/sh\ncase $1 in metadata) printf "backend: tweed/v1\\nname: bench\\nversion: v\\n";; '
 ENTRYPOINT += 'setup) echo "A: b";; esac\n'
+# What a backend and a pattern do at the least, also where a peer runs them without the contract's variables.
+BACKEND_ENTRYPOINT = """#!/bin/sh
+case $1 in
+metadata) printf "backend: tweed/v1\\nname: bench\\nversion: v\\n" ;;
+setup) echo token >"${OUT_CONFIG:-/dev/shm}/token" && echo "TOKEN: a" ;;
+esac
+"""
+PATTERN_ENTRYPOINT = """#!/bin/sh
+case $1 in
+metadata) printf "pattern: tweed/v1\\nname: bench\\nversion: v\\ninputs:\\n  size: {type: integer}\\n" ;;
+provision) echo secret >"${CREDSTORE:-/dev/shm}/password" ;;
+bind) echo "password: a" ;;
+esac
+"""
 
 
 class Layer(NamedTuple):
@@ -38,10 +52,11 @@ class Layer(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """An image of the bench, by what its layers hold besides busybox and the program."""
+    """An image of the bench, by its program and what its layers hold besides that and busybox."""
 
     name: str
     layers: tuple[Layer, ...]
+    entrypoint: str = ENTRYPOINT
 
 
 MB = 10**6
@@ -52,7 +67,9 @@ LARGE = Bundle(
     "large",
     (Layer(6_000, 50 * MB), Layer(42_000, 330 * MB), Layer(6_000, 60 * MB), Layer(6_000, 60 * MB)),
 )
-BUNDLES = {each.name: each for each in (SMALL, MANY_LAYERS, LARGE)}
+BACKEND = Bundle("backend", SMALL.layers, BACKEND_ENTRYPOINT)
+PATTERN = Bundle("pattern", SMALL.layers, PATTERN_ENTRYPOINT)
+BUNDLES = {each.name: each for each in (SMALL, MANY_LAYERS, LARGE, BACKEND, PATTERN)}
 
 
 def prepare(cache: str, bundle: Bundle) -> str:
@@ -74,7 +91,7 @@ def prepare(cache: str, bundle: Bundle) -> str:
 def _write_layout(path: str, bundle: Bundle) -> None:
     writer = LayoutWriter(path)
     layers, diff_ids = zip(
-        *(_write_layer(writer, layer, number) for number, layer in enumerate(bundle.layers)),
+        *(_write_layer(writer, bundle, number) for number in range(len(bundle.layers))),
         strict=True,
     )
     config = {
@@ -109,7 +126,7 @@ class _Tee(io.RawIOBase):
         return len(data)
 
 
-def _write_layer(writer: LayoutWriter, layer: Layer, number: int) -> tuple[Descriptor, str]:
+def _write_layer(writer: LayoutWriter, bundle: Bundle, number: int) -> tuple[Descriptor, str]:
     """Write a layer as large as it may be, of which no more than a file is in memory."""
     beside = os.path.join(writer.path, "layer")
     with open(beside, "wb") as file:
@@ -117,7 +134,7 @@ def _write_layer(writer: LayoutWriter, layer: Layer, number: int) -> tuple[Descr
         with gzip.GzipFile("", "wb", 6, packed, mtime=0) as stream:
             plain = _Tee(stream)
             with tarfile.open(fileobj=plain, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-                for member, content in _members(layer, number):
+                for member, content in _members(bundle, number):
                     tar.addfile(member, io.BytesIO(content))
     digest = f"sha256:{packed.sha256.hexdigest()}"
     os.rename(beside, writer.blob_path(digest))
@@ -125,9 +142,10 @@ def _write_layer(writer: LayoutWriter, layer: Layer, number: int) -> tuple[Descr
     return descriptor, f"sha256:{plain.sha256.hexdigest()}"
 
 
-def _members(layer: Layer, number: int) -> Iterator[Member]:
+def _members(bundle: Bundle, number: int) -> Iterator[Member]:
+    layer = bundle.layers[number]
     if number == 0:
-        yield from _base()
+        yield from _base(bundle.entrypoint)
     chance = random.Random(f"{number} {layer}")
     words = [chance.randbytes(6) for _ in range(500)]
     top = f"opt/layer-{number}"
@@ -148,8 +166,8 @@ def _content(chance: random.Random, words: Sequence[bytes], size: int) -> bytes:
     return noise + text
 
 
-def _base() -> Iterator[Member]:
-    for name, entry in {**busybox_files(), "entrypoint": File(ENTRYPOINT.encode(), 0o755)}.items():
+def _base(entrypoint: str) -> Iterator[Member]:
+    for name, entry in {**busybox_files(), "entrypoint": File(entrypoint.encode(), 0o755)}.items():
         member = tarfile.TarInfo(name)
         member.mode, member.type = entry.mode, entry.kind
         member.linkname, member.size = entry.link, len(entry.content)

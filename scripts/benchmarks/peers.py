@@ -33,12 +33,21 @@ def works(name: str, first: Callable[[], object]) -> bool:
 
 
 class Runc:
-    """`runc run` of a program, with what `runc spec` writes, and without a network; `mounts` are to be writable."""
+    """`runc run` of a program, with what `runc spec` writes, and without a network.
+
+    mounts: what is to be writable. bundle: the name of a directory to be made.
+    """
 
     def __init__(
-        self, place: Place, rootfs: str, args: tuple[str, ...], mounts: Mapping[str, str] | None = None
+        self,
+        place: Place,
+        rootfs: str,
+        args: tuple[str, ...],
+        *,
+        mounts: Mapping[str, str] | None = None,
+        bundle: str = "bundle",
     ) -> None:
-        bundle = os.path.join(place.directory, "bundle")
+        bundle = os.path.join(place.directory, bundle)
         place.run(["mkdir", bundle])
         place.run(["runc", "spec", "--bundle", bundle, *(["--rootless"] if place.account.uid else [])])
         path = os.path.join(bundle, "config.json")

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks import toi, warm
+from benchmarks import patterns, toi, warm
 from benchmarks.setting import Place, Setting
 
 ROUNDS = 20
@@ -28,40 +28,49 @@ RUN = (
 STEPS: dict[str, tuple[str, ...]] = {
     "exec": ("start", "imports", "resolve", *RUN, "commit"),
     "toi": ("start", "imports", "open", "package", "resolve", "inputs", *RUN),
+    # The sums of its three runs.
+    "pattern": ("start", "imports", "resolve", *RUN, "commit"),
 }
 
 
 class Subject(NamedTuple):
-    """A command that is traced, in its place."""
+    """A command that is traced, in its place. command: returns the command line of the next turn."""
 
     title: str
     place: Place
-    command: Sequence[str]
+    command: Callable[[], Sequence[str]]
 
 
 @contextmanager
 def _setup(setting: Setting) -> Iterator[Subject]:
     with warm.warmed(setting) as store:
-        yield Subject("exec setup", store.place, store.command())
+        yield Subject("exec setup", store.place, store.command)
 
 
 @contextmanager
 def _bootstrap(setting: Setting) -> Iterator[Subject]:
     with toi.demo(setting) as demo:
-        yield Subject("toi bootstrap", demo.place, demo.command(f"--outputs={demo.outputs}"))
+        yield Subject("toi bootstrap", demo.place, lambda: demo.command(f"--outputs={demo.outputs}"))
+
+
+@contextmanager
+def _provision(setting: Setting) -> Iterator[Subject]:
+    with patterns.deployed(setting) as service:
+        yield Subject("exec provision", service.place, lambda: service.command("provision", service.new()))
 
 
 SUBJECTS: dict[str, Callable[[Setting], AbstractContextManager[Subject]]] = {
     "exec": _setup,
     "toi": _bootstrap,
+    "pattern": _provision,
 }
 
 
 def _traced(subject: Subject, steps: Sequence[str]) -> dict[str, float]:
     """Milliseconds of each step of one run; `whole` is what the caller waits for, `rest` what no step has."""
-    path = os.path.join(subject.place.directory, "trace.json")
+    path, command = os.path.join(subject.place.directory, "trace.json"), subject.command()
     started = time.monotonic()
-    subject.place.run([*subject.command, "--trace", path])
+    subject.place.run([*command, "--trace", path])
     whole = (time.monotonic() - started) * 1e3
     found: dict[str, float] = defaultdict(float)
     with open(path, encoding="utf-8") as file:
