@@ -30,7 +30,11 @@ BOOTSTRAP = ("toi", "bootstrap", "install", "./none//example.com/x:1")
     [
         ((*EXEC, "--replace"), 2, "--replace does not go with check"),
         ((*EXEC, "--config", "x"), 2, "--config does not go with check"),
-        ((*EXEC, "--format", "json"), 2, "--format does not go with check; it goes with metadata, setup and bind"),
+        (
+            (*EXEC, "--format", "json"),
+            2,
+            "--format does not go with check; it goes with metadata, setup and bind",
+        ),
         ((*EXEC, "--interaction", "x"), 2, "--interaction does not go with check"),
         ((*EXEC, "--cpus", "many"), 2, "'many' is no positive number"),
         ((*EXEC, "--cpus", "0"), 2, "'0' is no positive number up to 1e+08"),
