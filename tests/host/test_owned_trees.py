@@ -1,10 +1,13 @@
 """Remove trees that a container wrote."""
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from tweed_shim.errors import HostError
 from tweed_shim.host import owned_trees, userns
@@ -61,3 +64,14 @@ def test_a_tree_is_removed_however_deep_it_is_and_its_links_are_not_followed(tmp
     owned_trees.remove_tree(userns.IdMap("host"), os.fspath(tree))
     assert sorted(os.listdir(tmp_path)) == ["kept"]
     assert os.listdir(tmp_path / "kept") == ["file"]
+
+
+def test_a_host_without_user_namespaces_is_named_when_a_tree_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise userns.NamespaceError(errno.EPERM, "no user namespace can be made")
+
+    monkeypatch.setattr(owned_trees, "run_mapped", refuse)
+    with pytest.raises(HostError, match=r"cannot be made yours \(no user namespace can be made\); run it as"):
+        owned_trees.take_over(userns.IdMap("range"), os.fspath(tmp_path / "missing"))

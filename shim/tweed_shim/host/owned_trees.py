@@ -96,7 +96,10 @@ def take_over(idmap: IdMap, path: str) -> None:
         from tweed_shim.host import interpreter
 
         command = [interpreter.find(), "-I", "-S", "-c", TAKE_OVER, interpreter.source_directory(), path]
-        code, output = run_mapped(idmap, command)
+        try:
+            code, output = run_mapped(idmap, command)
+        except OSError as error:
+            code, output = 1, os.fsencode(error.strerror or repr(error))
         if code != 0:
             fault = output.decode(errors="replace").strip().rpartition("\n")[2] or f"signal {-code}"
             raise HostError(
