@@ -112,9 +112,14 @@ class Runs(NamedTuple):
         assert (process.returncode, err) == (0, b""), err
         return Ended(**json.loads(out))
 
+    @property
+    def has_several_ids(self) -> bool:
+        """Whether containers of this caller have more than one id, so that a directory can belong to another."""
+        return self.shim.account.kind != "single"
+
     def user(self, number: int) -> int:
         """The id of a user in a container of this caller: 0 where there is one id only."""
-        return 0 if self.shim.account.kind == "single" else number
+        return number if self.has_several_ids else 0
 
 
 def mount(source: str, destination: str = "/shared", **fields: Any) -> dict[str, Any]:

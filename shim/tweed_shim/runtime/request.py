@@ -37,8 +37,8 @@ class Mount(Record):
     others. kept: what is in it outlasts the run, however the program ends. It is synced after a failure, too. If
     another user of an image owned it before, all of it is given to the container's user.
 
-    Of a read-only directory: for_user makes sure that the container's user can read all of it. Where something belongs
-    to somebody else, the container sees a copy in memory that belongs to its user.
+    Of a read-only directory: for_user makes sure that the container's user can read all of it. Where the directory
+    belongs to another user, the container sees a copy in memory that belongs to its own.
     """
 
     source: str

@@ -37,7 +37,8 @@ def prepare(plan: "Plan") -> None:
             disk_usage.allow_present(limit)
     for shown in plan["readable"]:
         with _naming(shown["destination"]):
-            shown["copied"] = not is_readable(shown["directory"], plan["stored_user"][0])
+            # An image may have given some of its files to others on purpose: for its own user they stay theirs.
+            shown["copied"] = os.stat(shown["directory"]).st_uid != plan["stored_user"][0]
             if shown["copied"] and plan["shift"]:
                 shown["directory"] = mounts.unshifted(shown["directory"])
 
@@ -76,25 +77,6 @@ def give(directory: str, user: tuple[int, int]) -> None:
         os.fchown(top, *user)
     finally:
         os.close(top)
-
-
-def is_readable(directory: str, uid: int) -> bool:
-    """Tell whether all files and directories in a directory belong to a user, who may read them."""
-    try:
-        top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return _can_read(os.fstat(top), uid) and all(_can_read(status, uid) for *_, status in walk(top))
-        finally:
-            os.close(top)
-    except PermissionError:
-        return False
-
-
-def _can_read(status: os.stat_result, uid: int) -> bool:
-    """Tell whether a file or a directory belongs to a user, who may read it; True for anything else."""
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        return True
-    return status.st_uid == uid and status.st_mode & 0o777 == owner_readable(status.st_mode) & 0o777
 
 
 def copy(source: str, target: str, user: tuple[int, int]) -> None:
