@@ -338,7 +338,8 @@ def test_what_an_image_left_is_taken_over_whatever_ids_it_has(shared_runs: Runs,
 
 def test_ids_that_nobody_can_have_are_named_in_one_sentence(shared_runs: Runs, shared: str) -> None:
     Path(shared, "file").touch(mode=0o600)
-    os.chown(f"{shared}/file", 4_000_000_000, 4_000_000_000)
+    for each in (f"{shared}/file", shared):
+        os.chown(each, 4_000_000_000, 4_000_000_000)
     is_root = shared_runs.shim.account.kind == "root"
     ended = shared_runs.run("true", mount(shared, for_user=True))
     assert ended.code == (0 if is_root else 125)
