@@ -17,6 +17,7 @@ pytest_plugins = [
     "accounts",
     "host_programs",
     "installed",
+    "postgres_servers",
     "redis_servers",
     "sample_images",
     "script_images",

@@ -63,6 +63,18 @@ def redis_pattern(sample_image: SampleImage) -> str:
 
 
 @pytest.fixture(scope="session")
+def postgres_backend_image(public_directory: str) -> str:
+    """The OCI image layout of the PostgreSQL backend; every user may read it."""
+    return _build("postgres-backend", public_directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_pattern_image(public_directory: str) -> str:
+    """The OCI image layout of the PostgreSQL pattern; every user may read it."""
+    return _build("postgres-pattern", public_directory)
+
+
+@pytest.fixture(scope="session")
 def toi_demo(public_directory: str) -> str:
     """The component version TOI_DEMO around the sample executor, in a transport archive; every user may read it."""
     archive = os.path.join(public_directory, "toi-demo.ctf")

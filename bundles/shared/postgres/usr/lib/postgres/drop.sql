@@ -1,0 +1,2 @@
+SET client_min_messages = error;
+DROP ROLE IF EXISTS :"role";
