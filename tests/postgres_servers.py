@@ -37,10 +37,14 @@ def _programs() -> str:
     return os.path.dirname(max(found, key=lambda path: int(path.split("/")[4])))
 
 
+def _psql() -> list[str]:
+    return [f"{_programs()}/psql", "-XqAt", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
+
+
 def psql(environment: Mapping[str, str], script: str) -> str:
     """Run a script of SQL; returns its rows, one on each line, with tabs in between. Raises PostgresError."""
     done = subprocess.run(
-        [f"{_programs()}/psql", "-XqAt", "-F", "\t", "-v", "ON_ERROR_STOP=1"],
+        _psql(),
         input=script,
         capture_output=True,
         text=True,
@@ -72,6 +76,24 @@ class PostgresServer(NamedTuple):
     def run(self, script: str, *, database: str = "postgres") -> str:
         """What psql prints for a script of the superuser's."""
         return psql(self.environment(SUPERUSER, PASSWORD, database), script)
+
+    @contextmanager
+    def session(self, environment: Mapping[str, str], script: str) -> Iterator[None]:
+        """A session that has run a script and stays open for the length of the block, unless the server ends it."""
+        with subprocess.Popen(
+            _psql(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.defpath, **environment},
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"{script}\n\\echo ready\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "ready\n"
+            yield
 
     def roles(self) -> set[str]:
         """The names of all roles but those that come with the server."""

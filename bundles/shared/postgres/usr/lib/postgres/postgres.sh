@@ -27,7 +27,7 @@ peer() { printf 'PostgreSQL at %s port %s' "$PGHOST" "$PGPORT"; }
 
 # What psql says about a failure, on one line. The prompts are those of \password.
 complaint() {
-    sed '/^Enter /d; s/^psql:[^ ]* //; s/^error: //; s/^ERROR:  *//; s/FATAL:  *//g' "$HOME/complaint" |
+    sed '/^Enter /d; s/^psql:[^ ]* //; s/^error: //; s/^connection to server at .* failed: //; s/^[A-Z]*:  *//' "$HOME/complaint" |
         sed -n '1{s/[ .]*$//;p;}' | tr -d '\000-\037\177'
 }
 
@@ -37,7 +37,7 @@ sql() {
     script=$1
     shift
     setsid psql -XqAt -v ON_ERROR_STOP=1 -v VERBOSITY=terse -v SHOW_CONTEXT=never "$@" -f "$script.sql" \
-        2>"$HOME/complaint" || die "$(peer) refuses: $(complaint)."
+        2>"$HOME/complaint" || die "$(peer): $(complaint)."
 }
 
 # As `sql`, with the password in $1 as the new one of \password, which wants it twice.
