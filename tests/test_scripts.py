@@ -1,17 +1,17 @@
 """The scripts: what they make, and what they say where they cannot."""
 
 import glob
-import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 
 from accounts import Account, open_to_all
 from installed import SYSTEM_PATH
 from sample_images import BUILD_COMPONENT, PROJECT, SampleImage
+from script_runs import index, run_as
 
 
 @pytest.fixture(scope="module")
@@ -34,30 +34,6 @@ def place(public_directory: str, account: Account) -> Iterator[str]:
     os.chown(path, account.uid, account.gid)
     yield path
     shutil.rmtree(path)
-
-
-def run_as(
-    account: Account, *command: str, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        user=account.uid,
-        group=account.gid,
-        extra_groups=[],
-        cwd="/",
-        env={"PATH": SYSTEM_PATH, "HOME": account.home, **(env or {})},
-        check=False,
-    )
-
-
-def index(layout: str) -> dict[str, str]:
-    """The digest of each tag."""
-    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
-        manifests = json.load(file)["manifests"]
-    return {each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"] for each in manifests}
 
 
 @pytest.mark.parametrize(
@@ -102,11 +78,7 @@ def test_a_build_replaces_its_predecessor_and_nothing_else(
     ("arguments", "code", "words"),
     [
         ([], 2, "usage: scripts/build-bundle NAME DEST"),
-        (
-            ["nosuch", "here"],
-            1,
-            "there is no bundle nosuch; there are: demo-backend demo-pattern redis-backend redis-pattern toi-demo.",
-        ),
+        (["nosuch", "here"], 1, "there is no bundle nosuch; there are: demo-backend demo-pattern postgres-backend"),
         (["../bundles/demo-backend", "here"], 1, "there is no bundle ../bundles/demo-backend;"),
         (["demo-backend", "/etc"], 1, "/etc is there and is no earlier build of demo-backend;"),
         (["demo-backend", "/nosuch/here"], 1, "/nosuch is not a directory that can be written to."),
