@@ -135,6 +135,38 @@ def test_the_password_is_in_a_file_of_libpq_and_in_no_log_of_the_server(
     done(run(one_shim, postgres_backend_image, "teardown", "--cloud", cloud))
 
 
+def test_a_setup_that_is_ended_drops_its_role_again(
+    one_shim: Shim, postgres_backend_image: str, postgres_server: PostgresServer, cloud: str
+) -> None:
+    # The lock that the first setup of a prefix takes.
+    lock = f"SELECT pg_advisory_lock(hashtext('tweed {cloud}_owner')) IS NULL AS lock \\gset"
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    superuser = postgres_server.environment(SUPERUSER, PASSWORD)
+    with postgres_server.session(superuser, lock):
+        setup = one_shim.start(
+            *("exec", f"oci:{postgres_backend_image}", "setup", "--network", "host", "--cloud", cloud)
+        )
+        while postgres_server.run(waiting) == "0":
+            assert setup.poll() is None
+        setup.terminate()
+    # The session is over, so the role is made; only then does the script come to its signal.
+    _, said = setup.communicate(timeout=60)
+    assert setup.returncode != 0
+    assert {name for name in postgres_server.roles() if name.startswith(cloud)} <= {f"{cloud}_owner"}, said
+
+
+def test_a_database_of_the_backends_own_is_opened_to_interactions(
+    one_shim: Shim, postgres_backend_image: str, postgres_server: PostgresServer
+) -> None:
+    own = {**access(postgres_server), "database": "own", "prefix": "own"}
+    psql(postgres_server.environment(ADMINISTRATOR, PASSWORD), "CREATE DATABASE own")
+    postgres_server.run("REVOKE ALL ON DATABASE own FROM PUBLIC")
+    configure(one_shim, postgres_backend_image, "own", **own)
+    environment = set_up(one_shim, postgres_backend_image, "own")
+    assert psql(client(environment), "SELECT current_database(), current_user") == "own\town_owner"
+    done(run(one_shim, postgres_backend_image, "teardown", "--cloud", "own"))
+
+
 @pytest.mark.parametrize("operation", ["check", "setup"])
 def test_a_wrong_password_fails_and_is_not_repeated(
     one_shim: Shim, postgres_backend_image: str, postgres_server: PostgresServer, operation: str
