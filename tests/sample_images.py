@@ -63,15 +63,15 @@ def redis_pattern(sample_image: SampleImage) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_backend_image(public_directory: str) -> str:
-    """The OCI image layout of the PostgreSQL backend; every user may read it."""
-    return _build("postgres-backend", public_directory)
+def postgres_image(sample_image: SampleImage) -> str:
+    """The layout of the PostgreSQL backend."""
+    return sample_image("postgres-backend")
 
 
 @pytest.fixture(scope="session")
-def postgres_pattern_image(public_directory: str) -> str:
-    """The OCI image layout of the PostgreSQL pattern; every user may read it."""
-    return _build("postgres-pattern", public_directory)
+def postgres_pattern(sample_image: SampleImage) -> str:
+    """The layout of the PostgreSQL pattern."""
+    return sample_image("postgres-pattern")
 
 
 @pytest.fixture(scope="session")

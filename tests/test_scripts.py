@@ -78,7 +78,11 @@ def test_a_build_replaces_its_predecessor_and_nothing_else(
     ("arguments", "code", "words"),
     [
         ([], 2, "usage: scripts/build-bundle NAME DEST"),
-        (["nosuch", "here"], 1, "there is no bundle nosuch; there are: demo-backend demo-pattern postgres-backend"),
+        (
+            ["nosuch", "here"],
+            1,
+            "there is no bundle nosuch; there are: demo-backend demo-pattern postgres-backend",
+        ),
         (["../bundles/demo-backend", "here"], 1, "there is no bundle ../bundles/demo-backend;"),
         (["demo-backend", "/etc"], 1, "/etc is there and is no earlier build of demo-backend;"),
         (["demo-backend", "/nosuch/here"], 1, "/nosuch is not a directory that can be written to."),

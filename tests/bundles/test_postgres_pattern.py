@@ -65,8 +65,8 @@ AS_ONE_USER = pytest.mark.parametrize("each_shim", ["range"], indirect=True)
 @pytest.fixture
 def instances(
     each_shim: Shim,
-    postgres_backend_image: str,
-    postgres_pattern_image: str,
+    postgres_image: str,
+    postgres_pattern: str,
     postgres_server: PostgresServer,
     request: pytest.FixtureRequest,
 ) -> Iterator[Instances]:
@@ -80,9 +80,9 @@ def instances(
         "password": PASSWORD,
         "prefix": prefix,
     }
-    configure = ("exec", f"oci:{postgres_backend_image}", "configure", "--cloud", prefix, "--config", "-")
+    configure = ("exec", f"oci:{postgres_image}", "configure", "--cloud", prefix, "--config", "-")
     done(each_shim.run(*configure, stdin=json.dumps(configuration).encode()))
-    made = Instances(each_shim, postgres_pattern_image, server, prefix)
+    made = Instances(each_shim, postgres_pattern, server, prefix)
     yield made
     done(made.run("deprovision"))
     assert made.left() == set()
