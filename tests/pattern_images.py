@@ -2,13 +2,18 @@
 
 import json
 import os
+import subprocess
 from typing import Any, NamedTuple
 
-from installed import Result, Shim, done
+from installed import Result, Shim, done, processes, survivors
 from script_images import METADATA, ScriptImage
 
 PATTERN_METADATA = 'printf "pattern: tweed/v1\\nname: p\\nversion: v\\n"'
 
+WAIT = 60
+# Says that it has begun, and does not end. For a pattern, and for a backend whose stdout is a result.
+STAY = "echo begun; sleep 1000"
+STAY_ON_STDERR = f"( {STAY} ) >&2"
 # Evaluates the text that a document in JSON has under the name of the operation. The text has no double quote.
 EVALUATE = r"""
 wanted() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p" "$2"; }
@@ -107,6 +112,46 @@ class Service(NamedTuple):
     def path(self, *names: str) -> str:
         """A path in the directory of instances."""
         return os.path.join(self.shim.root, "instances", *names)
+
+
+class Started:
+    """An operation that has begun: the process of the shim, and the stream that says so."""
+
+    def __init__(self, service: Service, operation: str, *options: str, where: str, **commands: str) -> None:
+        """Start an operation, and wait until `begun` stands on the stream `where`."""
+        self.service = service
+        inputs: tuple[str, ...] = ()
+        if operation == "provision":
+            inputs = (*(("--cloud", "prod") if service.backend else ("--no-backend",)), "--inputs", "-")
+        self.process = service.shim.start(
+            "exec", service.pattern, operation, *inputs, *options, stdin=subprocess.PIPE
+        )
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(commands).encode())
+        self.process.stdin.close()
+        self.process.stdin = None
+        self.read_until("begun", where=where)
+
+    def read_until(self, line: str, *, where: str) -> None:
+        stream = self.process.stdout if where == "stdout" else self.process.stderr
+        assert stream is not None
+        read = b""
+        for each in stream:
+            read += each
+            if each == f"{line}\n".encode():
+                return
+        raise AssertionError(read)
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for its end, and return its exit code with what it has written since."""
+        out, err = self.process.communicate(timeout=WAIT)
+        return self.process.returncode, out.decode(), err.decode()
+
+    def kill(self) -> None:
+        """Kill the shim, and wait until all that it has started is gone."""
+        self.process.kill()
+        self.process.communicate(timeout=WAIT)
+        assert not survivors(processes(self.service.shim.root, self.service.shim.account))
 
 
 def listing(root: str) -> dict[str, object]:

@@ -1,23 +1,17 @@
 """The chain of a backend's setup, a pattern's operation and the backend's teardown, however one of them ends."""
 
-import json
 import os
 import signal
-import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
 from accounts import AS_ONE_USER
-from installed import Shim, done, processes, refusal, survivors
-from pattern_images import BACKEND, Service, backend_image, pattern_image
+from installed import Shim, done, refusal
+from pattern_images import BACKEND, STAY, STAY_ON_STDERR, Service, Started, backend_image, pattern_image
 from script_images import ScriptImage
 
-WAIT = 60
-# Says that it has begun, and does not end. For a pattern, and for a backend whose stdout is a result.
-STAY = "echo begun; sleep 1000"
-STAY_ON_STDERR = f"( {STAY} ) >&2"
 # Says that it has begun, and that it is sent SIGTERM, and still does not end.
 STUBBORN = "trap 'echo asked' TERM; echo begun; while :; do sleep 0.1; done"
 
@@ -32,46 +26,6 @@ def service(shim: Shim, script_image: ScriptImage) -> Service:
     )
 
 
-class Started:
-    """An operation that has begun: the process of the shim, and the stream that says so."""
-
-    def __init__(self, service: Service, operation: str, *options: str, where: str, **commands: str) -> None:
-        """Start an operation, and wait until `begun` stands on the stream `where`."""
-        self.service = service
-        inputs: tuple[str, ...] = ()
-        if operation == "provision":
-            inputs = ("--cloud", "prod", "--inputs", "-")
-        self.process = service.shim.start(
-            "exec", service.pattern, operation, *inputs, *options, stdin=subprocess.PIPE
-        )
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(commands).encode())
-        self.process.stdin.close()
-        self.process.stdin = None
-        self.read_until("begun", where=where)
-
-    def read_until(self, line: str, *, where: str) -> None:
-        stream = self.process.stdout if where == "stdout" else self.process.stderr
-        assert stream is not None
-        read = b""
-        for each in stream:
-            read += each
-            if each == f"{line}\n".encode():
-                return
-        raise AssertionError(read)
-
-    def end(self) -> tuple[int, str, str]:
-        """Wait for its end, and return its exit code with what it has written since."""
-        out, err = self.process.communicate(timeout=WAIT)
-        return self.process.returncode, out.decode(), err.decode()
-
-    def kill(self) -> None:
-        """Kill the shim, and wait until all that it has started is gone."""
-        self.process.kill()
-        self.process.communicate(timeout=WAIT)
-        assert not survivors(processes(self.service.shim.root, self.service.shim.account))
-
-
 def left(service: Service, operation: str, *, interrupted: bool = False) -> str:
     """Check that an operation left one interaction behind, which is named everywhere; return how to tear it down."""
     [setup] = service.setups()
@@ -81,9 +35,8 @@ def left(service: Service, operation: str, *, interrupted: bool = False) -> str:
     assert known == {"instance": "default", "operation": operation, "left": True, "interrupted": interrupted}
     command = f"tweed-shim exec {service.backend} teardown --cloud prod --interaction {name}"
     sentence = (
-        f"tweed-shim: interaction '{name}' of cloud 'prod' was left behind by {operation} of instance 'default'; "
-        f"tear it "
-        f"down with: {command}"
+        f"tweed-shim: interaction '{name}' of cloud 'prod' was left behind by {operation} of instance 'default'; tear "
+        f"it down with: {command}"
     )
     for listed in ("clouds", "instances"):
         assert sentence in done(service.shim.run(listed)).err.decode().splitlines(), listed
@@ -124,8 +77,7 @@ def test_a_setup_may_not_set_the_variables_of_the_contract(service: Service) -> 
     assert (result.code, result.out) == (125, b"")
     assert result.err.decode().splitlines()[-1] == (
         f"tweed-shim: setup of {service.backend} sets HOME, CREDSTORE, INPUTS, OUTPUTS, BINDING, which the pattern "
-        f"contract "
-        "sets itself; have the backend's image use other names"
+        "contract sets itself; have the backend's image use other names"
     )
     assert (service.states(), service.setups()) == ({}, [])
     # What setup has set up is torn down.
@@ -136,12 +88,7 @@ def test_a_setup_may_not_set_the_variables_of_the_contract(service: Service) -> 
     assert f"setup of {service.backend} printed no environment" in result.err.decode()
 
 
-ENDS = {
-    "success": ("true", 0),
-    "failure": ("exit 5", 5),
-    "a signal": ("kill -9 $$", 137),
-    "timeout": (STAY, 124),
-}
+ENDS = {"success": ("true", 0), "failure": ("exit 5", 5), "timeout": (STAY, 124)}
 
 
 def test_teardown_follows_however_the_pattern_ends(service: Service) -> None:
@@ -163,10 +110,9 @@ def test_a_teardown_that_fails_does_not_change_the_result(service: Service) -> N
     run = service.listed("logs")[0]["run"]
     assert result.err.decode().splitlines()[-1] == (
         f"tweed-shim: interaction '{interaction}' of cloud 'prod' is not torn down ({service.backend} teardown ended "
-        f"with "
-        f"exit code 6; all of interaction '{interaction}' is kept for another try; where none can succeed, give it up "
-        f"with: tweed-shim clouds forget prod {interaction}; 'tweed-shim logs {run}' shows what it said); tear it down "
-        f"with: {command}"
+        f"with exit code 6; all of interaction '{interaction}' is kept for another try; where none can succeed, give "
+        f"it up with: tweed-shim clouds forget prod {interaction}; 'tweed-shim logs {run}' shows what it said); tear "
+        f"it down with: {command}"
     )
     assert service.shim.run(*command.split()[1:]).code == 6
     done(service.shim.run("clouds", "forget", "prod", interaction))
@@ -315,8 +261,7 @@ def test_a_shim_that_is_killed_while_the_pattern_runs_loses_nothing(service: Ser
         assert file.read() == "secret\n"
     assert refusal(service.run("bind", "--binding", "other")) == (
         "tweed-shim: bind is not possible: the last deprovision of instance 'default' has failed or was interrupted; "
-        "only "
-        f"deprovision may follow: tweed-shim exec {service.pattern} deprovision --instance default"
+        f"only deprovision may follow: tweed-shim exec {service.pattern} deprovision --instance default"
     )
     # The inputs are as they were, so that deprovision can be tried again.
     Started(service, "deprovision", where="stdout").kill()

@@ -51,12 +51,11 @@ GIVEN = {
 }
 # Prints what the operation is given, one fact a line.
 LOOK = (
-    "echo arguments=$# operation=$1; echo uid=$(id -u); echo stdin=$(cat); echo home=$(ls -A $HOME); "
-    "echo new > $HOME/new && echo home is writable; echo key=$(cat $KUBECONFIG); env | sed 's/^/env /'; "
-    "for each in credstore outputs input out in; do "
-    "if test -d /tweed/$each; then echo mounted $each; fi; "
-    "if touch /tweed/$each/probe 2>/dev/null; then echo writable $each; rm /tweed/$each/probe; fi; done; "
-    "touch /tweed/out/keys/new 2>/dev/null && echo out is writable; echo to stderr >&2"
+    "echo arguments=$# operation=$1; echo uid=$(id -u); echo stdin=$(cat); echo home=$(ls -A $HOME); echo new > "
+    "$HOME/new && echo home is writable; echo key=$(cat $KUBECONFIG); env | sed 's/^/env /'; for each in credstore "
+    "outputs input out in; do if test -d /tweed/$each; then echo mounted $each; fi; if touch /tweed/$each/probe "
+    "2>/dev/null; then echo writable $each; rm /tweed/$each/probe; fi; done; touch /tweed/out/keys/new 2>/dev/null "
+    "&& echo out is writable; echo to stderr >&2"
 )
 
 
@@ -251,9 +250,9 @@ def test_the_inputs_are_the_plan_with_the_parameters_and_come_back_at_deprovisio
 def test_outputs_are_listed_with_their_summaries(shim: Shim, script_image: ScriptImage) -> None:
     service = Service(shim, pattern_image(script_image, f"cat <<END\n{DOCUMENT}END", user="2000:2000"))
     write = (
-        "mkdir -p $OUTPUTS/a/b; echo kind: Pod > $OUTPUTS/a/manifest.yaml; printf x > $OUTPUTS/a/b/other; "
-        "chmod 0 $OUTPUTS/a/b/other; chmod 0 $OUTPUTS/a/b; "
-        "ln -s /etc/passwd $OUTPUTS/link; ln -s .. $OUTPUTS/up; mkfifo $OUTPUTS/pipe"
+        "mkdir -p $OUTPUTS/a/b; echo kind: Pod > $OUTPUTS/a/manifest.yaml; printf x > $OUTPUTS/a/b/other; chmod 0 "
+        "$OUTPUTS/a/b/other; chmod 0 $OUTPUTS/a/b; ln -s /etc/passwd $OUTPUTS/link; ln -s .. $OUTPUTS/up; mkfifo "
+        "$OUTPUTS/pipe"
     )
     done(service.provision(provision=write))
     expected = [
@@ -372,8 +371,7 @@ def test_an_exit_code_decides_what_follows(service: Service) -> None:
     unbind = f"tweed-shim exec {service.pattern} unbind --instance default --binding web"
     assert refusal(service.run("bind", "--binding", "web")) == (
         "tweed-shim: instance 'default' has a binding 'web' already, whose bind has failed or was interrupted; "
-        "unbind it "
-        f"first: {unbind}"
+        f"unbind it first: {unbind}"
     )
     assert refusal(service.shim.run("instances", "credentials", "default", "web")) == (
         "tweed-shim: binding 'web' of instance 'default' has no credentials: its bind has failed or was interrupted; "

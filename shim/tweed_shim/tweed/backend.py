@@ -71,7 +71,7 @@ class Backend:
         option_values.argument("replace", replace, option_values.flag)
         configurations.require_map(configuration)
         encoded = configurations.encode(configuration)
-        with self._image() as image:
+        with self._contract_first("configure"), self._image() as image:
             slot = self._cloud.slot(operation.writes, "")
             # Checked before the metadata is read, which can run the image, and again under the lock.
             self._check_cloud(clouds.current(slot, replacing=replace), image, replace=replace)
@@ -100,7 +100,11 @@ class Backend:
         Raises StateError where the cloud is not configured or belongs to another image, OperationFailed where the check
         fails.
         """
-        with self._image(self._states.configuration()) as image, self._states.configured(image) as config:
+        with (
+            self._contract_first("check"),
+            self._image(self._states.configuration()) as image,
+            self._states.configured(image) as config,
+        ):
             directories = {"IN_CONFIG": config.data}
             self._operations.run(
                 OperationCall(OPERATIONS["check"], image, self._states.names(), directories=directories)
@@ -120,6 +124,7 @@ class Backend:
         option_values.argument("replace", replace, option_values.flag)
         slot = self._cloud.slot(operation.writes, interaction)
         with (
+            self._contract_first("setup"),
             self._image(self._states.configuration()) as image,
             self._states.configured(image) as config,
             clouds.changing(self._cloud, slot),
@@ -145,8 +150,11 @@ class Backend:
         """
         operation = OPERATIONS["teardown"]
         slot = self._cloud.slot(operation.reads, interaction)
-        output = self._states.output(slot, interaction)
-        with self._image(output) as image, self._states.locked_output(slot, interaction) as output:
+        with (
+            self._contract_first("teardown"),
+            self._image(self._states.output(slot, interaction)) as image,
+            self._states.locked_output(slot, interaction) as output,
+        ):
             ownership.check_interaction(output.record, image, interaction=interaction, cloud=self._cloud.name)
             self._states.tear_down(slot, image, output)
 
@@ -183,6 +191,9 @@ class Backend:
         """
         record = None if recorded is None else recorded.record
         return self._runner.image(lambda: recorded_image.named(self._runner, self._name, record))
+
+    def _contract_first(self, operation: str) -> AbstractContextManager[None]:
+        return recorded_image.contract_first(self._runner, self._name, operation)
 
     def _check_cloud(self, configured: clouds.Generation | None, image: Image, *, replace: bool) -> None:
         if configured is not None and not replace:

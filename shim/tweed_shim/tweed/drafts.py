@@ -187,10 +187,13 @@ def started_drafts(slot: str) -> list[str]:
 
 
 def _has_data(directory: str) -> bool:
-    is_draft = os.path.basename(directory).startswith(PREFIX)
-    return (
-        is_draft and read_started(directory) is not None and bool(os.listdir(os.path.join(directory, "data")))
-    )
+    if not os.path.basename(directory).startswith(PREFIX) or read_started(directory) is None:
+        return False
+    try:
+        return bool(os.listdir(os.path.join(directory, "data")))
+    except PermissionError:
+        # It belongs to the image's user, who has a subordinate id and got the directory when the container was made.
+        return True
 
 
 def read_started(directory: str) -> dict[str, Any] | None:

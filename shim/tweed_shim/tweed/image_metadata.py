@@ -3,8 +3,12 @@
 No warm `setup` imports this module.
 """
 
+from contextlib import suppress
+
 from tweed_shim.base.lean.typing import Any
-from tweed_shim.errors import ContractError
+from tweed_shim.errors import ContractError, DamagedRecord
+from tweed_shim.image import store
+from tweed_shim.image.reference import Reference
 from tweed_shim.image.store import Image
 from tweed_shim.runner import Runner
 from tweed_shim.runtime.recorded_run import reading
@@ -44,3 +48,14 @@ def require(metadata: dict[str, Any], image: Image, operation: str) -> None:
             f"{image.reference} is a {kind} image, which has no operation '{operation}'; it has "
             f"{', '.join(contract.names(kind))}"
         )
+
+
+def require_if_known(runner: Runner, name: Reference, operation: str) -> None:
+    """Raise ContractError where the store knows that the image of a reference does not have an operation.
+
+    Nothing is pulled or run: an image that was not asked for its metadata yet is not refused.
+    """
+    with suppress(DamagedRecord):
+        image = store.find(runner.root, name, runner.options.platform)
+        if image is not None and (metadata := metadata_cache.recorded(image)) is not None:
+            require(metadata, image, operation)

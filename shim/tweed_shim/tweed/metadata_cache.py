@@ -25,7 +25,7 @@ def obtain(
 
     One process asks at a time. `waiting` is called before this one waits for another. Raises what `ask` raises.
     """
-    cached = _read(image)
+    cached = recorded(image)
     if cached is not None:
         return cached
     has_waited = False
@@ -36,7 +36,7 @@ def obtain(
         waiting()
 
     with workdirs.only_one(root, f"metadata-{os.path.basename(image.directory)}", note_wait):
-        cached = _read(image)
+        cached = recorded(image)
         if cached is not None:
             return cached
         if not has_waited:
@@ -46,7 +46,8 @@ def obtain(
     return _ask(image, ask)
 
 
-def _read(image: Image) -> dict[str, Any] | None:
+def recorded(image: Image) -> dict[str, Any] | None:
+    """Return the metadata of an image that was asked before, or None."""
     # A power cut can leave the file empty, as it is not synced: the image is asked again then.
     with suppress(FileNotFoundError, DamagedRecord):
         metadata = state_files.read(os.path.join(image.directory, FILE), SHAPE, mend="")

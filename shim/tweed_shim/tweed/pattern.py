@@ -90,7 +90,7 @@ class Pattern:
 
         state = self._instance(instance)
         merged = pattern_inputs.merge(plan, inputs)
-        with self._checked_store():
+        with recorded_image.contract_first(self._runner, self._name, "provision"), self._checked_store():
             _refuse_existing(state)
             self._require_cloud()
         with self._runner.image(self._name) as image:
@@ -213,7 +213,7 @@ class Pattern:
         """
         option_values.argument("replace", replace, option_values.flag)
         state = self._instance(name)
-        with self._checked_store():
+        with recorded_image.contract_first(self._runner, self._name, operation), self._checked_store():
             known = _existing(state)
         is_shared = operation != "deprovision" and not replace
         with (
@@ -235,7 +235,8 @@ class Pattern:
         if record["digest"] == image.digest:
             return False
         if not (replace and ownership.is_named_like(record, image.reference)):
-            raise instance_errors.other_image(state.name, record, image, operation)
+            with recorded_image.contract_first(self._runner, self._name, operation):
+                raise instance_errors.other_image(state.name, record, image, operation)
         self._metadata(image, operation)
         return True
 

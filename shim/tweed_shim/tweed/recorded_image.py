@@ -1,10 +1,11 @@
 """The image of an operation: the one that its reference names, or the one that made what is recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.records import replace
-from tweed_shim.errors import ImageError
+from tweed_shim.errors import ImageError, StateError
 from tweed_shim.image import pull, store
 from tweed_shim.image.reference import Reference, parse
 from tweed_shim.image.store import Image
@@ -50,3 +51,18 @@ def exactly(runner: Runner, record: Mapping[str, Any]) -> Image:
             "configure the cloud again with the image that is there now"
         )
     return image
+
+
+@contextmanager
+def contract_first(runner: Runner, name: Reference, operation: str) -> Iterator[None]:
+    """Where a block raises StateError, raise ContractError instead if the image is known not to have the operation.
+
+    What the state lacks would mislead then: no cloud and no instance helps an image of the other contract.
+    """
+    try:
+        yield
+    except StateError:
+        from tweed_shim.tweed import image_metadata
+
+        image_metadata.require_if_known(runner, name, operation)
+        raise

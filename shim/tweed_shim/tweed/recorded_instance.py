@@ -56,7 +56,7 @@ class RecordedInstance:
         Raises StateError where there is no such instance.
         """
         record = self._record()
-        present = dict(_output_files(self._instance))
+        present = dict(_output_files(self._instance, record["state"]))
         named = {each["filename"]: each for each in record.get("files", [])}
         return [
             OutputFile(
@@ -123,13 +123,14 @@ class RecordedInstance:
         return record
 
 
-def _output_files(instance: Instance) -> Iterator[tuple[str, tuple[int | None, str]]]:
+def _output_files(instance: Instance, state: str) -> Iterator[tuple[str, tuple[int | None, str]]]:
     """Yield what is in the outputs of an instance: its path, and its size, or what it is instead of a plain file."""
     try:
         entries = list(_below(instance.outputs, ""))
     except PermissionError:
-        if instances.is_busy(instance.directory):
-            raise
+        if state == instances.PROVISIONING and instances.is_busy(instance.directory):
+            # The image still writes them, as another user.
+            return
         # They belong to the image's user, who may be another one, and are for people.
         owned_trees.take_over(instance.ids, instance.outputs)
         entries = list(_below(instance.outputs, ""))
