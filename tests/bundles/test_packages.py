@@ -89,6 +89,7 @@ class Mirror(NamedTuple):
         more: str = "",
     ) -> subprocess.CompletedProcess[str]:
         """Build the image `directory`/layout with this mirror alone; `more` are lines of apt's configuration."""
+        self.requests.clear()
         sources = os.path.join(directory, "sources.list")
         settings = os.path.join(directory, "apt.conf")
         Path(sources).write_text(f"deb [trusted={'yes' if trusted else 'no'}] {url or self.url} ./\n")
@@ -100,10 +101,8 @@ class Mirror(NamedTuple):
         return run_as(account, f"{self.project}/scripts/build-bundle", "sample", layout, env=environment)
 
     def fetched(self) -> list[str]:
-        """The packages that were downloaded since the last call."""
-        found = sorted(path.split("_")[0].strip("/.") for path in self.requests if path.endswith(".deb"))
-        self.requests.clear()
-        return found
+        """The packages that the last build has downloaded."""
+        return sorted(path.split("_")[0].strip("/.") for path in self.requests if path.endswith(".deb"))
 
 
 def write_bundle(project: str, packages: str) -> None:
@@ -203,7 +202,6 @@ def test_a_download_is_used_again_and_verified_each_time(
     layout = os.path.join(own_directory, "layout")
     assert mirror.build(account, own_directory).returncode == 0
     digests = index(layout)
-    mirror.fetched()
     [kept] = Path(own_directory).rglob("tool_*.deb")
     assert mirror.build(account, own_directory).returncode == 0
     assert (mirror.fetched(), index(layout)) == ([], digests)

@@ -131,23 +131,8 @@ def test_what_a_binding_itself_owns_stays_with_the_instance(instances: Instances
 
 
 @AS_ONE_USER
-def test_people_find_the_database_in_the_files(instances: Instances) -> None:
+def test_files_and_bindings_tell_all_and_nothing_else_has_a_password(instances: Instances) -> None:
     done(instances.provision(extensions=["hstore"]))
-
-    def content(name: str) -> str:
-        return done(instances.shim.run("instances", "files", instances.prefix, name)).out.decode()
-
-    schema = yaml.safe_load(content("schema.yaml"))
-    assert schema["database"] == instances.credstore()["database"]
-    assert set(schema["extensions"]) == {"hstore", "plpgsql"}
-    assert schema["owner"] in content("connection.md")
-    secret = instances.credstore()["password"]
-    assert secret not in content("connection.md") + content("schema.yaml")
-
-
-@AS_ONE_USER
-def test_the_url_of_a_binding_and_its_parts_agree(instances: Instances) -> None:
-    done(instances.provision())
     binding = instances.bind("web")
     url = urlsplit(binding["DATABASE_URL"])
     assert (url.scheme, url.hostname, str(url.port), url.username, url.password, url.path[1:]) == (
@@ -155,15 +140,17 @@ def test_the_url_of_a_binding_and_its_parts_agree(instances: Instances) -> None:
         *(binding[f"PG{name}"] for name in ("HOST", "PORT", "USER", "PASSWORD", "DATABASE")),
     )
 
+    def content(name: str) -> str:
+        return done(instances.shim.run("instances", "files", instances.prefix, name)).out.decode()
 
-@AS_ONE_USER
-def test_no_password_is_in_the_servers_log(instances: Instances) -> None:
-    done(instances.provision())
-    binding = instances.bind("web")
+    schema = yaml.safe_load(content("schema.yaml"))
+    assert schema["database"] == binding["PGDATABASE"]
+    assert set(schema["extensions"]) == {"hstore", "plpgsql"}
+    assert schema["owner"] in content("connection.md")
     log = Path(instances.server.log).read_text()
     assert binding["PGUSER"] in log
-    assert binding["PGPASSWORD"] not in log
-    assert instances.credstore()["password"] not in log
+    for secret in (instances.credstore()["password"], binding["PGPASSWORD"]):
+        assert secret not in log + content("connection.md") + content("schema.yaml")
 
 
 @AS_ONE_USER
