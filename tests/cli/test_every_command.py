@@ -116,6 +116,7 @@ class Row(NamedTuple):
 
 
 CONFIG = "{configuration}"
+CLOUDS = ("CLOUD", "CONFIGURED", "FOR", "CONFIGURED", "INTERACTION", "SET", "UP", "BY", "SET", "UP", "FOR", "INSTANCE")
 IMAGES = table("IMAGE", "PLATFORM", "DIGEST", "SIZE", "PULLED")
 SET_UP = (("exec {demo} setup --cloud ready --interaction gone", ""),)
 PROVISIONED = (("exec {pattern} provision --cloud ready --instance gone", ""),)
@@ -192,7 +193,7 @@ ROWS = [
     Row("fsck", nothing),
     Row("fsck --json", as_json),
     Row("fsck --repair", nothing),
-    Row("clouds", table(*"CLOUD CONFIGURED FOR CONFIGURED INTERACTION SET UP BY SET UP FOR".split())),
+    Row("clouds", table(*CLOUDS)),
     Row("clouds --json", as_json),
     Row("clouds rm doomed", nothing, before=(("exec {demo} configure --cloud doomed", CONFIG),)),
     Row("clouds forget forgotten", nothing, before=(("exec {demo} configure --cloud forgotten", CONFIG),)),
