@@ -78,6 +78,7 @@ def test_no_message_below_the_command_line_spells_an_option_out() -> None:
         ("--keep-limit", "", "--keep-limit", "keep_limit=..."),
         ("--cap-add", "NET_RAW", "--cap-add NET_RAW", "cap_add=['NET_RAW']"),
         ("--ocmconfig", "", "--ocmconfig", "ocm_config=..."),
+        ("--no-backend", "", "--no-backend", "cloud=None"),
     ],
 )
 def test_an_option_is_named_for_its_reader(option: str, value: str, typed: str, argument: str) -> None:

@@ -25,13 +25,14 @@ from components import Local, component, image, make_archive, with_image
 from installed import PROJECT, SYSTEM_PATH
 from layouts import build_layout
 from leftovers import work_directory
+from pattern_images import PATTERN_METADATA
 from servers import RegistryServer
 from signing import PRIVATE, signed
 from tweed_shim.cli import commands
 from tweed_shim.cli.operations import FORMATS
 from tweed_shim.cli.parser import ArgparseParser
 from tweed_shim.spiff.functions.encryption import encrypted as encrypted_text
-from tweed_shim.tweed.contract import OPERATIONS
+from tweed_shim.tweed.contract import OPERATIONS, PATTERN
 
 HOW_TO_ADD = (
     "add a Row to ROWS in tests/cli/test_every_command.py: the command line (what stands in braces is in World.names), "
@@ -115,8 +116,13 @@ class Row(NamedTuple):
 
 
 CONFIG = "{configuration}"
+CLOUDS = ("CLOUD", "CONFIGURED", "FOR", "CONFIGURED", "INTERACTION", "SET", "UP", "BY", "SET", "UP", "FOR", "INSTANCE")
 IMAGES = table("IMAGE", "PLATFORM", "DIGEST", "SIZE", "PULLED")
 SET_UP = (("exec {demo} setup --cloud ready --interaction gone", ""),)
+PROVISIONED = (("exec {pattern} provision --cloud ready --instance gone", ""),)
+BOUND = (("exec {pattern} bind --instance live --binding gone", ""),)
+BIND = "exec {pattern} bind --instance live --binding"
+CREDENTIALS = "instances credentials live"
 VERIFY = "ocm verify {signed} -s sig -k {key}"
 TRANSFERRED = table("COMPONENT", "VERSION", "TRANSFERRED")
 PASSWORD = "{password}\n"
@@ -145,7 +151,38 @@ ROWS = [
     Row("environment --cloud ready --format fish", fish),
     Row("environment --cloud ready --format env-file", dotenv),
     Row("exec {demo} teardown --cloud ready --interaction gone", holding("demo-"), before=SET_UP),
-    *(Row(f"spec {{demo}} {operation} --cloud ready", as_json) for operation in OPERATIONS),
+    Row("exec {pattern} provision --cloud ready --instance new --inputs -", holding("provisioned"), "{{}}"),
+    Row(f"{BIND} a", as_yaml),
+    Row(f"{BIND} b --format yaml", as_yaml),
+    Row(f"{BIND} c --format json", as_json),
+    Row(f"{BIND} d --format dotenv", dotenv),
+    Row(f"{BIND} e --format shell", shell),
+    Row(f"{BIND} f --format fish", fish),
+    Row(f"{BIND} g --format env-file", dotenv),
+    Row("exec {pattern} unbind --instance live --binding gone", holding("unbound"), before=BOUND),
+    Row("exec {pattern} deprovision --instance gone", holding("deprovisioned"), before=PROVISIONED),
+    Row("instances", table("INSTANCE", "STATE", "IMAGE", "CLOUD", "PROVISIONED", "BINDINGS")),
+    Row("instances --json", as_json),
+    Row("instances show live", holding("manifest")),
+    Row("instances show live --json", as_json),
+    Row("instances files live", table("FILE", "BYTES", "NOTE", "SUMMARY")),
+    Row("instances files live --json", as_json),
+    Row("instances files live manifest", holding("kind: Pod")),
+    Row(CREDENTIALS, as_yaml),
+    Row(f"{CREDENTIALS} --json", as_json),
+    Row(f"{CREDENTIALS} --format yaml", as_yaml),
+    Row(f"{CREDENTIALS} --format json", as_json),
+    Row(f"{CREDENTIALS} --format dotenv", dotenv),
+    Row(f"{CREDENTIALS} --format shell", shell),
+    Row(f"{CREDENTIALS} --format fish", fish),
+    Row(f"{CREDENTIALS} --format env-file", dotenv),
+    Row("instances forget gone", nothing, before=PROVISIONED),
+    *(
+        Row(f"spec {{pattern}} {name} --instance live", as_json)
+        if OPERATIONS[name].contract == PATTERN
+        else Row(f"spec {{demo}} {name} --cloud ready", as_json)
+        for name in OPERATIONS
+    ),
     Row("images", IMAGES),
     Row("images --json", as_json),
     Row("rm {other}", nothing, before=(("pull {other}", ""),)),
@@ -156,7 +193,7 @@ ROWS = [
     Row("fsck", nothing),
     Row("fsck --json", as_json),
     Row("fsck --repair", nothing),
-    Row("clouds", table("CLOUD", "CONFIGURED", "FOR", "CONFIGURED", "INTERACTION", "SET", "UP", "BY", "SET", "UP")),
+    Row("clouds", table(*CLOUDS)),
     Row("clouds --json", as_json),
     Row("clouds rm doomed", nothing, before=(("exec {demo} configure --cloud doomed", CONFIG),)),
     Row("clouds forget forgotten", nothing, before=(("exec {demo} configure --cloud forgotten", CONFIG),)),
@@ -241,8 +278,19 @@ class World(NamedTuple):
         return done.stdout
 
 
-def _layout(path: Path) -> str:
-    build_layout(str(path), files={"entrypoint": "#!/bin/sh\n"}, compression="none")
+# Its credentials have the names and the kinds of values that the demo's environment has.
+PATTERN_SCRIPT = f"""case $1 in
+    metadata) {PATTERN_METADATA} ;;
+    provision) echo kind: Pod > $OUTPUTS/manifest; echo provisioned ;;
+    bind) env | sed -n "s/\\(DEMO_[A-Z_]*\\)=\\(.*\\)/\\1: '\\2'/p" ;;
+    unbind) echo unbound ;;
+    deprovision) echo deprovisioned ;;
+esac
+"""
+
+
+def _layout(path: Path, script: str = "") -> str:
+    build_layout(str(path), files={"entrypoint": f"#!/bin/sh\n{script}"}, compression="none")
     return str(path)
 
 
@@ -279,6 +327,7 @@ def world(demo_image: str, toi_demo: str, registry_with_password: RegistryServer
             "host": '{"host": "example.org"}',
             "demo": f"oci:{demo_image}",
             "other": f"oci:{_layout(directory / 'other')}",
+            "pattern": f"oci:{_layout(directory / 'pattern', PATTERN_SCRIPT)}",
             "toi": toi_demo,
             "archive": archive,
             "signed": f"{archive}//example.com/app:1.0.0",
@@ -289,6 +338,8 @@ def world(demo_image: str, toi_demo: str, registry_with_password: RegistryServer
         }
         made = World(str(directory / "store"), names)
         made.succeed("exec {demo} configure --cloud ready", CONFIG, str(home))
+        made.succeed("exec {pattern} provision --cloud ready --instance live", "", str(home))
+        made.succeed("exec {pattern} bind --instance live", "", str(home))
         # `spec` shows the default interaction, and the newest run is that of its setup.
         made.succeed("exec {demo} setup --cloud ready", "", str(home))
         runs = json.loads(made.succeed("logs --json", "", str(home)))

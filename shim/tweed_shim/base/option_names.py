@@ -14,6 +14,8 @@ _ARGUMENTS = {
     "--ocmconfig": "ocm_config",
     "--repo": "repository",
 }
+# Flags that are a value of another argument there.
+_VALUES = {"--no-backend": "cloud=None"}
 _FLAGS = frozenset(("--insecure", "--overwrite", "--read-only", "--replace", "--trust-templates", "--userns"))
 _LISTS = frozenset(("--allow-verb", "--cap-add", "--cap-drop", "--lookup"))
 
@@ -38,6 +40,8 @@ def option(name: str, value: str = "") -> str:
     """
     if _is_command_line:
         return f"{name} {value}".rstrip()
+    if name in _VALUES:
+        return _VALUES[name]
     argument = bare(name)
     if name in _FLAGS:
         return f"{argument}=True"
