@@ -40,6 +40,18 @@ def test_every_account_gets_a_ratio_of_each_case(cache: str) -> None:
     ]
 
 
+def test_operations_of_a_pattern_are_compared_with_bare_runs(cache: str) -> None:
+    result = _bench("pattern", "--json", "--rounds", "1", "--cache", cache)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)["figures"]
+    assert [(each["account"], each["what"].split(" / ")[0], each["most"]) for each in figures] == [
+        (account, f"exec {operation}", goal)
+        for account in ("root", "range")
+        for operation, goal in (("provision", 1.7), ("bind", None), ("deprovision", None))
+    ]
+    assert all(each["case"] == "pattern-chain" and each["ours"] and each["theirs"] for each in figures)
+
+
 def test_a_peer_that_fails_is_reported_and_left_out(cache: str) -> None:
     # As podman does whose runtime is crun, on a host with hybrid control groups.
     podman = "#!/bin/sh\\necho crun: hybrid mode not supported >&2; exit 126\\n"
@@ -60,8 +72,9 @@ def test_a_peer_that_fails_is_reported_and_left_out(cache: str) -> None:
     assert not [each for each in figures if "podman" in each["what"]]
 
 
-def test_the_profile_names_the_steps_and_adds_up(cache: str) -> None:
-    result = _bench("--profile", "--accounts", "root", "--rounds", "1", "--cache", cache)
+@pytest.mark.parametrize("group", [(), ("pattern",)])
+def test_the_profile_names_the_steps_and_adds_up(cache: str, group: tuple[str, ...]) -> None:
+    result = _bench(*group, "--profile", "--accounts", "root", "--rounds", "1", "--cache", cache)
     assert result.returncode == 0, result.stderr
     steps = {}
     for line in result.stdout.splitlines()[2:]:

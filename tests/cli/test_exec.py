@@ -121,8 +121,22 @@ def imported(trace: bytes) -> set[str]:
 
 def warm_setup(shim: Shim, image: str, wrapper: Sequence[str], env: Mapping[str, str]) -> set[str]:
     """Run a setup of a configured cloud; returns the top-level modules that it imported."""
+    out, found = warm_exec(shim, (image, "setup"), wrapper, env)
+    assert set(yaml.safe_load(out)) == {
+        "DEMO_USERNAME",
+        "DEMO_TOKEN",
+        "DEMO_CONFIG",
+        "DEMO_USER_FILE",
+    }
+    return found
+
+
+def warm_exec(
+    shim: Shim, arguments: Sequence[str], wrapper: Sequence[str], env: Mapping[str, str]
+) -> tuple[bytes, set[str]]:
+    """Run an operation; returns its stdout, and the top-level modules that it imported."""
     python = os.path.join(os.path.dirname(shim.program), "python")
-    command = [python, "-X", "importtime", shim.program, "--root", shim.root, "exec", image, "setup"]
+    command = [python, "-X", "importtime", shim.program, "--root", shim.root, "exec", *arguments]
     done = subprocess.run(
         [*wrapper, *command],
         env=env,
@@ -133,15 +147,9 @@ def warm_setup(shim: Shim, image: str, wrapper: Sequence[str], env: Mapping[str,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert set(yaml.safe_load(done.stdout)) == {
-        "DEMO_USERNAME",
-        "DEMO_TOKEN",
-        "DEMO_CONFIG",
-        "DEMO_USER_FILE",
-    }
     found = imported(done.stderr)
     assert "tweed_shim" in found
-    return found
+    return done.stdout, found
 
 
 def test_a_warm_run_needs_no_network_no_umoci_and_no_heavy_import(
@@ -161,6 +169,20 @@ def test_a_warm_run_of_a_local_image_needs_no_heavy_import(shim: Shim, demo_imag
     image = f"oci:{demo_image}"
     assert shim.run("exec", image, "configure", stdin=b"{}").code == 0
     assert warm_setup(shim, image, [], shim.environment()) & COLD_ONLY == set()
+
+
+def test_the_end_of_a_binding_and_of_an_instance_needs_no_heavy_import(
+    shim: Shim, demo_image: str, script_image: ScriptImage
+) -> None:
+    image = script_image(
+        f"case $1 in metadata) {METADATA.replace('backend', 'pattern')};; bind) echo a: b;; esac"
+    )
+    assert shim.run("exec", f"oci:{demo_image}", "configure", stdin=b"{}").code == 0
+    for operation in ("provision", "bind"):
+        assert shim.run("exec", image, operation).code == 0
+    for operation in ("unbind", "deprovision"):
+        _, found = warm_exec(shim, (image, operation), [], shim.environment())
+        assert found & COLD_ONLY == set(), operation
 
 
 def test_root_and_another_user_run_the_same_image_at_the_same_time(

@@ -17,7 +17,7 @@ from tweed_shim.data import documents
 from tweed_shim.errors import ContractError, UsageError
 from tweed_shim.image.config import ImageConfig
 from tweed_shim.image.store import Image
-from tweed_shim.tweed import metadata, metadata_cache
+from tweed_shim.tweed import contract, metadata, metadata_cache
 
 LEAST = "backend: tweed/v1\nname: Redis\nversion: 1.2.3\n"
 PATTERN = "pattern: tweed/v1\nname: Redis\nversion: 1.2.3\n"
@@ -228,7 +228,7 @@ def test_the_files_of_a_pattern_are_read_and_their_texts_are_as_written() -> Non
   mode: 420
 - {{filename: nested/b, summary: ~, description: }}
 """)
-    assert metadata.kind(found) == "pattern"
+    assert contract.kind(found) == "pattern"
     assert found["files"] == [
         {"filename": "cluster.yml", "summary": "1.10"},
         {"filename": "0", "summary": "1.10", "description": "true", "mode": 420},
@@ -238,12 +238,12 @@ def test_the_files_of_a_pattern_are_read_and_their_texts_are_as_written() -> Non
 
 @pytest.mark.parametrize("files", ["files: []\n", "files:\n", ""])
 def test_a_pattern_may_leave_no_files(files: str) -> None:
-    assert metadata.kind(parse(PATTERN + files)) == "pattern"
+    assert contract.kind(parse(PATTERN + files)) == "pattern"
 
 
 def test_the_files_of_a_backend_are_a_field_that_is_not_known() -> None:
     found = parse(LEAST + "files: [{filename: /etc, summary: 1.10}, 5]\n")
-    assert metadata.kind(found) == "backend"
+    assert contract.kind(found) == "backend"
     assert found["files"] == [{"filename": "/etc", "summary": 1.1}, 5]
 
 

@@ -2,14 +2,16 @@
 
 import os
 
-from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.cli import environment_output, operation_inputs, run_options
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, NotRecorded, RefusedFormat, UsageError
 from tweed_shim.runtime.request import KEEP_LIMIT
-from tweed_shim.tweed.backend import Backend
 from tweed_shim.tweed.contract import OPERATIONS, PATTERN, find_operation
 from tweed_shim.tweed.operation_runner import ENV_STREAMS, Options
+
+if TYPE_CHECKING:
+    from tweed_shim.tweed.backend import Backend
 
 # The formats of each result.
 FORMATS = {
@@ -119,7 +121,9 @@ def configure_spec(parser: Parser) -> None:
     _configure_common(parser)
 
 
-def _backend(arguments: Arguments, context: Context) -> Backend:
+def _backend(arguments: Arguments, context: Context) -> "Backend":
+    from tweed_shim.tweed.backend import Backend
+
     return Backend(
         context.settings,
         arguments.image,
@@ -174,7 +178,7 @@ def exec_command(arguments: Arguments, context: Context) -> int:
     return 0
 
 
-def _set_up(backend: Backend, interaction: str, arguments: Arguments) -> None:
+def _set_up(backend: "Backend", interaction: str, arguments: Arguments) -> None:
     try:
         environment = backend.setup(interaction, replace=arguments.replace)
     except NotRecorded as error:

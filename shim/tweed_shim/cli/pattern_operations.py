@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
-from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.cli import operation_inputs, run_options
 from tweed_shim.cli.commands import Arguments, Context
 from tweed_shim.cli.credentials_output import show, show_new
 from tweed_shim.errors import NotRecorded, RefusedFormat, UsageError
-from tweed_shim.tweed import pattern_inputs
 from tweed_shim.tweed.pattern import Pattern
+
+if TYPE_CHECKING:
+    from tweed_shim.tweed.pattern_inputs import Source
 
 
 def run(arguments: Arguments, context: Context) -> int:
@@ -44,12 +46,17 @@ def _names(arguments: Arguments) -> tuple[str, str]:
 def _provision(pattern: Pattern, arguments: Arguments) -> None:
     if arguments.plan == "-" and arguments.inputs == "-":
         raise UsageError("--plan and --inputs cannot both be stdin; name a file for one of them")
+    # No other operation needs it, and its import takes 5 ms.
+    from tweed_shim.tweed import pattern_inputs
+
     plan = _document("--plan", arguments.plan, pattern_inputs.PLAN)
     inputs = _document("--inputs", arguments.inputs, pattern_inputs.INPUTS)
     pattern.provision(_names(arguments)[0], inputs, plan=plan)
 
 
-def _document(option: str, path: str | None, source: pattern_inputs.Source) -> dict[str, Any]:
+def _document(option: str, path: str | None, source: "Source") -> dict[str, Any]:
+    from tweed_shim.tweed import pattern_inputs
+
     if path is None:
         return {}
     data, name = operation_inputs.read_document(option, path, what=source)

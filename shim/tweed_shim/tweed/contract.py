@@ -5,6 +5,8 @@ what an operation reads, writes, prints and may do. Backend (backend.py) and Pat
 each, for the state that the operation changes.
 """
 
+from collections.abc import Mapping
+
 from tweed_shim.base.records import Record
 from tweed_shim.errors import ConfigError
 
@@ -77,6 +79,11 @@ def find_operation(name: str) -> Operation:
             f"there is no operation {name!r} in the contract; use one of {', '.join(OPERATIONS)}"
         )
     return operation
+
+
+def kind(metadata: Mapping[str, object]) -> str:
+    """Return which contract the image of valid metadata implements, BACKEND or PATTERN."""
+    return PATTERN if PATTERN in metadata else BACKEND
 
 
 def documents(operation: Operation) -> dict[str, str]:

@@ -40,9 +40,7 @@ def obtain(runner: Runner, operations: OperationRunner, image: Image) -> dict[st
 
 def require(metadata: dict[str, Any], image: Image, operation: str) -> None:
     """Raise ContractError where an image of this metadata does not have an operation."""
-    from tweed_shim.tweed.metadata import kind as kind_of
-
-    kind, wanted = kind_of(metadata), OPERATIONS[operation].contract
+    kind, wanted = contract.kind(metadata), OPERATIONS[operation].contract
     if wanted not in ("", kind):
         raise ContractError(
             f"{image.reference} is a {kind} image, which has no operation '{operation}'; it has "

@@ -6,15 +6,14 @@ that the schema does not name are kept: a later version of the contract may defi
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from tweed_shim.data import document_paths, document_writer, documents, jsonschema
 from tweed_shim.errors import ContractError, UsageError
-from tweed_shim.tweed import schema
+from tweed_shim.tweed import contract, schema
 
 FORMATS = ("yaml", "json")
-Kind = Literal["backend", "pattern"]
 
 _TEXTS = ("name", "version", "summary", "description", "copyright")
 _FILE_TEXTS = ("filename", "summary", "description")
@@ -44,11 +43,6 @@ def parse(data: bytes, *, image: str) -> dict[str, Any]:
     return metadata
 
 
-def kind(metadata: Mapping[str, Any]) -> Kind:
-    """Return which contract the image of this metadata implements."""
-    return "pattern" if "pattern" in metadata else "backend"
-
-
 def render(metadata: dict[str, Any], kind: str) -> str:
     """Return metadata as text in one of FORMATS, with a newline at the end. Raises UsageError for another format."""
     if kind == "json":
@@ -60,7 +54,7 @@ def render(metadata: dict[str, Any], kind: str) -> str:
 
 def _with_texts_as_written(document: documents.Document) -> dict[str, Any]:
     metadata = _texts_as_written(document, document.value, path=(), fields=_TEXTS)
-    if kind(metadata) == "pattern" and isinstance(metadata.get("files"), list):
+    if contract.kind(metadata) == contract.PATTERN and isinstance(metadata.get("files"), list):
         metadata["files"] = [
             _texts_as_written(document, file, path=("files", number), fields=_FILE_TEXTS)
             if isinstance(file, dict)
@@ -88,7 +82,7 @@ def _texts_as_written(
 def _faults(metadata: dict[str, Any]) -> Iterator[jsonschema.SchemaFault]:
     with open(os.path.join(os.path.dirname(__file__), "metadata-schema.json"), encoding="utf-8") as file:
         yield from (*_kind_faults(metadata), *jsonschema.value_faults(json.load(file), metadata))
-    if kind(metadata) == "pattern" and isinstance(metadata.get("files"), list):
+    if contract.kind(metadata) == contract.PATTERN and isinstance(metadata.get("files"), list):
         yield from _file_faults(metadata["files"])
     icon, inputs = metadata.get("icon"), metadata.get("inputs")
     if isinstance(icon, dict) and isinstance(icon.get("base64"), str):

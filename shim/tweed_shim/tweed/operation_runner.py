@@ -173,6 +173,8 @@ def import_for(operation: Operation) -> None:
     if operation.result == "environment":
         import tweed_shim.tweed.environment
     elif operation.result == "credentials":
+        import yaml
+
         import tweed_shim.tweed.credentials
     elif operation.result == "metadata":
         import jsonschema  # noqa: F401 - see above
