@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from leftovers import work_directory
+from token_servers import make_authority
 
 # What JSON, the shell, SQL, a connection string and a password file each have a special meaning for.
 PASSWORD = "blank \"double\" 'single' $dollar `tick` \\back:colon\\n\nline é 🔑 %s @/?#"
@@ -57,11 +58,15 @@ def psql(environment: Mapping[str, str], script: str) -> str:
 
 
 class PostgresServer(NamedTuple):
-    """Where a server listens and what it has logged (a file); PASSWORD is that of each of its administrators."""
+    """Where a server listens; PASSWORD is that of each of its administrators.
+
+    log: the file of what it has logged. ca_file: who signed its certificate.
+    """
 
     host: str
     port: int
     log: str
+    ca_file: str
 
     def environment(self, username: str, password: str, database: str = "postgres") -> dict[str, str]:
         """The variables with which psql logs in."""
@@ -130,12 +135,13 @@ def _as_owner(program: str, *arguments: str, cwd: str) -> int:
     ).returncode
 
 
-def _start(data: str, log: str) -> int:
+def _start(data: str, log: str, more: Mapping[str, str]) -> int:
     """Start a server that listens on a port, which is returned; somebody else may take a port before its use."""
     for _ in range(10):
         port = _free_port()
-        settings = " ".join(f"--{name}={value}" for name, value in (SETTINGS | {"port": str(port)}).items())
-        if _as_owner("pg_ctl", "start", "--wait", "-D", data, "-l", log, "-o", settings, cwd=data) == 0:
+        settings = {**SETTINGS, **more, "port": str(port)}
+        options = " ".join(f"--{name}={value}" for name, value in settings.items())
+        if _as_owner("pg_ctl", "start", "--wait", "-D", data, "-l", log, "-o", options, cwd=data) == 0:
             return port
     raise RuntimeError("postgres does not start")
 
@@ -148,14 +154,17 @@ def running_postgres() -> Iterator[PostgresServer]:
         # initdb takes only the first line of a file for the password.
         with open(first, "w", encoding="ascii") as file:
             file.write("first")
-        for path in (directory, first):
+        authority = make_authority(directory)
+        for path in (directory, first, authority.key):
             os.chown(path, _owner().pw_uid, _owner().pw_gid)
         options = ("--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", f"--pwfile={first}")
         assert _as_owner("initdb", *options, f"--username={SUPERUSER}", data, cwd=directory) == 0
         log = os.path.join(directory, "log")
-        port = _start(data, log)
+        port = _start(
+            data, log, {"ssl": "on", "ssl_cert_file": authority.certificate, "ssl_key_file": authority.key}
+        )
         try:
-            server = PostgresServer("127.0.0.1", port, log)
+            server = PostgresServer("127.0.0.1", port, log, authority.ca_file)
             psql(server.environment(SUPERUSER, "first"), f"ALTER ROLE {SUPERUSER} PASSWORD $x${PASSWORD}$x$;")
             server.run(f"CREATE ROLE {ADMINISTRATOR} LOGIN CREATEROLE CREATEDB PASSWORD $x${PASSWORD}$x$;")
             yield server

@@ -19,9 +19,23 @@ class Instances(NamedTuple):
     """The instances of one pattern image in one cloud; the names of what they make begin with `prefix`."""
 
     shim: Shim
+    backend: str
     image: str
     server: PostgresServer
     prefix: str
+
+    def configure(self, **more: str) -> None:
+        configuration = {
+            "host": self.server.host,
+            "port": self.server.port,
+            "username": ADMINISTRATOR,
+            "password": PASSWORD,
+            "prefix": self.prefix,
+            **more,
+        }
+        options = ("--cloud", self.prefix, "--replace", "--config", "-")
+        document = json.dumps(configuration).encode()
+        done(self.shim.run("exec", f"oci:{self.backend}", "configure", *options, stdin=document))
 
     def run(self, operation: str, *options: str, stdin: bytes | None = None) -> Result:
         return self.shim.run(
@@ -72,17 +86,8 @@ def instances(
 ) -> Iterator[Instances]:
     """One instance that can be provisioned; at the end, neither the server nor the store may have anything of it."""
     prefix = f"p{zlib.crc32(request.node.name.encode())}"
-    server = postgres_server
-    configuration = {
-        "host": server.host,
-        "port": server.port,
-        "username": ADMINISTRATOR,
-        "password": PASSWORD,
-        "prefix": prefix,
-    }
-    configure = ("exec", f"oci:{postgres_image}", "configure", "--cloud", prefix, "--config", "-")
-    done(each_shim.run(*configure, stdin=json.dumps(configuration).encode()))
-    made = Instances(each_shim, postgres_pattern, server, prefix)
+    made = Instances(each_shim, postgres_image, postgres_pattern, postgres_server, prefix)
+    made.configure()
     yield made
     done(made.run("deprovision"))
     assert made.left() == set()
@@ -199,3 +204,16 @@ def test_deprovision_finds_bindings_that_nobody_knows_and_a_renamed_database(ins
     assert instances.left() == set()
     # For the check at the end, which deprovisions.
     done(instances.provision())
+
+
+@AS_ONE_USER
+def test_the_authority_that_signed_the_servers_certificate_reaches_the_pattern(instances: Instances) -> None:
+    authority = Path(instances.server.ca_file).read_text()
+    instances.configure(sslmode="verify-full", sslrootcert=authority)
+    done(instances.provision())
+    assert instances.bind("web")["PGSSLMODE"] == "verify-full"
+    another = Path(instances.server.ca_file).with_name("server.pem").read_text()
+    instances.configure(sslmode="verify-full", sslrootcert=another)
+    failed = instances.run("bind", "--binding", "other")
+    assert b"certificate verify failed" in failed.err, failed
+    instances.configure(sslmode="verify-full", sslrootcert=authority)
