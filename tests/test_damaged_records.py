@@ -14,6 +14,7 @@ import pytest
 
 from layouts import build_layout
 from leftovers import work_directory
+from pattern_images import PATTERN_METADATA
 from script_images import METADATA
 from tweed_shim.cli.main import main
 from tweed_shim.errors import DamagedRecord
@@ -30,6 +31,14 @@ case $1 in
     teardown) cat "$IN_CONFIG/made" ;;
 esac
 """
+PATTERN_SCRIPT = f"""#!/bin/sh
+case $1 in
+    metadata) {PATTERN_METADATA}; echo 'files: [{{filename: a}}]' ;;
+    provision) echo a > $OUTPUTS/a ;;
+    bind) echo 'password: secret' ;;
+    deprovision) cat $INPUTS ;;
+esac
+"""
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
     "cut short": lambda data: data[: len(data) // 2],
@@ -44,6 +53,11 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 CLOUD, INTERACTION = (
     "clouds/hurt/config/[0-9]*/record.json",
     "clouds/hurt/interactions/shop/[0-9]*/record.json",
+)
+INSTANCE, INPUTS, BINDING = (
+    "instances/hurt/record.json",
+    "instances/hurt/inputs.json",
+    "instances/hurt/bindings/web/record.json",
 )
 REFERENCE, INDEX, RUN = "images/references/*hurt:latest.json", "images/index.json", "runs/1/run.json"
 
@@ -65,7 +79,7 @@ class Store(NamedTuple):
         return f"oci:{self.images}/{name}:latest"
 
     def commands(self) -> dict[str, tuple[str, ...]]:
-        hurt, well = self.image("hurt"), self.image("well")
+        hurt, well, pattern = (self.image(name) for name in ("hurt", "well", "pattern"))
         return {
             "clouds": ("clouds",),
             "images": ("images",),
@@ -79,6 +93,15 @@ class Store(NamedTuple):
             "check never": ("exec", hurt, "check", "--cloud", "hurt", "--pull", "never"),
             "setup": ("exec", hurt, "setup", "--cloud", "hurt", "--interaction", "shop"),
             "teardown": ("exec", hurt, "teardown", "--cloud", "hurt", "--interaction", "shop"),
+            "instances": ("instances",),
+            "show": ("instances", "show", "hurt"),
+            "show well": ("instances", "show", "well"),
+            "credentials": ("instances", "credentials", "hurt", "web"),
+            "clouds rm": ("clouds", "rm", "spare"),
+            "provision": ("exec", pattern, "provision", "--no-backend", "--instance", "hurt"),
+            "bind": ("exec", pattern, "bind", "--instance", "hurt", "--binding", "web"),
+            "unbind": ("exec", pattern, "unbind", "--instance", "hurt", "--binding", "web"),
+            "deprovision": ("exec", pattern, "deprovision", "--instance", "hurt"),
         }
 
 
@@ -97,14 +120,19 @@ def populated() -> Iterator[tuple[str, str]]:
 
         config = os.path.join(directory, "config.json")
         Path(config).write_text("{}", encoding="utf-8")
-        for name in ("hurt", "well", "spare"):
+        for name in ("hurt", "well", "spare", "pattern"):
             layout = f"{images}/{name}"
-            build_layout(layout, files={"entrypoint": SCRIPT, "name": name}, compression="none")
+            script = PATTERN_SCRIPT if name == "pattern" else SCRIPT
+            build_layout(layout, files={"entrypoint": script, "name": name}, compression="none")
             run("pull", f"oci:{layout}:latest")
         for name in ("hurt", "well"):
             image = f"oci:{images}/{name}:latest"
             run("exec", image, "configure", "--cloud", name, "--config", config)
             run("exec", image, "setup", "--cloud", name, "--interaction", "shop")
+            pattern = ("exec", f"oci:{images}/pattern:latest")
+            run(*pattern, "provision", "--no-backend", "--instance", name)
+            run(*pattern, "bind", "--instance", name, "--binding", "web")
+        run("exec", f"oci:{images}/well:latest", "configure", "--cloud", "spare", "--config", config)
         yield root, images
 
 
@@ -151,7 +179,7 @@ def names(root: str) -> set[str]:
     """All that must not be lost."""
     return {
         os.path.join(path, name)
-        for place in ("clouds", "images", "rootfs")
+        for place in ("clouds", "images", "instances", "rootfs")
         for path, directories, found in os.walk(os.path.join(root, place))
         for name in (*directories, *found)
     }
@@ -164,13 +192,22 @@ EFFECTS: dict[str, tuple[set[str], set[str]]] = {
     REFERENCE: ({"rm", "check never"}, {"images", "gc"}),
     INDEX: ({"rm", "pull"}, {"gc"}),
     RUN: (set(), {"logs", "log"}),
+    INSTANCE: (
+        {"rm", "clouds rm", "show", "credentials", "provision", "bind", "unbind", "deprovision"},
+        {"instances", "gc"},
+    ),
+    INPUTS: ({"deprovision"}, set()),
+    BINDING: ({"credentials", "bind", "unbind"}, {"instances", "show"}),
 }
-# The runs of the populated store: of two images each, metadata, configure and setup.
-RUNS = 6
+# The runs of the populated store: of two images each, metadata, configure and setup; of a pattern, metadata, and for
+# two instances provision and bind. One more configures the cloud `spare`.
+RUNS = 12
+# What changes the store where nothing is damaged.
+CHANGING = {"teardown", "unbind", "deprovision", "clouds rm"}
 
 # What would mend it, or is refused in a sound store too.
 NOT_TRIED = {CLOUD: {"teardown"}, REFERENCE: {"check hurt", "setup", "teardown"}}
-SOUND_REFUSALS = {"setup"}
+SOUND_REFUSALS = {"setup", "provision", "bind"}
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -184,7 +221,7 @@ def test_a_damaged_record_is_named_and_nothing_is_lost(
     refusing, naming = EFFECTS[pattern]
     damaged, before = record.hurt(how), names(there.root)
     for name, command in there.commands().items():
-        if name in NOT_TRIED.get(pattern, ()) or (name == "teardown" and name not in refusing):
+        if name in NOT_TRIED.get(pattern, ()) or (name in CHANGING and name not in refusing):
             continue
         # The reader is the same for all kinds of damage; a run takes its time.
         if command[0] == "exec" and how not in ("cut short", "a list"):
@@ -233,11 +270,51 @@ def test_fsck_names_a_record_with_a_value_that_it_cannot_have(
     assert names(there.root) >= before
 
 
+@pytest.mark.parametrize(
+    ("pattern", "field", "value"),
+    [
+        (INSTANCE, "digest", "no digest"),
+        (INSTANCE, "files", [5]),
+        (INSTANCE, "files", [{"filename": 5}]),
+        (INSTANCE, "files", {"filename": "a"}),
+        (BINDING, "credentials", ["a"]),
+        (BINDING, "credentials", "a"),
+    ],
+)
+def test_a_field_of_an_instance_that_has_another_type_is_named(
+    pattern: str, field: str, value: object, there: Store
+) -> None:
+    [path] = glob.glob(os.path.join(glob.escape(there.root), pattern))
+    data = Path(path).read_bytes()
+    Path(path).write_text(json.dumps({**json.loads(data), field: value}))
+    said = there.call(*there.commands()["show" if pattern == INSTANCE else "credentials"])
+    Path(path).write_bytes(data)
+    assert (said.code, said.out) == (125, "")
+    assert f"{path} is damaged (its field '{field}' is missing or of another kind); " in said.err
+
+
+def test_an_instance_with_damaged_records_can_be_ended(there: Store) -> None:
+    pattern = ("exec", there.image("pattern"))
+    for name, record, command in (
+        ("bound", "bindings/web/record.json", (*pattern, "deprovision", "--instance", "bound")),
+        ("forgotten", "record.json", ("instances", "forget", "forgotten")),
+        ("lost", "inputs.json", ("instances", "forget", "lost")),
+    ):
+        assert there.call(*pattern, "provision", "--no-backend", "--instance", name).code == 0
+        assert there.call(*pattern, "bind", "--instance", name, "--binding", "web").code == 0
+        os.truncate(os.path.join(there.root, "instances", name, record), 0)
+        said = there.call(*command)
+        assert said.code == 0, said
+        assert sorted(os.listdir(os.path.join(there.root, "instances"))) == ["hurt", "well"]
+
+
 def test_the_healthy_rest_is_listed(there: Store) -> None:
     for pattern, command, listed in (
         (CLOUD, "clouds", "well"),
         (REFERENCE, "images", "well:latest"),
         (RUN, "logs", "configure"),
+        (INSTANCE, "instances", "well"),
+        (BINDING, "instances", "well"),
     ):
         [path] = glob.glob(os.path.join(glob.escape(there.root), pattern))
         data = Path(path).read_bytes()
@@ -265,7 +342,7 @@ def test_a_damaged_cache_is_made_again(cache: str, how: str, there: Store) -> No
         Kept(path, Path(path).read_bytes()).hurt(how)
     said = there.call("exec", there.image("hurt"), "metadata")
     assert said.code == 0, said
-    assert "name: n" in said.out
+    assert 'name: "n"' in said.out
     assert there.call(*there.commands()["check hurt"]).code == 0
 
 

@@ -10,6 +10,7 @@ import pytest
 from accounts import Account
 from installed import Result, Shim, fresh_shim
 from layouts import Layer, build_layout
+from pattern_images import PATTERN_METADATA
 from script_images import METADATA, ScriptImage
 from small_disks import Disk, shim_on_a_disk
 from tweed_shim import Shim as Api
@@ -185,3 +186,96 @@ def test_the_api_raises_an_error_of_its_own(
                 assert dict(environment) == {"A": "b"}
         finally:
             subprocess.run(["umount", disk.place], check=True)
+
+
+PATTERN_SCRIPT = f"""case $1 in
+metadata) {PATTERN_METADATA} ;;
+provision) cp $INPUTS $CREDSTORE/inputs ;;
+bind) cat $CREDSTORE/inputs ;;
+deprovision) cat $INPUTS ;;
+esac"""
+
+
+def instances(shim: Shim) -> dict[str, str]:
+    return {each["name"]: each["state"] for each in json.loads(done(shim.run("instances", "--json")))}
+
+
+def test_operations_on_instances_on_a_full_disk_are_one_sentence_and_change_nothing(
+    full: tuple[Shim, Disk], script_image: ScriptImage
+) -> None:
+    shim, disk = full
+    image, backend = script_image(PATTERN_SCRIPT), script_image(SCRIPT)
+    done(shim.run("exec", backend, "configure", stdin=b"{}"))
+    inputs = ("--inputs", "-")
+    done(shim.run("exec", image, "provision", *inputs, stdin=b'{"a": "b"}'))
+    done(shim.run("exec", image, "bind", "--binding", "web"))
+    disk.fill()
+    for operation in ("provision --instance new", "bind", "unbind --binding web", "deprovision"):
+        assert "no space is left" in refused(shim, "exec", image, *operation.split())
+    # To look takes no room.
+    assert instances(shim) == {"default": "ready"}
+    shown = json.loads(done(shim.run("instances", "show", "default", "--json")))
+    assert [(each["name"], each["state"]) for each in shown["bindings"]] == [("web", "ready")]
+    assert done(shim.run("instances", "credentials", "default", "web")) == b"a: b\n"
+    done(shim.run("clouds"))
+    disk.relieve()
+    assert interactions(shim) == []
+    done(shim.run("exec", image, "bind"))
+    done(shim.run("exec", image, "unbind", "--binding", "web"))
+    assert done(shim.run("exec", image, "deprovision")) == b'{"a": "b"}\n'
+    assert instances(shim) == {}
+    done(shim.run("gc"))
+    assert drafts(shim) == []
+
+
+@pytest.mark.parametrize("size", [1, 600_000], ids=["small", "large"])
+def test_an_image_that_fills_the_disk_and_succeeds_is_recorded_or_reported(
+    full: tuple[Shim, Disk], script_image: ScriptImage, size: int
+) -> None:
+    """What is too large for the room that is kept is printed, and counts as failed."""
+    shim, disk = full
+    image = script_image(
+        f"""case $1 in metadata) {PATTERN_METADATA} ;;
+        provision) cat /dev/zero > $OUTPUTS/flood 2> /dev/null; true ;;
+        bind) printf 'a: '; head -c {size} /dev/zero | tr '\\0' b; echo ;;
+        unbind) cat $BINDING | wc -c ;;
+        esac"""
+    )
+    done(shim.run("exec", image, "provision", "--no-backend"))
+    assert instances(shim) == {"default": "ready"}
+    disk.fill(leave=320 << 10)
+    result = shim.run("exec", image, "bind")
+    if size > 1:
+        assert (result.code, result.out) == (125, b"a: " + size * b"b" + b"\n"), result
+        unbind = f"tweed-shim exec {image} unbind --instance default --binding default"
+        assert result.err.decode().splitlines()[-1] == (
+            f"tweed-shim: bind of {image} has succeeded, and that could not be recorded (No space left on device), so "
+            f"it counts as failed; binding 'default' is failed; before another try unbind it with: {unbind}"
+        )
+    else:
+        assert (result.code, result.out) == (0, b"a: b\n"), result
+    disk.relieve()
+    disk.resize("64m")
+    [binding] = json.loads(done(shim.run("instances", "show", "default", "--json")))["bindings"]
+    assert binding["state"] == ("failed" if size > 1 else "ready")
+    done(shim.run("exec", image, "unbind"))
+    done(shim.run("exec", image, "deprovision"))
+    assert instances(shim) == {}
+
+
+def test_deprovision_ends_an_instance_that_fills_the_disk(
+    full: tuple[Shim, Disk], script_image: ScriptImage
+) -> None:
+    shim, disk = full
+    image = script_image(
+        f"""case $1 in metadata) {PATTERN_METADATA} ;;
+        provision) cat /dev/zero > $OUTPUTS/flood 2> /dev/null; exit 3 ;; esac"""
+    )
+    assert shim.run("exec", image, "provision", "--no-backend").code == 3
+    assert instances(shim) == {"default": "failed"}
+    disk.fill()
+    assert "no space is left" in refused(shim, "exec", image, "deprovision")
+    done(shim.run("instances", "forget", "default"))
+    assert instances(shim) == {}
+    done(shim.run("gc"))
+    assert drafts(shim) == []

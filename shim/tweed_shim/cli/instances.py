@@ -93,7 +93,9 @@ def _described(state: InstanceState) -> dict[str, Any]:
 
 def _show(shim: Shim, arguments: Arguments) -> None:
     instance = shim.instance(arguments.names[0])
-    state, files = instance.state(), instance.files()
+    # The files first: they raise the error about a damaged record, which the state only warns of.
+    files = instance.files()
+    state = instance.state()
     left = [
         _left(*each)
         for each in cloud_states.left_behind(shim.settings.root)

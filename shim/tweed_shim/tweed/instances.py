@@ -32,11 +32,27 @@ CREDSTORE, OUTPUTS, BINDINGS = "credstore", "outputs", "bindings"
 RESERVE = "reserve"
 # Bytes. Larger credentials need free space on the disk after the image has ended.
 RESERVED = 256 << 10
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _are_files(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, dict) and isinstance(each.get("filename"), str) for each in value
+    )
+
+
 INSTANCE_SHAPE = {
     **dict.fromkeys(("state", "image", "cloud", "time"), state_files.text),
     "digest": is_digest,
+    "files": state_files.optional(_are_files),
 }
-BINDING_SHAPE = {"state": state_files.text, "time": state_files.text}
+BINDING_SHAPE = {
+    **dict.fromkeys(("state", "time"), state_files.text),
+    "credentials": state_files.optional(_is_map),
+}
 
 
 class Instance(Record):
@@ -93,9 +109,18 @@ def read_binding(instance: Instance, name: str) -> dict[str, Any] | None:
 
 
 def inputs(instance: Instance) -> bytes:
-    """Return the inputs of an instance as JSON. Raises OSError."""
-    with open(os.path.join(instance.directory, INPUTS), "rb") as file:
-        return file.read()
+    """Return the inputs of an instance as JSON. Raises DamagedRecord, and OSError."""
+    path = os.path.join(instance.directory, INPUTS)
+    remedy = (
+        "write the inputs that provision was given into it, as one JSON object, or give instance "
+        f"'{instance.name}' up with: tweed-shim instances forget {instance.name}"
+    )
+    try:
+        state_files.read(path, {}, mend=remedy)
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise state_files.damaged(path, "it is missing", remedy) from None
 
 
 @contextmanager
