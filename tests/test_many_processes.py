@@ -16,6 +16,7 @@ from accounts import Account
 from examinations import unfinished_work
 from installed import SYSTEM_PATH, Shim, fresh_shim
 from layouts import File, build_layout
+from pattern_images import PATTERN_METADATA
 from script_images import METADATA, ScriptImage
 from servers import FaultyProxy, RegistryServer, faulty_proxy
 
@@ -116,6 +117,11 @@ REFUSALS = (
     "was removed or replaced meanwhile",
     "was configured by",
     "was set up by",
+    "there is no instance",
+    "exists already",
+    "has no binding",
+    "has a binding",
+    "still has instances of patterns",
 )
 BUSY = f"""#!/bin/sh
 fill() {{ for number in 1 2 3 4 5 6 7 8; do echo "$1" > "$OUT_CONFIG/$number"; done; }}
@@ -129,12 +135,27 @@ esac
 """
 
 
-def some_commands(images: list[str], chance: random.Random) -> list[tuple[tuple[str, ...], bytes | None]]:
+BUSY_PATTERN = f"""#!/bin/sh
+check() {{ test $(cat "$CREDSTORE"/* | uniq | wc -l) = 1 && test $(ls "$CREDSTORE" | wc -l) = 8; }}
+case $1 in
+metadata) {PATTERN_METADATA} ;;
+provision) for number in 1 2 3 4 5 6 7 8; do echo $VALUE > "$CREDSTORE/$number"; done; test -n "$VALUE" ;;
+bind) check && echo "value: $(cat $CREDSTORE/1)" ;;
+unbind) check && grep -q $(cat $CREDSTORE/1) $BINDING ;;
+deprovision) check ;;
+esac
+"""
+
+
+def some_commands(
+    images: list[str], pattern: str, chance: random.Random
+) -> list[tuple[tuple[str, ...], bytes | None]]:
     """What one of several busy users does."""
     commands: list[tuple[tuple[str, ...], bytes | None]] = []
     for number in range(COMMANDS):
         image, cloud = chance.choice(images), ("--cloud", chance.choice("ab"))
         interaction = ("--interaction", chance.choice("xy"))
+        instance, binding = ("--instance", chance.choice("mn")), ("--binding", chance.choice("pq"))
         choices: list[tuple[tuple[str, ...], bytes | None]] = [
             (("exec", image, "configure", "--replace", *cloud), b'{"n": %d}' % number),
             (("exec", image, "check", *cloud), None),
@@ -146,8 +167,13 @@ def some_commands(images: list[str], chance: random.Random) -> list[tuple[tuple[
             (("images", "--json"), None),
             (("logs", "--json"), None),
             (("gc",), None),
+            (("exec", pattern, "provision", *cloud, *instance), None),
+            (("exec", pattern, "bind", *instance, *binding), None),
+            (("exec", pattern, "unbind", *instance, *binding), None),
+            (("exec", pattern, "deprovision", *instance), None),
+            (("instances", "--json"), None),
         ]
-        commands.append(chance.choices(choices, weights=(4, 3, 4, 4, 2, 1, 2, 1, 1, 1))[0])
+        commands.append(chance.choices(choices, weights=(4, 3, 4, 4, 2, 1, 2, 1, 1, 1, 5, 5, 3, 2, 1))[0])
     return commands
 
 
@@ -158,20 +184,26 @@ def test_a_store_that_many_work_on_at_once_stays_sound(
     seed = random.randrange(10**6)
     with fresh_shim(accounts[kind], program) as shim, ThreadPoolExecutor(WORKERS) as pool:
         images = []
-        for name in ("one", "two"):
+        for name, script in (("one", BUSY), ("two", BUSY), ("pattern", BUSY_PATTERN)):
             layout = os.path.join(os.path.dirname(shim.root), name)
-            build_layout(layout, files={"entrypoint": BUSY, "etc/name": name}, compression="none")
+            build_layout(layout, files={"entrypoint": script, "etc/name": name}, compression="none")
             images.append(f"oci:{layout}")
+        pattern = images.pop()
 
         def work(number: int) -> list[str]:
-            commands = some_commands(images, random.Random(seed + number))
+            commands = some_commands(images, pattern, random.Random(seed + number))
             return [fault for command in commands if (fault := complaint(shim, *command))]
 
         complaints = [each for found in pool.map(work, range(WORKERS)) for each in found]
         assert not complaints, f"seed {seed}"
         assert shim.run("gc").code == 0
         examine_quiet(shim.root)
+        for instance in json.loads(shim.run("instances", "--json").out):
+            assert instance["state"] == "ready"
+            assert shim.run("exec", pattern, "deprovision", "--instance", instance["name"]).code == 0
+        assert not glob.glob(os.path.join(shim.root, "instances", "*"))
         for state in json.loads(shim.run("clouds", "--json").out):
+            assert not [setup for setup in state["setups"] if setup["instance"]]
             for interaction in state["interactions"]:
                 place = ("--cloud", state["name"], "--interaction", interaction)
                 codes = [shim.run("exec", image, "teardown", *place).code for image in images]

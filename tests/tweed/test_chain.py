@@ -180,6 +180,7 @@ def test_the_first_signal_ends_the_pattern_and_teardown_follows(service: Service
     running.process.send_signal(signal.SIGTERM)
     code, out, _ = running.end()
     assert (code, out, service.setups()) == (143, "tidy\n", [])
+    assert service.states() == {"default": "failed"}
 
 
 def test_a_second_signal_gives_up_and_says_what_is_left(service: Service) -> None:
@@ -231,10 +232,11 @@ def test_a_shim_that_is_killed_during_setup_leaves_no_instance(service: Service)
     assert service.states() == {}
     command = left(service, "provision", interrupted=True)
     tear_down(service, command)
+    # What is left of the instance that has never been is swept.
+    done(service.shim.run("gc"))
+    assert os.listdir(service.path()) == []
     service.configure()
     done(service.provision())
-    # gc removes what is left of the instance that has never been.
-    assert service.states() == {"default": "ready"}
 
 
 def test_a_shim_that_is_killed_while_the_pattern_runs_loses_nothing(service: Service) -> None:

@@ -1,5 +1,6 @@
 """Instances that are used by several operations at once, by other images, and that are in the way of a removal."""
 
+import json
 import os
 import signal
 import subprocess
@@ -239,3 +240,49 @@ def test_a_record_says_which_operation_an_interaction_belongs_to(service: Servic
     runs = {run["operation"]: run for run in service.listed("logs")}
     assert [runs["provision"].get(name) for name in ("instance", "cloud")] == ["shop", "prod"]
     assert [runs["bind"].get(name) for name in ("instance", "binding")] == ["shop", "web"]
+
+
+def test_what_a_crash_left_of_an_instance_is_not_seen_by_the_next(service: Service) -> None:
+    """A kill between the first directory of an instance and its record; no image was run for it."""
+    for name in ("swept", "new"):
+        for directory in ("credstore", "outputs"):
+            os.makedirs(service.path(name, directory))
+            with open(service.path(name, directory, "old"), "wb"):
+                pass
+        with open(service.path(name, "inputs.json"), "wb") as file:
+            file.write(b"{}")
+    owner = f"{service.shim.account.uid}:{service.shim.account.gid}"
+    subprocess.run(["chown", "-R", owner, service.path()], check=True)
+    assert service.states() == {}
+    result = done(service.provision("--instance", "new", provision="ls -A $CREDSTORE $OUTPUTS"))
+    assert result.out.split() == [b"/tweed/credstore:", b"commands", b"/tweed/outputs:"]
+    swept = json.loads(done(service.shim.run("gc", "--json")).out)
+    assert [each["name"] for each in swept if each["kind"] == "instance"] == ["instances/swept"]
+    assert os.listdir(service.path()) == ["new"]
+
+
+def test_nothing_that_is_said_holds_a_secret(service: Service) -> None:
+    secret = "the-secret-itself"
+    service.configure(environment=f"PASSWORD: {secret}")
+    results = [
+        service.shim.run("-v", "exec", service.pattern, *words, stdin=stdin)
+        for words, stdin in (
+            (
+                ("provision", "--cloud", "prod", "--inputs", "-"),
+                json.dumps(
+                    {"token": secret, "bind": f"echo password: {secret}", "unbind": "exit 3"}
+                ).encode(),
+            ),
+            (("bind", "--binding", "bad", "--format", "shell", "--timeout", "0.01"), None),
+            (("bind",), None),
+            (("unbind",), None),
+            (("deprovision",), None),
+        )
+    ]
+    assert [result.code for result in results] == [0, 124, 0, 3, 0]
+    for result in results:
+        assert secret.encode() not in result.err
+    assert secret.encode() in results[2].out
+    for run in service.listed("logs"):
+        with open(os.path.join(service.shim.root, "runs", str(run["run"]), "run.json"), "rb") as file:
+            assert secret.encode() not in file.read()
