@@ -121,6 +121,7 @@ def test_a_teardown_that_fails_does_not_change_the_result(service: Service) -> N
     left(service, "bind")
 
 
+@AS_ONE_USER
 def test_a_backend_is_kept_for_a_look_or_left_out(service: Service) -> None:
     service.configure(environment="KUBECONFIG: /tweed/out/keys/kubeconfig")
     result = done(service.provision("--keep-backend"))
@@ -150,6 +151,7 @@ def test_a_backend_is_kept_for_a_look_or_left_out(service: Service) -> None:
     assert b"an instance remembers its cloud" in usage.err
 
 
+@AS_ONE_USER
 def test_the_image_that_configured_the_cloud_is_its_backend(
     shim: Shim, script_image: ScriptImage, service: Service
 ) -> None:
@@ -183,6 +185,7 @@ def test_the_first_signal_ends_the_pattern_and_teardown_follows(service: Service
     assert service.states() == {"default": "failed"}
 
 
+@AS_ONE_USER
 def test_a_second_signal_gives_up_and_says_what_is_left(service: Service) -> None:
     service.configure()
     running = Started(service, "provision", where="stdout", provision=STUBBORN)
@@ -208,6 +211,7 @@ def test_a_second_signal_gives_up_and_says_what_is_left(service: Service) -> Non
     assert f"; tear it down with: {left(service, 'provision')}" in err
 
 
+@AS_ONE_USER
 def test_a_signal_during_teardown_does_not_change_the_result(service: Service) -> None:
     service.configure(teardown=f"test -e /tweed/in/again || {{ {STAY}; }}")
     running = Started(service, "provision", where="stderr")
@@ -218,6 +222,7 @@ def test_a_signal_during_teardown_does_not_change_the_result(service: Service) -
     assert f"; tear it down with: {left(service, 'provision')}" in err
 
 
+@AS_ONE_USER
 def test_a_signal_during_setup_ends_the_operation_before_the_pattern(service: Service) -> None:
     service.configure(setup=STAY_ON_STDERR)
     running = Started(service, "provision", where="stderr")
@@ -293,3 +298,30 @@ def test_teardown_can_follow_where_the_backend_has_been_reconfigured_meanwhile(s
     service.configure(environment="NEW: one", setup="exit 1")
     tear_down(service, command)
     assert service.run("deprovision").code == 1
+
+
+@pytest.mark.parametrize("confined_shim", ["root-userns"], indirect=True)
+def test_operations_in_a_user_namespace_and_outside_of_it_share_an_instance(
+    confined_shim: Shim, script_image: ScriptImage
+) -> None:
+    inside = Service(
+        confined_shim,
+        pattern_image(script_image, user="2000:2000"),
+        backend_image(script_image, user="1000:1000"),
+    )
+    outside = inside._replace(shim=confined_shim._replace(userns=False))
+    inside.configure(environment="KUBECONFIG: /tweed/out/keys/kubeconfig")
+    look = "id -u; cat $KUBECONFIG $CREDSTORE/*/secret"
+    write = (
+        "mkdir -p $CREDSTORE/$(id -u); echo $1 > $CREDSTORE/deep; umask 077; mkdir $CREDSTORE/first; "
+        "echo text > $CREDSTORE/first/secret; echo text > $OUTPUTS/out"
+    )
+    commands = {"provision": write, "bind": f"({look}) >&2; echo a: b", "unbind": look, "deprovision": look}
+    for first, second in ((inside, outside), (outside, inside)):
+        done(first.provision(**commands))
+        bound = done(second.run("bind"))
+        assert bound.err.decode().splitlines()[:3] == ["2000", "the-key", "text"]
+        assert done(first.shim.run("instances", "files", "default", "out")).out == b"text\n"
+        assert done(first.run("unbind")).out.decode().splitlines() == ["2000", "the-key", "text"]
+        assert done(second.run("deprovision")).out.decode().splitlines() == ["2000", "the-key", "text"]
+        assert (first.states(), first.setups()) == ({}, [])

@@ -42,6 +42,7 @@ def unchanged(service: Service, *words: str, stdin: bytes | None = None, code: i
     return line.removeprefix("tweed-shim: ")
 
 
+@AS_ONE_USER
 def test_an_instance_or_a_binding_that_is_not_there_or_is_there_already(service: Service) -> None:
     pattern, there = service.pattern, ("--instance", "there")
     for operation in ("bind", "unbind", "deprovision"):
@@ -61,6 +62,7 @@ def test_an_instance_or_a_binding_that_is_not_there_or_is_there_already(service:
     )
 
 
+@AS_ONE_USER
 def test_inputs_that_are_no_document_or_break_the_schema(service: Service) -> None:
     directory = os.path.dirname(service.shim.root)
     Path(directory, "list.json").write_text("[1]", encoding="ascii")
@@ -93,6 +95,7 @@ def test_inputs_that_are_no_document_or_break_the_schema(service: Service) -> No
     )
 
 
+@AS_ONE_USER
 def test_a_cloud_that_is_not_configured(service: Service) -> None:
     for words, cloud in ((["--cloud", "never"], "never"), ([], "default")):
         assert unchanged(service, "exec", service.pattern, "provision", "--instance", "new", *words) == (
@@ -119,6 +122,7 @@ def test_a_name_that_cannot_be_one(service: Service) -> None:
             assert "\x1b" not in sentence
 
 
+@AS_ONE_USER
 def test_an_operation_of_the_other_contract(service: Service) -> None:
     backends = "metadata, configure, check, setup, teardown"
     patterns = "metadata, provision, bind, unbind, deprovision"
@@ -185,6 +189,7 @@ def test_bind_that_prints_no_credentials_breaks_the_contract(shim: Shim, script_
         assert (service.states(), service.bindings()) == ({"default": "ready"}, {})
 
 
+@AS_ONE_USER
 def test_metadata_that_names_a_file_outside_the_outputs(shim: Shim, script_image: ScriptImage) -> None:
     names = ("../record.json", "/etc/passwd", "a/../../b", "")
     files = "".join(f"- filename: '{name}'\\n" for name in names)
