@@ -116,7 +116,20 @@ class Row(NamedTuple):
 
 
 CONFIG = "{configuration}"
-CLOUDS = ("CLOUD", "CONFIGURED", "FOR", "CONFIGURED", "INTERACTION", "SET", "UP", "BY", "SET", "UP", "FOR", "INSTANCE")
+CLOUDS = (
+    "CLOUD",
+    "CONFIGURED",
+    "FOR",
+    "CONFIGURED",
+    "INTERACTION",
+    "SET",
+    "UP",
+    "BY",
+    "SET",
+    "UP",
+    "FOR",
+    "INSTANCE",
+)
 IMAGES = table("IMAGE", "PLATFORM", "DIGEST", "SIZE", "PULLED")
 SET_UP = (("exec {demo} setup --cloud ready --interaction gone", ""),)
 PROVISIONED = (("exec {pattern} provision --cloud ready --instance gone", ""),)
