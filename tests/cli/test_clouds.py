@@ -115,7 +115,8 @@ def test_an_environment_is_shown_again_without_its_image(shim: Shim, script_imag
     first = done(shim.run("exec", image, "setup", *where)).out
     lose(shim, image)
     assert done(shim.run("environment", *where)).out == first
-    for kind in environment_output.FORMATS:
+    # Those of GitHub print no variables (test_github_output.py).
+    for kind in (each for each in environment_output.FORMATS if not each.startswith("github")):
         printed = done(shim.run("environment", *where, "--format", kind)).out.decode()
         assert printed == environments.render({"HOST": "db.example", "PASSWORD": "a b"}, kind)
     assert not os.path.exists(os.path.join(shim.root, "rootfs"))

@@ -70,6 +70,12 @@ def dotenv(out: bytes) -> None:
     assert set(names) == {"DEMO_USERNAME", "DEMO_TOKEN", "DEMO_CONFIG", "DEMO_USER_FILE"}
 
 
+def masks(out: bytes) -> None:
+    lines = out.decode().splitlines()
+    assert lines
+    assert all(line.startswith("::add-mask::") for line in lines)
+
+
 def shell(out: bytes) -> None:
     done = subprocess.run(
         ["sh", "-euc", f'{out.decode()}\nprintf %s "$DEMO_CONFIG"'], capture_output=True, check=True
@@ -156,6 +162,9 @@ ROWS = [
     Row("exec {demo} setup --cloud ready --interaction e --format shell", shell),
     Row("exec {demo} setup --cloud ready --interaction f --format fish", fish),
     Row("exec {demo} setup --cloud ready --interaction g --format env-file", dotenv),
+    Row("exec {demo} setup --cloud ready --interaction h --format systemd", dotenv),
+    Row("exec {demo} setup --cloud ready --interaction i --format github", masks),
+    Row("exec {demo} setup --cloud ready --interaction j --format github-output", masks),
     Row("environment --cloud ready", as_yaml),
     Row("environment --cloud ready --format yaml", as_yaml),
     Row("environment --cloud ready --format json", as_json),
@@ -163,6 +172,9 @@ ROWS = [
     Row("environment --cloud ready --format shell", shell),
     Row("environment --cloud ready --format fish", fish),
     Row("environment --cloud ready --format env-file", dotenv),
+    Row("environment --cloud ready --format systemd", dotenv),
+    Row("environment --cloud ready --format github", masks),
+    Row("environment --cloud ready --format github-output", masks),
     Row("exec {demo} teardown --cloud ready --interaction gone", holding("demo-"), before=SET_UP),
     Row("exec {pattern} provision --cloud ready --instance new --inputs -", holding("provisioned"), "{{}}"),
     Row(f"{BIND} a", as_yaml),
@@ -275,12 +287,19 @@ class World(NamedTuple):
 
     def run(self, line: str, stdin: str, out: str) -> subprocess.CompletedProcess[bytes]:
         words = [word.format(**self.names, out=out) for word in shlex.split(line)]
-        environ = {"PATH": SYSTEM_PATH, "HOME": self.names["home"], "LANG": "C.UTF-8", "OCM_CONFIG": "None"}
+        environ = {
+            "PATH": SYSTEM_PATH,
+            "HOME": self.names["home"],
+            "LANG": "C.UTF-8",
+            "OCM_CONFIG": "None",
+            "GITHUB_ENV": self.names["step"],
+            "GITHUB_OUTPUT": self.names["step"],
+        }
         return subprocess.run(
             [sys.executable, "-m", "tweed_shim", "--root", self.root, *words],
             input=stdin.format(**self.names).encode(),
             capture_output=True,
-            env={**environ, "PYTHONPATH": os.path.join(PROJECT, "shim")},
+            env=environ | {"PYTHONPATH": os.path.join(PROJECT, "shim")},
             cwd=out,
             check=False,
         )
@@ -314,6 +333,7 @@ def _files(directory: Path) -> dict[str, str]:
         "template": "greeting: (( merge ))\nlist:\n- 1\n",
         "stub": "greeting: hello\nnumber: 5\n",
         "secret": encrypted_text("number: 5\n", "password"),
+        "step": "",
         "runnable": "found: (( document.greeting ))\n",
         "parameters": '{"host": "example.org", "port": 80}',
         "credentials": '{"credentials": {"target": {"credentials": {"username": "me", "password": "x"}}, '

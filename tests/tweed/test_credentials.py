@@ -13,6 +13,11 @@ from tweed_shim.data import documents
 from tweed_shim.errors import ContractError, RefusedFormat, SteeringVariable, UsageError
 from tweed_shim.tweed import credentials, environment
 
+PURPOSES = {
+    "env-file": "set in containers",
+    "systemd": "set in services",
+    "github": "set in the later steps of a job",
+}
 FLAT = [kind for kind in credentials.FORMATS if kind not in ("yaml", "json")]
 # Texts that readers of YAML 1.1, of YAML 1.2, or shells take for something else where they stand without quotes.
 ODD = [
@@ -236,12 +241,12 @@ def test_a_flat_format_refuses_what_it_cannot_hold(kind: str, value: dict[str, A
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("kind", FLAT)
+@pytest.mark.parametrize("kind", [kind for kind in FLAT if kind in environment.EVALUATED])
 def test_a_variable_that_steers_a_shell_is_printed_only_if_it_is_allowed(kind: str) -> None:
     value = {"HOST": "h", "PATH": "hunter2"}
     with pytest.raises(SteeringVariable) as caught:
         credentials.render(value, kind)
-    purpose = "set in containers" if kind == "env-file" else "evaluated"
+    purpose = PURPOSES.get(kind, "evaluated")
     assert str(caught.value) == (
         f"the credentials that the image printed set PATH (steers shells), and the format {kind} is made to be "
         f"{purpose}: use the format yaml or json, or allow=['PATH'] if you mean it"
@@ -260,5 +265,6 @@ def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         credentials.render({}, "xml")
     assert str(caught.value) == (
-        "credentials have no format 'xml': choose one of yaml, json, dotenv, shell, fish, env-file"
+        "credentials have no format 'xml': choose one of yaml, json, dotenv, shell, fish, env-file, systemd, "
+        "github, github-output"
     )

@@ -12,11 +12,13 @@ from tweed_shim.tweed import command_lines
 def show(credentials: Mapping[str, Any], arguments: Arguments) -> None:
     """Print credentials in the format of `--format`.
 
-    Raises RefusedFormat, and HostError where stdout fails.
+    Raises RefusedFormat and HostError.
     """
-    from tweed_shim.tweed.credentials import render
+    from tweed_shim.tweed.credentials import render, texts
 
-    environment_output.write(render(credentials, arguments.format or "yaml", allow=arguments.allow))
+    kind = arguments.format or "yaml"
+    text = render(credentials, kind, allow=arguments.allow)
+    environment_output.deliver(text, kind, texts(credentials))
 
 
 def show_recorded(credentials: Mapping[str, Any], instance: str, binding: str, arguments: Arguments) -> None:

@@ -4,17 +4,20 @@ A warm `exec` imports this module, so it imports little.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tweed_shim.cli.commands import Arguments, Parser, wrong_value
 from tweed_shim.errors import ConfigError, HostError, RefusedFormat, SteeringVariable
 
 # Equal to those of tweed/environment.py (a test compares them), which is imported only to print an environment.
-FORMATS = ("yaml", "json", "dotenv", "shell", "fish", "env-file")
+FORMATS = ("yaml", "json", "dotenv", "shell", "fish", "env-file", "systemd", "github", "github-output")
 FORMATS_HELP = (
     "shell is for sh, bash, dash, busybox, ksh and zsh, fish for fish, dotenv has the dialect of python-dotenv, "
-    "env-file is for docker run and podman run (default: yaml)"
+    "env-file is for docker run and podman run, systemd for EnvironmentFile=; github and github-output append to "
+    "$GITHUB_ENV or $GITHUB_OUTPUT, and have the runner mask the values (default: yaml)"
 )
+# Their results go to a file that a variable names.
+_GITHUB = ("github", "github-output")
 # As many as the sentence of SteeringVariable names.
 _MOST_NAMED = 5
 
@@ -27,7 +30,7 @@ def configure_allow(parser: Parser, operation: str = "") -> None:
         action="append",
         default=[],
         type=_variable,
-        help=f"{operation}print this variable with --format shell, fish, dotenv or env-file although it steers a shell "
+        help=f"{operation}print this variable with a --format that is made to be evaluated although it steers a shell "
         "or the programs that a shell starts, such as PATH; may be repeated (docs/environment.md lists these names)",
     )
 
@@ -95,10 +98,29 @@ def show_recorded(environment: Mapping[str, str], arguments: Arguments) -> None:
 
 
 def show(environment: Mapping[str, str], arguments: Arguments) -> None:
-    """Print an environment in the format of `--format`. Raises RefusedFormat, and HostError where stdout fails."""
+    """Print an environment in the format of `--format`. Raises RefusedFormat and HostError."""
     from tweed_shim.tweed.environment import render
 
-    write(render(environment, arguments.format or "yaml", allow=arguments.allow))
+    kind = arguments.format or "yaml"
+    deliver(render(environment, kind, allow=arguments.allow), kind, environment.values())
+
+
+def check_format(kind: str | None) -> None:
+    """Raise HostError where a result could not be delivered in a format; call it before anything is run."""
+    if kind in _GITHUB:
+        from tweed_shim.cli import github_output
+
+        github_output.check(kind)
+
+
+def deliver(text: str, kind: str, values: Iterable[str]) -> None:
+    """Print a rendered text, or append it to the file of a format of GitHub. values: the secrets in the text."""
+    if kind in _GITHUB:
+        from tweed_shim.cli import github_output
+
+        github_output.write(kind, text, values)
+    else:
+        write(text)
 
 
 def write(text: str) -> None:

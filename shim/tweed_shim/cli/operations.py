@@ -148,6 +148,7 @@ def _check_options(arguments: Arguments) -> None:
         raise UsageError(
             f"--format {kind} does not go with {operation}: {operation} can print {', '.join(FORMATS[operation])}"
         )
+    environment_output.check_format(kind)
 
 
 def _listed(names: tuple[str, ...]) -> str:

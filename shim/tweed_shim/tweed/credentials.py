@@ -84,6 +84,11 @@ def _problem(name: str, value: object) -> str | None:
     return None if environment.is_variable_name(name) else f"{path} cannot name a variable"
 
 
+def texts(credentials: Mapping[str, Any]) -> list[str]:
+    """Return the values of the formats that hold only text, in order. Maps and lists have none."""
+    return [_text(value) for value in credentials.values() if not isinstance(value, dict | list)]
+
+
 def _text(value: str | float | None) -> str:
     if value is None:
         return ""

@@ -23,8 +23,11 @@ _YAML_ESCAPES = {code: f"\\U{code:08X}" for code in (*_YAML_ESCAPED, *ESCAPES)} 
 }
 # docker and podman read an env file with Go's bufio.Scanner, whose buffer of 64 KiB also holds the line break.
 _ENV_FILE_LINE_BYTES = (64 << 10) - 1
+# Linux passes no longer `NAME=value` to a program, with the NUL at its end (MAX_ARG_STRLEN, man 2 execve).
+_VARIABLE_BYTES = (128 << 10) - 1
 _DOTENV_BARE = ALPHANUMERIC + "_./:@%+,=-"
 _DOTENV_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
+_SYSTEMD_ESCAPES = str.maketrans({character: f"\\{character}" for character in '"\\`$'})
 
 
 def parse(data: bytes, *, image: str) -> dict[str, str]:
@@ -130,20 +133,24 @@ def render(
     - fish: `set -gx` lines for `... | source` of fish, whose single quotes know escapes.
     - env-file: `NAME=value` for `--env-file` of docker and podman, which take a value as it stands, to the end of its
       line. A value with a line break, or a longer line than they read, is refused.
+    - systemd: `NAME="value"` for `EnvironmentFile=` (systemd.exec(5)), where double quotes hold line breaks, and know
+      the escapes of a shell. U+FEFF, noncharacters, and what is too long for a program are refused.
+    - github: blocks for the file that $GITHUB_ENV names. github-output: the same for $GITHUB_OUTPUT. Print the lines of
+      `github_files.masks` first. Names that GitHub lets no step set are refused in $GITHUB_ENV.
 
-    All but yaml and json are made to be evaluated (EVALUATED). allow: names that they may set although these steer a
-    shell or the programs that it starts (see `steering`). subject: the beginning of a message that goes on with names
-    of variables.
+    All but yaml, json and github-output are made to be evaluated (EVALUATED). allow: names that they may set although
+    these steer a shell or the programs that it starts (see `steering`). subject: the beginning of a message that goes
+    on with names of variables.
 
     Raises UsageError for an unknown format, SteeringVariable for steering names that are not allowed, and RefusedFormat
-    for values that an env file cannot hold.
+    for variables that the format cannot hold.
     """
     if kind not in _RENDERERS:
         raise UsageError(f"an environment has no format '{kind}': choose one of {', '.join(FORMATS)}")
     if kind in EVALUATED:
         _refuse_steering(environment, kind, allow=allow, subject=subject)
-    if kind == "env-file":
-        _refuse_what_no_line_holds(environment, subject)
+    if kind in _LIMITS:
+        _refuse_what_cannot_be_held(environment, kind, subject=subject)
     return _RENDERERS[kind](environment)
 
 
@@ -159,32 +166,50 @@ def _refuse_steering(
     shown = list(refused.items())[:_MOST_NAMED]
     named = ", ".join(f"{name} (steers {steers})" for name, steers in shown)
     more = f" and {len(refused) - len(shown)} more" if len(refused) > len(shown) else ""
-    purpose = "set in containers" if kind == "env-file" else "evaluated"
     raise SteeringVariable(
-        f"{subject} {named}{more}, and the format {kind} is made to be {purpose}",
+        f"{subject} {named}{more}, and the format {kind} is made to be {_PURPOSES.get(kind, 'evaluated')}",
         f"use the format yaml or json, or allow={list(refused)[:_MOST_NAMED]}{rest} if you mean it",
         tuple(refused),
     )
 
 
-def _refuse_what_no_line_holds(environment: Mapping[str, str], subject: str) -> None:
-    faults = ((name, _line_fault(name, value)) for name, value in environment.items())
+def _refuse_what_cannot_be_held(environment: Mapping[str, str], kind: str, *, subject: str) -> None:
+    find_fault, limit = _LIMITS[kind]
+    faults = ((name, find_fault(name, value)) for name, value in environment.items())
     refused = [f"{name} ({fault})" for name, fault in faults if fault]
     if not refused:
         return
     more = f" and {len(refused) - _MOST_NAMED} more" if len(refused) > _MOST_NAMED else ""
     raise RefusedFormat(
-        f"{subject} {', '.join(refused[:_MOST_NAMED])}{more}, and the format env-file holds only values of "
-        "one line of less than 64 KiB",
+        f"{subject} {', '.join(refused[:_MOST_NAMED])}{more}, and the format {kind} holds only {limit}",
         "use the format yaml or json",
     )
 
 
-def _line_fault(name: str, value: str) -> str | None:
+def _env_file_fault(name: str, value: str) -> str | None:
     # Go's bufio.ScanLines ends a line at LF and drops a CR before it.
     if "\n" in value or "\r" in value:
         return "has a line break"
     return "is too long" if len(f"{name}={value}".encode()) > _ENV_FILE_LINE_BYTES else None
+
+
+def _systemd_fault(name: str, value: str) -> str | None:
+    refused = next((character for character in value if not _is_of_systemd(ord(character))), None)
+    return _length_fault(name, value) if refused is None else f"holds U+{ord(refused):04X}"
+
+
+def _is_of_systemd(code: int) -> bool:
+    return code != 0xFEFF and not 0xFDD0 <= code <= 0xFDEF and code & 0xFFFE != 0xFFFE
+
+
+def _github_fault(name: str, value: str) -> str | None:
+    from tweed_shim.tweed import github_files
+
+    return github_files.fault(name) or _length_fault(name, value)
+
+
+def _length_fault(name: str, value: str) -> str | None:
+    return "is too long" if len(f"{name}={value}".encode()) > _VARIABLE_BYTES else None
 
 
 def _to_yaml(environment: Mapping[str, str]) -> str:
@@ -234,6 +259,17 @@ def _to_env_file(environment: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in environment.items())
 
 
+def _to_systemd(environment: Mapping[str, str]) -> str:
+    quoted = ((name, value.translate(_SYSTEMD_ESCAPES)) for name, value in environment.items())
+    return "".join(f'{name}="{value}"\n' for name, value in quoted)
+
+
+def _to_github(environment: Mapping[str, str]) -> str:
+    from tweed_shim.tweed import github_files
+
+    return github_files.blocks(environment)
+
+
 _RENDERERS: dict[str, Callable[[Mapping[str, str]], str]] = {
     "yaml": _to_yaml,
     "json": _to_json,
@@ -241,8 +277,23 @@ _RENDERERS: dict[str, Callable[[Mapping[str, str]], str]] = {
     "shell": _to_shell,
     "fish": _to_fish,
     "env-file": _to_env_file,
+    "systemd": _to_systemd,
+    "github": _to_github,
+    "github-output": _to_github,
 }
 FORMATS = tuple(_RENDERERS)
 # The formats that a shell evaluates, or that are read into its environment or that of programs and containers that it
 # starts.
-EVALUATED = frozenset(("dotenv", "shell", "fish", "env-file"))
+EVALUATED = frozenset(("dotenv", "shell", "fish", "env-file", "systemd", "github"))
+# What a format is made for, if it is not evaluated by a shell or a library.
+_PURPOSES = {
+    "env-file": "set in containers",
+    "systemd": "set in services",
+    "github": "set in the later steps of a job",
+}
+# What is wrong with a variable that a format cannot hold, and what the format holds.
+_LIMITS: dict[str, tuple[Callable[[str, str], str | None], str]] = {
+    "env-file": (_env_file_fault, "values of one line of less than 64 KiB"),
+    "systemd": (_systemd_fault, "text of less than 128 KiB without U+FEFF and noncharacters"),
+    "github": (_github_fault, "variables of less than 128 KiB that a step may set"),
+}

@@ -180,7 +180,7 @@ GROUPS = (
             VAULT_CONFIG_PATH WAYLAND_DISPLAY WGETRC XAUTHORITY ZIP ZIPINFO ZIPOPT
             """
         ),
-        ("ANSIBLE_", "COMPOSE_", "DBUS_", "DPKG_", "GIT_", "HELM_", "TF_CLI_", "TWEED_SHIM_"),
+        ("ACTIONS_", "ANSIBLE_", "COMPOSE_", "DBUS_", "DPKG_", "GIT_", "HELM_", "TF_CLI_", "TWEED_SHIM_"),
     ),
     Group(
         "plugins of clients and libraries",
