@@ -233,6 +233,7 @@ ROWS = [
     Row("logout {registry}", nothing, before=((LOGIN, PASSWORD),)),
     Row("doctor", holding("runc")),
     Row("doctor --json", as_json),
+    *(Row(f"completion {shell}", holding("__complete")) for shell in ("bash", "zsh", "fish")),
     Row("version", table("PROGRAM", "VERSION")),
     Row("version --json", as_json),
     Row("ocm get {archive}", table("COMPONENT", "VERSION", "PROVIDER")),
@@ -406,7 +407,8 @@ def _parser(words: list[str]) -> ArgparseParser:
 
 def _forms(parser: ArgparseParser) -> Iterator[tuple[str, ...]]:
     """The ways in which a command writes its result, as words of a command line; none of them is also a way."""
-    yield ()
+    if not any(action.choices and action.required for action in parser._actions):
+        yield ()
     for action in parser._actions:
         long = next((name for name in action.option_strings if name.startswith("--")), None)
         if long == "--json":
@@ -426,6 +428,9 @@ def _wanted() -> Iterator[tuple[tuple[str, ...], set[tuple[str, ...]]]]:
         named: list[tuple[str, ...]] = [(name, part) for part in (*command.subcommands, *command.aliases)]
         for words in named or [(name,)]:
             forms = set(_forms(_parser(list(words))))
+            # The operations of `exec` and `spec` are words, of which each is looked at below.
+            if name in ("exec", "spec"):
+                forms = {(), *forms} - {(operation,) for operation in OPERATIONS}
             if name not in ("exec", "spec"):
                 yield words, forms
                 continue

@@ -16,6 +16,7 @@ from tweed_shim.tweed import environment
 SHELLS = [
     (["dash", "-c"], "shell"),
     (["busybox", "sh", "-c"], "shell"),
+    (["zsh", "-f", "-c"], "shell"),
     (["fish", "--no-config", "-c"], "fish"),
 ]
 EVALUATE = {

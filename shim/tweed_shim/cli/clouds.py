@@ -38,7 +38,13 @@ def configure_clouds(parser: Parser) -> None:
         help="rm: remove clouds in which nothing is set up. forget: give up an interaction, or a cloud with all of its "
         "interactions, without a teardown; what their images made in the backend stays there",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="the clouds, or a cloud and an interaction")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        complete="cloud words",
+        help="the clouds, or a cloud and an interaction",
+    )
 
 
 def clouds_command(arguments: Arguments, context: Context) -> int:

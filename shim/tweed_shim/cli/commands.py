@@ -100,10 +100,13 @@ COMMANDS = {
             "describe": "show the actions of a package, and what it needs",
         },
     ),
+    "completion": Command("completion", "print the script that completes command lines in bash, zsh or fish"),
     "version": Command("version", "print the versions of the shim and of the tools it uses"),
 }
 
 
+# The command that the scripts of `completion` ask; no list has it.
+COMPLETE = "__complete"
 # What other programs, or readers of the contract, call a command. Nothing is run under these names.
 OTHER_NAMES = {
     "run": "exec",
@@ -188,7 +191,8 @@ def _listing_parser(
     return parser
 
 
-def _top_parser(kind: Callable[..., Any]) -> Parser:
+def top_parser(kind: Callable[..., Any]) -> Parser:
+    """Return a parser of the options before the name of a command, and of that name."""
     parser = _listing_parser(
         kind,
         "tweed-shim",
@@ -197,6 +201,26 @@ def _top_parser(kind: Callable[..., Any]) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"tweed-shim {VERSION}")
     _add_global_options(parser, again=False)
+    return parser
+
+
+def group_parser(kind: Callable[..., Any], name: str) -> Parser:
+    """Return a parser of the options before the name of a subcommand, and of that name."""
+    command = COMMANDS[name]
+    parser = _listing_parser(
+        kind, f"tweed-shim {name}", description=f"{command.summary}.", summaries=command.subcommands
+    )
+    _add_global_options(parser)
+    return parser
+
+
+def command_parser(kind: Callable[..., Any], words: list[str]) -> Parser:
+    """Return a parser of what stands behind the name of a command. words: that name, and that of its subcommand."""
+    command = COMMANDS[words[0]]
+    summary = command.subcommands[words[1]] if command.subcommands else command.summary
+    parser: Parser = kind(prog=f"tweed-shim {' '.join(words)}", description=f"{summary}.")
+    getattr(_import(f"tweed_shim.cli.{command.module}"), f"configure_{'_'.join(words)}")(parser)
+    _add_global_options(parser)
     return parser
 
 
@@ -224,6 +248,10 @@ def _import(name: str) -> ModuleType:
 
 def parse(argv: list[str]) -> tuple[Arguments, Call]:
     """Parse a command line; return its arguments and the function of the command. Raises UsageError."""
+    if argv[:1] == [COMPLETE]:
+        # Its words are a command line that is not finished, so no parser reads them.
+        completion = _import("tweed_shim.cli.completion")
+        return completion.arguments(argv[1:]), completion.complete_command
     try:
         return parse_with(FastParser, argv)
     except Unclear:
@@ -234,26 +262,17 @@ def parse(argv: list[str]) -> tuple[Arguments, Call]:
 
 def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Call]:
     """Parse a command line with one class of parser. Raises UsageError, and Unclear with FastParser."""
-    top = _top_parser(kind)
+    top = top_parser(kind)
     known = top.parse_args(argv)
-    name = _named(top, known, COMMANDS)
-    command, summary = COMMANDS[name], COMMANDS[name].summary
-    words = [name]
+    words = [_named(top, known, COMMANDS)]
+    command = COMMANDS[words[0]]
     if command.subcommands:
-        group = _listing_parser(
-            kind, f"tweed-shim {name}", description=f"{summary}.", summaries=command.subcommands
-        )
-        _add_global_options(group)
+        group = group_parser(kind, words[0])
         known = group.parse_args(known.rest, known)
         known.command = command.aliases.get(known.command, known.command)
         words.append(_named(group, known, command.subcommands))
-        summary = command.subcommands[words[-1]]
-    module = _import(f"tweed_shim.cli.{command.module}")
-    parser: Parser = kind(prog=f"tweed-shim {' '.join(words)}", description=f"{summary}.")
-    getattr(module, f"configure_{'_'.join(words)}")(parser)
-    _add_global_options(parser)
-    arguments = parser.parse_args(known.rest, known)
-    call: Call = getattr(module, f"{'_'.join(words)}_command")
+    arguments = command_parser(kind, words).parse_args(known.rest, known)
+    call: Call = getattr(sys.modules[f"tweed_shim.cli.{command.module}"], f"{'_'.join(words)}_command")
     return arguments, call
 
 

@@ -8,9 +8,15 @@ from tweed_shim.shim import Shim
 
 def configure_environment(parser: Parser) -> None:
     """Add the options of `environment`."""
-    parser.add_argument("--cloud", metavar="NAME", default="default", help="the cloud (default: default)")
     parser.add_argument(
-        "--interaction", metavar="ID", default="default", help="the interaction (default: default)"
+        "--cloud", metavar="NAME", complete="clouds", default="default", help="the cloud (default: default)"
+    )
+    parser.add_argument(
+        "--interaction",
+        metavar="ID",
+        complete="interactions",
+        default="default",
+        help="the interaction (default: default)",
     )
     parser.add_argument(
         "--format",

@@ -6,10 +6,10 @@ either the masks would end up in the file, where the runner reports them with th
 
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-from tweed_shim.cli import environment_output
 from tweed_shim.errors import HostError
 from tweed_shim.tweed import github_files
 
@@ -56,7 +56,8 @@ def _open(path: str, variable: str) -> int:
 def write(kind: str, blocks: str, values: Iterable[str]) -> None:
     """Print the masks of values, then append blocks to the file of the format. Raises HostError."""
     check(kind)
-    environment_output.write(github_files.masks(values))
+    sys.stdout.write(github_files.masks(values))
+    sys.stdout.flush()
     variable = FILES[kind]
     file = _open(os.environ[variable], variable)
     try:

@@ -90,7 +90,13 @@ def images_command(arguments: Arguments, context: Context) -> int:
 
 def configure_rm(parser: Parser) -> None:
     """Add the options of `rm`."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="what to remove, as 'images' lists it")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        complete="stored images",
+        help="what to remove, as 'images' lists it",
+    )
 
 
 def rm_command(arguments: Arguments, context: Context) -> int:

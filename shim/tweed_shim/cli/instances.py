@@ -47,7 +47,13 @@ def configure_instances(parser: Parser) -> None:
         "one. credentials: print those of a binding again (default: of the binding 'default'). forget: give an "
         "instance up without its image; what that deployed stays there",
     )
-    parser.add_argument("names", nargs="*", metavar="ID", help="the instance, then a file or a binding")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="ID",
+        complete="instance words",
+        help="the instance, then a file or a binding",
+    )
     parser.add_argument(
         "--format",
         choices=environment_output.FORMATS,

@@ -35,9 +35,12 @@ def configure_logs(parser: Parser) -> None:
         "run",
         nargs="?",
         metavar="RUN",
+        complete="runs or rm",
         help="show the log of this run, or with --json its record; rm: remove runs instead",
     )
-    parser.add_argument("removed", nargs="*", metavar="RUN", help="rm: the runs to remove")
+    parser.add_argument(
+        "removed", nargs="*", metavar="RUN", complete="removed runs", help="rm: the runs to remove"
+    )
     parser.add_argument("--all", action="store_true", help="rm: all runs that have ended")
 
 

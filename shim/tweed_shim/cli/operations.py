@@ -43,7 +43,9 @@ def _configure_common(parser: Parser) -> None:
         help="[docker://]REGISTRY/REPO[:TAG][@DIGEST], oci:DIR[:TAG], "
         "oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]",
     )
-    parser.add_argument("operation", metavar="OPERATION", help=", ".join(OPERATIONS))
+    parser.add_argument(
+        "operation", metavar="OPERATION", choices=tuple(OPERATIONS), help=", ".join(OPERATIONS)
+    )
     _configure_names(parser)
     run = run_options.configure(
         parser, networks="metadata always has none; ", timeouts="60 for metadata, else 3600"
@@ -68,13 +70,24 @@ def _configure_names(parser: Parser) -> None:
     parser.add_argument(
         "--cloud",
         metavar="NAME",
+        complete="clouds",
         help="backends, provision: the cloud (default: default); an instance remembers its own",
     )
     parser.add_argument(
-        "--interaction", metavar="ID", help="setup and teardown: the interaction (default: default)"
+        "--interaction",
+        metavar="ID",
+        complete="interactions",
+        help="setup and teardown: the interaction (default: default)",
     )
-    parser.add_argument("--instance", metavar="ID", help="patterns: the instance (default: default)")
-    parser.add_argument("--binding", metavar="ID", help="bind and unbind: the binding (default: default)")
+    parser.add_argument(
+        "--instance", metavar="ID", complete="instances", help="patterns: the instance (default: default)"
+    )
+    parser.add_argument(
+        "--binding",
+        metavar="ID",
+        complete="bindings",
+        help="bind and unbind: the binding (default: default)",
+    )
 
 
 def configure_exec(parser: Parser) -> None:

@@ -29,7 +29,11 @@ class ArgparseParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_formatter, **options)
 
     def add_argument(self, *names: Any, **declaration: Any) -> Any:
-        """Add an argument. With a default, `nargs="*"` is not listed among the missing arguments."""
+        """Add an argument. With a default, `nargs="*"` is not listed among the missing arguments.
+
+        `complete` is left out: it is for the completion (see declarations.py).
+        """
+        declaration.pop("complete", None)
         if declaration.get("nargs") == argparse.ZERO_OR_MORE:
             declaration.setdefault("default", [])
         return super().add_argument(*names, **declaration)

@@ -23,9 +23,16 @@ DOCUMENT_STUB = "document: (( &temporary &inject(merge) ))\n"
 def _add_output_options(parser: Parser) -> None:
     parser.intermixed = True
     parser.add_argument("--json", action="store_true", help="print JSON, one line for each document")
-    parser.add_argument("--path", metavar="PATH", help="print only what is at a path, such as a.b.[0]")
     parser.add_argument(
-        "--select", metavar="PATH", action="append", default=[], help="print only this field; may be repeated"
+        "--path", metavar="PATH", complete="nothing", help="print only what is at a path, such as a.b.[0]"
+    )
+    parser.add_argument(
+        "--select",
+        metavar="PATH",
+        complete="nothing",
+        action="append",
+        default=[],
+        help="print only this field; may be repeated",
     )
     parser.add_argument("--split", action="store_true", help="print the entries of a list as documents")
 
