@@ -148,6 +148,7 @@ def install(directory: str, sources: str) -> str:
     os.mkdir(sources)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(os.path.join(PROJECT, name), sources)
+    shutil.copytree(os.path.join(PROJECT, "man"), os.path.join(sources, "man"))
     shutil.copytree(
         os.path.join(PROJECT, "shim"),
         os.path.join(sources, "shim"),

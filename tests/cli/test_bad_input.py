@@ -66,9 +66,10 @@ def ready(shim: Shim, demo_image: str) -> Shim:
 
 
 def test_an_unknown_operation(ready: Shim, demo_image: str) -> None:
-    message = refused(ready, "exec", f"oci:{demo_image}", "deploy")
-    assert "'deploy'" in message
-    assert "metadata, configure, check, setup, teardown" in message
+    done = ready.run("exec", f"oci:{demo_image}", "deploy")
+    assert (done.code, done.out) == (2, b""), done
+    assert b"OPERATION cannot be 'deploy'" in done.err
+    assert b"metadata, configure, check, setup, teardown" in done.err
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,7 @@ ROWS = [
     Row("logout {registry}", nothing, before=((LOGIN, PASSWORD),)),
     Row("doctor", holding("runc")),
     Row("doctor --json", as_json),
+    Row("help", holding("usage: tweed-shim ")),
     *(Row(f"completion {shell}", holding("__complete")) for shell in ("bash", "zsh", "fish")),
     Row("version", table("PROGRAM", "VERSION")),
     Row("version --json", as_json),

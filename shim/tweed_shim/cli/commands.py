@@ -5,7 +5,7 @@ argparse, whose import and parsers take 5 % of a warm `exec`.
 """
 
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import ModuleType
 
 from tweed_shim._version import VERSION
@@ -100,6 +100,7 @@ COMMANDS = {
             "describe": "show the actions of a package, and what it needs",
         },
     ),
+    "help": Command("help", "print the help of a command"),
     "completion": Command("completion", "print the script that completes command lines in bash, zsh or fish"),
     "version": Command("version", "print the versions of the shim and of the tools it uses"),
 }
@@ -224,7 +225,7 @@ def command_parser(kind: Callable[..., Any], words: list[str]) -> Parser:
     return parser
 
 
-def _named(parser: Parser, known: Arguments, names: Container[str]) -> str:
+def _named(parser: Parser, known: Arguments, names: Collection[str]) -> str:
     """Return the named command. Without a name, print the list of commands and exit."""
     if known.command is None:
         parser.print_help(sys.stderr)
@@ -236,7 +237,9 @@ def _named(parser: Parser, known: Arguments, names: Container[str]) -> str:
                 f"there is no command '{known.command}': use tweed-shim {words}; "
                 f"see 'tweed-shim {words.partition(' IMAGE')[0]} --help'"
             )
-        parser.error(f"there is no command '{known.command}'")
+        from tweed_shim.cli.suggestions import did_you_mean
+
+        parser.error(f"there is no command '{known.command}'{did_you_mean(known.command, names)}")
     return str(known.command)
 
 

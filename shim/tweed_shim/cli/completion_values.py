@@ -134,6 +134,15 @@ def _capabilities(_: Line) -> Iterator[Value]:
         yield name.removeprefix("CAP_"), ""
 
 
+def _commands(line: Line) -> Iterable[Value]:
+    from tweed_shim.cli.commands import COMMANDS
+
+    if not line.words:
+        return ((name, command.summary) for name, command in COMMANDS.items())
+    command = COMMANDS.get(line.words[0])
+    return command.subcommands.items() if command and len(line.words) == 1 else ()
+
+
 SOURCES: Mapping[str, Callable[[Line], Iterable[Value]]] = {
     "images": _images,
     "stored images": _stored_images,
@@ -146,6 +155,7 @@ SOURCES: Mapping[str, Callable[[Line], Iterable[Value]]] = {
     "runs or rm": _runs_or_rm,
     "removed runs": _removed_runs,
     "capabilities": _capabilities,
+    "commands": _commands,
 }
 
 

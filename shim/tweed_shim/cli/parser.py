@@ -5,6 +5,7 @@ import os
 
 from tweed_shim.base.lean.typing import Any, NoReturn
 from tweed_shim.base.text import decimal
+from tweed_shim.cli.suggestions import did_you_mean
 from tweed_shim.errors import UsageError
 
 
@@ -38,14 +39,35 @@ class ArgparseParser(argparse.ArgumentParser):
             declaration.setdefault("default", [])
         return super().add_argument(*names, **declaration)
 
+    def format_help(self) -> str:
+        """Return the help, with examples and exit codes at its end."""
+        from tweed_shim.cli import examples
+
+        return super().format_help() + examples.epilog(self.prog.removeprefix("tweed-shim").strip())
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Raise ArgumentError, with what was meant, where a value is none of the choices."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = [*map(str, action.choices)]
+        name = "/".join(action.option_strings) or action.metavar or action.dest.upper()
+        raise argparse.ArgumentError(
+            None,
+            f"{name} cannot be {str(value)!r}{did_you_mean(str(value), choices)}; choose one of {', '.join(choices)}",
+        )
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse as argparse does. An unknown word may be a password, so the message names only unknown options."""
         parse = self.parse_known_intermixed_args if self.intermixed else self.parse_known_args
         known, rest = parse(args, namespace)
         if rest:
             options = [each.partition("=")[0] for each in rest if each.startswith("-")]
-            self.error(f"unknown option {', '.join(options)}" if options else "there are too many arguments")
+            self.error(self._unknown(options) if options else "there are too many arguments")
         return known
+
+    def _unknown(self, options: list[str]) -> str:
+        names = [name for name in self._option_string_actions if name.startswith("--")]
+        return f"unknown option {', '.join(f'{each}{did_you_mean(each, names)}' for each in options)}"
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with the message and the command that prints the help."""
