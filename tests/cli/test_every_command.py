@@ -184,6 +184,9 @@ ROWS = [
     Row(f"{BIND} e --format shell", shell),
     Row(f"{BIND} f --format fish", fish),
     Row(f"{BIND} g --format env-file", dotenv),
+    Row(f"{BIND} h --format systemd", dotenv),
+    Row(f"{BIND} i --format github", masks),
+    Row(f"{BIND} j --format github-output", masks),
     Row("exec {pattern} unbind --instance live --binding gone", holding("unbound"), before=BOUND),
     Row("exec {pattern} deprovision --instance gone", holding("deprovisioned"), before=PROVISIONED),
     Row("instances", table("INSTANCE", "STATE", "IMAGE", "CLOUD", "PROVISIONED", "BINDINGS")),
@@ -201,6 +204,9 @@ ROWS = [
     Row(f"{CREDENTIALS} --format shell", shell),
     Row(f"{CREDENTIALS} --format fish", fish),
     Row(f"{CREDENTIALS} --format env-file", dotenv),
+    Row(f"{CREDENTIALS} --format systemd", dotenv),
+    Row(f"{CREDENTIALS} --format github", masks),
+    Row(f"{CREDENTIALS} --format github-output", masks),
     Row("instances forget gone", nothing, before=PROVISIONED),
     *(
         Row(f"spec {{pattern}} {name} --instance live", as_json)
