@@ -212,6 +212,7 @@ def in_shell(store: tuple[Shim, str], shell: str, typed: str) -> str:
         ("tweed-shim exec x configure --config a", "tweed-shim exec x configure --config a\\ file.json "),
         ("tweed-shim exec oci-archive:a", "tweed-shim exec oci-archive:a\\ file.json "),
         ("tweed-shim exec x setup --scratch back", "tweed-shim exec x setup --scratch backend/"),
+        ('tweed-shim exec "x y" se', 'tweed-shim exec "x y" setup '),
         ("tweed-shim nosuch st", "tweed-shim nosuch st"),
     ],
 )

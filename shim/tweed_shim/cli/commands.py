@@ -200,7 +200,9 @@ def top_parser(kind: Callable[..., Any]) -> Parser:
         description="Run Tweed backend and pattern images with runc: no daemon, as root or rootless.",
         summaries={name: command.summary for name, command in COMMANDS.items()},
     )
-    parser.add_argument("--version", action="version", version=f"tweed-shim {VERSION}")
+    parser.add_argument(
+        "--version", action="version", version=f"tweed-shim {VERSION}", help="print the version, and exit"
+    )
     _add_global_options(parser, again=False)
     return parser
 
