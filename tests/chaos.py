@@ -1,7 +1,8 @@
 """Kills the shim in the middle of its work, with SIGKILL or more gently, and sees from the outside what that leaves.
 
-`Target` is one account's store under attack. A round prepares an operation, starts it, kills it, examines the
-host and the store, has the next operations succeed, and examines the store again, which then has to be tidy.
+`Target` is one account's store under attack: backend_chaos.py attacks what one image does for a cloud, chain_chaos.py
+what a pattern does with its backend. A round prepares an operation, starts it, kills it, examines the host and the
+store, has the next operations succeed, and examines the store again, which then has to be tidy.
 
 A kill is aimed in one of three ways: at any instant of the operation's usual length, at the very start, or at one
 of the operation's steps: right after the n-th change of a name in one of the store's directories (inotify(7)),
@@ -11,65 +12,62 @@ In place of a kill the disk may be filled at such an instant, where the store is
 by itself.
 """
 
-import json
 import os
 import random
 import select
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar, NamedTuple
 
 from examinations import Examination
-from installed import SYSTEM_PATH, Result, Shim
+from installed import Result, Shim
 from layouts import File, Layer, build_layout
 from layouts import directory as empty_directory
-from script_images import METADATA
 from servers import RegistryServer
 from small_disks import Disk
 from watches import Watch
 
-WRITTEN = 30  # files in each configuration
 TREE_FILES = 400
 LAYER_NOISE = 1 << 20
 START_SECONDS = 0.03
 NEVER_SECONDS = 60
-
-# Everything that configure and setup write holds one value, so that a mix of two would show.
-ENTRYPOINT = f"""#!/bin/sh
-set -e
-echo work > /written
-fill() {{ for number in $(seq {WRITTEN}); do echo "$1" > "$OUT_CONFIG/$number"; done; }}
-case $1 in
-metadata) {METADATA} ;;
-configure) value=$(cat); fill "$value"; case $value in *stuck*) sleep 1000 ;; esac ;;
-check) cat "$IN_CONFIG"/* | sort | uniq -c ;;
-setup) value=$(cat /proc/sys/kernel/random/uuid); fill "$value"; echo "VALUE: $value" ;;
-teardown) cat "$IN_CONFIG"/* | sort | uniq -c ;;
-esac
-"""
+# What a step is that never comes.
+NO_STEP = 1 << 30
+SHIM = "shim"
 
 
-def build_victim(path: str, seed: int) -> None:
+class Victim(NamedTuple):
+    """An image to attack: the text of its entrypoint, and the user that it runs as."""
+
+    entrypoint: str
+    user: str = ""
+
+
+def push_images(registry: RegistryServer, directory: str, victims: dict[str, Victim]) -> tuple[str, ...]:
+    """Push images of these names, made in an empty directory; returns their references."""
+    references = []
+    for seed, (name, victim) in enumerate(victims.items()):
+        layout = os.path.join(directory, name)
+        _build(layout, seed, victim)
+        references.append(registry.push(layout, "latest", f"{name}:1"))
+    return tuple(references)
+
+
+def _build(path: str, seed: int, victim: Victim) -> None:
     """An image of several layers, whose download and unpacking take long enough to be hit."""
     noise = random.Random(seed)
     small = {f"data/{number}": File(noise.randbytes(200)) for number in range(TREE_FILES)}
     large = [Layer({f"blob/{number}": File(noise.randbytes(LAYER_NOISE))}) for number in range(3)]
     build_layout(
-        path, files={"entrypoint": ENTRYPOINT}, layers=[Layer({"data": empty_directory(), **small}), *large]
+        path,
+        files={"entrypoint": victim.entrypoint},
+        user=victim.user,
+        layers=[Layer({"data": empty_directory(), **small}), *large],
     )
-
-
-def push_victims(registry: RegistryServer, directory: str) -> tuple[str, str]:
-    """Two images, for what `Target` has them for, made in an empty directory; returns their references."""
-    references = []
-    for seed, name in enumerate(("used", "pulled")):
-        layout = os.path.join(directory, name)
-        build_victim(layout, seed)
-        references.append(registry.push(layout, "latest", f"{name}:1"))
-    return references[0], references[1]
 
 
 class Usual(NamedTuple):
@@ -95,9 +93,9 @@ class Aim(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a round found. running: the kill came before the operation's end. state: `old` or `new`."""
+    """What a round found. hit: what was killed before the operation's end, if anything. state: such as `old`, `new`."""
 
-    running: bool
+    hit: str
     state: str
     anomalies: list[str]
 
@@ -106,220 +104,156 @@ class Tally:
     """What the rounds of one kind found, all together."""
 
     def __init__(self) -> None:
-        self.rounds = self.killed = self.old = self.new = 0
+        self.rounds = 0
+        self.hits = Counter[str]()
+        self.states = Counter[str]()
         self.anomalies: list[str] = []
 
     def add(self, found: Found) -> None:
         self.rounds += 1
-        self.killed += found.running
-        self.old += found.state == "old"
-        self.new += found.state == "new"
+        if found.hit:
+            self.hits[found.hit] += 1
+        self.states[found.state] += 1
         self.anomalies += found.anomalies
 
 
-def _ends_well(done: Result, number: signal.Signals) -> bool:
-    """Whether a program ends by the signal that it was sent, or had ended; before it is there, Python itself is hit."""
-    if b"Traceback" in done.err:
-        return b"KeyboardInterrupt" in done.err and b"site-packages" not in done.err
-    return done.code in (0, 128 + number, -number)
+class Target(ABC):
+    """The store of one account, and what can be done with it."""
 
-
-def is_stuck(operation: str) -> bool:
-    """Whether an operation never ends by itself, so that nothing but a kill can end what it started."""
-    return operation.startswith("stuck ")
-
-
-class Target:
-    """The store of one account. An image is `used` by its cloud; another is there to be `pulled`."""
-
-    OPERATIONS = (
-        "pull",
-        "unpack",
-        "configure",
-        "scratch configure",
-        "setup",
-        "teardown",
-        "rm",
-        "stuck unpack",
-        "stuck configure",
-        "stuck scratch configure",
-    )
+    OPERATIONS: ClassVar[Sequence[str]]
     # What can be tried on a disk that is filled: it ends by itself.
-    ENDING = tuple(name for name in OPERATIONS if not is_stuck(name))
+    ENDING: ClassVar[Sequence[str]]
 
     def __init__(
-        self, shim: Shim, used: str, pulled: str, chance: random.Random, disk: Disk | None = None
+        self, shim: Shim, seen: Examination, chance: random.Random, disk: Disk | None = None
     ) -> None:
         """disk: the small disk that the store is on, for rounds that fill it."""
-        self._disk = disk
         self.root = shim.root
-        self._scratch = os.path.join(os.path.dirname(shim.root), "scratch-of-runs")
-        os.mkdir(self._scratch)
-        os.chown(self._scratch, shim.account.uid, shim.account.gid)
         self._shim = shim
-        self._used = used
-        self._pulled = pulled
+        self._seen = seen
         self._chance = chance
-        self._seen = Examination(shim, WRITTEN)
-        self._value = 0
-        self._must("exec", used, "configure", stdin=self._next_value())
-        self._must("exec", used, "setup")
-        before = set(self._seen.trees())
-        self._must("pull", pulled)
-        [tree] = set(self._seen.trees()) - before
-        self._pulled_tree = os.path.join(shim.root, "rootfs", tree)
-        self._seen.remember_trees()
-        self._stuck_tools = self._make_stuck_tools()
-        self._usual = {name: self._measure(name) for name in self.OPERATIONS if not is_stuck(name)}
-        self._must("exec", used, "setup")
-        self._must("pull", pulled)
+        self._disk = disk
+        self._usual: dict[str, Usual] = {}
+
+    # The operations: what comes before, how they are called, and what tells the old state from the new.
+
+    @abstractmethod
+    def _prepare(self, operation: str) -> None:
+        """Have an operation possible."""
+
+    @abstractmethod
+    def _call(self, operation: str) -> Call:
+        """How an operation is called."""
+
+    @abstractmethod
+    def _state(self, operation: str) -> object:
+        """What an operation changes."""
+
+    @abstractmethod
+    def _go_on(self, operation: str) -> Iterator[str]:
+        """Do what a user would do next; what fails is an anomaly."""
+
+    @abstractmethod
+    def examine(self) -> Iterator[str]:
+        """What is wrong with a store, and a host, of which nothing was killed lately."""
+
+    @abstractmethod
+    def _directories(self) -> Sequence[str]:
+        """The directories of the store in which a change of a name is a step."""
+
+    def _growing(self) -> Sequence[str]:
+        """Those of them in which the same holds for every directory that comes into being."""
+        return ()
+
+    def _name(self, before: object, after: object) -> str:
+        """What a state is called in the tally."""
+        return "old" if after == before else "new"
+
+    # The attack.
 
     def round(self, operation: str, number: signal.Signals = signal.SIGKILL) -> Found:
         """Send an operation a signal once."""
+        aim = self._aim(operation)
         self._prepare(operation)
         before = self._state(operation)
-        done = self._strike(operation, self._aim(operation), lambda process: process.send_signal(number))
+        hit, done = self._strike(operation, aim, lambda process: self._send(process, number))
         anomalies = [f"after the kill: {each}" for each in (*self._seen.host(), *self._seen.store())]
-        if not _ends_well(done, number):
-            anomalies.append(f"{number.name}: {done}")
-        return self._go_on_after(operation, before, done, anomalies)
+        if not self._ends_well(done, hit, number):
+            anomalies.append(f"{number.name} of {hit or 'nothing'}: {done}")
+        return self._go_on_after(operation, before, hit, anomalies)
 
     def fill_round(self, operation: str) -> Found:
         """Fill the disk in the middle of an operation once, and relieve it when the operation has ended."""
         assert self._disk is not None
+        aim = self._aim(operation)
         self._prepare(operation)
         before = self._state(operation)
         try:
-            done = self._strike(operation, self._aim(operation), self._disk_filled)
+            hit, done = self._strike(operation, aim, self._disk_filled)
         finally:
             self._disk.relieve()
         anomalies = [f"after the fill: {each}" for each in (*self._seen.host(), *self._seen.store())]
         if b"Traceback" in done.err or done.code < 0 or (done.code and not done.err):
             anomalies.append(f"full disk: {done}")
-        return self._go_on_after(operation, before, done, anomalies)
+        return self._go_on_after(operation, before, hit if done.code else "", anomalies)
 
-    def _disk_filled(self, _: subprocess.Popen[bytes]) -> None:
+    def _send(self, process: subprocess.Popen[bytes], number: signal.Signals) -> str:
+        """Send a signal to an operation that goes on; returns what it was sent to."""
+        process.send_signal(number)
+        return SHIM
+
+    def _disk_filled(self, _: subprocess.Popen[bytes]) -> str:
         assert self._disk is not None
         self._disk.fill()
+        return "disk"
 
-    def _go_on_after(self, operation: str, before: object, done: Result, anomalies: list[str]) -> Found:
-        running = done.code != 0
+    def _ends_well(self, done: Result, hit: str, number: signal.Signals) -> bool:
+        """Whether the shim ends as it should by a signal to what was hit; before it is there, Python itself is hit."""
+        if hit not in ("", SHIM):
+            return b"Traceback" not in done.err and done.code >= 0 and (done.code == 0 or bool(done.err))
+        if b"Traceback" in done.err:
+            return b"KeyboardInterrupt" in done.err and b"site-packages" not in done.err
+        return done.code in (0, 128 + number, -number)
+
+    def _go_on_after(self, operation: str, before: object, hit: str, anomalies: list[str]) -> Found:
         after = self._state(operation)
         anomalies += [f"next: {each}" for each in self._go_on(operation)]
         anomalies += [f"tidied: {each}" for each in self.examine()]
         kind = f"{operation} as {self._shim.account.kind}"
-        return Found(running, "old" if after == before else "new", [f"{kind}: {each}" for each in anomalies])
-
-    def examine(self) -> Iterator[str]:
-        """What is wrong with a store, and a host, of which nothing was killed lately."""
-        yield from self._seen.host()
-        yield from self._seen.tidy()
-        yield from (f"{name} is left in the scratch" for name in os.listdir(self._scratch))
+        if hit:
+            kind += f", {hit} hit"
+        return Found(hit, self._name(before, after), [f"{kind}: {each}" for each in anomalies])
 
     def finish(self) -> list[str]:
         """What is wrong when `gc` has done its work."""
         self._must("gc")
         found = list(self.examine())
-        for path, _, names in os.walk(self._shim.root):
+        for path, _, names in os.walk(self.root):
             found += [f"gc leaves {os.path.join(path, name)}" for name in names if ".new-" in name]
         return [f"at the end, as {self._shim.account.kind}: {each}" for each in found]
 
-    # The operations: what comes before, how they are called, and what tells the old state from the new.
-
-    def _prepare(self, operation: str) -> None:
-        if operation == "pull":
-            self._must("rm", self._pulled)
-        elif operation.endswith("unpack"):
-            shutil.rmtree(self._pulled_tree)
-        elif operation == "teardown" and self._seen.interaction() is None:
-            self._must("exec", self._used, "setup")
-        # So that all the directories that are watched are there.
-        os.makedirs(os.path.join(self._shim.root, "tmp"), exist_ok=True)
-
-    def _call(self, operation: str) -> Call:
-        calls = {
-            "pull": Call(("pull", self._pulled)),
-            "unpack": Call(("pull", "--pull", "missing", self._pulled)),
-            "configure": Call(("exec", self._used, "configure")),
-            "scratch configure": Call(("exec", self._used, "configure", "--scratch", self._scratch)),
-            "setup": Call(("exec", self._used, "setup", "--replace")),
-            "teardown": Call(("exec", self._used, "teardown")),
-            "rm": Call(("rm", self._pulled)),
-        }
-        call = calls[operation.removeprefix("stuck ")]
-        if operation.endswith("configure"):
-            call = call._replace(stdin=self._next_value("stuck " if is_stuck(operation) else ""))
-        return call._replace(env={"PATH": self._stuck_tools}) if operation == "stuck unpack" else call
-
-    def _make_stuck_tools(self) -> str:
-        """A PATH on which umoci never ends."""
-        directory = os.path.join(os.path.dirname(self._shim.root), "stuck")
-        os.mkdir(directory)
-        path = os.path.join(directory, "umoci")
-        with open(path, "w", encoding="ascii") as file:
-            file.write('#!/bin/bash\nexec -a "umoci $*" sleep 1000\n')
-        os.chmod(path, 0o755)
-        return f"{directory}:{SYSTEM_PATH}"
-
-    def _state(self, operation: str) -> object:
-        if operation in ("setup", "teardown"):
-            return self._seen.interaction()
-        if operation.endswith("configure"):
-            return self._seen.configuration()
-        return len(self._seen.records()), os.path.isdir(self._pulled_tree)
-
-    def _next_value(self, prefix: str = "") -> bytes:
-        self._value += 1
-        return f'{{"value": "{prefix}{self._value}"}}'.encode()
-
-    def _go_on(self, operation: str) -> Iterator[str]:
-        """Do what a user would do next; what fails is an anomaly."""
-        done = self._shim.run("exec", self._used, "check")
-        if done.code != 0:
-            yield f"check: {done}"
-        else:
-            yield from self._compare(done.out, self._seen.configuration(), "check")
-        again = {"rm": "pull"}.get(operation, operation.removeprefix("stuck "))
-        if again == "teardown" and self._seen.interaction() is None:
-            again = "setup"
-        call = self._call(again)
-        done = self._shim.run(*call.arguments, stdin=call.stdin)
-        if done.code != 0:
-            yield f"{again} again: {done}"
-        elif call.stdin is not None and json.loads(self._seen.configuration() or "{}") != json.loads(
-            call.stdin
-        ):
-            yield f"configure again leaves {self._seen.configuration()!r} where {call.stdin!r} was given"
-
-    def _compare(self, said: bytes, value: str | None, what: str) -> Iterator[str]:
-        """said: the words of `uniq -c` about what the image sees."""
-        if said.decode().split() != [str(WRITTEN), *(value or "").split()]:
-            yield f"{what} sees {said!r} where {value!r} is in force"
-
-    # The attack.
+    def _usual_of(self, operation: str) -> Usual:
+        if operation not in self._usual:
+            self._prepare(operation)
+            self._usual[operation] = self._measure(operation)
+        return self._usual[operation]
 
     def _measure(self, operation: str) -> Usual:
-        self._prepare(operation)
-        call = self._call(operation)
-        with Watch(self._directories()) as watch:
-            begun = time.monotonic()
-            self._must(*call.arguments, stdin=call.stdin)
-            return Usual(time.monotonic() - begun, watch.changes())
+        steps = 0
 
-    def _directories(self) -> list[str]:
-        root = self._shim.root
-        cloud = os.path.join(root, "clouds", "default")
-        names = ("", "tmp", "scratch", "runs", "rootfs", "images", "images/references", "images/blobs/sha256")
-        return [
-            self._scratch,
-            *(os.path.join(root, name) for name in names),
-            *(os.path.join(cloud, name) for name in ("", "config", "interactions", "interactions/default")),
-        ]
+        def meanwhile(process: subprocess.Popen[bytes], watch: Watch) -> None:
+            nonlocal steps
+            steps = self._await(process.pid, watch, Aim(NEVER_SECONDS, NO_STEP))
+
+        begun = time.monotonic()
+        done = self._start(operation, meanwhile)
+        seconds = time.monotonic() - begun
+        if done.code != 0:
+            raise AssertionError(f"{operation} fails undisturbed: {done}")
+        return Usual(seconds, steps)
 
     def _aim(self, operation: str) -> Aim:
-        usual = self._usual[operation.removeprefix("stuck ")]
-        if is_stuck(operation):
-            return Aim(self._chance.uniform(0, usual.seconds * 1.5))
+        usual = self._usual_of(operation)
         way = self._chance.choice(("any", "any", "start", "step", "step", "step"))
         if way == "start":
             return Aim(self._chance.uniform(0, START_SECONDS))
@@ -327,12 +261,29 @@ class Target:
             return Aim(self._chance.uniform(0, usual.seconds * 1.1))
         return Aim(NEVER_SECONDS, self._chance.randint(1, max(1, usual.steps)))
 
-    def _strike(self, operation: str, aim: Aim, strike: Callable[[subprocess.Popen[bytes]], None]) -> Result:
-        """Start an operation, do something to it at an instant, and wait for its end."""
+    def _strike(
+        self, operation: str, aim: Aim, strike: Callable[[subprocess.Popen[bytes]], str]
+    ) -> tuple[str, Result]:
+        """Start an operation, do something to it at an instant, and wait for its end.
+
+        Returns what `strike` does, or "" where the operation had ended before, and how the operation ended.
+        """
+        hit = ""
+
+        def meanwhile(process: subprocess.Popen[bytes], watch: Watch) -> None:
+            nonlocal hit
+            self._await(process.pid, watch, aim)
+            if process.poll() is None:
+                hit = strike(process)
+
+        done = self._start(operation, meanwhile)
+        return hit, done
+
+    def _start(self, operation: str, meanwhile: Callable[[subprocess.Popen[bytes], Watch], None]) -> Result:
         call = self._call(operation)
         source = subprocess.PIPE if call.stdin else subprocess.DEVNULL
         with (
-            Watch(self._directories()) as watch,
+            Watch(self._directories(), self._growing()) as watch,
             self._shim.start(*call.arguments, env=call.env, stdin=source) as process,
         ):
             try:
@@ -340,8 +291,7 @@ class Target:
                     process.stdin.write(call.stdin)
                     process.stdin.close()
                     process.stdin = None
-                self._await(process.pid, watch, aim)
-                strike(process)
+                meanwhile(process, watch)
                 out, said = process.communicate(timeout=NEVER_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
@@ -352,8 +302,8 @@ class Target:
                 raise
             return Result(process.wait(), out, said)
 
-    def _await(self, pid: int, watch: Watch, aim: Aim) -> None:
-        """Wait for the instant, or for the end of the process where that comes first."""
+    def _await(self, pid: int, watch: Watch, aim: Aim) -> int:
+        """Wait for the instant, or for the end of the process where that comes first; returns the steps so far."""
         deadline = time.monotonic() + aim.seconds
         seen = 0
         end = os.pidfd_open(pid)
@@ -363,13 +313,13 @@ class Target:
             if aim.step:
                 poll.register(watch.fd, select.POLLIN)
             while (left := deadline - time.monotonic()) > 0:
-                if any(fd == end for fd, _ in poll.poll(left * 1000)):
-                    return
+                has_ended = any(fd == end for fd, _ in poll.poll(left * 1000))
                 seen += watch.changes()
-                if aim.step and seen >= aim.step:
-                    return
+                if has_ended or (aim.step and seen >= aim.step):
+                    break
         finally:
             os.close(end)
+        return seen
 
     def _must(self, *command: str, stdin: bytes | None = None) -> Result:
         done = self._shim.run(*command, stdin=stdin)

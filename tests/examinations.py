@@ -11,14 +11,10 @@ from leftovers import cgroups
 
 
 class Examination:
-    """Looks at a host and a store without the program's help, and tells what is wrong, a sentence each.
+    """Looks at a host and a store without the program's help, and tells what is wrong, a sentence each."""
 
-    written_files: how many files, all of one value, an image writes as a configuration and as an interaction's output.
-    """
-
-    def __init__(self, shim: Shim, written_files: int) -> None:
+    def __init__(self, shim: Shim) -> None:
         self._shim = shim
-        self._written_files = written_files
         self.whole: dict[str, object] = {}
 
     def remember_trees(self) -> None:
@@ -49,11 +45,6 @@ class Examination:
         for name in self.trees():
             if self.tree_state(name) != self.whole.get(name):
                 yield f"the tree {name} is not whole"
-        for what in (self.configuration, self.interaction):
-            if (value := what()) and value.startswith("mixed"):
-                yield value
-        if self.configuration() is None:
-            yield "the cloud's configuration is gone"
 
     def tidy(self) -> Iterator[str]:
         """What has to hold besides once the same operation has been done again."""
@@ -62,16 +53,9 @@ class Examination:
         yield from (f"{each} is left" for each in cgroups(root))
         for place in ("tmp", "scratch"):
             yield from (f"{place}/{name} is left" for name in os.listdir(os.path.join(root, place)))
-        for path, directories, names in os.walk(os.path.join(root, "clouds")):
-            for name in (*directories, *names):
-                if name.startswith("draft-") or ".new-" in name:
-                    yield f"{os.path.join(path, name)} is left"
-            generations = [name for name in directories if name.isdigit()]
-            if len(generations) > 1:
-                yield f"{path} has the generations {generations}"
         recorded = sorted(record["reference"] for record in self.records())
         indexed = sorted(each["annotations"]["tweed-shim.reference"] for each in self._index())
-        if recorded != indexed or len(recorded) != len(self.whole):
+        if recorded != indexed:
             yield f"there are records of {recorded}, and the index has {indexed}"
 
     def _blobs(self) -> Iterator[str]:
@@ -131,6 +115,37 @@ class Examination:
                     file_state.st_size if name in names else 0,
                 )
         return about, found
+
+
+class CloudExamination(Examination):
+    """Looks at the cloud `default` and its interaction `default` as well.
+
+    written_files: how many files, all of one value, an image writes as a configuration and as an interaction's output.
+    """
+
+    def __init__(self, shim: Shim, written_files: int) -> None:
+        super().__init__(shim)
+        self._written_files = written_files
+
+    def store(self) -> Iterator[str]:
+        yield from super().store()
+        for what in (self.configuration, self.interaction):
+            if (value := what()) and value.startswith("mixed"):
+                yield value
+        if self.configuration() is None:
+            yield "the cloud's configuration is gone"
+
+    def tidy(self) -> Iterator[str]:
+        yield from super().tidy()
+        for path, directories, names in os.walk(os.path.join(self._shim.root, "clouds")):
+            for name in (*directories, *names):
+                if name.startswith("draft-") or ".new-" in name:
+                    yield f"{os.path.join(path, name)} is left"
+            generations = [name for name in directories if name.isdigit()]
+            if len(generations) > 1:
+                yield f"{path} has the generations {generations}"
+        if len(self.records()) != len(self.whole):
+            yield f"there are {len(self.records())} records of {len(self.whole)} images"
 
     def configuration(self) -> str | None:
         return self._written("config")

@@ -79,6 +79,21 @@ def process_owners() -> dict[int, int]:
     return owners
 
 
+def descendants(pid: int) -> dict[int, str]:
+    """What a process has started, and what that has, and so on: the names of those that live, by pid."""
+    parents, names = {}, {}
+    for each in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            name, _, rest = read(f"/proc/{each}/stat").partition(" (")[2].rpartition(") ")
+            state, parent = rest.split()[:2]
+            if state != "Z":
+                parents[int(each)], names[int(each)] = int(parent), name
+    found, level = dict[int, str](), {pid}
+    while level := {child for child, parent in parents.items() if parent in level}:
+        found |= {child: names[child] for child in level}
+    return found
+
+
 def cgroups(root: str) -> list[str]:
     """Return the control groups of the runs of one store; their names tell the store."""
     name = f"tweed-shim-{zlib.crc32(os.fsencode(root)):08x}-*"

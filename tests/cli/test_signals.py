@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from accounts import Account
-from chaos import Target, push_victims
+from backend_chaos import BackendTarget, push_victims
 from host_programs import with_libraries
 from installed import SYSTEM_PATH, Shim, fresh_shim
 from layouts import build_layout
@@ -286,9 +286,10 @@ def test_a_signal_at_any_step_ends_an_operation_or_comes_too_late(
 ) -> None:
     seed = random.randrange(10**6)
     chance = random.Random(seed)
-    target = Target(root, *victims, chance)
+    target = BackendTarget(root, victims, chance)
     found = [
-        target.round(operation, chance.choice(ENDING)) for operation in chance.sample(Target.OPERATIONS, 4)
+        target.round(operation, chance.choice(ENDING))
+        for operation in chance.sample(BackendTarget.OPERATIONS, 4)
     ]
     anomalies = [each for round_found in found for each in round_found.anomalies]
     assert not anomalies, f"seed {seed}"

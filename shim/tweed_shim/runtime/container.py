@@ -133,7 +133,11 @@ def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
         if sandbox.status == 0 and not loop.sent and not result.overflow:
             context.succeeded(result.value())
     if sandbox.status is None and not loop.sent and not result.overflow:
-        raise HostError("the run's sandbox was ended from outside, perhaps for want of memory; run it again")
+        failure = HostError(
+            "the run's sandbox was ended from outside, perhaps for want of memory; run it again"
+        )
+        failure.killed = True
+        raise failure
     started = sandbox.started or ended
     return _outcome(sandbox, loop, result, seconds={"start": started - begun, "run": ended - started})
 

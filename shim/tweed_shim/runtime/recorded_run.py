@@ -100,11 +100,13 @@ def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Reques
     timeout = request.options.timeout
     hints = "; ".join(filter(None, (job.if_failed, f"'tweed-shim logs {run.number}' shows what it said")))
     if outcome.timed_out:
-        raise TimedOut(
+        late = TimedOut(
             f"{job.what} took longer than {timeout:g} second{'' if timeout == 1 else 's'} and "
             f"{f'{outcome.killed}; killed' if outcome.killed else 'was ended'}; {hints}",
             run=str(run.number),
         )
+        late.killed = _is_killed(outcome)
+        raise late
     if outcome.overflow or outcome.code == 0:
         return
     message = f"{job.what} {_failure(outcome, request)}; {hints}"
@@ -112,6 +114,7 @@ def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Reques
         # No option allows more there: the image breaks its contract.
         raise ContractError(message)
     failure = OperationFailed(message, exit_code=outcome.code, run=str(run.number))
+    failure.killed = _is_killed(outcome)
     failure.given_up = outcome.killed == SECOND_SIGNAL
     raise failure
 
@@ -119,6 +122,11 @@ def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Reques
 def _own_limit(destination: str, request: Request) -> int | None:
     """Return the limit that the mount at a destination has for itself, or None."""
     return next(mount.limit for mount in request.mounts if mount.destination == destination)
+
+
+def _is_killed(outcome: Outcome) -> bool:
+    """Tell whether a run was ended by SIGKILL, by the shim or by anyone else."""
+    return bool(outcome.killed or outcome.full or outcome.signal == signal.SIGKILL)
 
 
 def _exceeded(destination: str, request: Request) -> str:

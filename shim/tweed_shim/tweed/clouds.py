@@ -251,8 +251,8 @@ def draft(cloud: Cloud, slot: str, record: Mapping[str, Any]) -> Iterator[Draft]
     """Make a draft of a new generation in a slot that the caller has locked.
 
     record: what is known before the image starts. The draft of an interaction survives a failing block once it is
-    marked as a success, because the backend then holds what the image made. The draft of a configuration does not: the
-    former configuration stays in force.
+    marked as a success, because the backend then holds what the image made. Where the image was killed, what it wrote
+    is kept as after a kill of the shim. The draft of a configuration does not survive: the former one stays in force.
     """
     new = Draft(cloud.ids, slot, record)
     try:
@@ -260,10 +260,10 @@ def draft(cloud: Cloud, slot: str, record: Mapping[str, Any]) -> Iterator[Draft]
     except BaseException as error:
         if not is_interaction(slot):
             new.withdraw()
-        elif not isinstance(error, Exception):
+        elif not new.marked or not isinstance(error, Exception):
             from tweed_shim.tweed import recovery
 
-            recovery.warn_of_interrupted(slot, record if new.marked else None, cloud.warn)
+            recovery.keep_killed(slot, error, record if new.marked else None, cloud.warn)
         raise
     finally:
         new.close()

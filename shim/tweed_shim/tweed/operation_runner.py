@@ -96,10 +96,12 @@ class OperationRunner:
         job = Job(what, record, **{"meanwhile": lambda: import_for(operation), **hooks})
         run, outcome = self._runner.run(request, job, self._console)
         if outcome.overflow:
-            raise ContractError(
+            failure = ContractError(
                 f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {operation.result}; it was killed, "
                 f"and 'tweed-shim logs {run.number}' shows how that began"
             )
+            failure.killed = True
+            raise failure
         return run, outcome.result
 
     def request(self, call: OperationCall) -> Request:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from tweed_shim.base.lean.typing import Any
+from tweed_shim.errors import ShimError
 from tweed_shim.tweed import command_lines, drafts
 
 
@@ -24,13 +25,39 @@ def recover(slot: str, entries: Sequence["os.DirEntry[str]"], warn: Callable[[st
             drafts.finish(slot, directory)
     elif any(entry.name.startswith(drafts.PREFIX) for entry in entries):
         warn_of_interrupted(slot, None, warn)
-        # Where the disk refuses the rename, the caller sweeps the draft.
-        with suppress(OSError):
-            if drafts.keep_interrupted(slot):
-                warn(
-                    f"what it had written is kept in {os.path.join(slot, drafts.INTERRUPTED)}; teardown of "
-                    f"interaction '{os.path.basename(slot)}' is given it where nothing else is set up under this name"
-                )
+        if _is_kept(slot):
+            _warn_of_kept(slot, warn)
+
+
+def keep_killed(
+    slot: str, error: BaseException, record: Mapping[str, Any] | None, warn: Callable[[str], None]
+) -> None:
+    """Keep what an image wrote in the slot of an interaction, where its setup was interrupted by an error.
+
+    It is unknown then whether the image succeeded, and the backend may hold what it made. An image that ends with a
+    code other than 0 has failed, and nothing is kept. record: as in `warn_of_interrupted`.
+    """
+    is_interrupt = not isinstance(error, Exception)
+    is_killed = isinstance(error, ShimError) and error.killed
+    is_kept = record is None and (is_interrupt or is_killed) and _is_kept(slot)
+    if is_kept or is_interrupt:
+        warn_of_interrupted(slot, record, warn)
+    if is_kept:
+        _warn_of_kept(slot, warn)
+
+
+def _is_kept(slot: str) -> bool:
+    # Where the disk refuses the rename, the draft goes.
+    with suppress(OSError):
+        return drafts.keep_interrupted(slot)
+    return False
+
+
+def _warn_of_kept(slot: str, warn: Callable[[str], None]) -> None:
+    warn(
+        f"what it had written is kept in {os.path.join(slot, drafts.INTERRUPTED)}; teardown of interaction "
+        f"'{os.path.basename(slot)}' is given it where nothing else is set up under this name"
+    )
 
 
 def warn_of_interrupted(slot: str, record: Mapping[str, Any] | None, warn: Callable[[str], None]) -> None:
