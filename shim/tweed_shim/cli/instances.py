@@ -13,18 +13,20 @@ from tweed_shim.runtime.console import Console
 from tweed_shim.shim import Shim
 from tweed_shim.tweed import cloud_states, command_lines
 from tweed_shim.tweed.cloud_states import InteractionState
-from tweed_shim.tweed.instance_states import InstanceState
+from tweed_shim.tweed.instance_states import BindingState, InstanceState
 
 COLUMNS = {
     "name": "INSTANCE",
     "state": "STATE",
     "image": "IMAGE",
     "cloud": "CLOUD",
-    "time": "PROVISIONED",
+    "time": "SINCE",
     "bound": "BINDINGS",
 }
-FIELDS = {"name": "instance", "state": "state", "image": "image", "digest": "digest", "cloud": "cloud"}
-BINDING_COLUMNS = {"name": "BINDING", "state": "STATE", "time": "BOUND"}
+FIELDS = {
+    "name": "instance", "state": "state", "image": "image", "digest": "digest", "cloud": "cloud", "time": "since"
+}  # fmt: skip
+BINDING_COLUMNS = {"name": "BINDING", "state": "STATE", "time": "SINCE", "command": "END IT WITH"}
 FILE_COLUMNS = {"name": "FILE", "size": "BYTES", "note": "NOTE", "summary": "SUMMARY"}
 LEFT_COLUMNS = {"name": "LEFT BEHIND", "operation": "BY", "command": "END IT WITH"}
 CHUNK = 1 << 20
@@ -87,10 +89,14 @@ def _list(shim: Shim, arguments: Arguments, context: Context) -> None:
     if arguments.json:
         tables.show([_described(state) for state in states], COLUMNS, as_json=True)
         return
-    rows = [{**fields(state), "bound": [each.name for each in state.bindings]} for state in states]
+    rows = [{**fields(state), "bound": [_marked(each) for each in state.bindings]} for state in states]
     tables.show(rows, COLUMNS, as_json=False)
     for cloud, interaction in cloud_states.left_behind(context.settings.root):
         context.messages.warn(cloud_states.left_behind_sentence(cloud, interaction))
+
+
+def _marked(binding: BindingState) -> str:
+    return binding.name if binding.state == "ready" else f"{binding.name} ({binding.state})"
 
 
 def _described(state: InstanceState) -> dict[str, Any]:
@@ -113,16 +119,22 @@ def _show(shim: Shim, arguments: Arguments) -> None:
         return
     described = fields(state)
     tables.show_fields(
-        {title: described[name] for name, title in FIELDS.items()} | {"provisioned": state.time}
+        {title: described[name] for name, title in FIELDS.items()}
+        | {"end it with": command_lines.deprovision(state.image, state.name)}
     )
     for columns, rows in (
-        (BINDING_COLUMNS, [fields(each) for each in state.bindings]),
+        (BINDING_COLUMNS, [_ending(each, state) for each in state.bindings]),
         (FILE_COLUMNS, [fields(each) for each in files]),
         (LEFT_COLUMNS, left),
     ):
         if rows:
             sys.stdout.write("\n")
             tables.show(rows, columns, as_json=False)
+
+
+def _ending(binding: BindingState, instance: InstanceState) -> dict[str, Any]:
+    command = command_lines.unbind(instance.image, instance.name, binding.name)
+    return {**fields(binding), "command": command}
 
 
 def _left(cloud: str, interaction: InteractionState) -> dict[str, str]:

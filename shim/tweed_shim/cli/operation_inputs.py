@@ -9,6 +9,14 @@ from tweed_shim.errors import ConfigError
 from tweed_shim.tweed.operation_runner import Options
 
 
+def name(given: str | None) -> str:
+    """Return the name of a cloud, an interaction, an instance or a binding: `default` where none was given.
+
+    An empty name is kept and refused later: it is that of a variable of a script that is not set.
+    """
+    return "default" if given is None else given
+
+
 def options(arguments: Arguments) -> Options:
     """Return the options for pulling the image and running its operations."""
     return Options(

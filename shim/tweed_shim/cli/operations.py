@@ -97,7 +97,9 @@ def configure_exec(parser: Parser) -> None:
         "--config", metavar="FILE", help="configure: the configuration, JSON or YAML; - is stdin"
     )
     parser.add_argument(
-        "--plan", metavar="FILE", help="provision: the operator's configuration of the plan, JSON or YAML"
+        "--plan",
+        metavar="FILE",
+        help="provision: the operator's configuration of the plan, JSON or YAML; - is stdin",
     )
     parser.add_argument(
         "--inputs",
@@ -140,7 +142,7 @@ def _backend(arguments: Arguments, context: Context) -> "Backend":
     return Backend(
         context.settings,
         arguments.image,
-        arguments.cloud or "default",
+        operation_inputs.name(arguments.cloud),
         options=operation_inputs.options(arguments),
         console=run_options.console(context),
     )
@@ -176,7 +178,7 @@ def exec_command(arguments: Arguments, context: Context) -> int:
 
         return pattern_operations.run(arguments, context)
     backend = _backend(arguments, context)
-    interaction = arguments.interaction or "default"
+    interaction = operation_inputs.name(arguments.interaction)
     if arguments.operation == "metadata":
         from tweed_shim.tweed import metadata
 
@@ -215,7 +217,9 @@ def spec_command(arguments: Arguments, context: Context) -> int:
 
         spec = pattern_operations.spec(arguments, context)
     else:
-        spec = _backend(arguments, context).spec(arguments.operation, arguments.interaction or "default")
+        spec = _backend(arguments, context).spec(
+            arguments.operation, operation_inputs.name(arguments.interaction)
+        )
     environment_output.write(json.dumps(spec, indent=2) + "\n")
     return 0
 

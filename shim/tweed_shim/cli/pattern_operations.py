@@ -32,7 +32,7 @@ def _pattern(arguments: Arguments, context: Context) -> Pattern:
     return Pattern(
         context.settings,
         arguments.image,
-        None if no_backend else arguments.cloud or "default",
+        None if no_backend else operation_inputs.name(arguments.cloud),
         keep_backend=getattr(arguments, "keep_backend", False),
         options=operation_inputs.options(arguments),
         console=run_options.console(context),
@@ -40,7 +40,7 @@ def _pattern(arguments: Arguments, context: Context) -> Pattern:
 
 
 def _names(arguments: Arguments) -> tuple[str, str]:
-    return arguments.instance or "default", arguments.binding or "default"
+    return operation_inputs.name(arguments.instance), operation_inputs.name(arguments.binding)
 
 
 def _provision(pattern: Pattern, arguments: Arguments) -> None:

@@ -134,7 +134,9 @@ class Backend:
                 from tweed_shim.tweed import cloud_errors
 
                 raise cloud_errors.already_set_up(self._cloud.name, interaction, earlier.record)
-            environment = self._states.set_up(slot, image, config, self._states.record(image, config))
+            environment = self._states.set_up(
+                slot, image, config=config, record=self._states.record(image, config)
+            )
         if earlier is not None:
             self._console.warn(
                 f"what the earlier setup of interaction '{interaction}' made is forgotten here and stays in the "

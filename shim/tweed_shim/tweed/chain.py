@@ -35,13 +35,14 @@ class BackendAccess(Record):
 
 @contextmanager
 def set_up(
-    operations: CloudOperations, interaction: str, purpose: Mapping[str, str], *, keep: bool
+    operations: CloudOperations, interaction: str, purpose: Mapping[str, str], *, keep: bool, if_failed: str
 ) -> Iterator[BackendAccess]:
     """Set an interaction of a cloud up for the length of a block, and tear it down however the block ends.
 
     The image is the one that configured the cloud, and the interaction is locked for the whole block. purpose: further
-    fields of the interaction's record. keep: leave it set up. Where the teardown fails, or a second signal leaves no
-    time for it, a warning says how to tear the interaction down. Raises what `Backend.setup` raises.
+    fields of the interaction's record. keep: leave it set up. if_failed: what is added to the message where the setup
+    fails. Where the teardown fails, or a second signal leaves no time for it, a warning says how to tear the
+    interaction down. Raises what `Backend.setup` raises.
     """
     cloud, runner = operations.cloud, operations.runner
     slot = cloud.slot("interaction", interaction)
@@ -52,7 +53,7 @@ def set_up(
         clouds.changing(cloud, slot),
     ):
         record = {**operations.record(image, config), **purpose}
-        environment = operations.set_up(slot, image, config, record)
+        environment = operations.set_up(slot, image, config=config, record=record, if_failed=if_failed)
         output = operations.present_output(slot)
         is_left = keep
         try:

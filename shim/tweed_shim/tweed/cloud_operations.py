@@ -93,19 +93,28 @@ class CloudOperations:
         raise cloud_errors.not_set_up(self.cloud.directory, interaction)
 
     def set_up(
-        self, slot: str, image: Image, config: Generation, record: Mapping[str, Any]
+        self,
+        slot: str,
+        image: Image,
+        *,
+        config: Generation,
+        record: Mapping[str, Any],
+        if_failed: str = "",
     ) -> dict[str, str]:
-        """Run a setup, put its output in force in a slot that the caller has locked, and return the environment."""
+        """Run a setup, put its output in force in a slot that the caller has locked, and return the environment.
+
+        if_failed: what is added to the message where the image fails.
+        """
         interaction = os.path.basename(slot)
         with clouds.draft(self.cloud, slot, record) as new:
             directories = {"IN_CONFIG": config.data, "OUT_CONFIG": new.data}
             call = OperationCall(OPERATIONS["setup"], image, self.names(interaction), directories=directories)
-            environment = self._set_up_draft(call, new)
+            environment = self._set_up_draft(call, new, if_failed)
             with trace.span("commit"):
                 self._commit_setup(slot, interaction, new)
         return environment
 
-    def _set_up_draft(self, call: OperationCall, new: Draft) -> dict[str, str]:
+    def _set_up_draft(self, call: OperationCall, new: Draft, if_failed: str) -> dict[str, str]:
         """Run a setup into a draft, mark the draft once the image has succeeded, and return the environment."""
         environment: dict[str, str] = {}
 
@@ -134,7 +143,7 @@ class CloudOperations:
             with suppress(OSError):
                 new.sync()
 
-        self._operations.run(call, meanwhile=meanwhile, succeeded=succeeded)
+        self._operations.run(call, if_failed=if_failed, meanwhile=meanwhile, succeeded=succeeded)
         return environment
 
     def _commit_setup(self, slot: str, interaction: str, new: Draft) -> None:

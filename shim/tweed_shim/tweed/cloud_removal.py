@@ -22,8 +22,8 @@ def remove(cloud: Cloud) -> None:
             )
         if instances := instance_states.in_cloud(cloud.root, cloud.name):
             raise StateError(
-                f"cloud '{cloud.name}' still has instances of patterns ({', '.join(instances)}); deprovision them "
-                "first, or give them up with: tweed-shim instances forget"
+                f"cloud '{cloud.name}' still has instances of patterns ({', '.join(instances)}); 'tweed-shim instances "
+                f"show {instances[0]}' names the command that deprovisions the first of them"
             )
         _remove_all(cloud)
 

@@ -17,10 +17,15 @@ def unknown(instance: str) -> StateError:
     return StateError(f"there is no instance '{instance}'; 'tweed-shim instances' lists those there are")
 
 
-def exists(instance: str, record: Mapping[str, Any]) -> StateError:
-    """Return the error for the provision of an instance that exists."""
+def exists(instance: str, record: Mapping[str, Any], runs: str) -> StateError:
+    """Return the error for the provision of an instance that exists. runs: those that use it now, as text."""
+    if runs:
+        return StateError(
+            f"instance '{instance}' exists already and is in use by {runs}; use another {option('--instance')}"
+        )
+    failed = "" if record["state"] == "ready" else " and is failed"
     return StateError(
-        f"instance '{instance}' exists already, provisioned by {record['image']}; use another "
+        f"instance '{instance}' exists already{failed}, provisioned by {record['image']}; use another "
         f"{option('--instance')}, or remove it first with: {command_lines.deprovision(record['image'], instance)}"
     )
 
@@ -30,6 +35,23 @@ def cloud_not_configured(cloud: str) -> StateError:
     return StateError(
         f"cloud '{cloud}' is not configured; configure it with the image of its backend first: tweed-shim exec BACKEND "
         f"configure --cloud {cloud} --config FILE, or give {option('--no-backend')} if the pattern needs none"
+    )
+
+
+def cloud_lost(instance: str, cloud: str, backend: str) -> StateError:
+    """Return the error for an instance whose cloud is not configured any more. backend: the image that gave access."""
+    return StateError(
+        f"cloud '{cloud}' of instance '{instance}' is not configured any more; configure it again: tweed-shim exec "
+        f"{backend} configure --cloud {cloud} --config FILE, or give the instance up with: tweed-shim instances forget "
+        f"{instance}"
+    )
+
+
+def other_backend(instance: str, cloud: str, earlier: str, backend: str) -> StateError:
+    """Return the error for an instance whose cloud another backend has taken over. earlier: the one before."""
+    return StateError(
+        f"instance '{instance}' was provisioned with access by {earlier}, and cloud '{cloud}' belongs to {backend} "
+        f"now; configure it with {earlier} again, or give {option('--replace')} if both lead to the same system"
     )
 
 

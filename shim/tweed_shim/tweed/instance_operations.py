@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from tweed_shim.base.lean import json
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.records import EMPTY, Record
+from tweed_shim.errors import ContractError
 from tweed_shim.image.store import Image
 from tweed_shim.runtime import runs
 from tweed_shim.tweed import command_lines, contract, instance_errors, instances
@@ -86,7 +87,10 @@ def bind(operations: OperationRunner, target: Target) -> dict[str, Any]:
     def succeed(result: bytes) -> None:
         from tweed_shim.tweed import credentials
 
-        printed.update(credentials.parse(result, image=target.image.reference))
+        try:
+            printed.update(credentials.parse(result, image=target.image.reference))
+        except ContractError as error:
+            raise ContractError(f"{error}; {remedy}") from error
         finish({**record, "state": READY, "credentials": printed})
 
     with instances.changing(

@@ -47,6 +47,7 @@ def _are_files(value: object) -> bool:
 INSTANCE_SHAPE = {
     **dict.fromkeys(("state", "image", "cloud", "time"), state_files.text),
     "digest": is_digest,
+    "backend": state_files.optional(state_files.text),
     "files": state_files.optional(_are_files),
 }
 BINDING_SHAPE = {

@@ -99,6 +99,7 @@ class OperationRunner:
             failure = ContractError(
                 f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {operation.result}; it was killed, "
                 f"and 'tweed-shim logs {run.number}' shows how that began"
+                + (f"; {job.if_failed}" if job.if_failed else "")
             )
             failure.killed = True
             raise failure

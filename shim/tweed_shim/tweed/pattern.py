@@ -102,7 +102,11 @@ class Pattern:
             with instances.locked(state):
                 _refuse_existing(state)
                 with self._backend(self._cloud, Target(state, image), "provision") as target:
-                    record = {"cloud": self._cloud, "files": metadata.get("files") or []}
+                    record = {
+                        "cloud": self._cloud,
+                        "backend": target.access.image,
+                        "files": metadata.get("files") or [],
+                    }
                     instance_operations.provision(self._operations, target, encoded, record)
 
     def bind(self, instance: str = "default", binding: str = "default", *, replace: bool = False) -> Binding:
@@ -222,11 +226,14 @@ class Pattern:
         ):
             record = _existing(state)
             is_newer = self._check_image(state, record, image, operation, replace=replace)
+            backend = self._checked_backend(state, record, replace=replace)
             if operation != "deprovision" and record["state"] != READY:
                 raise instance_errors.not_ready(name, record, operation)
             yield state, record, image
-            if is_newer and instances.read(state) is not None:
-                instances.write(state.directory, {**record, "image": image.reference, "digest": image.digest})
+            is_taken_over = is_newer or backend != record.get("backend")
+            if is_taken_over and instances.read(state) is not None:
+                more = {"image": image.reference, "digest": image.digest, "backend": backend}
+                instances.write(state.directory, {**record, **more})
 
     def _check_image(
         self, state: Instance, record: Mapping[str, Any], image: Image, operation: str, *, replace: bool
@@ -239,6 +246,21 @@ class Pattern:
                 raise instance_errors.other_image(state.name, record, image, operation)
         self._metadata(image, operation)
         return True
+
+    def _checked_backend(self, state: Instance, record: Mapping[str, Any], *, replace: bool) -> str:
+        """Return the backend's image for an instance. Raises StateError where it may not be used, or there is none."""
+        if not (cloud := record["cloud"]):
+            return ""
+        earlier = str(record.get("backend"))
+        configured = clouds.current(self._cloud_of(cloud).slot("cloud", ""))
+        if configured is None:
+            raise instance_errors.cloud_lost(state.name, cloud, earlier)
+        if ownership.is_named_like(configured.record, earlier):
+            return earlier
+        backend = str(configured.record["image"])
+        if not replace:
+            raise instance_errors.other_backend(state.name, cloud, earlier, backend)
+        return backend
 
     @contextmanager
     def _backend(self, cloud: str, target: Target, operation: str) -> Iterator[Target]:
@@ -253,7 +275,10 @@ class Pattern:
         operations = CloudOperations(self._runner, self._backend_operations, self._cloud_of(cloud), "BACKEND")
         purpose = {"instance": instance, "operation": operation, "binding": target.binding}
         interaction = f"{instance[:_LONGEST]}-{operation}-{os.urandom(4).hex()}"
-        with chain.set_up(operations, interaction, purpose, keep=self._keep_backend) as access:
+        not_run = f"{operation} was not run for it, and the state of instance '{instance}' is as it was"
+        with chain.set_up(
+            operations, interaction, purpose, keep=self._keep_backend, if_failed=not_run
+        ) as access:
             _check_variables(access)
             yield Target(target.instance, target.image, access, target.binding)
 
@@ -274,4 +299,4 @@ def _existing(state: Instance) -> dict[str, Any]:
 
 def _refuse_existing(state: Instance) -> None:
     if (record := instances.read(state)) is not None:
-        raise instance_errors.exists(state.name, record)
+        raise instance_errors.exists(state.name, record, instances.users_of(state))
