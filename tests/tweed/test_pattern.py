@@ -5,6 +5,7 @@ Each test is one story, which checks several sentences of the contract in their 
 
 import json
 import os
+import stat
 import subprocess
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,6 @@ from installed import Shim, done, processes, refusal
 from pattern_images import PATTERN_METADATA, Service, backend_image, pattern_image
 from script_images import ScriptImage
 
-MIB = 1 << 20
 NOBODY = 65534
 
 
@@ -77,6 +77,7 @@ def test_each_operation_gets_what_the_contract_says(service: Service) -> None:
         # What the operation before wrote to $HOME is not there.
         assert {"stdin=", "home=", "home is writable", "key=the-key"} <= {*lines}
         assert "out is writable" not in lines
+        assert "to stderr" in lines
         assert ("to stderr" in result.err.decode()) == (operation == "bind")
         variables = dict(line[4:].split("=", 1) for line in lines if line.startswith("env "))
         backend = {"KUBECONFIG": "/tweed/out/keys/kubeconfig", "MODE": "backend", "PASSWORD": "x y"}
@@ -125,6 +126,22 @@ def test_metadata_is_printed_by_an_image_without_network_and_mounts(
     }
     assert json.loads(done(service.run("metadata", "--format", "json")).out) == metadata
     assert service.operations() == ["metadata"], "the image is asked once"
+
+
+def test_metadata_that_fails_makes_the_image_invalid_as_a_whole(
+    shim: Shim, script_image: ScriptImage
+) -> None:
+    """Nothing else of the image is run, and its cloud is not set up."""
+    service = Service(shim, pattern_image(script_image, "exit 4"), backend_image(script_image))
+    service.configure("default")
+    for operation in ("metadata", "provision"):
+        assert service.run(operation).code == 4
+    assert service.operations() == ["metadata", "configure", "metadata", "metadata"]
+    assert (service.states(), service.setups()) == ({}, [])
+    # Where no cloud is named it is `default`.
+    valid = service._replace(pattern=pattern_image(script_image))
+    done(valid.run("provision"))
+    assert valid.shown()["cloud"] == "default"
 
 
 def running(service: Service) -> subprocess.Popen[bytes]:
@@ -207,7 +224,7 @@ def test_a_credstore_is_bounded_and_what_was_written_is_kept(alone: Service) -> 
     result = alone.provision(
         provision=f"echo password > $CREDSTORE/first; {fill}", deprovision="ls $CREDSTORE"
     )
-    assert (result.code, alone.states()) == (137, {"default": "failed"})
+    assert (result.code, alone.states()) == (125, {"default": "failed"})
     assert (
         f"{alone.pattern} provision was ended because it wrote more than 16 MiB, or 262144 files, to /tweed/credstore, "
         "which is the most there; have the image keep less there"
@@ -216,6 +233,10 @@ def test_a_credstore_is_bounded_and_what_was_written_is_kept(alone: Service) -> 
         assert file.read() == "password\n"
     # Above its bound, the way out has to work.
     assert b"first" in done(alone.run("deprovision")).out
+    # $OUTPUTS has the bound of --keep-limit.
+    fill = fill.replace("CREDSTORE", "OUTPUTS")
+    assert alone.provision("--keep-limit", "1m", provision=fill).code == 137
+    assert [(each["name"], each["size"] > (1 << 20)) for each in alone.shown()["files"]] == [("large", True)]
 
 
 def test_the_inputs_are_the_plan_with_the_parameters_and_come_back_at_deprovision(
@@ -255,6 +276,9 @@ def test_outputs_are_listed_with_their_summaries(shim: Shim, script_image: Scrip
         "$OUTPUTS/pipe"
     )
     done(service.provision(provision=write))
+    if shim.account.kind == "root":
+        os.mknod(service.path("default", "outputs", "device"), stat.S_IFCHR, os.makedev(1, 3))
+    devices = [("device", "a device")] if shim.account.kind == "root" else []
     expected = [
         {
             "name": "a/manifest.yaml",
@@ -268,6 +292,7 @@ def test_outputs_are_listed_with_their_summaries(shim: Shim, script_image: Scrip
         *(
             {"name": name, "size": None, "note": note, "summary": "", "description": ""}
             for name, note in (
+                *devices,
                 ("link", "a symbolic link"),
                 ("pipe", "a named pipe"),
                 ("up", "a symbolic link"),

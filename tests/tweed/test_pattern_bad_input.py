@@ -31,14 +31,15 @@ def service(shim: Shim, script_image: ScriptImage) -> Service:
 
 def unchanged(service: Service, *words: str, stdin: bytes | None = None, code: int = 125) -> str:
     """Check that a command is refused, runs nothing and changes nothing; return its sentence without the beginning."""
-    before, operations = listing(service.shim.root), service.operations()
+    runs = os.path.join(service.shim.root, "runs")
+    before, started = listing(service.shim.root), sorted(os.listdir(runs))
     result = service.shim.run(*words, stdin=stdin)
     assert (result.code, result.out) == (code, b""), result
     [line, *more] = result.err.decode().splitlines()
     assert code == 2 or not more
     assert line.startswith("tweed-shim: ")
     assert listing(service.shim.root) == before
-    assert service.operations() == operations
+    assert sorted(os.listdir(runs)) == started
     return line.removeprefix("tweed-shim: ")
 
 
@@ -164,7 +165,8 @@ BOMB = "".join(
 
 
 def test_bind_that_prints_no_credentials_breaks_the_contract(shim: Shim, script_image: ScriptImage) -> None:
-    names = [*PRINTED]
+    # All of them as one kind of user: how a text is read is the same for all.
+    names = [*PRINTED] if shim.account.kind == "range" else ["no YAML", "a list", "over 4 MiB"]
     cases = "\n".join(f"{number}) {PRINTED[name][0]} ;;" for number, name in enumerate(names))
     # bind has nothing that tells which binding it makes, and cannot write to the credstore: the time is a file's.
     script = f"""case $1 in metadata) {PATTERN_METADATA} ;;
