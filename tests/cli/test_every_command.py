@@ -189,7 +189,7 @@ ROWS = [
     Row(f"{BIND} j --format github-output", masks),
     Row("exec {pattern} unbind --instance live --binding gone", holding("unbound"), before=BOUND),
     Row("exec {pattern} deprovision --instance gone", holding("deprovisioned"), before=PROVISIONED),
-    Row("instances", table("INSTANCE", "STATE", "IMAGE", "CLOUD", "PROVISIONED", "BINDINGS")),
+    Row("instances", table("INSTANCE", "STATE", "IMAGE", "CLOUD", "SINCE", "BINDINGS")),
     Row("instances --json", as_json),
     Row("instances show live", holding("manifest")),
     Row("instances show live --json", as_json),
