@@ -75,10 +75,9 @@ def test_a_second_provision_waits_for_the_first_and_follows_or_is_refused(servic
     # While the pattern of the first runs there is one.
     first = Started(service, "provision", "--instance", "other", where="stdout", provision=STAY)
     assert service.states()["other"] == "provisioning"
-    assert refusal(service.provision("--instance", "other")) == (
-        f"tweed-shim: instance 'other' exists already, provisioned by {service.pattern}; use another --instance, or "
-        f"remove it first with: tweed-shim exec {service.pattern} deprovision --instance other"
-    )
+    refused = refusal(service.provision("--instance", "other"))
+    assert refused.startswith("tweed-shim: instance 'other' exists already and is in use by run ")
+    assert refused.endswith(f" of instance 'other', process {first.process.pid}); use another --instance")
     terminate(first)
     assert service.states() == {"default": "ready", "other": "failed"}
 
@@ -127,8 +126,8 @@ def test_images_and_clouds_that_instances_need_are_not_removed(service: Service)
     assert deprovision in refused
     assert "cloud 'prod'" in refusal(shim.run("rm", service.backend))
     assert refusal(shim.run("clouds", "rm", "prod")) == (
-        "tweed-shim: cloud 'prod' still has instances of patterns (shop); deprovision them first, or give them up "
-        "with: tweed-shim instances forget"
+        "tweed-shim: cloud 'prod' still has instances of patterns (shop); 'tweed-shim instances show shop' names the "
+        "command that deprovisions the first of them"
     )
     # gc removes what no reference names any more, but not what an instance uses.
     for path in (service.pattern, service.backend):
@@ -147,7 +146,11 @@ def test_images_and_clouds_that_instances_need_are_not_removed(service: Service)
     ) in warned.splitlines()
     unbound = service.run("unbind", "--instance", "shop")
     assert unbound.code == 125
-    assert "cloud 'prod' is not configured" in unbound.err.decode().splitlines()[-1]
+    assert unbound.err.decode().splitlines()[-1] == (
+        f"tweed-shim: cloud 'prod' of instance 'shop' is not configured any more; configure it again: tweed-shim exec "
+        f"{service.backend} configure --cloud prod --config FILE, or give the instance up with: tweed-shim "
+        "instances forget shop"
+    )
     assert service.bindings("shop") == {"default": "ready"}
     done(shim.run("instances", "forget", "shop"))
     done(shim.run("rm", service.pattern))
