@@ -202,8 +202,8 @@ def test_a_store_that_many_work_on_at_once_stays_sound(
         for instance in json.loads(shim.run("instances", "--json").out):
             assert instance["state"] == "ready"
             # Its cloud may belong to the other backend by now.
-            name = ("--instance", instance["name"])
-            assert shim.run("exec", pattern, "deprovision", *name, "--replace").code == 0
+            options = ("--instance", instance["name"], "--replace")
+            assert shim.run("exec", pattern, "deprovision", *options).code == 0
         assert not glob.glob(os.path.join(shim.root, "instances", "*"))
         for state in json.loads(shim.run("clouds", "--json").out):
             assert not [setup for setup in state["setups"] if setup["instance"]]
