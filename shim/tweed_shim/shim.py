@@ -75,19 +75,27 @@ class Shim:
         *,
         cloud: str | None = "default",
         keep_backend: bool = False,
+        allow: Sequence[str] = (),
         options: Options | None = None,
     ) -> "Pattern":
         """Return a pattern: an image that provisions instances of a service. Nothing is pulled or run yet.
 
         cloud: where `provision` deploys; an instance remembers it. None: without a backend. keep_backend: leave the
-        backend's interaction of each operation set up, for a look. Raises BadReference for an invalid reference,
+        backend's interaction of each operation set up, for a look. allow: variables that the backend's setup may set
+        although they decide which code runs, such as PATH. Raises BadReference for an invalid reference,
         ConfigError for an invalid name of a cloud, and HostError for options that the host does not support.
         """
         from tweed_shim.tweed.pattern import Pattern
 
         options = argument("options", options, optional(instance(Options))) or Options()
         return Pattern(
-            self.settings, image, cloud, keep_backend=keep_backend, options=options, console=self._console
+            self.settings,
+            image,
+            cloud,
+            keep_backend=keep_backend,
+            allow=allow,
+            options=options,
+            console=self._console,
         )
 
     def bootstrap(

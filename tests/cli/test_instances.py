@@ -65,7 +65,16 @@ def test_instances_are_listed_and_shown_without_a_secret(service: Service) -> No
     [listed] = json.loads(done(run("instances", "--json")).out)
     assert listed == {key: state[key] for key in listed}
     table = done(run("instances")).out.decode().splitlines()
-    assert table[1].split() == ["shop", "ready", service.pattern, "-", state["time"], "bad", "(failed),", "web"]
+    assert table[1].split() == [
+        "shop",
+        "ready",
+        service.pattern,
+        "-",
+        state["time"],
+        "bad",
+        "(failed),",
+        "web",
+    ]
     text = done(run("instances", "show", "shop")).out.decode()
     for words in (
         ("instance", "shop"),

@@ -17,7 +17,7 @@ _ARGUMENTS = {
 # Flags that are a value of another argument there.
 _VALUES = {"--no-backend": "cloud=None"}
 _FLAGS = frozenset(("--insecure", "--overwrite", "--read-only", "--replace", "--trust-templates", "--userns"))
-_LISTS = frozenset(("--allow-verb", "--cap-add", "--cap-drop", "--lookup"))
+_LISTS = frozenset(("--allow", "--allow-verb", "--cap-add", "--cap-drop", "--lookup"))
 
 _is_command_line = False
 

@@ -31,7 +31,7 @@ GOES_WITH = {
     "no_backend": ("provision",),
     "keep_backend": ("provision", "bind", "unbind", "deprovision"),
     "replace": ("configure", "setup", "bind", "unbind", "deprovision"),
-    "allow": ("setup", "bind"),
+    "allow": ("setup", "provision", "bind", "unbind", "deprovision"),
     "format": tuple(FORMATS),
 }
 
@@ -128,7 +128,7 @@ def configure_exec(parser: Parser) -> None:
         help="metadata, setup, bind: how the result is printed, metadata as yaml or json; "
         f"{environment_output.FORMATS_HELP}",
     )
-    environment_output.configure_allow(parser, "setup, bind: ")
+    environment_output.configure_allow(parser, "setup, patterns: ")
 
 
 def configure_spec(parser: Parser) -> None:

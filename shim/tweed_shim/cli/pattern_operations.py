@@ -34,6 +34,7 @@ def _pattern(arguments: Arguments, context: Context) -> Pattern:
         arguments.image,
         None if no_backend else operation_inputs.name(arguments.cloud),
         keep_backend=getattr(arguments, "keep_backend", False),
+        allow=getattr(arguments, "allow", ()),
         options=operation_inputs.options(arguments),
         console=run_options.console(context),
     )

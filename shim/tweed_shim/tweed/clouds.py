@@ -77,14 +77,19 @@ class Cloud(Record):
         return os.path.join(self.directory, "interactions", check_name("an interaction", interaction))
 
 
+def is_name(name: object) -> bool:
+    """Tell whether a value can be the name of a cloud, an interaction, an instance or a binding."""
+    return (
+        isinstance(name, str)
+        and made_of(ALPHANUMERIC + "._-", name)
+        and name[0] not in "._-"
+        and len(name) <= 128
+    )
+
+
 def check_name(kind: str, name: str) -> str:
     """Return the name of a cloud or an interaction unchanged. Raises ConfigError for an invalid name."""
-    if (
-        not isinstance(name, str)
-        or not made_of(ALPHANUMERIC + "._-", name)
-        or name[0] in "._-"
-        or len(name) > 128
-    ):
+    if not is_name(name):
         raise ConfigError(
             f"{name!r} cannot name {kind}: use letters, digits, '.', '_' and '-', at most 128, "
             "beginning with a letter or a digit"

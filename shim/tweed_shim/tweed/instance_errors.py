@@ -122,3 +122,13 @@ def reserved_variables(image: str, names: list[str]) -> str:
         f"setup of {image} sets {', '.join(names)}, which the pattern contract sets itself; have the backend's image "
         "use other names"
     )
+
+
+def steering_variables(image: str, refused: Mapping[str, str]) -> str:
+    """Return the sentence about variables of a backend's setup that decide which code the pattern runs."""
+    named = ", ".join(f"{name} (steers {steers})" for name, steers in list(refused.items())[:5])
+    more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+    return (
+        f"setup of {image} sets {named}{more}, so that the backend could run its own code as the pattern; have its image "
+        f"use other names, or give {option('--allow', next(iter(refused)))} if that is meant"
+    )

@@ -9,7 +9,7 @@ from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.records import Record
 from tweed_shim.errors import DamagedRecord
 from tweed_shim.host import userns
-from tweed_shim.tweed import command_lines, instance_errors, instances
+from tweed_shim.tweed import clouds, command_lines, instance_errors, instances
 from tweed_shim.tweed.instances import BINDING, DEPROVISIONING, FAILED, LOCK, PROVISIONING, Instance
 
 # The states in which an image is at work, with what each counts as when nobody is.
@@ -99,10 +99,14 @@ def _all(root: str) -> list[Instance]:
 
 
 def _listed(directory: str) -> list[str]:
+    """Return the names of the directories in a directory that can be those of instances, or of bindings."""
     try:
-        return sorted(os.listdir(directory))
-    except FileNotFoundError:
+        entries = list(os.scandir(directory))
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    return sorted(
+        entry.name for entry in entries if clouds.is_name(entry.name) and entry.is_dir(follow_symlinks=False)
+    )
 
 
 def in_cloud(root: str, cloud: str) -> list[str]:

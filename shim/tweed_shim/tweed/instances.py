@@ -13,6 +13,7 @@ operation that was interrupted: the instance counts as failed.
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -96,8 +97,19 @@ def read(instance: Instance) -> dict[str, Any] | None:
         f"tweed-shim instances forget {instance.name}"
     )
     with suppress(FileNotFoundError):
-        return state_files.read(os.path.join(instance.directory, RECORD), INSTANCE_SHAPE, mend=remedy)
+        record = state_files.read(os.path.join(instance.directory, RECORD), INSTANCE_SHAPE, mend=remedy)
+        for path in (instance.directory, instance.credstore, instance.outputs):
+            _require_directory(path, remedy)
+        with suppress(FileNotFoundError):
+            _require_directory(os.path.join(instance.directory, BINDINGS), remedy)
+        return record
     return None
+
+
+def _require_directory(path: str, remedy: str) -> None:
+    """Raise DamagedRecord for a link, or anything else that is no directory: an image would write elsewhere."""
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        raise state_files.damaged(path, "it is no directory", remedy)
 
 
 def read_binding(instance: Instance, name: str) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """A Tweed pattern: deploy instances of a service with one image (contract.py), and bind them to their users."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from tweed_shim.base import option_values
@@ -48,6 +48,7 @@ class Pattern:
         cloud: str | None,
         *,
         keep_backend: bool = False,
+        allow: Collection[str] = (),
         options: Options = Options(),  # noqa: B008 - immutable
         console: Console = Console(),  # noqa: B008 - immutable
     ) -> None:
@@ -55,6 +56,7 @@ class Pattern:
         self._name = store.canonical(references.parse(reference))
         self._console = console
         self._keep_backend = option_values.argument("keep_backend", keep_backend, option_values.flag)
+        self._allow = option_values.argument("allow", allow, option_values.sequence(option_values.text))
         self._runner = Runner(settings, options, console)
         self._operations = OperationRunner(self._runner, options)
         # The pattern's stdout may be a result, so nothing of the backend is shown there.
@@ -279,14 +281,17 @@ class Pattern:
         with chain.set_up(
             operations, interaction, purpose, keep=self._keep_backend, if_failed=not_run
         ) as access:
-            _check_variables(access)
+            self._check_variables(access)
             yield Target(target.instance, target.image, access, target.binding)
 
+    def _check_variables(self, access: BackendAccess) -> None:
+        """Raise ContractError where a backend sets variables that are the contract's, or that run other code."""
+        from tweed_shim.tweed import steering
 
-def _check_variables(access: BackendAccess) -> None:
-    """Raise ContractError where a backend sets variables that a pattern gets from the contract."""
-    if names := [name for name in contract.PATTERN_VARIABLES if name in access.environment]:
-        raise ContractError(instance_errors.reserved_variables(access.image, names))
+        if names := [name for name in contract.PATTERN_VARIABLES if name in access.environment]:
+            raise ContractError(instance_errors.reserved_variables(access.image, names))
+        if refused := steering.steering(access.environment, allow=self._allow, groups=steering.CODE):
+            raise ContractError(instance_errors.steering_variables(access.image, refused))
 
 
 def _existing(state: Instance) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tweed_shim.base import beneath
 from tweed_shim.base.option_values import shown
 from tweed_shim.base.records import Record
 from tweed_shim.errors import DamagedRecord, StateError
-from tweed_shim.host import owned_trees
+from tweed_shim.host import owned_trees, tree_walk
 from tweed_shim.tweed import instance_errors, instance_states, instances, unused
 from tweed_shim.tweed.instance_states import InstanceState
 from tweed_shim.tweed.instances import Instance
@@ -125,29 +125,40 @@ class RecordedInstance:
 
 def _output_files(instance: Instance, state: str) -> Iterator[tuple[str, tuple[int | None, str]]]:
     """Yield what is in the outputs of an instance: its path, and its size, or what it is instead of a plain file."""
+    is_changing = state == instances.PROVISIONING and instances.is_busy(instance.directory)
     try:
-        entries = list(_below(instance.outputs, ""))
-    except PermissionError:
-        if state == instances.PROVISIONING and instances.is_busy(instance.directory):
-            # The image still writes them, as another user.
+        entries = list(_below(instance.outputs))
+    except OSError as error:
+        if is_changing:
+            # The image still writes them, perhaps as another user, and moves its directories.
             return
+        if not isinstance(error, PermissionError):
+            raise
         # They belong to the image's user, who may be another one, and are for people.
         owned_trees.take_over(instance.ids, instance.outputs)
-        entries = list(_below(instance.outputs, ""))
+        entries = list(_below(instance.outputs))
     for name, status in entries:
         note = _KINDS.get(stat.S_IFMT(status.st_mode), "")
         yield name, (None, note) if note else (status.st_size, "")
 
 
-def _below(directory: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the path and the status of all below a directory that is no directory itself."""
-    with os.scandir(os.path.join(directory, prefix)) as entries:
-        for entry in entries:
-            name = f"{prefix}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _below(directory, f"{name}/")
-                continue
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISREG(status.st_mode) and not os.access(entry.path, os.R_OK):
-                raise PermissionError
-            yield name, status
+def _below(directory: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the path and the status of all below a directory that is no directory itself.
+
+    Raises PermissionError for a file that cannot be read, and OSError where the image changes a directory meanwhile.
+    """
+    way: list[str] = []
+    top = os.open(directory, tree_walk.OPEN)
+    try:
+        for step, parent, name, status in tree_walk.walk(top):
+            if step == tree_walk.ENTER:
+                way.append(name)
+            elif step == tree_walk.LEAVE:
+                way.pop()
+            else:
+                is_file = stat.S_ISREG(status.st_mode)
+                if is_file and not os.access(name, os.R_OK, dir_fd=parent, follow_symlinks=False):
+                    raise PermissionError
+                yield "/".join((*way, name)), status
+    finally:
+        os.close(top)

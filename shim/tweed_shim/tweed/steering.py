@@ -209,12 +209,32 @@ GROUPS = (
 )
 
 
-def what_steers(name: str) -> str | None:
-    """Return what a variable of this name steers, or None."""
-    return next((group.steers for group in GROUPS if group.has(name)), None)
+# What decides which code a program runs, whatever the program is. The other groups name files and servers, which one
+# image may well tell another.
+CODE = tuple(
+    group
+    for group in GROUPS
+    if group.steers
+    in (
+        "shells",
+        "the dynamic loader and the C library",
+        "programs that others start",
+        "Python",
+        "Perl, Ruby, PHP, Lua and Tcl",
+        "JavaScript",
+        "other interpreters",
+    )
+)
 
 
-def steering(names: Iterable[str], *, allow: Collection[str] = ()) -> dict[str, str]:
+def what_steers(name: str, groups: Iterable[Group] = GROUPS) -> str | None:
+    """Return what a variable of this name steers, or None. groups: only those."""
+    return next((group.steers for group in groups if group.has(name)), None)
+
+
+def steering(
+    names: Iterable[str], *, allow: Collection[str] = (), groups: Iterable[Group] = GROUPS
+) -> dict[str, str]:
     """Return the names that steer something and are not in `allow`, in their order, with what they steer."""
-    steered = ((name, what_steers(name)) for name in names if name not in allow)
+    steered = ((name, what_steers(name, groups)) for name in names if name not in allow)
     return {name: steers for name, steers in steered if steers is not None}
