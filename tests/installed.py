@@ -62,7 +62,7 @@ class Shim(NamedTuple):
     wrapper: tuple[str, ...] = ()
 
     def command(self, *args: str) -> list[str]:
-        runs_images = args[:1] in (("exec",), ("spec",)) or args[:2] == ("toi", "bootstrap")
+        runs_images = args[:1] in (("exec",), ("spec",), ("bundle",)) or args[:2] == ("toi", "bootstrap")
         more = ("--userns",) if self.userns and runs_images else ()
         return [*self.wrapper, self.program, "--root", self.root, "--runtime", self.runtime, *args, *more]
 

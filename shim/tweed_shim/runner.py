@@ -104,7 +104,8 @@ class Runner:
         self.host = host.inspect()
         self.root = settings.root
         self._site = Site(settings, self.host, console)
-        self._security = security_options.resolve(options, self.host)
+        self.runtime = settings.runtime
+        self.security = security_options.resolve(options, self.host)
 
     @contextmanager
     def image(self, source: Reference | Callable[[], Image]) -> Iterator[Image]:
@@ -147,13 +148,13 @@ class Runner:
             user=config.user,
             cwd=config.working_dir,
             variables=call.variables,
-            ids=self._security.userns or self.host.ids,
+            ids=self.security.userns or self.host.ids,
         )
         request = Request(
             image.rootfs,
             resolved,
             options,
-            self._security,
+            self.security,
             home=call.home,
             mounts=(*process.network_mounts(options.network), *call.mounts),
             keep_limit=call.keep_limit,

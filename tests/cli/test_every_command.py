@@ -137,6 +137,7 @@ CLOUDS = (
     "INSTANCE",
 )
 IMAGES = table("IMAGE", "PLATFORM", "DIGEST", "SIZE", "PULLED")
+BUNDLE = holding("run --bundle")
 SET_UP = (("exec {demo} setup --cloud ready --interaction gone", ""),)
 PROVISIONED = (("exec {pattern} provision --cloud ready --instance gone", ""),)
 BOUND = (("exec {pattern} bind --instance live --binding gone", ""),)
@@ -215,6 +216,7 @@ ROWS = [
         for name in OPERATIONS
     ),
     Row("images", IMAGES),
+    Row("bundle {demo} setup {out}/bundle --cloud ready", BUNDLE),
     Row("images --json", as_json),
     Row("rm {other}", nothing, before=(("pull {other}", ""),)),
     Row("gc", holding("")),

@@ -54,6 +54,7 @@ COMMANDS = {
     "pull": Command("images", "pull an image into the store, unpacked and ready to run"),
     "exec": Command("operations", "run an operation of a backend or pattern image"),
     "spec": Command("operations", "print the config.json that an operation would run with; runs nothing"),
+    "bundle": Command("bundles", "write an OCI bundle of an operation, for a look with runc; runs nothing"),
     "images": Command("images", "list the images of the store"),
     "rm": Command("images", "remove images from the store"),
     "gc": Command("gc", "remove unused images and blobs, old logs, and what crashes left"),

@@ -36,7 +36,8 @@ GOES_WITH = {
 }
 
 
-def _configure_common(parser: Parser) -> None:
+def configure_common(parser: Parser) -> None:
+    """Add what all commands have that are about an operation."""
     parser.add_argument(
         "image",
         metavar="IMAGE",
@@ -92,7 +93,7 @@ def _configure_names(parser: Parser) -> None:
 
 def configure_exec(parser: Parser) -> None:
     """Add the options of `exec`."""
-    _configure_common(parser)
+    configure_common(parser)
     parser.add_argument(
         "--config", metavar="FILE", help="configure: the configuration, JSON or YAML; - is stdin"
     )
@@ -133,10 +134,11 @@ def configure_exec(parser: Parser) -> None:
 
 def configure_spec(parser: Parser) -> None:
     """Add the options of `spec`."""
-    _configure_common(parser)
+    configure_common(parser)
 
 
-def _backend(arguments: Arguments, context: Context) -> "Backend":
+def backend_of(arguments: Arguments, context: Context) -> "Backend":
+    """Return the backend that the arguments name."""
     from tweed_shim.tweed.backend import Backend
 
     return Backend(
@@ -148,7 +150,8 @@ def _backend(arguments: Arguments, context: Context) -> "Backend":
     )
 
 
-def _check_options(arguments: Arguments) -> None:
+def check_options(arguments: Arguments) -> None:
+    """Check that the options go with the operation. Raises UsageError, and ConfigError for an unknown operation."""
     operation = find_operation(arguments.operation).name
     for name, operations in GOES_WITH.items():
         value = getattr(arguments, name, None)
@@ -172,12 +175,12 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def exec_command(arguments: Arguments, context: Context) -> int:
     """Run an operation and print its result."""
-    _check_options(arguments)
+    check_options(arguments)
     if OPERATIONS[arguments.operation].contract == PATTERN:
         from tweed_shim.cli import pattern_operations
 
         return pattern_operations.run(arguments, context)
-    backend = _backend(arguments, context)
+    backend = backend_of(arguments, context)
     interaction = operation_inputs.name(arguments.interaction)
     if arguments.operation == "metadata":
         from tweed_shim.tweed import metadata
@@ -211,13 +214,13 @@ def spec_command(arguments: Arguments, context: Context) -> int:
     """Print the config.json that an operation would run with."""
     import json
 
-    _check_options(arguments)
+    check_options(arguments)
     if OPERATIONS[arguments.operation].contract == PATTERN:
         from tweed_shim.cli import pattern_operations
 
         spec = pattern_operations.spec(arguments, context)
     else:
-        spec = _backend(arguments, context).spec(
+        spec = backend_of(arguments, context).spec(
             arguments.operation, operation_inputs.name(arguments.interaction)
         )
     environment_output.write(json.dumps(spec, indent=2) + "\n")

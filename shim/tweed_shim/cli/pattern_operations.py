@@ -25,6 +25,12 @@ def spec(arguments: Arguments, context: Context) -> dict[str, Any]:
     return _pattern(arguments, context).spec(arguments.operation, instance, binding)
 
 
+def bundle(arguments: Arguments, context: Context) -> list[str]:
+    """Write the bundle of an operation, and return the command that starts it."""
+    instance, binding = _names(arguments)
+    return _pattern(arguments, context).bundle(arguments.operation, arguments.directory, instance, binding)
+
+
 def _pattern(arguments: Arguments, context: Context) -> Pattern:
     no_backend = getattr(arguments, "no_backend", False)
     if no_backend and arguments.cloud is not None:

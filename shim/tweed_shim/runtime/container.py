@@ -165,13 +165,17 @@ def bundle_directory(root: str) -> str:
     return os.path.join(root, "scratch")
 
 
-def _with_locked_options(mount: Mount) -> Mount:
-    """Return a mount with those options of its source that a user namespace may not drop."""
-    flags = os.statvfs(mount.source).f_flag
+def locked_options(source: str) -> tuple[str, ...]:
+    """Return those options of the mount of a path that a user namespace may not drop. Raises OSError."""
+    flags = os.statvfs(source).f_flag
     options = [name for flag, name in LOCKED_OPTIONS.items() if flags & flag]
     if not flags & (os.ST_NOATIME | os.ST_RELATIME):
         options.append("strictatime")
-    return replace(mount, locked_options=tuple(options))
+    return tuple(options)
+
+
+def _with_locked_options(mount: Mount) -> Mount:
+    return replace(mount, locked_options=locked_options(mount.source))
 
 
 def _plan(request: Request, context: RunContext, overlay: str) -> "Plan":

@@ -186,6 +186,25 @@ class Backend:
             return self._runner.config(self._operations.request(call), name="spec")
 
     def _image(self, recorded: clouds.Generation | None = None) -> AbstractContextManager[Image]:
+    def bundle(
+        self, operation: str, directory: str | os.PathLike[str], interaction: str = "default"
+    ) -> list[str]:
+        """Write an OCI bundle of an operation to a new or empty directory; return the command that starts it.
+
+        It has a copy of the image's root, and of what is recorded: secrets, so its mode is 0700. Runs nothing, changes
+        no state; pulls the image where necessary. Raises ConfigError for a directory that cannot be used, StateError
+        where the state belongs to another image, HostError where the bundle cannot be written: nothing is left then.
+        """
+        from tweed_shim.tweed import bundles
+
+        row = find_operation(operation)
+        path = option_values.argument("directory", directory, option_values.path)
+        bundles.check(self._runner, row, path)
+        with self._image() as image, bundles.configuration(self._cloud, row, interaction, image) as source:
+            directories = {"IN_CONFIG": source, "OUT_CONFIG": ""}
+            call = OperationCall(row, image, self._states.names(interaction), directories=directories)
+            return bundles.write(self._runner, self._operations, call, path)
+
         """Return a context manager that yields the unpacked image and keeps it from removal.
 
         recorded: the configuration or output that the image made before. Where a local image has been moved or deleted

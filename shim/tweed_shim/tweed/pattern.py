@@ -180,6 +180,30 @@ class Pattern:
             )
             return self._runner.config(request, name="spec")
 
+    def bundle(
+        self,
+        operation: str,
+        directory: str | os.PathLike[str],
+        instance: str = "default",
+        binding: str = "default",
+    ) -> list[str]:
+        """Write an OCI bundle of an operation to a new or empty directory; return the command that starts it.
+
+        The backend is not set up, so its variables and files are not in the bundle. Otherwise as `Backend.bundle`.
+        """
+        from tweed_shim.tweed import bundles
+
+        row = contract.find_operation(operation)
+        path = option_values.argument("directory", directory, option_values.path)
+        bundles.check(self._runner, row, path)
+        state = self._instance(instance)
+        clouds.check_name("a binding", binding)
+        with (
+            self._runner.image(self._name) as image,
+            bundles.instance_call(row, Target(state, image, binding=binding)) as call,
+        ):
+            return bundles.write(self._runner, self._operations, call, path)
+
     def _instance(self, name: str) -> Instance:
         return instances.at(self._root, name, self._runner.host.ids, self._console.warn)
 
