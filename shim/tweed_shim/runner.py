@@ -89,6 +89,7 @@ class Call(Record):
     stdin: bytes | None = None
     stdout: str = "log"
     stderr: str = "log"
+    keep: str = ""
 
 
 class Runner:
@@ -103,8 +104,8 @@ class Runner:
         self.console = console
         self.host = host.inspect()
         self.root = settings.root
-        self._site = Site(settings, self.host, console)
         self.runtime = settings.runtime
+        self._site = Site(settings, self.host, console)
         self.security = security_options.resolve(options, self.host)
 
     @contextmanager
@@ -165,6 +166,7 @@ class Runner:
             stderr=call.stderr,
             stop_signal=config.stop_signal,
             architecture=config.architecture,
+            keep=call.keep,
         )
         spec.check_image(request, self.host, image.reference)
         return request

@@ -156,6 +156,7 @@ ROWS = [
     Row("exec {demo} metadata --format json", as_json),
     Row("exec {demo} configure --cloud new", holding("The configuration is kept."), CONFIG),
     Row("exec {demo} check --cloud ready", holding("The configuration is there.")),
+    Row("exec {demo} check --cloud ready --keep {out}/kept", holding("The configuration is there.")),
     Row("exec {demo} setup --cloud ready --interaction a", as_yaml),
     Row("exec {demo} setup --cloud ready --interaction b --format yaml", as_yaml),
     Row("exec {demo} setup --cloud ready --interaction c --format json", as_json),
@@ -215,8 +216,8 @@ ROWS = [
         else Row(f"spec {{demo}} {name} --cloud ready", as_json)
         for name in OPERATIONS
     ),
-    Row("images", IMAGES),
     Row("bundle {demo} setup {out}/bundle --cloud ready", BUNDLE),
+    Row("images", IMAGES),
     Row("images --json", as_json),
     Row("rm {other}", nothing, before=(("pull {other}", ""),)),
     Row("gc", holding("")),

@@ -116,6 +116,13 @@ def configure_exec(parser: Parser) -> None:
         help="patterns: leave the interaction with the backend set up, for a look",
     )
     parser.add_argument(
+        "--keep",
+        metavar="DIR",
+        type=checked(Options.CHECKS["keep"]),
+        help="leave a copy of what the operation wrote in a new or empty directory, also where it fails: the files "
+        "that it changed, $HOME, $OUT_CONFIG, $OUTPUTS, $CREDSTORE, config.json; secrets are among it",
+    )
+    parser.add_argument(
         "--replace",
         action="store_true",
         help="setup: again, where the interaction is still set up; "

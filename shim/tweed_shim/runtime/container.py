@@ -130,6 +130,8 @@ def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
         finally:
             log.close()
         ended = time.monotonic()
+        if sandbox.keep_fault:
+            context.console.warn(f"not all of what the run wrote could be kept ({sandbox.keep_fault})")
         if sandbox.status == 0 and not loop.sent and not result.overflow:
             context.succeeded(result.value())
     if sandbox.status is None and not loop.sent and not result.overflow:
@@ -213,6 +215,7 @@ def _plan(request: Request, context: RunContext, overlay: str) -> "Plan":
         "readable": _readable(request),
         "disk_limits": _disk_limits(request),
         "runtime": context.runtime,
+        "keep": request.keep,
         "shift": _script("idmapped_mount.py", bundle, *_map_texts(ids)) if ids else [],
         "pasta": _script("pasta.py", require_program("pasta"), bundle) if network == "pasta" else [],
         "cgroup": host.cgroups.path(context.name).lstrip("/") if "cgroupsPath" in config["linux"] else "",

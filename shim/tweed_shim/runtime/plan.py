@@ -85,4 +85,5 @@ class Plan(RuntimeOptions):
     runtime: str  # the program
     shift: list[str]  # the command that shows the store with other ids (idmapped_mount.py), or nothing
     pasta: list[str]  # the command that connects the network namespace `BUNDLE/netns` (pasta.py), or nothing
+    keep: str  # the directory of the host that gets what the run wrote (kept_files.py), or ""
     cgroup: str  # below each cgroup hierarchy, or "" where none can be made

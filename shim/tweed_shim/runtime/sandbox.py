@@ -14,8 +14,9 @@ commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 ar
                {"started": PID, "times": [T, T, T]}     the container runs; see sandbox_process.py for the times
                {"ended": true}                  the container has ended; what it wrote is being synced
                {"failed": STAGE, "error": TEXT, "errno": N|null}
-               {"exited": WAIT_STATUS, "oom": BOOL, "full": TEXT, "times": [T, T]}
+               {"exited": WAIT_STATUS, "oom": BOOL, "full": TEXT, "unkept": TEXT, "times": [T, T]}
                                                 full: the destination of the directory whose limit was exceeded, or ""
+                                                unkept: why a copy of what the run wrote was not made, or ""
     commands   mapped, {"signal": N}
 """
 
@@ -139,6 +140,8 @@ def _prepare(plan: "Plan") -> None:
             plan["overlay"] = mounts.unshifted(plan["overlay"])
         if plan["outputs"]:
             plan["outputs"]["directory"] = mounts.unshifted(plan["outputs"]["directory"])
+        if plan["keep"]:
+            plan["keep"] = mounts.unshifted(plan["keep"])
         _shift_ids(plan["shift"])
     _make_bundle(plan)
     _make_volumes(plan)
@@ -322,7 +325,21 @@ def _finish(plan: "Plan", pid: int, commands: reaper.Commands) -> None:
             from tweed_shim.runtime import volumes
 
             volumes.copy_out(os.path.join(plan["bundle"], "outputs"), **plan["outputs"])
-    _report(exited=status, oom=oom, full=usage.exceeded, times=[ended, time.monotonic()])
+    unkept = _keep(plan)
+    _report(exited=status, oom=oom, full=usage.exceeded, unkept=unkept, times=[ended, time.monotonic()])
+
+
+def _keep(plan: "Plan") -> str:
+    """Copy what the run wrote, if its plan says so; return why that failed, "" where it did not."""
+    if not plan["keep"]:
+        return ""
+    from tweed_shim.runtime import kept_files
+
+    try:
+        kept_files.keep(plan)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _first_process(*, userns: bool) -> NoReturn:
@@ -338,6 +355,8 @@ def _first_process(*, userns: bool) -> NoReturn:
             from tweed_shim.runtime import cleanup
 
             cleanup.leave_cgroups(plan["cgroup"])
+            if failure.stage == "start":
+                _keep(plan)
         _report_failure(failure)
     except MemoryError:
         _report(failed="memory", error="none is left", errno=None)

@@ -39,7 +39,8 @@ class SandboxProcess:
     pid: the sandbox process. pipes: our ends of its pipes by what they are for; the caller may close them. mapped:
     whether its ids are mapped. started: when the container started (`time.monotonic`), None until then. ended: whether
     the container has ended, so that what it wrote is being synced. status: its wait status, None until that is done.
-    oom: whether the kernel killed it for want of memory. full: as in Outcome.
+    oom: whether the kernel killed it for want of memory. full: as in Outcome. keep_fault: why what the run wrote was
+    not copied as its plan says, "" where it was.
     """
 
     def __init__(self, ids: userns.IdMap) -> None:
@@ -50,6 +51,7 @@ class SandboxProcess:
         self.status: int | None = None
         self.oom = False
         self.full = ""
+        self.keep_fault = ""
         self._ids = ids
         self._rest = b""
         self._traced = time.monotonic()
@@ -111,6 +113,7 @@ class SandboxProcess:
                 self.ended = True
             elif "exited" in report:
                 self.status, self.oom, self.full = report["exited"], report["oom"], report["full"]
+                self.keep_fault = report["unkept"]
                 self._trace(ENDING, report["times"])
             else:
                 number = report["errno"]

@@ -51,7 +51,8 @@ class Backend:
         from tweed_shim.tweed import image_metadata
 
         with self._image() as image:
-            return image_metadata.obtain(self._runner, self._operations, image)
+            is_kept = self._options.keep is not None
+            return image_metadata.obtain(self._runner, self._operations, image, is_kept=is_kept)
 
     def configure(self, configuration: Mapping[str, Any], *, replace: bool = False) -> None:
         """Configure the cloud: run the image with the operator's configuration, and store what it writes.
@@ -185,7 +186,6 @@ class Backend:
             call = OperationCall(row, image, self._states.names(interaction), directories=directories)
             return self._runner.config(self._operations.request(call), name="spec")
 
-    def _image(self, recorded: clouds.Generation | None = None) -> AbstractContextManager[Image]:
     def bundle(
         self, operation: str, directory: str | os.PathLike[str], interaction: str = "default"
     ) -> list[str]:
@@ -205,6 +205,7 @@ class Backend:
             call = OperationCall(row, image, self._states.names(interaction), directories=directories)
             return bundles.write(self._runner, self._operations, call, path)
 
+    def _image(self, recorded: clouds.Generation | None = None) -> AbstractContextManager[Image]:
         """Return a context manager that yields the unpacked image and keeps it from removal.
 
         recorded: the configuration or output that the image made before. Where a local image has been moved or deleted

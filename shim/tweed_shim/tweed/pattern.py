@@ -59,7 +59,7 @@ class Pattern:
         self._operations = OperationRunner(self._runner, options)
         # The pattern's stdout may be a result, so nothing of the backend is shown there.
         self._backend_operations = OperationRunner(
-            self._runner, options, replace(console, stdout=console.stderr)
+            self._runner, replace(options, keep=None), replace(console, stdout=console.stderr)
         )
         self._cloud = "" if cloud is None else clouds.check_name("a cloud", cloud)
 
