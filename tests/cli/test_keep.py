@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from installed import Result, Shim, done, refusal
-from layouts import File, build_layout, directory
+from layouts import File, directory
 from pattern_images import PATTERN_METADATA
 from script_images import METADATA, ScriptImage
 
@@ -204,14 +204,15 @@ def test_a_pattern_leaves_its_own_run_and_not_that_of_its_backend(
 
 
 def test_a_program_that_cannot_be_started_leaves_what_the_runtime_was_given(
-    shim: Shim, public_directory: str
+    shim: Shim, root_image: str, public_directory: str
 ) -> None:
-    # The kernel refuses it only when it is executed.
-    layout = os.path.join(public_directory, f"not-executable-{shim.account.kind}")
-    build_layout(layout, files={"entrypoint": File(b"\x7fELF" + bytes(60), 0o755)}, compression="none")
-    result = shim.run("exec", f"oci:{layout}", "metadata", "--keep", str(kept(shim)))
-    assert result.code == 125
+    runtime = Path(public_directory, f"failing-{shim.account.kind}")
+    runtime.write_text('#!/bin/sh\necho \'{"level": "error", "msg": "no luck"}\' > "$4"; exit 1\n')
+    runtime.chmod(0o755)
+    failing = shim._replace(runtime=str(runtime))
+    assert failing.run("exec", root_image, "metadata", "--keep", str(kept(shim))).code == 125
     assert {"README", "config.json", "runtime.log"} <= set(os.listdir(kept(shim)))
+    assert "no luck" in (kept(shim) / "runtime.log").read_text()
 
 
 @pytest.mark.parametrize("is_there", [False, True])
