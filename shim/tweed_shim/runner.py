@@ -73,7 +73,8 @@ class Call(Record):
     """One operation of a contract on an image.
 
     arguments: for the image's entrypoint. timeout: seconds, unless the options name a time. variables: set in the
-    environment of the program. network: what the operation needs, whatever the options say; None: as the options say.
+    environment of the program. program: what is run in the place of the image's entrypoint, with its arguments; it need
+    not be in the image. network: what the operation needs, whatever the options say; None: as the options say.
     The others are the fields of Request with the same names.
     """
 
@@ -90,6 +91,7 @@ class Call(Record):
     stdout: str = "log"
     stderr: str = "log"
     keep: str = ""
+    program: tuple[str, ...] = ()
 
 
 class Runner:
@@ -143,13 +145,14 @@ class Runner:
         resolved = process.resolve(
             image.rootfs,
             what=image.reference,
-            entrypoint=config.entrypoint,
-            arguments=call.arguments,
+            entrypoint=call.program or config.entrypoint,
+            arguments=() if call.program else call.arguments,
             env=config.env,
             user=config.user,
             cwd=config.working_dir,
             variables=call.variables,
             ids=self.security.userns or self.host.ids,
+            is_checked=not call.program,
         )
         request = Request(
             image.rootfs,

@@ -217,6 +217,7 @@ ROWS = [
         for name in OPERATIONS
     ),
     Row("bundle {demo} setup {out}/bundle --cloud ready", BUNDLE),
+    Row("shell {demo} -- echo in the sandbox", holding("in the sandbox")),
     Row("images", IMAGES),
     Row("images --json", as_json),
     Row("rm {other}", nothing, before=(("pull {other}", ""),)),

@@ -27,6 +27,8 @@ def bundle_command(arguments: Arguments, context: Context) -> int:
         command = pattern_operations.bundle(arguments, context)
     else:
         backend = operations.backend_of(arguments, context)
-        command = backend.bundle(arguments.operation, arguments.directory, operation_inputs.name(arguments.interaction))
+        command = backend.bundle(
+            arguments.operation, arguments.directory, operation_inputs.name(arguments.interaction)
+        )
     environment_output.write(f"{shlex.join(command)}\n")
     return 0

@@ -6,6 +6,7 @@ from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.cli import environment_output, operation_inputs, run_options
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, NotRecorded, RefusedFormat, UsageError
+from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.request import KEEP_LIMIT
 from tweed_shim.tweed.contract import OPERATIONS, PATTERN, find_operation
 from tweed_shim.tweed.operation_runner import ENV_STREAMS, Options
@@ -36,17 +37,21 @@ GOES_WITH = {
 }
 
 
-def configure_common(parser: Parser) -> None:
-    """Add what all commands have that are about an operation."""
+def configure_common(parser: Parser, *, default: str | None = None) -> None:
+    """Add what all commands have that are about an operation.
+
+    default: the operation where none is named; None where one has to be.
+    """
     parser.add_argument(
         "image",
         metavar="IMAGE",
         help="[docker://]REGISTRY/REPO[:TAG][@DIGEST], oci:DIR[:TAG], "
         "oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]",
     )
-    parser.add_argument(
-        "operation", metavar="OPERATION", choices=tuple(OPERATIONS), help=", ".join(OPERATIONS)
-    )
+    names, optional = ", ".join(OPERATIONS), {}
+    if default is not None:
+        names, optional = f"{names} (default: {default})", {"nargs": "?", "default": default}
+    parser.add_argument("operation", metavar="OPERATION", choices=tuple(OPERATIONS), help=names, **optional)
     _configure_names(parser)
     run = run_options.configure(
         parser, networks="metadata always has none; ", timeouts="60 for metadata, else 3600"
@@ -144,8 +149,8 @@ def configure_spec(parser: Parser) -> None:
     configure_common(parser)
 
 
-def backend_of(arguments: Arguments, context: Context) -> "Backend":
-    """Return the backend that the arguments name."""
+def backend_of(arguments: Arguments, context: Context, console: Console | None = None) -> "Backend":
+    """Return the backend that the arguments name. console: of its runs; by default the command's own streams."""
     from tweed_shim.tweed.backend import Backend
 
     return Backend(
@@ -153,7 +158,7 @@ def backend_of(arguments: Arguments, context: Context) -> "Backend":
         arguments.image,
         operation_inputs.name(arguments.cloud),
         options=operation_inputs.options(arguments),
-        console=run_options.console(context),
+        console=console or run_options.console(context),
     )
 
 

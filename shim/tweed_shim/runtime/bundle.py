@@ -72,7 +72,7 @@ def write(directory: str, request: Request, host: Host) -> list[str]:
         if request.home:
             parts.append(_Part("home", for_user=True))
         for part in parts:
-            _copy(host.ids, part.source, os.path.join(directory, part.name))
+            copy(host.ids, part.source, os.path.join(directory, part.name))
         parts += _write_inputs(directory, request)
         owned = [os.path.join(directory, part.name) for part in parts if part.for_user]
         if owned and host.ids.kind != "single":
@@ -103,7 +103,7 @@ def _part(mount: Mount) -> _Part:
     return _Part(os.path.basename(mount.destination), mount.source, mount.writable or mount.for_user)
 
 
-def _copy(ids: IdMap, source: str, target: str) -> None:
+def copy(ids: IdMap, source: str, target: str) -> None:
     """Copy a directory with its owners; make an empty one where there is no source."""
     if source:
         _run(ids, ["cp", "-aT", "--reflink=auto", "--", source, target])

@@ -60,6 +60,7 @@ class Plan(RuntimeOptions):
 
     id: str
     userns: bool
+    terminal: bool  # whether the container has a terminal, which is handed over by descriptor 1, a socket (session.py)
     stdin: bool  # whether the container reads descriptor 0; without it the container reads nothing
     joined: bool  # whether its stderr is its stdout
     bundle: str  # an empty directory that the private tmpfs is mounted on: the runtime's bundle

@@ -254,8 +254,21 @@ def _state_directory(plan: "Plan") -> str:
 
 def _start_container(plan: "Plan") -> int:
     """Have the runtime start the container, which keeps descriptors 0, 1 and 2; return its process id."""
+    pid_file = os.path.join(plan["bundle"], "pid")
+    if plan["terminal"]:
+        from tweed_shim.runtime import session
+
+        with _stage("terminal"), session.handing_over(plan["bundle"], os.dup(1)):
+            _run_runtime(plan, pid_file, ["--console-socket", session.SOCKET])
+    else:
+        _run_runtime(plan, pid_file, [])
+    with _stage("start"), open(pid_file, encoding="utf-8") as file:
+        return int(file.read())
+
+
+def _run_runtime(plan: "Plan", pid_file: str, more: list[str]) -> None:
+    """Have the runtime start the container. more: further options of its command `run`."""
     bundle = plan["bundle"]
-    pid_file = os.path.join(bundle, "pid")
     log = os.path.join(bundle, "runtime.log")
     options = [
         "--root",
@@ -266,7 +279,17 @@ def _start_container(plan: "Plan") -> int:
         "json",
         *plan["runtime_options"],
     ]
-    run = ["run", "--detach", *plan["run_options"], "--pid-file", pid_file, "--bundle", bundle, plan["id"]]
+    run = [
+        "run",
+        "--detach",
+        *plan["run_options"],
+        *more,
+        "--pid-file",
+        pid_file,
+        "--bundle",
+        bundle,
+        plan["id"],
+    ]
     with _stage("runtime"):
         runtime = os.posix_spawn(
             plan["runtime"],
@@ -286,8 +309,6 @@ def _start_container(plan: "Plan") -> int:
         from tweed_shim.runtime import runtime_log
 
         raise _StageError("start", runtime_log.last_error(log) or NO_REASON)
-    with _stage("start"), open(pid_file, encoding="utf-8") as file:
-        return int(file.read())
 
 
 def _start(plan: "Plan") -> int:

@@ -54,7 +54,8 @@ class OperationCall(Record):
     names: what is known of cloud, interaction, instance and binding, for the record of the run. directories: the host
     directories behind the variables of the contract, by variable. documents: the files in memory behind variables, by
     variable. environment: further variables, which a backend's setup printed. backend_output: the directory that this
-    setup wrote; "" for none. is_kept: whether a copy of what it writes is left where the options say so.
+    setup wrote; "" for none. is_kept: whether a copy of what it writes is left where the options say so. program:
+    what is run in the place of the image's entrypoint, with its arguments; () for the entrypoint.
     """
 
     operation: Operation
@@ -66,6 +67,7 @@ class OperationCall(Record):
     backend_output: str = ""
     stdin: bytes | None = None
     is_kept: bool = True
+    program: tuple[str, ...] = ()
 
     HIDDEN = ("documents", "environment", "stdin")
 
@@ -156,6 +158,7 @@ class OperationRunner:
                 stdin=call.stdin,
                 stdout=stdout,
                 stderr="stdout" if operation.merged else stderr,
+                program=call.program,
             ),
         )
 

@@ -33,6 +33,7 @@ from tweed_shim.tweed.operation_runner import OperationRunner, Options
 
 if TYPE_CHECKING:
     from tweed_shim.tweed.instance_states import InstanceState
+    from tweed_shim.tweed.shells import Shell
 
 # The longest part of an instance's name in the name of an interaction: that has at most 128 characters.
 _LONGEST = 90
@@ -203,6 +204,21 @@ class Pattern:
             bundles.instance_call(row, Target(state, image, binding=binding)) as call,
         ):
             return bundles.write(self._runner, self._operations, call, path)
+
+    def shell(
+        self, operation: str, shell: "Shell", instance: str = "default", binding: str = "default"
+    ) -> int:
+        """Run a shell in the sandbox of an operation; see `Backend.shell`. The backend is not set up for it."""
+        from tweed_shim.tweed import bundles, shells
+
+        row = contract.find_operation(operation)
+        state = self._instance(instance)
+        clouds.check_name("a binding", binding)
+        with (
+            self._runner.image(self._name) as image,
+            bundles.instance_call(row, Target(state, image, binding=binding)) as call,
+        ):
+            return shells.run(self._runner, self._operations, call, shell)
 
     def _instance(self, name: str) -> Instance:
         return instances.at(self._root, name, self._runner.host.ids, self._console.warn)
