@@ -216,8 +216,19 @@ ROWS = [
         else Row(f"spec {{demo}} {name} --cloud ready", as_json)
         for name in OPERATIONS
     ),
-    Row("bundle {demo} setup {out}/bundle --cloud ready", BUNDLE),
-    Row("shell {demo} -- echo in the sandbox", holding("in the sandbox")),
+    *(
+        Row(f"bundle {{pattern}} {name} {{out}}/bundle --instance live", BUNDLE)
+        if OPERATIONS[name].contract == PATTERN
+        else Row(f"bundle {{demo}} {name} {{out}}/bundle --cloud ready", BUNDLE)
+        for name in OPERATIONS
+    ),
+    Row("shell {demo} --tools -- ls /tweed", holding("tools")),
+    *(
+        Row(f"shell {{pattern}} {name} --instance live --tools -- ls /tweed", holding("tools"))
+        if OPERATIONS[name].contract == PATTERN
+        else Row(f"shell {{demo}} {name} --tools -- ls /tweed", holding("tools"))
+        for name in OPERATIONS
+    ),
     Row("images", IMAGES),
     Row("images --json", as_json),
     Row("rm {other}", nothing, before=(("pull {other}", ""),)),

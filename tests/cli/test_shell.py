@@ -84,11 +84,9 @@ def terminal(shim: Shim, *args: str) -> Iterator[Terminal]:
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
     os.fchown(slave, shim.account.uid, shim.account.gid)
 
-    def control() -> None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
     process = subprocess.Popen(
-        shim.command(*args),
+        # It makes no process of its own, so signals go to the program.
+        ["setsid", "--ctty", *shim.command(*args)],
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -97,8 +95,6 @@ def terminal(shim: Shim, *args: str) -> Iterator[Terminal]:
         user=shim.account.uid,
         group=shim.account.gid,
         extra_groups=[],
-        start_new_session=True,
-        preexec_fn=control,
     )
     try:
         yield Terminal(master, slave, process)
