@@ -201,6 +201,21 @@ def test_another_image_gets_no_state(shim: Shim, image: str, script_image: Scrip
     assert not os.path.exists(path)
 
 
+def test_another_version_of_an_image_gets_no_state_of_an_instance(
+    shim: Shim, script_image: ScriptImage
+) -> None:
+    image, newer = script_image(PATTERN), script_image(f"{PATTERN}\n# newer")
+    done(shim.run("exec", image, "provision", "--no-backend"))
+    # The newer version comes to the path of the one that provisioned the instance.
+    path, newer_path = image.removeprefix("oci:"), newer.removeprefix("oci:")
+    os.rename(path, f"{path}-old")
+    os.rename(newer_path, path)
+    for command in (("bundle", image, "deprovision", "bundle"), ("shell", image, "deprovision")):
+        result = shim.run(*command)
+        assert (result.code, result.out) == (125, b"")
+        assert b"another version" in result.err
+
+
 def test_a_directory_with_something_in_it_is_refused_and_kept(shim: Shim, image: str) -> None:
     path = Path(shim.root).parent / "bundle"
     path.mkdir(0o755)

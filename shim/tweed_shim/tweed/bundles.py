@@ -1,6 +1,7 @@
 """Bundles of operations for a look with the OCI tools: what is recorded is copied into them, and nothing is changed.
 
-An image gets the state of its own clouds and instances only, as when it runs.
+An image gets the state of its own clouds and instances only, as when it runs: an instance's by the digest that
+provisioned it.
 """
 
 import os
@@ -77,9 +78,7 @@ def instance_call(row: Operation, target: Target) -> Iterator[OperationCall]:
             instance.warn(f"there is no instance '{instance.name}', so the directory of $CREDSTORE is empty")
         yield _with_directories(instance_operations.call(row.name, target), "", "")
         return
-    if record["digest"] != target.image.digest and not ownership.is_named_like(
-        record, target.image.reference
-    ):
+    if record["digest"] != target.image.digest:
         raise instance_errors.other_image(instance.name, record, target.image, row.name)
     with instances.locked(instance, shared=True):
         call = instance_operations.call(row.name, target, _documents(row, target))
