@@ -62,9 +62,25 @@ class Shim(NamedTuple):
     wrapper: tuple[str, ...] = ()
 
     def command(self, *args: str) -> list[str]:
-        runs_images = args[:1] in (("exec",), ("spec",)) or args[:2] == ("toi", "bootstrap")
+        runs_images = args[:1] in (("exec",), ("spec",), ("bundle",), ("shell",)) or args[:2] == (
+            "toi",
+            "bootstrap",
+        )
         more = ("--userns",) if self.userns and runs_images else ()
-        return [*self.wrapper, self.program, "--root", self.root, "--runtime", self.runtime, *args, *more]
+        # What stands after `--` is not for the shim.
+        end = args.index("--") if "--" in args else len(args)
+        own, program = args[:end], args[end:]
+        return [
+            *self.wrapper,
+            self.program,
+            "--root",
+            self.root,
+            "--runtime",
+            self.runtime,
+            *own,
+            *more,
+            *program,
+        ]
 
     def environment(self) -> dict[str, str]:
         return {

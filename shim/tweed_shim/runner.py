@@ -73,7 +73,8 @@ class Call(Record):
     """One operation of a contract on an image.
 
     arguments: for the image's entrypoint. timeout: seconds, unless the options name a time. variables: set in the
-    environment of the program. network: what the operation needs, whatever the options say; None: as the options say.
+    environment of the program. program: what is run in the place of the image's entrypoint, with its arguments; it need
+    not be in the image. network: what the operation needs, whatever the options say; None: as the options say.
     The others are the fields of Request with the same names.
     """
 
@@ -89,6 +90,8 @@ class Call(Record):
     stdin: bytes | None = None
     stdout: str = "log"
     stderr: str = "log"
+    keep: str = ""
+    program: tuple[str, ...] = ()
 
 
 class Runner:
@@ -103,8 +106,9 @@ class Runner:
         self.console = console
         self.host = host.inspect()
         self.root = settings.root
+        self.runtime = settings.runtime
         self._site = Site(settings, self.host, console)
-        self._security = security_options.resolve(options, self.host)
+        self.security = security_options.resolve(options, self.host)
 
     @contextmanager
     def image(self, source: Reference | Callable[[], Image]) -> Iterator[Image]:
@@ -141,19 +145,20 @@ class Runner:
         resolved = process.resolve(
             image.rootfs,
             what=image.reference,
-            entrypoint=config.entrypoint,
-            arguments=call.arguments,
+            entrypoint=call.program or config.entrypoint,
+            arguments=() if call.program else call.arguments,
             env=config.env,
             user=config.user,
             cwd=config.working_dir,
             variables=call.variables,
-            ids=self._security.userns or self.host.ids,
+            ids=self.security.userns or self.host.ids,
+            is_checked=not call.program,
         )
         request = Request(
             image.rootfs,
             resolved,
             options,
-            self._security,
+            self.security,
             home=call.home,
             mounts=(*process.network_mounts(options.network), *call.mounts),
             keep_limit=call.keep_limit,
@@ -164,6 +169,7 @@ class Runner:
             stderr=call.stderr,
             stop_signal=config.stop_signal,
             architecture=config.architecture,
+            keep=call.keep,
         )
         spec.check_image(request, self.host, image.reference)
         return request

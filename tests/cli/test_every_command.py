@@ -137,6 +137,7 @@ CLOUDS = (
     "INSTANCE",
 )
 IMAGES = table("IMAGE", "PLATFORM", "DIGEST", "SIZE", "PULLED")
+BUNDLE = holding("run --bundle")
 SET_UP = (("exec {demo} setup --cloud ready --interaction gone", ""),)
 PROVISIONED = (("exec {pattern} provision --cloud ready --instance gone", ""),)
 BOUND = (("exec {pattern} bind --instance live --binding gone", ""),)
@@ -155,6 +156,7 @@ ROWS = [
     Row("exec {demo} metadata --format json", as_json),
     Row("exec {demo} configure --cloud new", holding("The configuration is kept."), CONFIG),
     Row("exec {demo} check --cloud ready", holding("The configuration is there.")),
+    Row("exec {demo} check --cloud ready --keep {out}/kept", holding("The configuration is there.")),
     Row("exec {demo} setup --cloud ready --interaction a", as_yaml),
     Row("exec {demo} setup --cloud ready --interaction b --format yaml", as_yaml),
     Row("exec {demo} setup --cloud ready --interaction c --format json", as_json),
@@ -212,6 +214,19 @@ ROWS = [
         Row(f"spec {{pattern}} {name} --instance live", as_json)
         if OPERATIONS[name].contract == PATTERN
         else Row(f"spec {{demo}} {name} --cloud ready", as_json)
+        for name in OPERATIONS
+    ),
+    *(
+        Row(f"bundle {{pattern}} {name} {{out}}/bundle --instance live", BUNDLE)
+        if OPERATIONS[name].contract == PATTERN
+        else Row(f"bundle {{demo}} {name} {{out}}/bundle --cloud ready", BUNDLE)
+        for name in OPERATIONS
+    ),
+    Row("shell {demo} --tools -- ls /tweed", holding("tools")),
+    *(
+        Row(f"shell {{pattern}} {name} --instance live --tools -- ls /tweed", holding("tools"))
+        if OPERATIONS[name].contract == PATTERN
+        else Row(f"shell {{demo}} {name} --tools -- ls /tweed", holding("tools"))
         for name in OPERATIONS
     ),
     Row("images", IMAGES),

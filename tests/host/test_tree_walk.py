@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tweed_shim.host import owned_trees, tree_walk
+from tweed_shim.host import owned_trees, tree_copy, tree_walk
 from tweed_shim.host.tree_walk import ENTER, LEAVE, OTHER
 from tweed_shim.host.userns import IdMap
-from tweed_shim.runtime import shared_directories
 
 LEVELS = 3000
 NOBODY_ELSE = (os.geteuid(), os.getegid())
@@ -80,7 +79,7 @@ def test_a_walk_is_as_deep_as_the_tree(deep: Path, few_descriptors: None) -> Non
 
 def test_deep_trees_are_copied_and_taken_over(deep: Path, few_descriptors: None) -> None:
     copied = deep.parent / "copied"
-    shared_directories.copy(str(deep), str(copied), NOBODY_ELSE)
+    tree_copy.copy(str(deep), str(copied), NOBODY_ELSE)
     assert steps(copied) == steps(deep)
     owned_trees.take_over(IdMap("host"), str(deep))
     assert steps(deep) == steps(copied)

@@ -268,9 +268,9 @@ def test_without_user_attributes_on_tmpfs_the_layer_is_on_disk_at_once(
     set_attribute = os.setxattr
 
     class CountedSandboxProcess(SandboxProcess):
-        def __init__(self, ids: IdMap) -> None:
+        def __init__(self, ids: IdMap, *, terminal: bool) -> None:
             sandboxes.append(ids)
-            super().__init__(ids)
+            super().__init__(ids, terminal=terminal)
 
     def before_6_6(path: Any, *arguments: Any) -> None:
         if isinstance(path, int):

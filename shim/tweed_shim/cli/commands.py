@@ -34,13 +34,14 @@ class Command(Record):
     """A command: its module, which has the functions `configure_NAME(parser)` and `NAME_command(arguments, context)`.
 
     The module of a command with subcommands has `configure_NAME_SUBCOMMAND(parser)` and so on. aliases: other names of
-    subcommands.
+    subcommands. has_program: whether a program with its arguments may follow after `--`.
     """
 
     module: str
     summary: str
     subcommands: Mapping[str, str] = EMPTY
     aliases: Mapping[str, str] = EMPTY
+    has_program: bool = False
 
 
 class Context(Record):
@@ -54,6 +55,10 @@ COMMANDS = {
     "pull": Command("images", "pull an image into the store, unpacked and ready to run"),
     "exec": Command("operations", "run an operation of a backend or pattern image"),
     "spec": Command("operations", "print the config.json that an operation would run with; runs nothing"),
+    "bundle": Command("bundles", "write an OCI bundle of an operation, for a look with runc; runs nothing"),
+    "shell": Command(
+        "shells", "open a shell, or run a program, in the sandbox of an operation", has_program=True
+    ),
     "images": Command("images", "list the images of the store"),
     "rm": Command("images", "remove images from the store"),
     "gc": Command("gc", "remove unused images and blobs, old logs, and what crashes left"),
@@ -276,7 +281,12 @@ def parse_with(kind: Callable[..., Any], argv: list[str]) -> tuple[Arguments, Ca
         known = group.parse_args(known.rest, known)
         known.command = command.aliases.get(known.command, known.command)
         words.append(_named(group, known, command.subcommands))
-    arguments = command_parser(kind, words).parse_args(known.rest, known)
+    words_given, program = known.rest, []
+    if command.has_program and "--" in words_given:
+        end = words_given.index("--")
+        words_given, program = words_given[:end], words_given[end + 1 :]
+    arguments = command_parser(kind, words).parse_args(words_given, known)
+    arguments.program = tuple(program)
     call: Call = getattr(sys.modules[f"tweed_shim.cli.{command.module}"], f"{'_'.join(words)}_command")
     return arguments, call
 

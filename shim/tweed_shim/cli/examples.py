@@ -20,6 +20,14 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "tweed-shim spec registry.example/redis-backend:1 setup --network none",
         "tweed-shim spec oci:image check --cloud prod > config.json",
     ),
+    "bundle": (
+        "tweed-shim bundle registry.example/redis-backend:1 setup ./bundle --cloud prod",
+        "tweed-shim bundle oci:image metadata /var/tmp/bundle",
+    ),
+    "shell": (
+        "tweed-shim shell registry.example/redis-backend:1 setup --cloud prod",
+        "tweed-shim shell oci:image --tools -- ls -lR /tweed",
+    ),
     "images": ("tweed-shim images", "tweed-shim images --json"),
     "rm": (
         "tweed-shim rm registry.example/redis-backend:1",
@@ -121,6 +129,7 @@ _OPERATION = {
 _CODES = {
     "pull": {"124": "the time of --timeout is over"},
     "exec": _OPERATION,
+    "shell": {"124": _OPERATION["124"], "other": "the code of the program"},
     "toi bootstrap": _OPERATION,
     "fsck": {"1": "damage stays"},
     "doctor": {"1": "no image can run"},

@@ -20,7 +20,11 @@ def name(given: str | None) -> str:
 def options(arguments: Arguments) -> Options:
     """Return the options for pulling the image and running its operations."""
     return Options(
-        **run_options.options(arguments), env_stream=arguments.env_stream, keep_limit=arguments.keep_limit
+        **run_options.options(arguments),
+        env_stream=arguments.env_stream,
+        keep_limit=arguments.keep_limit,
+        # Only `exec` has this option.
+        keep=getattr(arguments, "keep", None),
     )
 
 

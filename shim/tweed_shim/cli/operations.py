@@ -6,6 +6,7 @@ from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.cli import environment_output, operation_inputs, run_options
 from tweed_shim.cli.commands import Arguments, Context, Parser, checked
 from tweed_shim.errors import ConfigError, NotRecorded, RefusedFormat, UsageError
+from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.request import KEEP_LIMIT
 from tweed_shim.tweed.contract import OPERATIONS, PATTERN, find_operation
 from tweed_shim.tweed.operation_runner import ENV_STREAMS, Options
@@ -36,16 +37,21 @@ GOES_WITH = {
 }
 
 
-def _configure_common(parser: Parser) -> None:
+def configure_common(parser: Parser, *, default: str | None = None) -> None:
+    """Add what all commands have that are about an operation.
+
+    default: the operation where none is named; None where one has to be.
+    """
     parser.add_argument(
         "image",
         metavar="IMAGE",
         help="[docker://]REGISTRY/REPO[:TAG][@DIGEST], oci:DIR[:TAG], "
         "oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]",
     )
-    parser.add_argument(
-        "operation", metavar="OPERATION", choices=tuple(OPERATIONS), help=", ".join(OPERATIONS)
-    )
+    names, optional = ", ".join(OPERATIONS), {}
+    if default is not None:
+        names, optional = f"{names} (default: {default})", {"nargs": "?", "default": default}
+    parser.add_argument("operation", metavar="OPERATION", choices=tuple(OPERATIONS), help=names, **optional)
     _configure_names(parser)
     run = run_options.configure(
         parser, networks="metadata always has none; ", timeouts="60 for metadata, else 3600"
@@ -92,7 +98,7 @@ def _configure_names(parser: Parser) -> None:
 
 def configure_exec(parser: Parser) -> None:
     """Add the options of `exec`."""
-    _configure_common(parser)
+    configure_common(parser)
     parser.add_argument(
         "--config", metavar="FILE", help="configure: the configuration, JSON or YAML; - is stdin"
     )
@@ -115,6 +121,13 @@ def configure_exec(parser: Parser) -> None:
         help="patterns: leave the interaction with the backend set up, for a look",
     )
     parser.add_argument(
+        "--keep",
+        metavar="DIR",
+        type=checked(Options.CHECKS["keep"]),
+        help="leave a copy of what the operation wrote in a new or empty directory, also where it fails: the files "
+        "that it changed, $HOME, $OUT_CONFIG, $OUTPUTS, $CREDSTORE, config.json; secrets are among it",
+    )
+    parser.add_argument(
         "--replace",
         action="store_true",
         help="setup: again, where the interaction is still set up; "
@@ -133,10 +146,11 @@ def configure_exec(parser: Parser) -> None:
 
 def configure_spec(parser: Parser) -> None:
     """Add the options of `spec`."""
-    _configure_common(parser)
+    configure_common(parser)
 
 
-def _backend(arguments: Arguments, context: Context) -> "Backend":
+def backend_of(arguments: Arguments, context: Context, console: Console | None = None) -> "Backend":
+    """Return the backend that the arguments name. console: of its runs; by default the command's own streams."""
     from tweed_shim.tweed.backend import Backend
 
     return Backend(
@@ -144,11 +158,12 @@ def _backend(arguments: Arguments, context: Context) -> "Backend":
         arguments.image,
         operation_inputs.name(arguments.cloud),
         options=operation_inputs.options(arguments),
-        console=run_options.console(context),
+        console=console or run_options.console(context),
     )
 
 
-def _check_options(arguments: Arguments) -> None:
+def check_options(arguments: Arguments) -> None:
+    """Check that the options go with the operation. Raises UsageError, and ConfigError for an unknown operation."""
     operation = find_operation(arguments.operation).name
     for name, operations in GOES_WITH.items():
         value = getattr(arguments, name, None)
@@ -172,12 +187,12 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def exec_command(arguments: Arguments, context: Context) -> int:
     """Run an operation and print its result."""
-    _check_options(arguments)
+    check_options(arguments)
     if OPERATIONS[arguments.operation].contract == PATTERN:
         from tweed_shim.cli import pattern_operations
 
         return pattern_operations.run(arguments, context)
-    backend = _backend(arguments, context)
+    backend = backend_of(arguments, context)
     interaction = operation_inputs.name(arguments.interaction)
     if arguments.operation == "metadata":
         from tweed_shim.tweed import metadata
@@ -211,13 +226,13 @@ def spec_command(arguments: Arguments, context: Context) -> int:
     """Print the config.json that an operation would run with."""
     import json
 
-    _check_options(arguments)
+    check_options(arguments)
     if OPERATIONS[arguments.operation].contract == PATTERN:
         from tweed_shim.cli import pattern_operations
 
         spec = pattern_operations.spec(arguments, context)
     else:
-        spec = _backend(arguments, context).spec(
+        spec = backend_of(arguments, context).spec(
             arguments.operation, operation_inputs.name(arguments.interaction)
         )
     environment_output.write(json.dumps(spec, indent=2) + "\n")

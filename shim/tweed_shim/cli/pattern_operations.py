@@ -7,10 +7,12 @@ from tweed_shim.cli import operation_inputs, run_options
 from tweed_shim.cli.commands import Arguments, Context
 from tweed_shim.cli.credentials_output import show, show_new
 from tweed_shim.errors import NotRecorded, RefusedFormat, UsageError
+from tweed_shim.runtime.console import Console
 from tweed_shim.tweed.pattern import Pattern
 
 if TYPE_CHECKING:
     from tweed_shim.tweed.pattern_inputs import Source
+    from tweed_shim.tweed.shells import Shell
 
 
 def run(arguments: Arguments, context: Context) -> int:
@@ -25,7 +27,19 @@ def spec(arguments: Arguments, context: Context) -> dict[str, Any]:
     return _pattern(arguments, context).spec(arguments.operation, instance, binding)
 
 
-def _pattern(arguments: Arguments, context: Context) -> Pattern:
+def bundle(arguments: Arguments, context: Context) -> list[str]:
+    """Write the bundle of an operation, and return the command that starts it."""
+    instance, binding = _names(arguments)
+    return _pattern(arguments, context).bundle(arguments.operation, arguments.directory, instance, binding)
+
+
+def shell(arguments: Arguments, context: Context, shell: "Shell", console: Console) -> int:
+    """Run a shell in the sandbox of an operation, and return its exit code."""
+    instance, binding = _names(arguments)
+    return _pattern(arguments, context, console).shell(arguments.operation, shell, instance, binding)
+
+
+def _pattern(arguments: Arguments, context: Context, console: Console | None = None) -> Pattern:
     no_backend = getattr(arguments, "no_backend", False)
     if no_backend and arguments.cloud is not None:
         raise UsageError("--cloud and --no-backend do not go together; give one of them")
@@ -36,7 +50,7 @@ def _pattern(arguments: Arguments, context: Context) -> Pattern:
         keep_backend=getattr(arguments, "keep_backend", False),
         allow=getattr(arguments, "allow", ()),
         options=operation_inputs.options(arguments),
-        console=run_options.console(context),
+        console=console or run_options.console(context),
     )
 
 

@@ -42,6 +42,17 @@ def raise_again(dropped: "UnraisableHookArgs") -> None:
         sys.__unraisablehook__(dropped)
 
 
+@contextmanager
+def passed_on_with_resizing() -> Iterator[int]:
+    """Do what `passed_on` does, and yield SIGWINCH, too: the terminal has another size."""
+    with passed_on() as read:
+        before = signal.signal(signal.SIGWINCH, _pass_on)
+        try:
+            yield read
+        finally:
+            signal.signal(signal.SIGWINCH, before)
+
+
 def _pass_on(number: int, _: FrameType | None) -> None:
     """Do nothing: Python has already written the number to the wakeup descriptor."""
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from io import FileIO
 
 from tweed_shim.base import files, trace
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ReadableDirectory,
         RuntimeOptions,
     )
+    from tweed_shim.runtime.session import Session
     from tweed_shim.runtime.streams import Feed, Log, Result, Sink
 
 # Options of a mount that a user namespace may not drop when it binds the mount: mount_namespaces(7), "locked".
@@ -76,9 +77,13 @@ def _sources(
     def sinks(kind: str, shown: int | None) -> "list[Sink]":
         if kind == "result":
             return [result]
+        if request.interactive:
+            return [] if shown is None else [Shown(shown)]
         return [log] if shown is None else [log, Shown(shown)]
 
-    sources = {pipes["stdout"].fileno(): sinks(request.stdout, console.stdout)}
+    sources = {}
+    if request.terminal is None:
+        sources[pipes["stdout"].fileno()] = sinks(request.stdout, console.stdout)
     if request.stderr != "stdout":
         sources[pipes["stderr"].fileno()] = sinks(request.stderr, console.stderr)
     return sources
@@ -114,7 +119,8 @@ def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
     with (
         trace.span("run"),
         context.console.catching() as signals,
-        SandboxProcess(context.host.ids) as sandbox,
+        SandboxProcess(context.host.ids, terminal=plan["terminal"]) as sandbox,
+        ExitStack() as stack,
     ):
         # The sandbox takes 3 ms to make its namespaces. What is needed from here on is imported at the same time, so
         # that nothing waits for it: 0.3 ms of a warm run.
@@ -124,12 +130,17 @@ def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
         log, result = Log(context.log, limit=context.log_limit), Result(RESULT_LIMIT)
         feeds = _feeds(plan, request.stdin, sandbox.pipes)
         sources = _sources(request, context.console, pipes=sandbox.pipes, log=log, result=result)
-        loop = IoLoop(sandbox, sources, feeds, signals=signals, events=_events(plan, sandbox, context))
+        events, session = _events(plan, sandbox, context), None
+        if request.interactive:
+            session = stack.enter_context(_session(request, context.console, sandbox))
+        loop = IoLoop(sandbox, sources, feeds, signals=signals, events=events, session=session)
         try:
             loop.run(request.options.timeout, request.stop_signal)
         finally:
             log.close()
         ended = time.monotonic()
+        if sandbox.keep_fault:
+            context.console.warn(f"not all of what the run wrote could be kept ({sandbox.keep_fault})")
         if sandbox.status == 0 and not loop.sent and not result.overflow:
             context.succeeded(result.value())
     if sandbox.status is None and not loop.sent and not result.overflow:
@@ -140,6 +151,17 @@ def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
         raise failure
     started = sandbox.started or ended
     return _outcome(sandbox, loop, result, seconds={"start": started - begun, "run": ended - started})
+
+
+def _session(
+    request: Request, console: Console, sandbox: SandboxProcess
+) -> "AbstractContextManager[Session]":
+    """Return a context manager that yields the streams of an interactive run."""
+    from tweed_shim.runtime import session
+    from tweed_shim.runtime.streams import Shown
+
+    shown = None if request.terminal is None or console.stdout is None else Shown(console.stdout)
+    return session.closed(session.Session(console.stdin, sandbox.pipes, shown))
 
 
 def _outcome(
@@ -165,13 +187,17 @@ def bundle_directory(root: str) -> str:
     return os.path.join(root, "scratch")
 
 
-def _with_locked_options(mount: Mount) -> Mount:
-    """Return a mount with those options of its source that a user namespace may not drop."""
-    flags = os.statvfs(mount.source).f_flag
+def locked_options(source: str) -> tuple[str, ...]:
+    """Return those options of the mount of a path that a user namespace may not drop. Raises OSError."""
+    flags = os.statvfs(source).f_flag
     options = [name for flag, name in LOCKED_OPTIONS.items() if flags & flag]
     if not flags & (os.ST_NOATIME | os.ST_RELATIME):
         options.append("strictatime")
-    return replace(mount, locked_options=tuple(options))
+    return tuple(options)
+
+
+def _with_locked_options(mount: Mount) -> Mount:
+    return replace(mount, locked_options=locked_options(mount.source))
 
 
 def _plan(request: Request, context: RunContext, overlay: str) -> "Plan":
@@ -186,7 +212,8 @@ def _plan(request: Request, context: RunContext, overlay: str) -> "Plan":
     return {
         "id": context.name,
         "userns": host.ids.kind != "host",
-        "stdin": request.stdin is not None,
+        "terminal": request.terminal is not None,
+        "stdin": request.stdin is not None or (request.interactive and request.terminal is None),
         "joined": request.stderr == "stdout",
         "bundle": bundle,
         "bundle_size": BUNDLE_SIZE,
@@ -209,6 +236,7 @@ def _plan(request: Request, context: RunContext, overlay: str) -> "Plan":
         "readable": _readable(request),
         "disk_limits": _disk_limits(request),
         "runtime": context.runtime,
+        "keep": request.keep,
         "shift": _script("idmapped_mount.py", bundle, *_map_texts(ids)) if ids else [],
         "pasta": _script("pasta.py", require_program("pasta"), bundle) if network == "pasta" else [],
         "cgroup": host.cgroups.path(context.name).lstrip("/") if "cgroupsPath" in config["linux"] else "",

@@ -242,6 +242,19 @@ def _check_elf(fd: int, rootfs: str, *, cwd: str, what: str) -> None:
         )
 
 
+def is_static(path: str) -> bool:
+    """Tell whether a file of the host is a program for it that needs no libraries. Raises OSError."""
+    with open(path, "rb") as file:
+        header = os.pread(file.fileno(), 64, 0)
+        order: Order = "big" if header[5:6] == b"\2" else "little"
+        machine = int.from_bytes(header[18:20], order)
+        return (
+            header.startswith(_ELF)
+            and _runs_here(header, machine, order)
+            and _loader(file.fileno(), header, order) == ""
+        )
+
+
 def _runs_here(header: bytes, machine: int, order: "Order") -> bool:
     ours = _MACHINES.get(os.uname().machine)
     return ours is None or (machine in ours and order == sys.byteorder) or _is_emulated(header)

@@ -7,10 +7,14 @@ from collections.abc import Callable
 
 from tweed_shim.base import trace
 from tweed_shim.base.lean import signal
+from tweed_shim.base.lean.typing import TYPE_CHECKING
 from tweed_shim.base.records import Record
 from tweed_shim.runtime.request import SECOND_SIGNAL
 from tweed_shim.runtime.sandbox_process import SandboxProcess
 from tweed_shim.runtime.streams import Feed, Result, Shown, Sink
+
+if TYPE_CHECKING:
+    from tweed_shim.runtime.session import Session
 
 GRACE = 10.0  # seconds that a container has to end after a signal, before it is killed
 KILL_TIMEOUT = 2.0  # seconds that the sandbox has to report the end of a container that was killed
@@ -37,7 +41,7 @@ class IoLoop:
 
     sources: the pipes that the container writes, by descriptor, each with the sinks of its bytes. feeds: what is
     written to the sandbox and to the container. signals: a descriptor from which the numbers of signals to pass on are
-    read, a byte each; None for no signals.
+    read, a byte each; None for no signals. session: the streams of an interactive run (session.py).
 
     Shutdown escalates, and each step has its time: the signal (`_end`), SIGKILL (`_kill`), killing the sandbox
     (`_kill_sandbox`), no longer waiting for it (`_abandon`).
@@ -54,6 +58,7 @@ class IoLoop:
         *,
         signals: int | None = None,
         events: Events = Events(),  # noqa: B008 - a record is frozen
+        session: "Session | None" = None,
     ) -> None:
         self.timed_out = False
         self.killed = ""
@@ -65,6 +70,9 @@ class IoLoop:
         self._feeds = {feed.fd: feed for feed in feeds}
         self._signals = signals
         self._events = events
+        self._session = session
+        if session is not None and session.shown is not None:
+            self._shown.append(session.shown)
         self._was_idle = False
         self._has_ended = False
         self._is_reporting = True
@@ -89,7 +97,7 @@ class IoLoop:
     def _is_done(self) -> bool:
         if self._is_abandoned:
             return True
-        if self._is_reporting or self._sources:
+        if self._is_reporting or self._sources or not (self._session is None or self._session.is_drained):
             return False
         if self._is_ending and self._alarms == [] and any(shown.waiting for shown in self._shown):
             # A reader of the shim's own streams that has stopped reading does not keep the shim from ending.
@@ -120,6 +128,8 @@ class IoLoop:
         for shown in self._shown:
             if shown.waiting:
                 poll.register(shown.fd, select.POLLOUT)
+        if self._session is not None:
+            self._session.register(poll)
         return poll
 
     def _handle(self, fd: int) -> None:
@@ -133,11 +143,17 @@ class IoLoop:
                 self._close_feed(fd)
         elif fd == self._signals:
             for number in os.read(fd, READ):
-                self._end(number)
-        else:
+                self._take_signal(number)
+        elif self._session is None or not self._session.handle(fd):
             for shown in self._shown:
                 if shown.fd == fd and shown.waiting:
                     shown.flush_some()
+
+    def _take_signal(self, number: int) -> None:
+        if number != signal.SIGWINCH:
+            self._end(number)
+        elif self._session is not None:
+            self._session.resize()
 
     def _read_reports(self) -> None:
         self._is_reporting = self._sandbox.read_reports()
@@ -151,7 +167,10 @@ class IoLoop:
         if self._sandbox.started is None:
             if not self._is_reporting:
                 self._sources.clear()  # no program was started that could have written to them
-        elif self.sent is not None:
+            return
+        if self._session is not None and not self._session.is_started:
+            self._session.start()
+        if self.sent is not None:
             self._signal_once(self.sent)
 
     def _read_source(self, fd: int) -> None:

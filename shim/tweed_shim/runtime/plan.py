@@ -60,6 +60,7 @@ class Plan(RuntimeOptions):
 
     id: str
     userns: bool
+    terminal: bool  # whether the container has a terminal, which is handed over by descriptor 1, a socket (session.py)
     stdin: bool  # whether the container reads descriptor 0; without it the container reads nothing
     joined: bool  # whether its stderr is its stdout
     bundle: str  # an empty directory that the private tmpfs is mounted on: the runtime's bundle
@@ -85,4 +86,5 @@ class Plan(RuntimeOptions):
     runtime: str  # the program
     shift: list[str]  # the command that shows the store with other ids (idmapped_mount.py), or nothing
     pasta: list[str]  # the command that connects the network namespace `BUNDLE/netns` (pasta.py), or nothing
+    keep: str  # the directory of the host that gets what the run wrote (kept_files.py), or ""
     cgroup: str  # below each cgroup hierarchy, or "" where none can be made

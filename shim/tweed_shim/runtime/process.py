@@ -51,11 +51,12 @@ def resolve(
     cwd: str,
     variables: Mapping[str, str],
     ids: IdMap,
+    is_checked: bool = True,
 ) -> Process:
     """Return the process of an image with this configuration, called with `arguments` and `variables`.
 
-    what: the image's name, for messages. Raises ImageError where the image has no entrypoint, or one that cannot
-    be executed, or a user that it does not know.
+    what: the image's name, for messages. is_checked: whether the entrypoint has to be in the image. Raises ImageError
+    where the image has no entrypoint, or one that cannot be executed, or a user that it does not know.
     """
     if not entrypoint:
         raise ImageError(
@@ -63,10 +64,13 @@ def resolve(
         )
     environment = _environment(env, variables)
     directory = os.path.join("/", cwd)
-    try:
-        executables.find_executable(rootfs, entrypoint[0], cwd=directory, path_variable=environment["PATH"])
-    except ImageError as error:
-        raise ImageError(f"{what}: {error}") from None
+    if is_checked:
+        try:
+            executables.find_executable(
+                rootfs, entrypoint[0], cwd=directory, path_variable=environment["PATH"]
+            )
+        except ImageError as error:
+            raise ImageError(f"{what}: {error}") from None
     resolved = _user(rootfs, user, ids, what=what)
     return Process(
         args=(*entrypoint, *arguments),

@@ -92,8 +92,12 @@ def _ended_for_memory(*, limited: bool) -> str:
 def _raise_failure(outcome: Outcome, job: Job, run: runs.Run, *, request: Request) -> None:
     """Raise an error where a run did not end with code 0; the log then gets its result.
 
+    An interactive run may end with any code.
+
     OperationFailed, TimedOut, or ContractError where it wrote more to a directory than that can hold.
     """
+    if request.interactive and outcome.exit_code is not None and not outcome.full:
+        return  # its user has seen how it ended
     if outcome.code != 0 or outcome.overflow:
         with suppress(OSError):
             run.log_result(outcome.result)

@@ -87,7 +87,9 @@ class Request(Record):
     own. inputs, outputs: directories in memory. stdin: what the program reads, None for nothing. stdout and stderr:
     `result` (captured, up to `RESULT_LIMIT` bytes), `log` (shown and logged), or, for stderr, `stdout` (the same pipe
     as stdout). stop_signal: sent to the program when its time is up. architecture: the one that the image names for its
-    programs.
+    programs. keep: a host directory that gets what the run wrote, for a look; "" for none. interactive: it
+    reads the console's stdin as it comes, and nothing is logged. terminal: the rows and columns of the console's
+    terminal, where an interactive run has one of its own.
     """
 
     rootfs: str
@@ -104,6 +106,9 @@ class Request(Record):
     stderr: str = "log"
     stop_signal: int = signal.SIGTERM
     architecture: str = ""
+    keep: str = ""
+    interactive: bool = False
+    terminal: tuple[int, int] | None = None
 
 
 class Outcome(Record):

@@ -14,8 +14,9 @@ commands on descriptor 4; descriptor 5 holds the plan. Descriptors 0, 1 and 2 ar
                {"started": PID, "times": [T, T, T]}     the container runs; see sandbox_process.py for the times
                {"ended": true}                  the container has ended; what it wrote is being synced
                {"failed": STAGE, "error": TEXT, "errno": N|null}
-               {"exited": WAIT_STATUS, "oom": BOOL, "full": TEXT, "times": [T, T]}
+               {"exited": WAIT_STATUS, "oom": BOOL, "full": TEXT, "unkept": TEXT, "times": [T, T]}
                                                 full: the destination of the directory whose limit was exceeded, or ""
+                                                unkept: why a copy of what the run wrote was not made, or ""
     commands   mapped, {"signal": N}
 """
 
@@ -139,6 +140,8 @@ def _prepare(plan: "Plan") -> None:
             plan["overlay"] = mounts.unshifted(plan["overlay"])
         if plan["outputs"]:
             plan["outputs"]["directory"] = mounts.unshifted(plan["outputs"]["directory"])
+        if plan["keep"]:
+            plan["keep"] = mounts.unshifted(plan["keep"])
         _shift_ids(plan["shift"])
     _make_bundle(plan)
     _make_volumes(plan)
@@ -251,8 +254,21 @@ def _state_directory(plan: "Plan") -> str:
 
 def _start_container(plan: "Plan") -> int:
     """Have the runtime start the container, which keeps descriptors 0, 1 and 2; return its process id."""
+    pid_file = os.path.join(plan["bundle"], "pid")
+    if plan["terminal"]:
+        from tweed_shim.runtime import session
+
+        with _stage("terminal"), session.handing_over(plan["bundle"], os.dup(1)):
+            _run_runtime(plan, pid_file, ["--console-socket", session.SOCKET])
+    else:
+        _run_runtime(plan, pid_file, [])
+    with _stage("start"), open(pid_file, encoding="utf-8") as file:
+        return int(file.read())
+
+
+def _run_runtime(plan: "Plan", pid_file: str, more: list[str]) -> None:
+    """Have the runtime start the container. more: further options of its command `run`."""
     bundle = plan["bundle"]
-    pid_file = os.path.join(bundle, "pid")
     log = os.path.join(bundle, "runtime.log")
     options = [
         "--root",
@@ -263,7 +279,17 @@ def _start_container(plan: "Plan") -> int:
         "json",
         *plan["runtime_options"],
     ]
-    run = ["run", "--detach", *plan["run_options"], "--pid-file", pid_file, "--bundle", bundle, plan["id"]]
+    run = [
+        "run",
+        "--detach",
+        *plan["run_options"],
+        *more,
+        "--pid-file",
+        pid_file,
+        "--bundle",
+        bundle,
+        plan["id"],
+    ]
     with _stage("runtime"):
         runtime = os.posix_spawn(
             plan["runtime"],
@@ -283,8 +309,6 @@ def _start_container(plan: "Plan") -> int:
         from tweed_shim.runtime import runtime_log
 
         raise _StageError("start", runtime_log.last_error(log) or NO_REASON)
-    with _stage("start"), open(pid_file, encoding="utf-8") as file:
-        return int(file.read())
 
 
 def _start(plan: "Plan") -> int:
@@ -322,7 +346,21 @@ def _finish(plan: "Plan", pid: int, commands: reaper.Commands) -> None:
             from tweed_shim.runtime import volumes
 
             volumes.copy_out(os.path.join(plan["bundle"], "outputs"), **plan["outputs"])
-    _report(exited=status, oom=oom, full=usage.exceeded, times=[ended, time.monotonic()])
+    unkept = _keep(plan)
+    _report(exited=status, oom=oom, full=usage.exceeded, unkept=unkept, times=[ended, time.monotonic()])
+
+
+def _keep(plan: "Plan") -> str:
+    """Copy what the run wrote, if its plan says so; return why that failed, "" where it did not."""
+    if not plan["keep"]:
+        return ""
+    from tweed_shim.runtime import kept_files
+
+    try:
+        kept_files.keep(plan)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _first_process(*, userns: bool) -> NoReturn:
@@ -338,6 +376,8 @@ def _first_process(*, userns: bool) -> NoReturn:
             from tweed_shim.runtime import cleanup
 
             cleanup.leave_cgroups(plan["cgroup"])
+            if failure.stage == "start":
+                _keep(plan)
         _report_failure(failure)
     except MemoryError:
         _report(failed="memory", error="none is left", errno=None)

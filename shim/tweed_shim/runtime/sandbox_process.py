@@ -36,13 +36,15 @@ class StartError(Exception):
 class SandboxProcess:
     """The parent's handle on a started sandbox; a context manager that ends the sandbox, whatever happens.
 
+    terminal: whether the pipe `stdout` is a socket, by which the container's terminal is handed over (session.py).
     pid: the sandbox process. pipes: our ends of its pipes by what they are for; the caller may close them. mapped:
     whether its ids are mapped. started: when the container started (`time.monotonic`), None until then. ended: whether
     the container has ended, so that what it wrote is being synced. status: its wait status, None until that is done.
-    oom: whether the kernel killed it for want of memory. full: as in Outcome.
+    oom: whether the kernel killed it for want of memory. full: as in Outcome. keep_fault: why what the run wrote was
+    not copied as its plan says, "" where it was.
     """
 
-    def __init__(self, ids: userns.IdMap) -> None:
+    def __init__(self, ids: userns.IdMap, *, terminal: bool = False) -> None:
         self.pipes: dict[str, FileIO] = {}
         self.mapped = ids.kind == "host"
         self.started: float | None = None
@@ -50,6 +52,7 @@ class SandboxProcess:
         self.status: int | None = None
         self.oom = False
         self.full = ""
+        self.keep_fault = ""
         self._ids = ids
         self._rest = b""
         self._traced = time.monotonic()
@@ -57,7 +60,10 @@ class SandboxProcess:
         try:
             theirs = []
             for name in PIPES:
-                read, write = self._child.pipe()
+                if terminal and name == "stdout":
+                    read, write = self._socket_pair()
+                else:
+                    read, write = self._child.pipe()
                 self.pipes[name], end = (write, read) if name in WRITTEN else (read, write)
                 theirs.append(end)
             _start(self._child, [end.fileno() for end in theirs], userns=not self.mapped)
@@ -67,6 +73,14 @@ class SandboxProcess:
             self._child.close()
             raise
         self.pid = self._child.pid
+
+    def _socket_pair(self) -> tuple[FileIO, FileIO]:
+        """Return two connected sockets: a terminal cannot be handed over by a pipe."""
+        import socket
+
+        one, other = socket.socketpair()
+        with one, other:
+            return self._child.open(os.dup, one.fileno()), self._child.open(os.dup, other.fileno())
 
     def __enter__(self) -> "SandboxProcess":
         """Use it for the length of a block."""
@@ -111,6 +125,7 @@ class SandboxProcess:
                 self.ended = True
             elif "exited" in report:
                 self.status, self.oom, self.full = report["exited"], report["oom"], report["full"]
+                self.keep_fault = report["unkept"]
                 self._trace(ENDING, report["times"])
             else:
                 number = report["errno"]

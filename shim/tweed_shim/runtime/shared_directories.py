@@ -4,21 +4,17 @@ Process 1 of a sandbox (sandbox.py) gives those that are kept to the container's
 memory. The functions raise OSError where they fail.
 """
 
-import errno
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tweed_shim.base.lean.typing import TYPE_CHECKING
-from tweed_shim.host.tree_walk import ENTER, LEAVE, OPEN, owner_readable, walk
+from tweed_shim.host.tree_copy import copy
+from tweed_shim.host.tree_walk import LEAVE, OPEN, walk
 from tweed_shim.runtime import mounts
 
 if TYPE_CHECKING:
     from tweed_shim.runtime.plan import Plan
-
-READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def prepare(plan: "Plan") -> None:
@@ -77,87 +73,3 @@ def give(directory: str, user: tuple[int, int]) -> None:
         os.fchown(top, *user)
     finally:
         os.close(top)
-
-
-def copy(source: str, target: str, user: tuple[int, int]) -> None:
-    """Make a directory `target` with a copy of all that is below `source`, which belongs to `user` (uid and gid).
-
-    Modes and times are those of the originals, but that the user can read everything, and no set-id bit is copied.
-    Links are copied as they are. Devices, pipes and sockets are left out, and each hard link is a file of its own.
-    """
-    os.mkdir(target, 0o700)
-    original = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    # The directory of the copy that the walk through the original is in.
-    current = os.open(target, OPEN)
-    try:
-        for step, parent, name, status in walk(original):
-            if step == ENTER:
-                os.mkdir(name, 0o700, dir_fd=current)
-                current = _moved(current, name)
-            elif step == LEAVE:
-                _settle(current, status, user)
-                current = _moved(current, "..")
-            elif stat.S_ISLNK(status.st_mode):
-                _copy_link(parent, name, current, status=status, user=user)
-            elif stat.S_ISREG(status.st_mode):
-                _copy_file(parent, name, current, user=user)
-        _settle(current, os.fstat(original), user)
-    finally:
-        os.close(current)
-        os.close(original)
-
-
-def _moved(current: int, name: str) -> int:
-    """Close a directory of the copy, which nobody else sees yet, and return the one that has a name in it."""
-    new = os.open(name, OPEN, dir_fd=current)
-    os.close(current)
-    return new
-
-
-def _settle(fd: int, original: os.stat_result, user: tuple[int, int]) -> None:
-    """Give a copied file or directory its owner, mode and times."""
-    os.fchown(fd, *user)
-    os.fchmod(fd, owner_readable(original.st_mode))
-    os.utime(fd, ns=(original.st_atime_ns, original.st_mtime_ns))
-
-
-def _copy_link(
-    parent: int, name: str, directory: int, *, status: os.stat_result, user: tuple[int, int]
-) -> None:
-    os.symlink(os.readlink(name, dir_fd=parent), name, dir_fd=directory)
-    os.chown(name, *user, dir_fd=directory, follow_symlinks=False)
-    times = (status.st_atime_ns, status.st_mtime_ns)
-    os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
-
-
-def _copy_file(parent: int, name: str, directory: int, *, user: tuple[int, int]) -> None:
-    original = os.open(name, READ_FILE, dir_fd=parent)
-    try:
-        status = os.fstat(original)
-        if not stat.S_ISREG(status.st_mode):
-            return  # it has been replaced since it was looked at
-        copied = os.open(name, NEW_FILE, 0o600, dir_fd=directory)
-        try:
-            _copy_content(original, copied, status.st_size)
-            _settle(copied, status, user)
-        finally:
-            os.close(copied)
-    finally:
-        os.close(original)
-
-
-def _copy_content(original: int, copied: int, size: int) -> None:
-    """Copy the content of a file without its holes, which would take memory: lseek(2), SEEK_DATA."""
-    os.ftruncate(copied, size)
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(original, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return  # a hole is at the end
-            raise
-        end = os.lseek(original, start, os.SEEK_HOLE)
-        os.lseek(copied, start, os.SEEK_SET)
-        while start < end and (count := os.sendfile(copied, original, start, end - start)):
-            start += count

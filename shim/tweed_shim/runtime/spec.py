@@ -263,10 +263,17 @@ def check_image(request: Request, host: Host, what: str) -> None:
         working_directory.check(request.rootfs, request.process.cwd, mounts, what=what)
 
 
+def _terminal(request: Request) -> dict[str, Any]:
+    if request.terminal is None:
+        return {"terminal": False}
+    rows, columns = request.terminal
+    return {"terminal": True, "consoleSize": {"height": rows, "width": columns}}
+
+
 def _process(request: Request, host: Host) -> dict[str, Any]:
     process = request.process
     return {
-        "terminal": False,
+        **_terminal(request),
         "user": {
             "uid": process.uid,
             "gid": process.gid,

@@ -71,6 +71,7 @@ def _remedies(failure: StartError, host: Host) -> dict[str, str]:
         "sys": f"give the container a network of its own with {option('--network', 'none')} or pasta",
         "bundle": f"free some memory, or name a directory on disk with {option('--scratch')}",
         "killed": "run it again",
+        "terminal": "give the command a stdin that is no terminal",
         "network": "pasta needs a /dev/net/tun that everybody may open (mode 0666) and a default route",
         "keep": "free some disk space and run it again",
     }

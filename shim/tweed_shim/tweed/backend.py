@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from tweed_shim.base import option_values, trace
-from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.base.settings import Settings
 from tweed_shim.image import reference as references
 from tweed_shim.image import store
@@ -17,6 +17,9 @@ from tweed_shim.tweed.cloud_operations import CloudOperations
 from tweed_shim.tweed.contract import OPERATIONS, find_operation
 from tweed_shim.tweed.operation_runner import OperationCall, OperationRunner, Options
 from tweed_shim.tweed.setup import Setup
+
+if TYPE_CHECKING:
+    from tweed_shim.tweed.shells import Shell
 
 
 class Backend:
@@ -51,7 +54,8 @@ class Backend:
         from tweed_shim.tweed import image_metadata
 
         with self._image() as image:
-            return image_metadata.obtain(self._runner, self._operations, image)
+            is_kept = self._options.keep is not None
+            return image_metadata.obtain(self._runner, self._operations, image, is_kept=is_kept)
 
     def configure(self, configuration: Mapping[str, Any], *, replace: bool = False) -> None:
         """Configure the cloud: run the image with the operator's configuration, and store what it writes.
@@ -184,6 +188,39 @@ class Backend:
         with self._image() as image:
             call = OperationCall(row, image, self._states.names(interaction), directories=directories)
             return self._runner.config(self._operations.request(call), name="spec")
+
+    def bundle(
+        self, operation: str, directory: str | os.PathLike[str], interaction: str = "default"
+    ) -> list[str]:
+        """Write an OCI bundle of an operation to a new or empty directory; return the command that starts it.
+
+        It has a copy of the image's root, and of what is recorded: secrets, so its mode is 0700. Runs nothing, changes
+        no state; pulls the image where necessary. Raises ConfigError for a directory that cannot be used, StateError
+        where the state belongs to another image, HostError where the bundle cannot be written: nothing is left then.
+        """
+        from tweed_shim.tweed import bundles
+
+        row = find_operation(operation)
+        path = option_values.argument("directory", directory, option_values.path)
+        bundles.check(self._runner, row, path)
+        with self._image() as image, bundles.configuration(self._cloud, row, interaction, image) as source:
+            directories = {"IN_CONFIG": source, "OUT_CONFIG": ""}
+            call = OperationCall(row, image, self._states.names(interaction), directories=directories)
+            return bundles.write(self._runner, self._operations, call, path)
+
+    def shell(self, operation: str, shell: "Shell", interaction: str = "default") -> int:
+        """Run a shell in the sandbox of an operation, on the console's streams, and return its exit code.
+
+        It sees the recorded state, and writes to copies that are thrown away. Raises StateError where the state belongs
+        to another image, ImageError where the image does not have the program, HostError where it cannot be run.
+        """
+        from tweed_shim.tweed import bundles, shells
+
+        row = find_operation(operation)
+        with self._image() as image, bundles.configuration(self._cloud, row, interaction, image) as source:
+            directories = {"IN_CONFIG": source, "OUT_CONFIG": ""}
+            call = OperationCall(row, image, self._states.names(interaction), directories=directories)
+            return shells.run(self._runner, self._operations, call, shell)
 
     def _image(self, recorded: clouds.Generation | None = None) -> AbstractContextManager[Image]:
         """Return a context manager that yields the unpacked image and keeps it from removal.

@@ -17,14 +17,17 @@ from tweed_shim.tweed.contract import OPERATIONS
 from tweed_shim.tweed.operation_runner import OperationCall, OperationRunner
 
 
-def obtain(runner: Runner, operations: OperationRunner, image: Image) -> dict[str, Any]:
+def obtain(
+    runner: Runner, operations: OperationRunner, image: Image, *, is_kept: bool = False
+) -> dict[str, Any]:
     """Return the validated metadata of an image, which runs only where no earlier answer is on record.
 
+    is_kept: as in OperationCall; the image runs then in any case.
     Raises ContractError where the metadata breaks the contract, OperationFailed where the image fails.
     """
 
     def ask() -> dict[str, Any]:
-        run, output = operations.run(OperationCall(OPERATIONS["metadata"], image))
+        run, output = operations.run(OperationCall(OPERATIONS["metadata"], image, is_kept=is_kept))
         from tweed_shim.tweed import metadata
 
         with reading(run, output):
@@ -35,6 +38,8 @@ def obtain(runner: Runner, operations: OperationRunner, image: Image) -> dict[st
             f"waiting for the metadata of {image.reference}: another process is running the image for it"
         )
 
+    if is_kept:
+        return ask()
     return metadata_cache.obtain(runner.root, image, ask, waiting=waiting)
 
 

@@ -1,10 +1,11 @@
 """Run one operation of a contract: make the request from its row of the table, run it, and record the run."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from tweed_shim.base import option_values, trace
 from tweed_shim.base.lean.typing import Any
-from tweed_shim.base.records import EMPTY, Record
+from tweed_shim.base.records import EMPTY, Record, replace
 from tweed_shim.errors import ContractError
 from tweed_shim.image.store import Image
 from tweed_shim.runner import Call, Runner, RunOptions
@@ -32,15 +33,18 @@ class Options(RunOptions):
     """The options for pulling a backend's image and running its operations; the defaults are those of the contract.
 
     env_stream: the stream on which setup prints the environment. keep_limit: the most bytes that configure and setup
-    may leave in $OUT_CONFIG. The operation `metadata` never has a network.
+    may leave in $OUT_CONFIG. keep: a new or empty directory, which gets a copy of what the operation wrote, also if it
+    fails; its README explains it. The operation `metadata` never has a network.
     """
 
     env_stream: str = "stdout"
     keep_limit: int = KEEP_LIMIT
+    keep: str | None = None
 
     CHECKS = option_values.checks(
         env_stream=option_values.choice(*ENV_STREAMS),
         keep_limit=option_values.whole_number(most=1 << 60, example="1 << 30"),
+        keep=option_values.optional(option_values.path),
     )
 
 
@@ -50,7 +54,8 @@ class OperationCall(Record):
     names: what is known of cloud, interaction, instance and binding, for the record of the run. directories: the host
     directories behind the variables of the contract, by variable. documents: the files in memory behind variables, by
     variable. environment: further variables, which a backend's setup printed. backend_output: the directory that this
-    setup wrote; "" for none.
+    setup wrote; "" for none. is_kept: whether a copy of what it writes is left where the options say so. program:
+    what is run in the place of the image's entrypoint, with its arguments; () for the entrypoint.
     """
 
     operation: Operation
@@ -61,6 +66,8 @@ class OperationCall(Record):
     environment: Mapping[str, str] = EMPTY
     backend_output: str = ""
     stdin: bytes | None = None
+    is_kept: bool = True
+    program: tuple[str, ...] = ()
 
     HIDDEN = ("documents", "environment", "stdin")
 
@@ -75,6 +82,10 @@ class OperationRunner:
         self._runner = runner
         self._options = options
         self._console = console
+        if options.keep is not None:
+            from tweed_shim.host import output_directory
+
+            output_directory.check(options.keep)
 
     def run(self, call: OperationCall, **hooks: Any) -> tuple[runs.Run, bytes]:
         """Run an operation, and return its run and its result. Raises ContractError where the result is too long.
@@ -94,7 +105,15 @@ class OperationRunner:
         with trace.span("prepare"):
             request = self.request(call)
         job = Job(what, record, **{"meanwhile": lambda: import_for(operation), **hooks})
-        run, outcome = self._runner.run(request, job, self._console)
+        with ExitStack() as stack:
+            if self._options.keep is not None and call.is_kept:
+                from tweed_shim.runtime import kept_run
+
+                directory = kept_run.directory(
+                    self._options.keep, self._runner.host.ids, self._runner.console
+                )
+                request = replace(request, keep=stack.enter_context(directory))
+            run, outcome = self._runner.run(request, job, self._console)
         if outcome.overflow:
             failure = ContractError(
                 f"{what} wrote more than {RESULT_LIMIT >> 20} MiB, which is no {operation.result}; it was killed, "
@@ -139,6 +158,7 @@ class OperationRunner:
                 stdin=call.stdin,
                 stdout=stdout,
                 stderr="stdout" if operation.merged else stderr,
+                program=call.program,
             ),
         )
 

@@ -33,6 +33,7 @@ from tweed_shim.tweed.operation_runner import OperationRunner, Options
 
 if TYPE_CHECKING:
     from tweed_shim.tweed.instance_states import InstanceState
+    from tweed_shim.tweed.shells import Shell
 
 # The longest part of an instance's name in the name of an interaction: that has at most 128 characters.
 _LONGEST = 90
@@ -61,7 +62,7 @@ class Pattern:
         self._operations = OperationRunner(self._runner, options)
         # The pattern's stdout may be a result, so nothing of the backend is shown there.
         self._backend_operations = OperationRunner(
-            self._runner, options, replace(console, stdout=console.stderr)
+            self._runner, replace(options, keep=None), replace(console, stdout=console.stderr)
         )
         self._cloud = "" if cloud is None else clouds.check_name("a cloud", cloud)
 
@@ -181,6 +182,45 @@ class Pattern:
                 instance_operations.call(row.name, Target(state, image, binding=binding))
             )
             return self._runner.config(request, name="spec")
+
+    def bundle(
+        self,
+        operation: str,
+        directory: str | os.PathLike[str],
+        instance: str = "default",
+        binding: str = "default",
+    ) -> list[str]:
+        """Write an OCI bundle of an operation to a new or empty directory; return the command that starts it.
+
+        The backend is not set up, so its variables and files are not in the bundle. Otherwise as `Backend.bundle`.
+        """
+        from tweed_shim.tweed import bundles
+
+        row = contract.find_operation(operation)
+        path = option_values.argument("directory", directory, option_values.path)
+        bundles.check(self._runner, row, path)
+        state = self._instance(instance)
+        clouds.check_name("a binding", binding)
+        with (
+            self._runner.image(self._name) as image,
+            bundles.instance_call(row, Target(state, image, binding=binding)) as call,
+        ):
+            return bundles.write(self._runner, self._operations, call, path)
+
+    def shell(
+        self, operation: str, shell: "Shell", instance: str = "default", binding: str = "default"
+    ) -> int:
+        """Run a shell in the sandbox of an operation; see `Backend.shell`. The backend is not set up for it."""
+        from tweed_shim.tweed import bundles, shells
+
+        row = contract.find_operation(operation)
+        state = self._instance(instance)
+        clouds.check_name("a binding", binding)
+        with (
+            self._runner.image(self._name) as image,
+            bundles.instance_call(row, Target(state, image, binding=binding)) as call,
+        ):
+            return shells.run(self._runner, self._operations, call, shell)
 
     def _instance(self, name: str) -> Instance:
         return instances.at(self._root, name, self._runner.host.ids, self._console.warn)
