@@ -79,6 +79,7 @@ def test_a_walk_is_as_deep_as_the_tree(deep: Path, few_descriptors: None) -> Non
 
 def test_deep_trees_are_copied_and_taken_over(deep: Path, few_descriptors: None) -> None:
     copied = deep.parent / "copied"
+    copied.mkdir()
     tree_copy.copy(str(deep), str(copied), NOBODY_ELSE)
     assert steps(copied) == steps(deep)
     owned_trees.take_over(IdMap("host"), str(deep))

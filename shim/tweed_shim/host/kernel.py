@@ -3,6 +3,7 @@
 The processes of a sandbox (runtime/sandbox.py) make them, so nothing but the standard library may enter here.
 """
 
+import errno
 import os
 import sys
 
@@ -17,6 +18,9 @@ MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
 # mount_setattr(2). glibc before 2.36 has no function for it; its number is the same on every machine but alpha.
 SYS_MOUNT_SETATTR = 442
+# openat2(2), likewise.
+SYS_OPENAT2 = 437
+RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH = 4, 8
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
 
@@ -56,6 +60,32 @@ def set_mount_attributes(target: str, attributes: int) -> None:
         ctypes.c_ulong(len(changes)),
     )
     _check(result, target)
+
+
+def open_beneath(directory: int, path: str) -> int:
+    """Open a directory by a path below an open one that no link is part of: openat2(2). Raises OSError.
+
+    Where the kernel has no such call (before 5.6), or the seccomp filter of an outer container refuses it, only the
+    last name of the path is known to be no link.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    # struct open_how: flags, mode, resolve.
+    how = b"".join(
+        field.to_bytes(8, sys.byteorder) for field in (flags, 0, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH)
+    )
+    fd: int = _libc.syscall(
+        ctypes.c_long(SYS_OPENAT2),
+        ctypes.c_long(directory),
+        os.fsencode(path),
+        how,
+        ctypes.c_ulong(len(how)),
+    )
+    if fd >= 0:
+        return fd
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EPERM):
+        return os.open(path, flags, dir_fd=directory)
+    raise OSError(number, os.strerror(number), path)
 
 
 def unshare(flags: int) -> None:

@@ -14,12 +14,11 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def copy(source: str, target: str, user: tuple[int, int]) -> None:
-    """Make a directory `target` with a copy of all that is below `source`, which belongs to `user` (uid and gid).
+    """Copy all that is below a directory to an empty one, `target`, for a user (uid and gid).
 
     Modes and times are those of the originals, but that the user can read everything, and no set-id bit is copied.
     Links are copied as they are. Devices, pipes and sockets are left out, and each hard link is a file of its own.
     """
-    os.mkdir(target, 0o700)
     original = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     # The directory of the copy that the walk through the original is in.
     current = os.open(target, OPEN)

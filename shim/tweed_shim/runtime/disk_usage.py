@@ -5,13 +5,15 @@ them: not every file system has one. Directories share a limit or have one of th
 is killed. Nothing but the standard library, and modules like this one, may enter here: see sandbox.py.
 """
 
+import errno
 import os
 import stat
 import time
 from collections.abc import Container, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from tweed_shim.base.lean.typing import TYPE_CHECKING
+from tweed_shim.host import kernel
 
 if TYPE_CHECKING:
     from tweed_shim.runtime.plan import DiskLimit
@@ -126,25 +128,44 @@ def _mounting(path: str, totals: list[_Total]) -> list[_Total]:
 
 
 def _below(directory: str) -> Iterator[os.stat_result]:
-    """Yield what is below a directory, however deep it is. The container may change the directory meanwhile."""
-    ahead, descriptors = [directory], list[int]()
+    """Yield what is below a directory, however deep it is. The container may change the directory meanwhile.
+
+    Each directory is opened by a path without links, or the container could lead this process to the host's files.
+    """
+    descriptors = [os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+    ahead = [(descriptors[0], ".")]
     try:
         while ahead:
-            path = ahead.pop()
-            with suppress(FileNotFoundError, NotADirectoryError):
-                if len(path) > LONG:
-                    descriptors.append(
-                        os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                    )
-                    path = f"/proc/self/fd/{descriptors[-1]}"
-                with os.scandir(path) as entries:
-                    for entry in entries:
-                        with suppress(FileNotFoundError):
-                            yield entry.stat(follow_symlinks=False)
-                            if entry.is_dir(follow_symlinks=False):
-                                ahead.append(entry.path)
+            base, path = ahead.pop()
+            try:
+                fd = kernel.open_beneath(base, path)
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise
+                continue  # removed, moved or replaced meanwhile
+            if len(path) > LONG:
+                descriptors.append(fd)
+                base, path = fd, "."
+            with _listed(fd, keep=fd in descriptors[1:]) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        yield status
+                        if stat.S_ISDIR(status.st_mode):
+                            ahead.append((base, f"{path}/{entry.name}"))
     finally:
         for fd in descriptors:
+            os.close(fd)
+
+
+@contextmanager
+def _listed(fd: int, *, keep: bool) -> Iterator[Iterator["os.DirEntry[str]"]]:
+    """Yield the entries of an open directory, and close it at the end unless it is kept."""
+    try:
+        with os.scandir(fd) as entries:
+            yield entries
+    finally:
+        if not keep:
             os.close(fd)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tweed_shim.base.lean.typing import TYPE_CHECKING
+from tweed_shim.host import kernel
 from tweed_shim.host.tree_copy import copy
 from tweed_shim.host.tree_walk import LEAVE, OPEN, walk
 from tweed_shim.runtime import mounts
@@ -44,10 +45,13 @@ def show(plan: "Plan") -> None:
     for each in plan["readable"]:
         target = os.path.join(plan["bundle"], each["name"])
         with _naming(each["destination"]):
+            os.mkdir(target, 0o700)
             if each["copied"]:
+                # A file system of its own, so that a large copy does not take the room of $HOME.
+                flags = kernel.MS_NOSUID | kernel.MS_NODEV
+                kernel.mount("tmpfs", target, "tmpfs", flags, f"mode=0700,size={plan['bundle_size']}")
                 copy(each["directory"], target, plan["user"])
             else:
-                os.mkdir(target, 0o700)
                 mounts.bind_read_only(each["directory"], target)
 
 

@@ -129,6 +129,6 @@ def steering_variables(image: str, refused: Mapping[str, str]) -> str:
     named = ", ".join(f"{name} (steers {steers})" for name, steers in list(refused.items())[:5])
     more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
     return (
-        f"setup of {image} sets {named}{more}, so that the backend could run its own code as the pattern; have its image "
-        f"use other names, or give {option('--allow', next(iter(refused)))} if that is meant"
+        f"setup of {image} sets {named}{more}, so that the backend could run code of its own as the pattern; have "
+        f"its image use other names, or give {option('--allow', next(iter(refused)))} if that is meant"
     )
