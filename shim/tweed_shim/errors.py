@@ -13,11 +13,13 @@ class ShimError(Exception):
     """The shim refused or failed: the base class of all errors that this package raises on purpose.
 
     It can be copied and pickled with all its fields, so that a worker process can pass it to its caller. `killed`:
-    whether the image was killed (SIGKILL), so that it could neither fail nor clean up by itself.
+    whether the image was killed (SIGKILL), so that it could neither fail nor clean up by itself. `never_ran`: no
+    program of the image was started.
     """
 
     exit_code = 125
     killed = False
+    never_ran = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to copy and pickle the error: its message and its fields, without a call of the constructor.

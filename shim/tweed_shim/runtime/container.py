@@ -136,6 +136,9 @@ def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
         loop = IoLoop(sandbox, sources, feeds, signals=signals, events=events, session=session)
         try:
             loop.run(request.options.timeout, request.stop_signal)
+        except StartError as fault:
+            fault.is_late = sandbox.started is not None
+            raise
         finally:
             log.close()
         ended = time.monotonic()
@@ -353,7 +356,9 @@ def run(request: Request, context: RunContext) -> Outcome:
     except StartError as failure:
         from tweed_shim.runtime import start_failures
 
-        raise start_failures.explain(failure, request, context.host) from failure
+        explained = start_failures.explain(failure, request, context.host)
+        explained.never_ran = not failure.is_late
+        raise explained from failure
 
 
 @contextmanager

@@ -208,7 +208,8 @@ def _run(request: Request, context: RunContext, what: str) -> Outcome:
     try:
         return container.run(request, context)
     except ImageError as error:
-        raise ImageError(f"{what}: {error}") from error
+        error.args = (f"{what}: {error}",)
+        raise
 
 
 def _meanwhile(request: Request, job: Job, site: Site) -> None:

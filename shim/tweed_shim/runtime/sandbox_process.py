@@ -25,7 +25,10 @@ class StartError(Exception):
     """The sandbox could not start the container.
 
     stage: the step that failed. number: the errno, None where there is none. Both are as in the sandbox's report.
+    is_late: whether the container had started.
     """
+
+    is_late = False
 
     def __init__(self, stage: str, message: str, number: int | None = None) -> None:
         super().__init__(message)

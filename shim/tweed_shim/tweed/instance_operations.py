@@ -124,7 +124,10 @@ def deprovision(operations: OperationRunner, target: Target, recorded: Mapping[s
         finish(None)
 
     with instances.changing(
-        instance.directory, started={**recorded, "state": DEPROVISIONING}, failed=recorded
+        instance.directory,
+        before=recorded,
+        started={**recorded, "state": DEPROVISIONING},
+        failed=recorded,
     ) as finish:
         inputs = instances.inputs(instance)
         _run(operations, call("deprovision", target, {"INPUTS": inputs}), succeed, remedy=remedy)

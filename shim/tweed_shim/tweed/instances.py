@@ -21,6 +21,7 @@ from tweed_shim.base import files, state_files
 from tweed_shim.base.lean import json
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.records import Record
+from tweed_shim.errors import ShimError
 from tweed_shim.host import owned_trees, userns, workdirs
 from tweed_shim.image.reference import is_digest
 from tweed_shim.tweed.clouds import check_name
@@ -223,11 +224,18 @@ Finish = Callable[[Mapping[str, Any] | None], None]
 
 
 @contextmanager
-def changing(directory: str, *, started: Mapping[str, Any], failed: Mapping[str, Any]) -> Iterator[Finish]:
+def changing(
+    directory: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    started: Mapping[str, Any],
+    failed: Mapping[str, Any],
+) -> Iterator[Finish]:
     """Record that an image changes an instance or a binding, for the length of a block, given its directory.
 
-    started: the record for the time of the block. failed: the record where the block ends without a call of what it is
-    given, which writes the final record. A kill leaves `started`. Raises OSError.
+    before: the record before the block, None where there is none; it is in force again where the image was never
+    started. started: the record for the time of the block. failed: the record where the block ends otherwise without a
+    call of what it is given, which writes the final record. A kill leaves `started`. Raises OSError.
     """
     files.make_private(directory, durable=True)
     reserve = os.path.join(directory, RESERVE)
@@ -249,14 +257,24 @@ def changing(directory: str, *, started: Mapping[str, Any], failed: Mapping[str,
         write(directory, started)
         try:
             yield finish
-        finally:
+        except BaseException as error:
             release()
             if not is_finished:
+                after = before if isinstance(error, ShimError) and error.never_ran else failed
                 # Where the disk refuses it, the record of an interrupted operation stays, which counts as failed.
                 with suppress(OSError):
-                    write(directory, failed)
+                    _restore(directory, after)
+            raise
     finally:
         release()
+
+
+def _restore(directory: str, record: Mapping[str, Any] | None) -> None:
+    """Write a record, or remove it. Raises OSError."""
+    if record is not None:
+        write(directory, record)
+    else:
+        os.unlink(os.path.join(directory, RECORD))
 
 
 def _reserve(path: str) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from tweed_shim.base import option_values, trace
 from tweed_shim.base.lean.typing import Any
 from tweed_shim.base.records import EMPTY, Record, replace
-from tweed_shim.errors import ContractError
+from tweed_shim.errors import ContractError, ShimError
 from tweed_shim.image.store import Image
 from tweed_shim.runner import Call, Runner, RunOptions
 from tweed_shim.runtime import runs
@@ -103,7 +103,11 @@ class OperationRunner:
             **call.names,
         }
         with trace.span("prepare"):
-            request = self.request(call)
+            try:
+                request = self.request(call)
+            except ShimError as error:
+                error.never_ran = True
+                raise
         job = Job(what, record, **{"meanwhile": lambda: import_for(operation), **hooks})
         with ExitStack() as stack:
             if self._options.keep is not None and call.is_kept:
