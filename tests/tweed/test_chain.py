@@ -56,6 +56,10 @@ def test_nothing_is_run_after_a_setup_that_fails(service: Service) -> None:
     result = service.provision(provision="echo never")
     assert (result.code, result.out) == (3, b"")
     assert f"{service.backend} setup ended with exit code 3; " in result.err.decode()
+    assert (
+        "provision was not run for it, and the state of instance 'default' is as it was"
+        in result.err.decode()
+    )
     assert (service.states(), service.setups(), service.operations()[-1]) == ({}, [], "setup")
     assert os.listdir(service.path()) == []
     # Each operation leaves the instance as it was.
@@ -66,7 +70,12 @@ def test_nothing_is_run_after_a_setup_that_fails(service: Service) -> None:
     service.configure(setup="exit 4")
     for operation in ("bind", "unbind", "deprovision"):
         name = ("--binding", "new") if operation == "bind" else ()
-        assert service.run(operation, *name).code == 4
+        result = service.run(operation, *name)
+        assert result.code == 4
+        assert (
+            f"{operation} was not run for it, and the state of instance 'default' is as it was"
+            in (result.err.decode().splitlines()[-1])
+        )
         assert service.operations()[-1] == "setup"
         assert (service.shown(), service.setups()) == (before, [])
 
@@ -86,6 +95,39 @@ def test_a_setup_may_not_set_the_variables_of_the_contract(service: Service) -> 
     result = service.provision(provision="echo never")
     assert (result.code, service.states(), service.setups()) == (125, {}, [])
     assert f"setup of {service.backend} printed no environment" in result.err.decode()
+
+
+# Variables that decide which code a program runs, and some of those that a backend is there to tell a pattern.
+CODE = ("PATH", "LD_PRELOAD", "PYTHONPATH", "BASH_ENV", "NODE_OPTIONS", "PERL5LIB", "GIT_EDITOR")
+TOLD = ("HTTP_PROXY", "KUBECONFIG", "SSL_CERT_FILE", "AWS_PROFILE", "no_proxy")
+
+
+@AS_ONE_USER
+def test_a_setup_may_not_choose_the_code_of_the_pattern_unless_that_is_meant(service: Service) -> None:
+    """The backend is another image, with other rights: what it prints is not to be run in the pattern's sandbox."""
+    service.configure(environment="{" + ", ".join(f"{name}: /tweed/out/x" for name in TOLD) + "}")
+    told = done(service.provision("--instance", "told", provision="env", bind="echo never")).out.decode()
+    assert {*TOLD} <= {line.partition("=")[0] for line in told.splitlines()}
+    for name in CODE:
+        service.configure(environment=f"{{A: b, {name}: /tweed/out/x}}")
+        result = service.provision(provision="echo never")
+        assert (result.code, result.out) == (125, b""), name
+        sentence = result.err.decode().splitlines()[-1]
+        assert sentence.startswith(f"tweed-shim: setup of {service.backend} sets {name} (steers "), name
+        assert sentence.endswith(
+            "), so that the backend could run code of its own as the pattern; have its image use other names, or give "
+            f"--allow {name} if that is meant"
+        )
+        assert "default" not in service.states()
+        assert (service.setups(), service.operations()[-2:]) == ([], ["setup", "teardown"])
+    service.configure(environment="{PATH: '/tweed/out:/bin', LD_DEBUG_OUTPUT: y}")
+    for operation in ("bind", "deprovision"):
+        refused = service.run(operation, "--instance", "told", "--allow", "PATH")
+        assert (refused.code, refused.out, service.states()) == (125, b"", {"told": "ready"})
+        assert " sets LD_DEBUG_OUTPUT (steers " in refused.err.decode()
+    allow = ("--allow", "PATH", "--allow", "LD_DEBUG_OUTPUT")
+    assert done(service.provision(*allow, provision="echo $PATH")).out == b"/tweed/out:/bin\n"
+    done(service.run("deprovision", *allow))
 
 
 ENDS = {"success": ("true", 0), "failure": ("exit 5", 5), "timeout": (STAY, 124)}

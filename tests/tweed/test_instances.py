@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
 from accounts import Account, in_turn
 from installed import Shim, done, refusal
 from pattern_images import (
+    BACKEND,
     PATTERN,
     PATTERN_METADATA,
     STAY,
@@ -17,6 +19,7 @@ from pattern_images import (
     Service,
     Started,
     backend_image,
+    listing,
     pattern_image,
 )
 from script_images import ScriptImage
@@ -233,6 +236,138 @@ def test_a_version_that_fails_does_not_take_an_instance_over(
     assert service.shown() == first
     assert service.run("bind", "--replace").code == 9
     assert (service.shown()["digest"], service.bindings()) == (first["digest"], {"default": "failed"})
+
+
+def test_an_instance_keeps_to_the_backend_that_provisioned_it(
+    service: Service, script_image: ScriptImage
+) -> None:
+    """Another backend's cloud may be another system, where the instance is not."""
+    done(service.provision(bind="echo a: b"))
+    done(service.run("bind", "--binding", "old"))
+    other = service._replace(backend=script_image(f"{BACKEND}\n# another repository"))
+    done(service.shim.run("clouds", "forget", "prod"))
+    for operation, *words in (("bind",), ("unbind", "--binding", "old"), ("deprovision",)):
+        refused = service.run(operation, *words)
+        assert (refused.code, refused.out) == (125, b"")
+        assert refused.err.decode().splitlines()[-1] == (
+            "tweed-shim: cloud 'prod' of instance 'default' is not configured any more; configure it again: tweed-shim "
+            f"exec {service.backend} configure --cloud prod --config FILE, or give the instance up with: tweed-shim "
+            "instances forget default"
+        )
+    other.configure()
+    before, operations = service.shown(), service.operations()
+    for operation, *words in (("bind",), ("unbind", "--binding", "old"), ("deprovision",)):
+        refused = service.run(operation, *words)
+        assert (refused.code, refused.out) == (125, b"")
+        assert refused.err.decode().splitlines()[-1] == (
+            f"tweed-shim: instance 'default' was provisioned with access by {service.backend}, and cloud 'prod' "
+            f"belongs to {other.backend} now; configure it with {service.backend} again, or give --replace if both "
+            "lead to the same system"
+        )
+    assert (service.shown(), service.operations()) == (before, operations)
+    # Once it is meant, the instance belongs to the other backend.
+    done(service.run("bind", "--replace"))
+    done(service.run("unbind", "--binding", "old"))
+    done(service.shim.run("clouds", "forget", "prod"))
+    service.configure()
+    assert f"provisioned with access by {other.backend}, and" in service.run("deprovision").err.decode()
+    done(service.shim.run("clouds", "forget", "prod"))
+    other.configure()
+    done(service.run("deprovision"))
+    assert (service.states(), service.setups()) == ({}, [])
+
+
+def test_a_version_of_the_backend_is_no_other_backend(service: Service, script_image: ScriptImage) -> None:
+    done(service.provision())
+    path, new = (
+        each.removeprefix("oci:") for each in (service.backend, script_image(f"{BACKEND}\n# another version"))
+    )
+    os.rename(path, f"{path}-old")
+    os.rename(new, path)
+    service.configure()
+    done(service.run("bind"))
+    done(service.run("deprovision"))
+
+
+def link(path: str) -> None:
+    os.rename(path, f"{path}-real")
+    os.symlink(f"{path}-real", path)
+
+
+def file(path: str) -> None:
+    os.rename(path, f"{path}-real")
+    os.close(os.open(path, os.O_CREAT))
+
+
+def missing(path: str) -> None:
+    os.rename(path, f"{path}-real")
+
+
+@pytest.mark.parametrize("damage", [link, file, missing])
+def test_an_instance_whose_directories_are_none_is_damaged_and_nothing_is_run(
+    service: Service, damage: Callable[[str], None]
+) -> None:
+    """An image would write wherever a link leads to."""
+    for name in ("credstore", "outputs", "bindings"):
+        done(service.provision("--instance", name))
+        done(service.run("bind", "--instance", name))
+        damage(service.path(name, name))
+    if damage is missing:
+        assert service.bindings("bindings") == {}, "an instance without bindings has no such directory"
+        done(service.run("bind", "--instance", "bindings"))
+    before, operations = listing(service.shim.root), service.operations()
+    for name in ("credstore", "outputs", "bindings"):
+        if damage is missing and name == "bindings":
+            continue
+        what = "is missing" if damage is missing else "is no directory"
+        for words in (
+            ("exec", service.pattern, "provision", "--instance", name, "--cloud", "prod"),
+            *(
+                ("exec", service.pattern, each, "--instance", name)
+                for each in ("bind", "unbind", "deprovision")
+            ),
+            ("instances", "files", name),
+            ("instances", "credentials", name),
+        ):
+            sentence = refusal(service.shim.run(*words))
+            assert sentence.startswith(f"tweed-shim: {service.path(name, name)} is damaged (it {what}); "), (
+                words
+            )
+            assert sentence.endswith(
+                f"restore it from a backup, or give instance '{name}' up with: tweed-shim instances forget {name}"
+            )
+        assert f"{service.path(name, name)} is damaged" in service.shim.run("instances").err.decode()
+    assert (listing(service.shim.root), service.operations()) == (before, operations)
+    done(service.shim.run("instances", "forget", "credstore"))
+    assert os.path.isdir(service.path("credstore")) is False
+
+
+def test_what_can_be_no_instance_is_ignored(service: Service) -> None:
+    """What somebody has put there by hand, or a file system made there."""
+    done(service.provision())
+    done(service.run("bind"))
+    owner = (service.shim.account.uid, service.shim.account.gid)
+    strays = []
+    for place in (service.path(), service.path("default", "bindings")):
+        for name in ("stray", ".hidden"):
+            with open(os.path.join(place, name), "wb") as made:
+                os.fchown(made.fileno(), *owner)
+        for name in ("lost+found", ".snapshot", "a b"):
+            os.mkdir(os.path.join(place, name), 0o700)
+            os.chown(os.path.join(place, name), *owner)
+        os.symlink("default", os.path.join(place, "link"))
+        strays += sorted(os.listdir(place))
+    assert (service.states(), service.bindings()) == ({"default": "ready"}, {"default": "ready"})
+    assert done(service.shim.run("instances")).err == b""
+    done(service.shim.run("gc"))
+    done(service.shim.run("clouds"))
+    done(service.shim.run("list"))
+    assert strays == sorted(os.listdir(service.path())) + sorted(
+        os.listdir(service.path("default", "bindings"))
+    )
+    assert "instance 'default'" in refusal(service.shim.run("rm", service.pattern))
+    done(service.run("deprovision"))
+    assert service.states() == {}
 
 
 def test_a_record_says_which_operation_an_interaction_belongs_to(service: Service) -> None:

@@ -57,6 +57,11 @@ def test_an_instance_or_a_binding_that_is_not_there_or_is_there_already(service:
         f"instance 'there' exists already, provisioned by {pattern}; use another --instance, or remove it first with: "
         f"tweed-shim exec {pattern} deprovision --instance there"
     )
+    assert service.provision("--instance", "broken", size=1, provision="exit 3").code == 3
+    assert unchanged(service, "exec", pattern, "provision", "--instance", "broken", "--cloud", "prod") == (
+        f"instance 'broken' exists already and is failed, provisioned by {pattern}; use another --instance, or remove "
+        f"it first with: tweed-shim exec {pattern} deprovision --instance broken"
+    )
     assert unchanged(service, "exec", pattern, "bind", *there, "--binding", "web") == (
         "instance 'there' has a binding 'web' already; print it with 'tweed-shim instances credentials there web', "
         "or use another --binding"
@@ -105,7 +110,7 @@ def test_a_cloud_that_is_not_configured(service: Service) -> None:
         )
 
 
-NAMES = ["../up", "a/b", ".", "..", "a b", "\x1b[1m", "x" * 200]
+NAMES = ["", "../up", "a/b", ".", "..", "a b", "\x1b[1m", "x" * 200]
 
 
 @AS_ONE_USER
@@ -121,6 +126,30 @@ def test_a_name_that_cannot_be_one(service: Service) -> None:
             sentence = unchanged(service, *words)
             assert " cannot name a" in sentence
             assert "\x1b" not in sentence
+
+
+@AS_ONE_USER
+def test_an_empty_name_is_not_that_of_the_default(service: Service) -> None:
+    """It is that of a variable of a script that is not set; `default` would be another instance or cloud."""
+    service.configure("default")
+    done(service.provision("--cloud", "default", size=1))
+    pattern, backend, there = service.pattern, service.backend, ("--instance", "there")
+    for words in (
+        ("exec", pattern, "provision", "--instance", "", "--cloud", "prod"),
+        ("exec", pattern, "provision", "--instance", "new", "--cloud", ""),
+        ("exec", pattern, "unbind", *there, "--binding", ""),
+        *(("exec", pattern, operation, "--instance", "") for operation in ("bind", "unbind", "deprovision")),
+        *(
+            ("exec", backend, operation, "--cloud", "")
+            for operation in ("configure", "check", "setup", "teardown")
+        ),
+        *(("exec", backend, name, "--cloud", "prod", "--interaction", "") for name in ("setup", "teardown")),
+        ("spec", backend, "setup", "--cloud", ""),
+        ("spec", backend, "setup", "--cloud", "prod", "--interaction", ""),
+        ("environment", "--cloud", ""),
+        ("environment", "--cloud", "prod", "--interaction", ""),
+    ):
+        assert "'' cannot name a" in unchanged(service, *words, stdin=b"{}"), words
 
 
 @AS_ONE_USER
@@ -182,7 +211,11 @@ def test_bind_that_prints_no_credentials_breaks_the_contract(shim: Shim, script_
         result = service.run("bind", "--binding", "web")
         sentence = refusal(result)
         assert sentence.startswith(f"tweed-shim: {PRINTED[name][1].format(image=image)}"), name
-        assert sentence.endswith("shows what it wrote") == (name != "over 4 MiB"), name
+        assert ("shows what it wrote" in sentence) == (name != "over 4 MiB"), name
+        assert sentence.endswith(
+            "; binding 'web' is failed; before another try unbind it with: "
+            f"tweed-shim exec {image} unbind --instance default --binding web"
+        ), name
         assert "secret" not in sentence
         assert service.bindings() == {"web": "failed"}
         with open(service.path("default", "bindings", "web", "record.json"), encoding="utf-8") as file:

@@ -99,8 +99,15 @@ def read(instance: Instance) -> dict[str, Any] | None:
     )
     with suppress(FileNotFoundError):
         record = state_files.read(os.path.join(instance.directory, RECORD), INSTANCE_SHAPE, mend=remedy)
-        for path in (instance.directory, instance.credstore, instance.outputs):
-            _require_directory(path, remedy)
+        _require_directory(instance.directory, remedy)
+        for path in (instance.credstore, instance.outputs):
+            try:
+                _require_directory(path, remedy)
+            except FileNotFoundError:
+                if not os.path.lexists(os.path.join(instance.directory, RECORD)):
+                    raise  # forgotten meanwhile
+                # Else it would count as no instance, and the next provision would sweep what is there.
+                raise state_files.damaged(path, "it is missing", remedy) from None
         with suppress(FileNotFoundError):
             _require_directory(os.path.join(instance.directory, BINDINGS), remedy)
         return record
