@@ -66,6 +66,7 @@ ALLOWED: dict[type[Record], dict[str, Callable[[Any], bool]]] = {
         "warn": callable,
         "info": callable,
         "report": lambda value: value is None or callable(value),
+        "stdin": is_one_of(None, 0, 1),
     },
     ConnectOptions: {
         "insecure": is_flag,
@@ -93,6 +94,7 @@ ALLOWED: dict[type[Record], dict[str, Callable[[Any], bool]]] = {
         "userns": is_one_of(None, True, False),
         "seccomp": is_path,
         "env_stream": is_one_of(),
+        "keep": lambda value: value is None or is_path(value),
     },
 }
 USUAL: dict[type[Record], dict[str, Any]] = {Settings: {"root": "/r"}}

@@ -168,4 +168,6 @@ def test_no_other_module_expands_a_home() -> None:
         assert "expanduser" not in text.replace("`os.path.expanduser`", ""), path
         if path.name != "settings.py":
             assert '"HOME")' not in text, path
-            assert '"HOME",' not in text.replace('("HOME", HOME', ""), path
+            # Names of variables in a container are no places on the host.
+            named = text.replace('("HOME", HOME', "").replace('("HOME", "CREDSTORE"', "")
+            assert '"HOME",' not in named, path

@@ -361,7 +361,7 @@ def test_what_can_be_no_instance_is_ignored(service: Service) -> None:
     assert done(service.shim.run("instances")).err == b""
     done(service.shim.run("gc"))
     done(service.shim.run("clouds"))
-    done(service.shim.run("list"))
+    done(service.shim.run("images"))
     assert strays == sorted(os.listdir(service.path())) + sorted(
         os.listdir(service.path("default", "bindings"))
     )
