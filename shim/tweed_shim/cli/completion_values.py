@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tweed_shim.base.records import Record
+from tweed_shim.base.settings import expand_home
 
 # What a name in the help says about a value, where its declaration says no more.
 BY_METAVAR = {
@@ -162,7 +163,8 @@ SOURCES: Mapping[str, Callable[[Line], Iterable[Value]]] = {
 def paths(prefix: str, *, directories: bool) -> Iterator[Value]:
     """Yield the paths that begin with a text. A directory ends with `/`. directories: yield only these."""
     parent, name = os.path.split(prefix)
-    for entry in sorted(os.scandir(os.path.expanduser(parent) or "."), key=lambda entry: entry.name):
+    directory = expand_home(f"{parent}/", os.environ) if parent.startswith("~") else parent or "."
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
         if not entry.name.startswith(name) or (entry.name.startswith(".") and not name.startswith(".")):
             continue
         if entry.is_dir():
