@@ -11,6 +11,9 @@ from accounts import Account, in_turn
 from installed import Shim, done, refusal
 from pattern_images import PATTERN_METADATA, Service, pattern_image
 from script_images import ScriptImage
+from tweed_shim.host import tree_walk, userns
+from tweed_shim.tweed import instances, recorded_instance
+from tweed_shim.tweed.recorded_instance import RecordedInstance
 
 FILES = "files: [{filename: manifest.yaml, summary: A manifest}, {filename: b, description: Long}]"
 SECRET = "the-secret"
@@ -113,6 +116,86 @@ def test_files_are_printed_as_they_are(service: Service, script_image: ScriptIma
     # A name that the image chose does not reach the terminal.
     assert b"\x1b" not in done(run("instances", "files", "default")).out
     assert b"\x1b" not in done(run("instances", "show", "default")).out
+
+
+def recorded(directory: Path, state: str = "ready") -> RecordedInstance:
+    """An instance `shop` without an image, whose outputs have a directory `inner` with the file `x`."""
+    instance = instances.at(str(directory / "store"), "shop", userns.detect())
+    instances.create(instance, b"{}")
+    record = {
+        "state": state,
+        "image": "oci:/image",
+        "digest": f"sha256:{'0' * 64}",
+        "cloud": "",
+        "time": "now",
+    }
+    instances.write(instance.directory, record)
+    Path(instance.outputs, "inner").mkdir()
+    Path(instance.outputs, "inner/x").write_text("x", encoding="ascii")
+    return RecordedInstance(instance, lambda _: None)
+
+
+def swap(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Path:
+    """Have `inner` be a link to a directory of the host once its parent was listed; return that directory."""
+    outside = directory / "outside"
+    outside.mkdir()
+    (outside / "secret").touch()
+    inner, moved = directory / "store/instances/shop/outputs/inner", tree_walk._moved
+
+    def swapped(current: int, name: str, expected: os.stat_result) -> int:
+        if name == "inner" and not inner.is_symlink():
+            inner.rename(directory / "away")
+            inner.symlink_to(outside)
+        return moved(current, name, expected)
+
+    monkeypatch.setattr(tree_walk, "_moved", swapped)
+    return outside
+
+
+def test_a_link_that_is_swapped_in_for_a_directory_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = recorded(tmp_path)
+    outside = swap(monkeypatch, tmp_path)
+    names: list[str] = []
+    with pytest.raises(NotADirectoryError):
+        names += (name for name, _ in recorded_instance._below(instance._instance.outputs))
+    assert names == []
+    with pytest.raises(NotADirectoryError):
+        recorded_instance._opened(instance._instance.outputs, "inner/secret")
+    # Once it is a link from the beginning, it is listed as one.
+    assert [(each.name, each.note) for each in instance.files()] == [("inner", "a symbolic link")]
+    assert os.listdir(outside) == ["secret"]
+
+
+def test_nothing_is_said_of_files_while_the_image_moves_their_directories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = recorded(tmp_path, "provisioning")
+    with instances.locked(instance._instance):
+        assert [each.name for each in instance.files()] == ["inner/x"]
+        swap(monkeypatch, tmp_path)
+        assert instance.files() == []
+        assert instance.state().state == "provisioning"
+
+
+def test_files_are_listed_and_printed_however_deep_they_are(shim: Shim, script_image: ScriptImage) -> None:
+    """Deeper than the recursion of Python, and by longer paths than the kernel takes."""
+    write = (
+        "cd $OUTPUTS; deep=$(printf 'd/%.0s' $(seq 1500)); mkdir -p $deep; echo text > ${deep}x; "
+        "part=$(printf '%0255d/' $(seq 10)); mkdir -p 1/$part; echo text > 1/${part}y; mkdir -p 2/$part; mv 1 2/$part"
+    )
+    service = Service(shim, pattern_image(script_image, user="2000:2000"))
+    done(service.provision(provision=write))
+    part = "".join(f"{number:0255d}/" for number in range(1, 11))
+    names = [f"2/{part}1/{part}y", f"{'d/' * 1500}x"]
+    listed = json.loads(done(shim.run("instances", "files", "default", "--json")).out)
+    assert [(each["name"], each["size"]) for each in listed] == [(name, 5) for name in names]
+    for name in names:
+        assert done(shim.run("instances", "files", "default", name)).out == b"text\n"
+    done(shim.run("instances", "show", "default"))
+    done(service.run("deprovision"))
+    assert service.states() == {}
 
 
 def test_credentials_are_printed_again_in_each_format(service: Service) -> None:

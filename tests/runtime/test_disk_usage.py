@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +113,51 @@ def test_an_open_file_without_a_name_counts_wherever_it_may_have_been(tmp_path: 
     totals = [disk_usage._Total(limit_of(0, each)) for each in (first, second)]
     # Neither directory is a mount of this process.
     assert disk_usage._mounting(path, totals) == totals
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_directory_that_becomes_a_link_leads_nowhere(tmp_path: Path) -> None:
+    """The program swaps it after its parent was listed, and before it is entered itself."""
+    (tmp_path / "out/inner").mkdir(parents=True)
+    (tmp_path / "out/inner/file").touch()
+    outside = directory(tmp_path / "outside", 1)
+    before = open_descriptors()
+    statuses = disk_usage._below(str(tmp_path / "out"))
+    assert next(statuses).st_ino == os.stat(tmp_path / "out/inner").st_ino
+    (tmp_path / "out/inner").rename(tmp_path / "away")
+    (tmp_path / "out/inner").symlink_to(outside)
+    assert list(statuses) == []
+    assert open_descriptors() == before
+
+
+def test_a_directory_on_the_way_that_becomes_a_link_leads_nowhere(tmp_path: Path) -> None:
+    """The last name of the path is a directory in both trees, so that only the link on the way tells them apart."""
+    (tmp_path / "out/inner/deep").mkdir(parents=True)
+    (tmp_path / "outside/deep").mkdir(parents=True)
+    (tmp_path / "outside/deep/file").touch()
+    statuses = disk_usage._below(str(tmp_path / "out"))
+    assert next(statuses).st_ino == os.stat(tmp_path / "out/inner").st_ino
+    assert next(statuses).st_ino == os.stat(tmp_path / "out/inner/deep").st_ino
+    (tmp_path / "out/inner").rename(tmp_path / "away")
+    (tmp_path / "out/inner").symlink_to("../outside")
+    assert list(statuses) == []
+
+
+@pytest.mark.parametrize("name", ["d", "n" * 255])
+def test_directories_deeper_than_a_path_can_be_long_are_measured(tmp_path: Path, name: str) -> None:
+    """Of 5,000 bytes: the kernel takes no path of more than 4096."""
+    count, current = 5000 // (len(name) + 1), os.open(tmp_path, os.O_RDONLY)
+    for _ in range(count):
+        os.mkdir(name, dir_fd=current)
+        inner = os.open(name, os.O_RDONLY, dir_fd=current)
+        os.close(current)
+        current = inner
+    os.close(current)
+    before = open_descriptors()
+    measured = len(list(disk_usage._below(str(tmp_path))))
+    # pytest cannot remove so deep a tree.
+    subprocess.run(["rm", "-r", tmp_path / name], check=True)
+    assert (measured, open_descriptors()) == (count, before)

@@ -234,6 +234,18 @@ def test_a_copy_that_does_not_fit_is_refused_and_nothing_is_run(shared_runs: Run
     assert os.listdir(f"{shared_runs.shim.root}/scratch") == []
 
 
+def test_a_copy_does_not_take_the_room_of_the_home_directory(shared_runs: Runs, shared: str) -> None:
+    script = "head -c 5m /dev/zero > /shared/big; chmod 0 /shared/big"
+    assert shared_runs.run(script, mount(shared, writable=True), user=1000).code == 0
+    ended = shared_runs.run(
+        "head -c 5m /dev/zero > /home/big; wc -c < /home/big",
+        mount(shared, for_user=True),
+        user=2000,
+        memory=8 * MIB,
+    )
+    assert (ended.code, ended.result.strip(), ended.error) == (0, str(5 * MIB), ""), ended
+
+
 def test_nobody_else_on_the_host_can_read_the_copy(
     shared_runs: Runs, shared: str, accounts: dict[str, Account]
 ) -> None:

@@ -84,7 +84,7 @@ class RecordedInstance:
                 f"the file {shown(name)} of instance '{self._instance.name}' cannot be read: it is {matches[0].note}; "
                 "have the image leave a plain file"
             )
-        return open(beneath.open_file(self._instance.outputs, name), "rb")
+        return open(_opened(self._instance.outputs, name), "rb")
 
     def credentials(self, binding: str = "default") -> dict[str, Any]:
         """Return the credentials of a binding. Raises StateError where there is no such binding, or it has none."""
@@ -140,6 +140,20 @@ def _output_files(instance: Instance, state: str) -> Iterator[tuple[str, tuple[i
     for name, status in entries:
         note = _KINDS.get(stat.S_IFMT(status.st_mode), "")
         yield name, (None, note) if note else (status.st_size, "")
+
+
+def _opened(directory: str, name: str) -> int:
+    """Open a file by its path below a directory, however deep it is and never through a link. Raises OSError."""
+    *parents, last = name.split("/")
+    current = os.open(directory, tree_walk.OPEN)
+    try:
+        for parent in parents:
+            inner = os.open(parent, tree_walk.OPEN, dir_fd=current)
+            os.close(current)
+            current = inner
+        return beneath.open_file(f"/proc/self/fd/{current}", last)
+    finally:
+        os.close(current)
 
 
 def _below(directory: str) -> Iterator[tuple[str, os.stat_result]]:
