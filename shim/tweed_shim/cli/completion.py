@@ -16,7 +16,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 from tweed_shim.base.lean.typing import Any
-from tweed_shim.base.settings import default_root
+from tweed_shim.base.settings import default_root, expand_home
 from tweed_shim.cli import completion_scripts, completion_values, declarations
 from tweed_shim.cli.commands import COMMANDS, Arguments, Context, Parser
 from tweed_shim.cli.completion_values import DIRECTORIES, FILES, Line, Value
@@ -181,4 +181,4 @@ class _Reading:
     def line(self) -> Line:
         """Return what has been read."""
         root = self._options.get("root") or default_root(os.environ, os.geteuid())
-        return Line(os.path.abspath(os.path.expanduser(root)), self.command, self._words, self._options)
+        return Line(os.path.abspath(expand_home(root, os.environ)), self.command, self._words, self._options)
