@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ReadableDirectory,
         RuntimeOptions,
     )
+    from tweed_shim.runtime.sandbox_ahead import SandboxAhead
     from tweed_shim.runtime.session import Session
     from tweed_shim.runtime.streams import Feed, Log, Result, Sink
 
@@ -43,6 +44,7 @@ class RunContext(Record):
 
     name: unique on this host. root: the store. runtime: the path of the OCI runtime. log: the path of the run's log.
     log_limit: what all logs of the store may take together, bytes; None where the log is not in a store.
+    ahead: where the sandbox comes from that was started before the run; the next one is started within the run.
     meanwhile: called once, while the sandbox starts the container. succeeded: called with the result as soon as the
     program has ended with code 0, when signals do not interrupt the caller yet.
     """
@@ -54,6 +56,7 @@ class RunContext(Record):
     log: str
     log_limit: int | None = None
     console: Console = Console()
+    ahead: "SandboxAhead | None" = None
     meanwhile: Callable[[], None] = lambda: None
     succeeded: Callable[[bytes], None] = lambda _: None
 
@@ -101,6 +104,8 @@ def _events(plan: "Plan", sandbox: SandboxProcess, context: RunContext) -> "Even
         if plan["cgroup"]:
             cgroups.expect_moves(sandbox.pid)
         context.meanwhile()
+        if context.ahead is not None:
+            context.ahead.start()
 
     def slow_end(number: int) -> None:
         from signal import Signals
@@ -112,6 +117,13 @@ def _events(plan: "Plan", sandbox: SandboxProcess, context: RunContext) -> "Even
     return Events(idle, lambda: report("the image has ended; what it wrote is brought to the disk"), slow_end)
 
 
+def _sandbox(context: RunContext, *, terminal: bool) -> SandboxProcess:
+    """Return the sandbox of a run, which may have been started ahead."""
+    if context.ahead is not None and not terminal:
+        return context.ahead.take()
+    return SandboxProcess(context.host.ids, terminal=terminal)
+
+
 def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
     begun = time.monotonic()
     with trace.span("prepare"):
@@ -119,7 +131,7 @@ def _run_once(request: Request, context: RunContext, overlay: str) -> Outcome:
     with (
         trace.span("run"),
         context.console.catching() as signals,
-        SandboxProcess(context.host.ids, terminal=plan["terminal"]) as sandbox,
+        _sandbox(context, terminal=plan["terminal"]) as sandbox,
         ExitStack() as stack,
     ):
         # The sandbox takes 3 ms to make its namespaces. What is needed from here on is imported at the same time, so

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 from tweed_shim.base import files, trace
 from tweed_shim.base.lean import signal
+from tweed_shim.base.lean.typing import TYPE_CHECKING
 from tweed_shim.base.option_names import bare, option
 from tweed_shim.base.records import Record
 from tweed_shim.base.settings import Settings
@@ -16,6 +17,9 @@ from tweed_shim.runtime.console import Console
 from tweed_shim.runtime.container import RunContext
 from tweed_shim.runtime.host import Host, require_program
 from tweed_shim.runtime.request import MOST_FILES, SECOND_SIGNAL, Outcome, Request
+
+if TYPE_CHECKING:
+    from tweed_shim.runtime.sandbox_ahead import SandboxAhead
 
 # A file beside a run's log and record, while it runs: it holds the disk space for the record of its end.
 RESERVE = "reserve"
@@ -28,7 +32,7 @@ class Job(Record):
     what: its name for messages, such as `redis-backend:1 setup`. record: what `run.json` says of it. if_failed: what is
     added to the message of a run that failed. meanwhile: called while the image runs. succeeded: called with the result
     as soon as the image has ended with code 0, before anything else is done. An error that it raises is raised once the
-    run's record has been written.
+    run's record has been written. ahead: as in RunContext.
     """
 
     what: str
@@ -36,6 +40,7 @@ class Job(Record):
     if_failed: str = ""
     meanwhile: Callable[[], None] = lambda: None
     succeeded: Callable[[bytes], None] = lambda _: None
+    ahead: "SandboxAhead | None" = None
 
 
 class Site(Record):
@@ -280,6 +285,7 @@ def run_recorded(request: Request, job: Job, site: Site) -> tuple[runs.Run, Outc
         log=run.log,
         log_limit=site.settings.log_limit,
         console=site.console,
+        ahead=job.ahead,
         meanwhile=lambda: _meanwhile(request, job, site),
         succeeded=lambda result: _collect_error(job, result, errors),
     )

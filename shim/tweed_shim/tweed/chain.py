@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from tweed_shim.base.records import EMPTY, Record
 from tweed_shim.errors import OperationFailed, ShimError
 from tweed_shim.image.store import Image
+from tweed_shim.runtime.sandbox_ahead import SandboxAhead
 from tweed_shim.tweed import clouds, command_lines, recorded_image
 from tweed_shim.tweed.cloud_operations import CloudOperations
 from tweed_shim.tweed.clouds import Generation
@@ -21,14 +22,15 @@ class BackendAccess(Record):
     """What a pattern gets of its cloud's backend.
 
     names: the cloud and the interaction, for the record of a run. image: the reference of the backend's image.
-    environment: the variables that its setup printed. directory: what the setup wrote to $OUT_CONFIG. Without a
-    backend all of it is empty.
+    environment: the variables that its setup printed. directory: what the setup wrote to $OUT_CONFIG. ahead: as in Job.
+    Without a backend all of it is empty.
     """
 
     names: Mapping[str, str] = EMPTY
     image: str = ""
     environment: Mapping[str, str] = EMPTY
     directory: str = ""
+    ahead: SandboxAhead | None = None
 
     HIDDEN = ("environment",)
 
@@ -48,16 +50,21 @@ def set_up(
     slot = cloud.slot("interaction", interaction)
     configured = operations.configuration().record
     with (
+        SandboxAhead(runner.host.ids, runs=2 if keep else 3) as ahead,
         runner.image(lambda: recorded_image.exactly(runner, configured)) as image,
         operations.configured(image) as config,
         clouds.changing(cloud, slot),
     ):
+        ahead.start()
         record = {**operations.record(image, config), **purpose}
-        environment = operations.set_up(slot, image, config=config, record=record, if_failed=if_failed)
+        environment = operations.set_up(
+            slot, image, config=config, record=record, if_failed=if_failed, ahead=ahead
+        )
         output = operations.present_output(slot)
         is_left = keep
         try:
-            yield BackendAccess(operations.names(interaction), image.reference, environment, output.data)
+            names = operations.names(interaction)
+            yield BackendAccess(names, image.reference, environment, output.data, ahead)
         except OperationFailed as error:
             is_left = is_left or error.given_up
             raise
@@ -65,13 +72,15 @@ def set_up(
             if is_left:
                 _warn(operations, interaction, image, "stays set up")
             else:
-                _tear_down(operations, slot, image, output)
+                _tear_down(operations, slot, image, output=output, ahead=ahead)
 
 
-def _tear_down(operations: CloudOperations, slot: str, image: Image, output: Generation) -> None:
+def _tear_down(
+    operations: CloudOperations, slot: str, image: Image, *, output: Generation, ahead: SandboxAhead
+) -> None:
     """Tear an interaction down. A failure is a warning: it does not change the result of the pattern."""
     try:
-        operations.tear_down(slot, image, output)
+        operations.tear_down(slot, image, output, ahead)
     except BaseException as error:
         reason = str(error) if isinstance(error, ShimError | OSError) else "it was interrupted"
         _warn(operations, os.path.basename(slot), image, f"is not torn down ({reason})")

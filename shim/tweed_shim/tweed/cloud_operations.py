@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from tweed_shim.base import trace
-from tweed_shim.base.lean.typing import Any, NoReturn
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any, NoReturn
 from tweed_shim.image import store
 from tweed_shim.image.store import Image
 from tweed_shim.runner import Runner
@@ -18,6 +18,9 @@ from tweed_shim.tweed.clouds import Cloud, Generation
 from tweed_shim.tweed.contract import OPERATIONS
 from tweed_shim.tweed.drafts import Draft
 from tweed_shim.tweed.operation_runner import OperationCall, OperationRunner, import_for
+
+if TYPE_CHECKING:
+    from tweed_shim.runtime.sandbox_ahead import SandboxAhead
 
 
 class CloudOperations:
@@ -100,15 +103,18 @@ class CloudOperations:
         config: Generation,
         record: Mapping[str, Any],
         if_failed: str = "",
+        ahead: "SandboxAhead | None" = None,
     ) -> dict[str, str]:
         """Run a setup, put its output in force in a slot that the caller has locked, and return the environment.
 
-        if_failed: what is added to the message where the image fails.
+        if_failed: what is added to the message where the image fails. ahead: as in Job.
         """
         interaction = os.path.basename(slot)
         with clouds.draft(self.cloud, slot, record) as new:
             directories = {"IN_CONFIG": config.data, "OUT_CONFIG": new.data}
-            call = OperationCall(OPERATIONS["setup"], image, self.names(interaction), directories=directories)
+            call = OperationCall(
+                OPERATIONS["setup"], image, self.names(interaction), directories=directories, ahead=ahead
+            )
             environment = self._set_up_draft(call, new, if_failed)
             with trace.span("commit"):
                 self._commit_setup(slot, interaction, new)
@@ -161,15 +167,22 @@ class CloudOperations:
                 "on it does so"
             )
 
-    def tear_down(self, slot: str, image: Image, output: Generation) -> None:
-        """Run a teardown, and remove the state of the interaction, whose slot the caller has locked."""
+    def tear_down(
+        self, slot: str, image: Image, output: Generation, ahead: "SandboxAhead | None" = None
+    ) -> None:
+        """Run a teardown, and remove the state of the interaction, whose slot the caller has locked.
+
+        ahead: as in Job.
+        """
         interaction = os.path.basename(slot)
         state_stays = (
             f"all of interaction '{interaction}' is kept for another try; where none can succeed, give it up with: "
             f"tweed-shim clouds forget {self.cloud.name} {interaction}"
         )
         directories = {"IN_CONFIG": output.data}
-        call = OperationCall(OPERATIONS["teardown"], image, self.names(interaction), directories=directories)
+        call = OperationCall(
+            OPERATIONS["teardown"], image, self.names(interaction), directories=directories, ahead=ahead
+        )
         self._operations.run(call, if_failed=state_stays)
         with trace.span("commit"):
             clouds.forget(self.cloud, slot)

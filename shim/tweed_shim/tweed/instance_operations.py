@@ -46,6 +46,7 @@ def call(operation: str, target: Target, documents: Mapping[str, bytes] = EMPTY)
         documents=documents,
         environment=access.environment,
         backend_output=access.directory,
+        ahead=access.ahead,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from tweed_shim.base import option_values, trace
-from tweed_shim.base.lean.typing import Any
+from tweed_shim.base.lean.typing import TYPE_CHECKING, Any
 from tweed_shim.base.records import EMPTY, Record, replace
 from tweed_shim.errors import ContractError, ShimError
 from tweed_shim.image.store import Image
@@ -25,6 +25,9 @@ from tweed_shim.tweed.contract import (
     WRITABLE,
     Operation,
 )
+
+if TYPE_CHECKING:
+    from tweed_shim.runtime.sandbox_ahead import SandboxAhead
 
 ENV_STREAMS = ("stdout", "stderr")
 
@@ -54,7 +57,8 @@ class OperationCall(Record):
     names: what is known of cloud, interaction, instance and binding, for the record of the run. directories: the host
     directories behind the variables of the contract, by variable. documents: the files in memory behind variables, by
     variable. environment: further variables, which a backend's setup printed. backend_output: the directory that this
-    setup wrote; "" for none. is_kept: whether a copy of what it writes is left where the options say so. program:
+    setup wrote; "" for none. is_kept: whether a copy of what it writes is left where the options say so. ahead: as in
+    Job. program:
     what is run in the place of the image's entrypoint, with its arguments; () for the entrypoint.
     """
 
@@ -67,6 +71,7 @@ class OperationCall(Record):
     backend_output: str = ""
     stdin: bytes | None = None
     is_kept: bool = True
+    ahead: "SandboxAhead | None" = None
     program: tuple[str, ...] = ()
 
     HIDDEN = ("documents", "environment", "stdin")
@@ -108,7 +113,7 @@ class OperationRunner:
             except ShimError as error:
                 error.never_ran = True
                 raise
-        job = Job(what, record, **{"meanwhile": lambda: import_for(operation), **hooks})
+        job = Job(what, record, **{"meanwhile": lambda: import_for(operation), "ahead": call.ahead, **hooks})
         with ExitStack() as stack:
             if self._options.keep is not None and call.is_kept:
                 from tweed_shim.runtime import kept_run
