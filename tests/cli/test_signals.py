@@ -318,3 +318,13 @@ def test_an_image_runs_on_without_a_reader_of_its_output(shim: Shim, script_imag
         _, output = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output) == (0, b"")
     assert len(shim.run("logs", "2").out) == 300000
+
+
+def test_a_child_that_has_the_pipe_for_signals_open_disturbs_nothing() -> None:
+    """A sandbox that is started ahead has it for a moment: between its fork and the closing of what it inherits."""
+    with signals.passed_on():
+        # Python's only way to the other end of the pipe is to set it again.
+        write = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        inherited = os.dup(write)
+    os.close(inherited)

@@ -88,6 +88,7 @@ def passed_on() -> Iterator[int]:
         signal.set_wakeup_fd(wakeup)
         os.close(write)
         with open(read, "rb") as unread:
-            late = unread.read()
+            # None where a child of this process that was just forked still has the other end open: nothing was read.
+            late = unread.read() or b""
         for each in late:
             signal.raise_signal(each)
