@@ -22,8 +22,8 @@ _GITHUB = ("github", "github-output")
 _MOST_NAMED = 5
 
 
-def configure_allow(parser: Parser, operation: str = "") -> None:
-    """Add the option `--allow`. operation: the beginning of its help text."""
+def configure_allow(parser: Parser, operation: str = "", more: str = "") -> None:
+    """Add the option `--allow`. operation, more: the beginning of its help text, and what it says besides."""
     parser.add_argument(
         "--allow",
         metavar="NAME",
@@ -31,7 +31,8 @@ def configure_allow(parser: Parser, operation: str = "") -> None:
         default=[],
         type=_variable,
         help=f"{operation}print this variable with a --format that is made to be evaluated although it steers a shell "
-        "or the programs that a shell starts, such as PATH; may be repeated (docs/environment.md lists these names)",
+        f"or the programs that a shell starts, such as PATH{more}; may be repeated (docs/environment.md lists these "
+        "names)",
     )
 
 

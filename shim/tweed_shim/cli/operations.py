@@ -141,7 +141,9 @@ def configure_exec(parser: Parser) -> None:
         help="metadata, setup, bind: how the result is printed, metadata as yaml or json; "
         f"{environment_output.FORMATS_HELP}",
     )
-    environment_output.configure_allow(parser, "setup, patterns: ")
+    environment_output.configure_allow(
+        parser, "setup, bind: ", "; patterns: let the backend's setup set it for the pattern"
+    )
 
 
 def configure_spec(parser: Parser) -> None:
